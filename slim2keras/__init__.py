@@ -1,0 +1,37 @@
+"""Keras-migration layer for TF-Slim: slim checkpoints as equivalent ``tf.keras`` models, with the same numbers.
+
+Importing this package does not import TensorFlow; the functions do when they need it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from slim2keras.conversion import convert
+    from slim2keras.keras_model import build, end_points
+    from slim2keras.nets import list_nets
+    from slim2keras.parity import verify
+
+__all__ = ["build", "convert", "end_points", "list_nets", "verify"]
+
+_HOME = {
+    "build": "keras_model",
+    "convert": "conversion",
+    "end_points": "keras_model",
+    "list_nets": "nets",
+    "verify": "parity",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'slim2keras' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"slim2keras.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

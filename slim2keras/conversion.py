@@ -1,0 +1,293 @@
+"""Checkpoint -> model -> file: the job behind ``slim2keras convert``."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from slim2keras import __version__
+from slim2keras.checkpoint import Checkpoint, open_checkpoint
+from slim2keras.graph import Shape
+from slim2keras.keras_model import build_model
+from slim2keras.loading import LoadOptions, LoadPlan, apply_load, check_plan, plan_load
+from slim2keras.model_files import (
+    check_target,
+    largest_read_back_difference,
+    report_path,
+    sha256,
+    whole_or_not_at_all,
+    write_model,
+)
+from slim2keras.nets import find_net
+from slim2keras.recognition import NetSpec, recognise, variables_left_out
+from slim2keras.scopes import VariableKind
+
+if TYPE_CHECKING:
+    import tf_keras
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, how much of it is done, and how much there is."""
+
+
+@dataclass(frozen=True)
+class ConversionPlan:
+    """What a conversion would do.
+
+    Attributes:
+        spec: The network recognised, with its arguments.
+        load: What becomes of each variable.
+        num_variables: Variables of the network.
+    """
+
+    spec: NetSpec
+    load: LoadPlan
+    num_variables: int
+
+
+def convert(
+    checkpoint: str | Path,
+    *,
+    net: str | None = None,
+    num_classes: int | None = None,
+    input_shape: Shape | None = None,
+    exclude: Sequence[str] = (),
+    use_ema: bool = False,
+    allow_nonfinite: bool = False,
+    **arguments: Any,
+) -> tf_keras.Model:
+    """Load a slim checkpoint into the equivalent ``tf.keras`` model.
+
+    Args:
+        checkpoint: V1 file, V2 prefix, training directory, ``.tar.gz`` or ``.tgz``.
+        net: Network as in slim's ``nets_factory``; found from the checkpoint's own names and shapes if left out.
+        num_classes: Classes; those of the checkpoint if left out. 0 ends the model in its features.
+        input_shape: (height, width, channels); the network's own size and the checkpoint's channels if left out.
+        exclude: Scopes to start afresh with slim's own initializers, slim's ``checkpoint_exclude_scopes``.
+        use_ema: Take ExponentialMovingAverage shadows instead of raw values.
+        allow_nonfinite: Load weights that are NaN or infinite.
+        arguments: Any further slim argument of the network, ``scope`` among them.
+
+    Returns:
+        Functional model of stock layers, as from ``build``.
+
+    Raises:
+        CheckpointReadError: If the checkpoint is missing, truncated or corrupt.
+        UnrecognisedNetError: If its network cannot be told.
+        CheckpointMismatchError: If a variable of either side is unaccounted for; lists all of them.
+        UnsupportedArgumentError: If the network does not take an argument.
+
+    Example:
+        >>> model = convert("resnet_v1_50_2016_08_28.tar.gz", exclude=["resnet_v1_50/logits"], num_classes=5)
+    """
+    options = LoadOptions(tuple(exclude), use_ema, allow_nonfinite)
+    with open_checkpoint(checkpoint) as opened:
+        plan = plan_conversion(opened, net, _given(num_classes, arguments), input_shape, options)
+        return load_model(opened, plan, options)
+
+
+def _given(num_classes: int | None, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    return dict(arguments) if num_classes is None else {**arguments, "num_classes": num_classes}
+
+
+def plan_conversion(
+    checkpoint: Checkpoint,
+    net: str | None,
+    arguments: Mapping[str, Any],
+    input_shape: Shape | None,
+    options: LoadOptions,
+) -> ConversionPlan:
+    """Recognise the network and account for every variable; nothing is built or read but names and shapes.
+
+    Raises:
+        UnrecognisedNetError: If the network cannot be told.
+        CheckpointMismatchError: If a variable is unaccounted for.
+    """
+    shapes = {name: checkpoint.variables[name].shape for name in checkpoint.names(VariableKind.MODEL)}
+    candidate = recognise(
+        shapes,
+        net=net,
+        input_shape=input_shape,
+        arguments=arguments,
+        exclude=options.exclude,
+        source=str(checkpoint.given),
+    )
+    wanted = list(candidate.spec.trace().variables())
+    load = plan_load(
+        wanted,
+        checkpoint.variables,
+        checkpoint.kinds,
+        exclude=options.exclude,
+        use_ema=options.use_ema,
+        accounted=dict(variables_left_out(candidate, shapes)),
+    )
+    title = f"{candidate.spec.net} (num_classes={candidate.spec.arguments['num_classes']})"
+    check_plan(load, title, len(wanted), str(checkpoint.given))
+    return ConversionPlan(candidate.spec, load, len(wanted))
+
+
+def load_model(
+    checkpoint: Checkpoint, plan: ConversionPlan, options: LoadOptions, progress: Progress | None = None
+) -> tf_keras.Model:
+    """Build the planned network and give it the checkpoint's values."""
+    model = build_model(plan.spec)
+    step = (lambda done, total: progress("reading", done, total)) if progress else None
+    apply_load(model, plan.load, checkpoint, allow_nonfinite=options.allow_nonfinite, progress=step)
+    model.slim_load_options = options
+    return model
+
+
+@dataclass(frozen=True)
+class ConversionReport:
+    """What was converted, from what, into what; written as JSON beside the file.
+
+    Attributes:
+        source: Path as given, format, step, and every file with its SHA-256.
+        net: Name of the network.
+        input_shape: (height, width, channels), ``None`` where open.
+        arguments: Every slim argument.
+        batch_norm: Decay and epsilon, ``None`` without BatchNorm.
+        preprocessing: Key of slim's ``preprocessing_factory``.
+        labels_offset: What slim's trainer takes off ImageNet labels: 1 without a background class.
+        use_ema: Whether the shadows were taken.
+        excluded: Scopes given, and the variables that started afresh.
+        left_out: Checkpoint variables that were not loaded, by reason.
+        variables: Number of variables, and of parameters.
+        output: Path and format.
+        largest_difference: Between what was to be written and what was read back; 0.0 means bit for bit.
+        versions: Of everything that takes part.
+    """
+
+    source: Mapping[str, Any]
+    net: str
+    input_shape: Sequence[int | None]
+    arguments: Mapping[str, Any]
+    batch_norm: Mapping[str, float] | None
+    preprocessing: str
+    labels_offset: int
+    use_ema: bool
+    excluded: Mapping[str, Sequence[str]]
+    left_out: Mapping[str, Any]
+    variables: Mapping[str, int]
+    output: Mapping[str, str]
+    largest_difference: float
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values, for machines."""
+        return asdict(self)
+
+
+def convert_to_file(
+    checkpoint: str | Path,
+    output: str | Path,
+    *,
+    net: str | None = None,
+    arguments: Mapping[str, Any] | None = None,
+    input_shape: Shape | None = None,
+    options: LoadOptions | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> ConversionReport:
+    """Convert a checkpoint, write model and report, read the file back and compare every tensor.
+
+    Args:
+        checkpoint: As in ``convert``.
+        output: ``.keras``, ``.h5``, ``.weights.h5``, or a directory without suffix for a SavedModel.
+        arguments: slim arguments of the network.
+        overwrite: Replace existing files.
+
+    Returns:
+        The report, also written as ``<output>.json``.
+
+    Raises:
+        OutputError: If the output exists, has an unknown format, or cannot be written; nothing is left behind.
+    """
+    options = options or LoadOptions()
+    target, its_format = check_target(Path(output), overwrite=overwrite)
+    with ThreadPoolExecutor(1) as pool, open_checkpoint(checkpoint) as opened:
+        plan = plan_conversion(opened, net, arguments or {}, input_shape, options)
+        hashes = pool.submit(_hash_files, opened)
+        with whole_or_not_at_all(target, report_path(target)) as (draft, draft_report):
+            model = load_model(opened, plan, options, progress)
+            report_step = progress or (lambda *_: None)
+            report_step("writing", 0, 1)
+            write_model(model, draft, its_format)
+            report_step("reading back", 0, 1)
+            difference = largest_read_back_difference(model, draft, its_format)
+            report = ConversionReport(
+                source=_describe_source(opened, hashes.result()),
+                output={"path": str(target), "format": its_format.name.lower()},
+                largest_difference=difference,
+                versions=_versions(),
+                **_describe_plan(plan, options, opened, model.count_params()),
+            )
+            draft_report.write_text(json.dumps(report.to_json(), indent=2) + "\n", encoding="utf-8")
+    return report
+
+
+def _hash_files(checkpoint: Checkpoint) -> list[dict[str, Any]]:
+    return [
+        {"path": str(path), "bytes": path.stat().st_size, "sha256": sha256(path)}
+        for path in checkpoint.location.files
+    ]
+
+
+def _describe_source(checkpoint: Checkpoint, files: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    return {
+        "path": str(checkpoint.given),
+        "checkpoint": checkpoint.location.prefix.name,
+        "format": checkpoint.location.version,
+        "global_step": checkpoint.global_step,
+        "files": files,
+    }
+
+
+def _describe_plan(
+    plan: ConversionPlan, options: LoadOptions, checkpoint: Checkpoint, num_parameters: int
+) -> dict[str, Any]:
+    net = find_net(plan.spec.net)
+    return {
+        "net": plan.spec.net,
+        "input_shape": plan.spec.input_shape,
+        "arguments": plan.spec.arguments,
+        "batch_norm": batch_norm_facts(plan.spec),
+        "preprocessing": net.preprocessing,
+        "labels_offset": net.labels_offset,
+        "use_ema": options.use_ema,
+        "excluded": {"scopes": options.exclude, "started_afresh": plan.load.fresh},
+        "left_out": left_out_by_reason(plan.load),
+        "variables": {"network": plan.num_variables, "parameters": num_parameters, "checkpoint": len(checkpoint)},
+    }
+
+
+def batch_norm_facts(spec: NetSpec) -> dict[str, float] | None:
+    """Decay and epsilon of a network's BatchNorm, ``None`` if it has none."""
+    if not any(variable.name.endswith("/moving_mean") for variable in spec.trace().variables()):
+        return None
+    return {"decay": spec.arguments["batch_norm_decay"], "epsilon": spec.arguments["batch_norm_epsilon"]}
+
+
+def left_out_by_reason(load: LoadPlan) -> dict[str, int]:
+    """Number of checkpoint variables that are not loaded, by the reason why."""
+    return dict(Counter(load.unused.values()))
+
+
+def _versions() -> dict[str, str]:
+    import tensorflow as tf
+    import tf_keras
+
+    return {
+        "slim2keras": __version__,
+        "python": platform.python_version(),
+        "tensorflow": tf.__version__,
+        "tf_keras": tf_keras.__version__,
+        "numpy": np.__version__,
+    }

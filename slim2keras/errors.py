@@ -1,0 +1,81 @@
+"""The errors of slim2keras: what, where, evidence, next step, and the exit code of the command line."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from enum import IntEnum
+
+
+class ExitStatus(IntEnum):
+    """Exit codes of the ``slim2keras`` command."""
+
+    OK = 0
+    UNEXPECTED = 1
+    USAGE = 2
+    UNREADABLE = 3
+    MISMATCH = 4
+    PARITY = 5
+    INTERRUPTED = 130
+
+
+class Slim2KerasError(Exception):
+    """Base of everything that slim2keras raises on purpose."""
+
+    exit_status = ExitStatus.UNEXPECTED
+
+
+class UnsupportedArgumentError(Slim2KerasError, ValueError):
+    """An argument that the network does not take, or a value that it cannot have."""
+
+    exit_status = ExitStatus.USAGE
+
+
+class UnknownNetError(Slim2KerasError, ValueError):
+    """A name that is not one of slim's networks."""
+
+    exit_status = ExitStatus.USAGE
+
+
+class OutputError(Slim2KerasError):
+    """An output file that exists already, has an unknown format or cannot be written."""
+
+    exit_status = ExitStatus.USAGE
+
+
+class NoSpaceError(OutputError):
+    """The disk filled up while an output file was written; nothing of it is left."""
+
+    exit_status = ExitStatus.UNEXPECTED
+
+
+class CheckpointReadError(Slim2KerasError):
+    """A file that is missing, truncated, corrupt, or not a checkpoint at all."""
+
+    exit_status = ExitStatus.UNREADABLE
+
+
+class CheckpointMismatchError(Slim2KerasError):
+    """A readable checkpoint whose variables do not fit the network."""
+
+    exit_status = ExitStatus.MISMATCH
+
+
+class NonFiniteError(CheckpointMismatchError):
+    """Weights that are NaN or infinite."""
+
+
+class UnrecognisedNetError(CheckpointMismatchError):
+    """A checkpoint from which no network, or more than one, can be told."""
+
+
+class ParityError(Slim2KerasError):
+    """Numbers that differ from slim's by more than the bar."""
+
+    exit_status = ExitStatus.PARITY
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return `` Did you mean a or b?`` for names close to ``word``, else an empty string."""
+    close = difflib.get_close_matches(word, list(known), n=3, cutoff=0.6)
+    return f" Did you mean {' or '.join(close)}?" if close else ""

@@ -1,0 +1,112 @@
+"""Turns a layer graph into a ``tf_keras.Model``: the one module that makes Keras objects."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from slim2keras.graph import Layer, LayerGraph, Shape
+from slim2keras.loading import LoadOptions, slim_variables
+from slim2keras.recognition import NetSpec, recover_spec
+
+if TYPE_CHECKING:
+    import tf_keras
+
+
+def build(net: str, *, input_shape: Shape | None = None, **arguments: Any) -> tf_keras.Model:
+    """Build a network of slim as a plain ``tf_keras.Model``, its weights drawn by slim's own initializers.
+
+    Args:
+        net: Name as in slim's ``nets_factory``, see ``list_nets``.
+        input_shape: (height, width, channels); height and width may be ``None``. The network's own size if left out.
+        arguments: slim's arguments by slim's names with slim's defaults: ``num_classes``, ``output_stride``,
+            ``weight_decay``, ``batch_norm_decay``, ...
+
+    Returns:
+        Functional model of stock layers from images, float32, (batch, height, width, channels), already preprocessed,
+        to logits, (batch, num_classes), or to the features if ``num_classes`` is 0 or ``None``. Auxiliary logits are a
+        second output named ``AuxLogits``.
+
+    Raises:
+        UnknownNetError: If there is no such network.
+        UnsupportedArgumentError: If slim's function does not take an argument, or slim2keras refuses it.
+
+    Example:
+        >>> model = build("resnet_v1_50", num_classes=5, weight_decay=4e-5)
+    """
+    return build_model(NetSpec.make(net, input_shape, arguments))
+
+
+def end_points(model: tf_keras.Model) -> dict[str, Any]:
+    """Return slim's end points of a model of slim2keras, also of one that was saved and loaded.
+
+    Args:
+        model: Model that ``build`` or ``convert`` made.
+
+    Returns:
+        Slim's end point name to KerasTensor, in slim's order; ``tf_keras.Model(model.input, tensor)`` computes one.
+
+    Raises:
+        UnrecognisedNetError: If the model is not a network of slim2keras.
+    """
+    return end_point_tensors(model, spec_of(model).trace())
+
+
+def spec_of(model: tf_keras.Model) -> NetSpec:
+    """Network and arguments of a model: as it was built, or told from its layers when it comes from a file."""
+    spec = getattr(model, "slim_spec", None)
+    if not isinstance(spec, NetSpec):
+        shapes = {name: tuple(variable.shape) for name, variable in slim_variables(model).items()}
+        layer_configs = {layer.name: layer.get_config() for layer in model.layers}
+        spec = model.slim_spec = recover_spec(shapes, layer_configs, tuple(model.input_shape[1:]))
+    return spec
+
+
+def load_options_of(model: tf_keras.Model) -> LoadOptions:
+    """How ``convert`` loaded the model; the defaults where that is not known."""
+    options = getattr(model, "slim_load_options", None)
+    return options if isinstance(options, LoadOptions) else LoadOptions()
+
+
+def build_model(spec: NetSpec) -> tf_keras.Model:
+    """Make the plain functional model of a network, of stock layers only, its weights freshly initialised."""
+    import tf_keras
+
+    graph = spec.trace()
+    used = graph.layers_to(graph.outputs)
+    tensors: dict[str, Any] = {}
+    for layer in graph.layers.values():
+        if layer.kind == "InputLayer":
+            tensors[layer.name] = tf_keras.Input(layer.config["input_shape"], name=layer.name)
+        elif layer.name in used:
+            tensors[layer.name] = _call_layer(layer, tensors)
+    outputs = [tensors[output.layer_name] for output in graph.outputs]
+    model = tf_keras.Model(tensors["inputs"], outputs[0] if len(outputs) == 1 else outputs, name=spec.net)
+    model.slim_spec = spec
+    return model
+
+
+def end_point_tensors(model: tf_keras.Model, graph: LayerGraph) -> dict[str, Any]:
+    """End points of ``model``, which was made from ``graph`` or from an equal one.
+
+    Returns:
+        Slim's end point name to KerasTensor, in slim's order. Those beside the way to the outputs (the softmax) get a
+        layer of their own on top of the model's tensors.
+    """
+    tensors: dict[str, Any] = {layer.name: layer.output for layer in model.layers}
+    wanted = graph.layers_to(list(graph.end_points.values()))
+    for layer in _missing(graph, wanted, tensors):
+        tensors[layer.name] = _call_layer(layer, tensors)
+    return {name: tensors[tensor.layer_name] for name, tensor in graph.end_points.items()}
+
+
+def _missing(graph: LayerGraph, wanted: set[str], tensors: dict[str, Any]) -> Iterable[Layer]:
+    return (layer for name, layer in graph.layers.items() if name in wanted and name not in tensors)
+
+
+def _call_layer(layer: Layer, tensors: dict[str, Any]) -> Any:
+    import tf_keras
+
+    inputs = [tensors[tensor.layer_name] for tensor in layer.inputs]
+    keras_layer = getattr(tf_keras.layers, layer.kind)(name=layer.name, **layer.config)
+    return keras_layer(inputs[0] if len(inputs) == 1 else inputs)

@@ -1,0 +1,230 @@
+"""Checkpoint into model: plan, then apply.
+
+The plan is pure. It accounts for every variable of the network and of the checkpoint; whatever it cannot account for is
+an error that lists all of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from slim2keras.checkpoint import Checkpoint, check_finite
+from slim2keras.errors import CheckpointMismatchError, NonFiniteError, UnsupportedArgumentError, did_you_mean
+from slim2keras.graph import Variable
+from slim2keras.scopes import (
+    VariableInfo,
+    VariableKind,
+    ema_name,
+    in_scope,
+    scopes_of,
+    slim_variable_name,
+)
+
+if TYPE_CHECKING:
+    import tf_keras
+
+# Half precision widens to float32 without loss; float64 would not fit.
+_LOSSLESS_DTYPES = frozenset({"float32", "float16", "bfloat16"})
+
+
+@dataclass(frozen=True)
+class LoadOptions:
+    """How a checkpoint is loaded.
+
+    Attributes:
+        exclude: Scopes that start afresh, slim's ``checkpoint_exclude_scopes``.
+        use_ema: Take ExponentialMovingAverage shadows instead of raw values, of moving statistics too.
+        allow_nonfinite: Load weights that are NaN or infinite.
+    """
+
+    exclude: tuple[str, ...] = ()
+    use_ema: bool = False
+    allow_nonfinite: bool = False
+
+
+@dataclass(frozen=True)
+class LoadPlan:
+    """What a load would do.
+
+    Attributes:
+        sources: Model variable to the checkpoint variable that it gets.
+        fresh: Model variables that start afresh because they were excluded.
+        raw_statistics: With EMA, moving statistics that have no shadow and are taken as they are.
+        unused: Checkpoint variable to the reason why it is not loaded.
+        missing: Model variables that the checkpoint lacks.
+        unexpected: Checkpoint variables that nothing accounts for.
+        wrong_shape: Model variable, its shape, and what the checkpoint has.
+    """
+
+    sources: dict[str, str] = field(default_factory=dict)
+    fresh: list[str] = field(default_factory=list)
+    raw_statistics: list[str] = field(default_factory=list)
+    unused: dict[str, str] = field(default_factory=dict)
+    missing: list[Variable] = field(default_factory=list)
+    unexpected: list[str] = field(default_factory=list)
+    wrong_shape: list[tuple[Variable, VariableInfo]] = field(default_factory=list)
+
+    @property
+    def fits(self) -> bool:
+        """Whether every variable is accounted for."""
+        return not (self.missing or self.unexpected or self.wrong_shape)
+
+
+def plan_load(
+    wanted: Iterable[Variable],
+    variables: Mapping[str, VariableInfo],
+    kinds: Mapping[str, VariableKind],
+    *,
+    exclude: Sequence[str] = (),
+    use_ema: bool = False,
+    accounted: Mapping[str, str] | None = None,
+) -> LoadPlan:
+    """Decide for every variable of network and checkpoint what becomes of it.
+
+    Args:
+        wanted: The network's variables.
+        variables: The checkpoint's variables.
+        kinds: What each of them is for.
+        exclude: Scopes that start afresh, slim's ``checkpoint_exclude_scopes``.
+        use_ema: Take ExponentialMovingAverage shadows instead of raw values.
+        accounted: Checkpoint variables that need not be loaded, with the reason.
+
+    Raises:
+        UnsupportedArgumentError: If a scope in ``exclude`` matches nothing, or there are no shadows.
+    """
+    wanted = list(wanted)
+    _check_exclude(exclude, [variable.name for variable in wanted], variables)
+    if use_ema and VariableKind.EMA not in kinds.values():
+        raise UnsupportedArgumentError(
+            "use_ema: the checkpoint has no ExponentialMovingAverage shadows. Leave use_ema out (command line: --use-ema)."
+        )
+    plan = LoadPlan()
+    for variable in wanted:
+        _plan_variable(plan, variable, variables, exclude=exclude, use_ema=use_ema)
+    names = {variable.name for variable in wanted}
+    for name, kind in kinds.items():
+        reason = _reason_unused(name, kind, exclude, accounted or {}, use_ema=use_ema)
+        if name in names:
+            continue
+        if reason is None:
+            plan.unexpected.append(name)
+        elif name not in plan.sources.values():
+            plan.unused[name] = reason
+    return plan
+
+
+def _plan_variable(
+    plan: LoadPlan, variable: Variable, variables: Mapping[str, VariableInfo], *, exclude: Sequence[str], use_ema: bool
+) -> None:
+    if any(in_scope(variable.name, scope) for scope in exclude):
+        plan.fresh.append(variable.name)
+        return
+    source = ema_name(variable.name) if use_ema else variable.name
+    if use_ema and source not in variables and not variable.trainable:
+        # An average over the trainable variables alone leaves the moving statistics, averages themselves, as they are.
+        source = variable.name
+        plan.raw_statistics.append(variable.name)
+    info = variables.get(source)
+    if info is None:
+        plan.missing.append(Variable(source, variable.shape, variable.trainable))
+    elif info.shape != variable.shape or info.dtype not in _LOSSLESS_DTYPES:
+        plan.wrong_shape.append((variable, info))
+    else:
+        plan.sources[variable.name] = source
+
+
+def _reason_unused(
+    name: str, kind: VariableKind, exclude: Sequence[str], accounted: Mapping[str, str], *, use_ema: bool
+) -> str | None:
+    if any(in_scope(name, scope) for scope in exclude):
+        return "excluded"
+    if name in accounted:
+        return accounted[name]
+    if kind is VariableKind.EMA and use_ema:
+        return "EMA shadow of a variable that the network does not have"
+    return None if kind is VariableKind.MODEL else kind.value
+
+
+def _check_exclude(exclude: Sequence[str], wanted: Sequence[str], variables: Mapping[str, VariableInfo]) -> None:
+    known = scopes_of((*wanted, *variables))
+    for scope in exclude:
+        if scope.rstrip("/") not in known:
+            raise UnsupportedArgumentError(
+                f"exclude={scope!r} matches nothing in network and checkpoint.{did_you_mean(scope, known)} "
+                "A pattern is a scope, whole parts between slashes."
+            )
+
+
+def check_plan(plan: LoadPlan, net: str, num_wanted: int, checkpoint: str, next_step: str = "") -> None:
+    """Raise with all that a plan leaves unaccounted for.
+
+    Raises:
+        CheckpointMismatchError: ``-`` missing in the checkpoint, ``+`` in the checkpoint only, ``~`` of another shape.
+    """
+    if plan.fits:
+        return
+    counts = {
+        "missing": len(plan.missing),
+        "of another shape or dtype": len(plan.wrong_shape),
+        "in the checkpoint only": len(plan.unexpected),
+    }
+    summary = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+    lines = [f"{checkpoint} does not fit {net} ({num_wanted} variables): {summary}."]
+    lines += [f"  - {variable.name}   model {variable.shape}" for variable in plan.missing]
+    for variable, info in plan.wrong_shape:
+        lines.append(f"  ~ {variable.name}   model {variable.shape} float32   checkpoint {info.shape} {info.dtype}")
+    lines += [f"  + {name}" for name in plan.unexpected]
+    troubled = [variable.name for variable, _ in plan.wrong_shape] + [v.name for v in plan.missing] + plan.unexpected
+    layers = list(dict.fromkeys(name.rpartition("/")[0] or name for name in troubled))
+    if 0 < len(layers) <= 4:
+        flags = " ".join(f"--exclude {layer}" for layer in layers)
+        lines.append(f"To start these layers afresh, or to leave them out: exclude={layers}   (command line: {flags})")
+    if next_step:
+        lines.append(next_step)
+    raise CheckpointMismatchError("\n".join(lines))
+
+
+def slim_variables(model: tf_keras.Model) -> dict[str, Any]:
+    """Slim name to Keras variable of every weight of a model whose layers are named after slim scopes."""
+    return {
+        slim_variable_name(layer.name, variable.name.rpartition("/")[2].split(":")[0]): variable
+        for layer in model.layers
+        for variable in layer.weights
+    }
+
+
+def apply_load(
+    model: tf_keras.Model,
+    plan: LoadPlan,
+    checkpoint: Checkpoint,
+    *,
+    allow_nonfinite: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Assign the checkpoint's values to the model, one tensor in memory at a time.
+
+    Args:
+        progress: Called with the number of variables done and in all.
+
+    Raises:
+        CheckpointReadError: If a tensor cannot be read.
+        NonFiniteError: If weights are NaN or infinite and ``allow_nonfinite`` is false; lists all of them.
+    """
+    variables = slim_variables(model)
+    nonfinite = []
+    for done, (name, source) in enumerate(plan.sources.items(), start=1):
+        value = checkpoint[source]
+        if not check_finite(value):
+            nonfinite.append(source)
+        variables[name].assign(value.astype("float32", copy=False))
+        if progress:
+            progress(done, len(plan.sources))
+    if nonfinite and not allow_nonfinite:
+        listed = "\n".join(f"  {name}" for name in nonfinite)
+        raise NonFiniteError(
+            f"{len(nonfinite)} of {len(plan.sources)} variables of {checkpoint.given} are NaN or infinite:\n{listed}\n"
+            "Training had diverged: use an earlier checkpoint. To convert it all the same: allow_nonfinite=True "
+            "(command line: --allow-nonfinite)."
+        )

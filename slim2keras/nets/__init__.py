@@ -1,0 +1,33 @@
+"""slim's networks by the names of its ``nets_factory``."""
+
+from __future__ import annotations
+
+from slim2keras.errors import UnknownNetError, did_you_mean
+from slim2keras.nets import alexnet, inception_v1, inception_v2, inception_v3, overfeat, resnet, vgg
+from slim2keras.nets.registry import Net
+
+FAMILIES = (alexnet, inception_v1, inception_v2, inception_v3, overfeat, resnet, vgg)
+
+NETS: dict[str, Net] = {net.name: net for family in FAMILIES for net in family.NETS}
+
+
+def list_nets() -> list[str]:
+    """Names of the networks, as in slim's ``nets_factory``, sorted by family and depth."""
+    return sorted(NETS, key=_natural_order)
+
+
+def find_net(name: str) -> Net:
+    """Return the network called ``name``.
+
+    Raises:
+        UnknownNetError: If there is none; close names are offered.
+    """
+    if name not in NETS:
+        raise UnknownNetError(
+            f"There is no network {name!r}.{did_you_mean(name, NETS)} All names: slim2keras nets (list_nets())."
+        )
+    return NETS[name]
+
+
+def _natural_order(name: str) -> list[tuple[int, int | str]]:
+    return [(0, int(part)) if part.isdigit() else (1, part) for part in name.split("_")]

@@ -1,0 +1,143 @@
+"""What a network is to the rest of slim2keras: a row of facts and a function that lays its layers."""
+
+from __future__ import annotations
+
+import inspect
+import types
+import typing
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from slim2keras import layers
+from slim2keras.errors import UnsupportedArgumentError, did_you_mean
+from slim2keras.graph import LayerGraph, Shape, Tensor
+
+VariableShapes = Mapping[str, tuple[int, ...]]
+
+_REFUSED = {
+    "inputs": "give input_shape",
+    "is_training": "the mode is chosen when the model is called (training=...) or fine-tuned",
+    "reuse": "a Keras model shares its layers when it is called again",
+    "prediction_fn": 'the predictions are softmax; apply another function to the end point "Logits"',
+    "activation_fn": "the networks' published activations are built in",
+    "data_format": "inputs are channels last (NHWC)",
+    "batch_norm_updates_collections": "the moving statistics move in training mode, see the three BatchNorm modes",
+}
+
+
+@dataclass(frozen=True)
+class Net:
+    """A network of slim's ``nets_factory``.
+
+    Attributes:
+        name: Key in ``nets_factory.networks_map``.
+        lay: Lays the layers on the input, records end points, and returns the outputs, logits first.
+        scope: slim's default root scope.
+        image_size: ``default_image_size`` of the slim function.
+        preprocessing: Key of ``preprocessing_factory`` that the published checkpoints want.
+        labels_offset: What slim's ``train_image_classifier`` takes off the labels of ImageNet: 1 where there is no
+            background class.
+        anchor: A variable that each network of the family has, below the root scope; where it lies, the root is.
+        read_arguments: From variables below the root scope, candidates for the arguments that decide about variables.
+    """
+
+    name: str
+    lay: Callable[..., list[Tensor]]
+    scope: str
+    image_size: int
+    preprocessing: str
+    labels_offset: int
+    anchor: str
+    read_arguments: Callable[[VariableShapes], Iterator[dict[str, Any]]]
+    defaults: Mapping[str, Any] = field(init=False)
+
+    def __post_init__(self) -> None:
+        parameters = _keyword_parameters(self.lay)
+        defaults = {name: parameter.default for name, parameter in parameters.items()}
+        object.__setattr__(self, "defaults", {**defaults, "scope": self.scope})
+
+    @property
+    def default_input_shape(self) -> tuple[int, int, int]:
+        """(height, width, channels) of the network as published."""
+        return (self.image_size, self.image_size, 3)
+
+    def check_arguments(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Fill in slim's defaults.
+
+        Raises:
+            UnsupportedArgumentError: If slim's function has no such argument, or not of this type.
+        """
+        for name, value in arguments.items():
+            if name in _REFUSED:
+                raise UnsupportedArgumentError(f"slim's argument {name} is not supported: {_REFUSED[name]}.")
+            if name not in self.defaults:
+                raise UnsupportedArgumentError(
+                    f"{self.name} has no argument {name!r}.{did_you_mean(name, self.defaults)} "
+                    f"It takes: {', '.join(self.defaults)}."
+                )
+            _check_type(self.name, name, value, _annotation(self.lay, name))
+        return {**self.defaults, **arguments}
+
+    def trace(self, input_shape: Shape, **arguments: Any) -> LayerGraph:
+        """Lay the network for images of ``input_shape`` (height, width, channels), with slim's arguments.
+
+        Raises:
+            UnsupportedArgumentError: If an argument is refused, or the input is too small.
+        """
+        checked = self.check_arguments(arguments)
+        x = layers.inputs(_check_input_shape(input_shape))
+        x.graph.outputs = self.lay(x, **checked)
+        return x.graph
+
+
+def _keyword_parameters(lay: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    parameters = inspect.signature(lay).parameters
+    return {name: item for name, item in parameters.items() if item.kind is inspect.Parameter.KEYWORD_ONLY}
+
+
+def _annotation(lay: Callable[..., Any], name: str) -> Any:
+    function = lay
+    while hasattr(function, "func"):
+        function = function.func
+    return typing.get_type_hints(function)[name]
+
+
+def _check_type(net: str, name: str, value: Any, annotation: Any) -> None:
+    allowed = typing.get_args(annotation) if isinstance(annotation, types.UnionType) else (annotation,)
+    # An int serves as a float, but a bool is neither: global_pool=1 and depth_multiplier=True are mistakes.
+    fits = type(value) in allowed or (type(value) is int and float in allowed)
+    if not fits:
+        names = " or ".join("None" if item is type(None) else item.__name__ for item in allowed)
+        raise UnsupportedArgumentError(f"{name} of {net} must be {names}. Received: {name}={value!r}")
+    if name == "num_classes" and value is not None and value < 0:
+        raise UnsupportedArgumentError(f"num_classes must be 0, None or positive. Received: num_classes={value}")
+    if name in ("depth_multiplier", "weight_decay", "batch_norm_decay", "batch_norm_epsilon") and value < 0:
+        raise UnsupportedArgumentError(f"{name} must not be negative. Received: {name}={value}")
+
+
+def _check_input_shape(shape: Shape) -> Shape:
+    shape = tuple(shape)
+    sizes_fit = all(size is None or (type(size) is int and size > 0) for size in shape)
+    if len(shape) != 3 or not sizes_fit or shape[-1] is None:
+        raise UnsupportedArgumentError(
+            "input_shape must be (height, width, channels), height and width None where they vary. "
+            f"Received: input_shape={shape}"
+        )
+    return shape
+
+
+def classes_in(variables: VariableShapes, logits: str) -> int | None:
+    """Number of classes of the layer ``logits``, ``None`` where the network ends in its features."""
+    shape = variables.get(f"{logits}/weights")
+    return shape[-1] if shape else None
+
+
+def multipliers(filters: int, base: int) -> Iterator[float]:
+    """Depth multipliers with which ``int(base * multiplier)`` is ``filters``, round ones first."""
+    exact = filters / base
+    seen = set()
+    for candidate in (*(round(exact + half, digits) for digits in (0, 1, 2, 3) for half in (0, 0.5 / base)), exact):
+        if candidate not in seen and int(base * candidate) == filters:
+            seen.add(candidate)
+            yield float(candidate)

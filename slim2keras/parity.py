@@ -1,0 +1,315 @@
+"""Reports on how near a model's numbers are to those of slim itself, run on the same TensorFlow."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from slim2keras.checkpoint import Checkpoint, open_checkpoint
+from slim2keras.errors import CheckpointMismatchError, ParityError
+from slim2keras.keras_model import end_points, load_options_of, spec_of
+from slim2keras.loading import LoadOptions, check_plan, plan_load, slim_variables
+from slim2keras.nets import find_net
+from slim2keras.recognition import NetSpec
+from slim2keras.slim_runtime import (
+    SlimNetwork,
+    assign_variables,
+    build_slim_network,
+    op_by_op_session,
+    unjudged_end_points,
+)
+
+if TYPE_CHECKING:
+    import tf_keras
+    from numpy.typing import NDArray
+
+Arrays = Mapping[str, "NDArray[Any]"]
+
+BARS = {
+    "inference": 1e-6,
+    "training": 1e-5,
+    "moving statistics": 1e-6,
+    "regularization loss": 1e-6,
+}
+"""Largest difference allowed on each rung, relative to the largest magnitude of the tensor."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One tensor of ours against slim's.
+
+    Attributes:
+        rung: Key of ``BARS``.
+        name: End point or variable.
+        difference: Largest absolute difference over the largest magnitude of slim's tensor; NaN if either has a NaN.
+        bar: What it must not exceed.
+    """
+
+    rung: str
+    name: str
+    difference: float
+    bar: float
+
+    @property
+    def passed(self) -> bool:
+        return self.difference <= self.bar
+
+
+@dataclass(frozen=True)
+class ParityReport:
+    """What ``verify`` found.
+
+    Attributes:
+        net: Name of the network.
+        comparisons: Every tensor compared, rung by rung, in slim's order.
+        not_judged: End points that slim's own network cannot judge.
+        from_model: Variables that the checkpoint does not have (excluded scopes); slim got the model's values.
+        images_shape: Shape of the images that both ran on.
+    """
+
+    net: str
+    comparisons: Sequence[Comparison]
+    not_judged: Sequence[str] = field(default_factory=tuple)
+    from_model: Sequence[str] = field(default_factory=tuple)
+    images_shape: tuple[int, ...] = ()
+
+    @property
+    def passed(self) -> bool:
+        """Whether every difference is within its bar."""
+        return all(comparison.passed for comparison in self.comparisons)
+
+    @property
+    def largest_difference(self) -> float:
+        """Largest relative difference of all, 0.0 where every bit is equal."""
+        return max((comparison.difference for comparison in self.comparisons), default=0.0)
+
+    @property
+    def first_difference(self) -> Comparison | None:
+        """First tensor in slim's order that is not equal bit for bit."""
+        return next((comparison for comparison in self.comparisons if comparison.difference != 0.0), None)
+
+    @property
+    def first_failure(self) -> Comparison | None:
+        """First tensor in slim's order that misses its bar."""
+        return next((comparison for comparison in self.comparisons if not comparison.passed), None)
+
+    def worst_by_rung(self) -> dict[str, Comparison]:
+        """The largest difference of each rung."""
+        worst: dict[str, Comparison] = {}
+        for comparison in self.comparisons:
+            if comparison.rung not in worst or not comparison.difference <= worst[comparison.rung].difference:
+                worst[comparison.rung] = comparison
+        return worst
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values, for machines."""
+        first = self.first_difference
+        return {
+            "net": self.net,
+            "passed": self.passed,
+            "largest_difference": self.largest_difference,
+            "first_difference": asdict(first) if first else None,
+            "images_shape": list(self.images_shape),
+            "not_judged": list(self.not_judged),
+            "from_model": list(self.from_model),
+            "comparisons": [{**asdict(comparison), "passed": comparison.passed} for comparison in self.comparisons],
+        }
+
+    def raise_if_failed(self) -> None:
+        """Raise if a bar is missed.
+
+        Raises:
+            ParityError: Names the first tensor that misses its bar.
+        """
+        failure = self.first_failure
+        if failure:
+            raise ParityError(
+                f"{self.net} differs from slim: the first to miss its bar is {failure.name} ({failure.rung}), "
+                f"{failure.difference:.1e} where {failure.bar:.0e} is allowed. "
+                f"The largest difference of all is {self.largest_difference:.1e}."
+            )
+
+
+def verify(
+    checkpoint: str | Path,
+    model: tf_keras.Model,
+    *,
+    images: NDArray[Any] | None = None,
+    exclude: Sequence[str] | None = None,
+    use_ema: bool | None = None,
+) -> ParityReport:
+    """Compare a model with slim's own network, both on the same images, op by op.
+
+    slim's network gets its variables from the checkpoint, not from the model. Compared are every end point and the
+    outputs, in inference and in training mode (dropout off), the moving statistics after one step, and the
+    regularization loss. The model is left as it was.
+
+    Args:
+        checkpoint: As in ``convert``.
+        model: Model that ``convert`` made of it.
+        images: float32, (batch, height, width, channels); by default two of noise.
+        exclude: Scopes that were started afresh; as the model was converted, if left out.
+        use_ema: Whether the model has the EMA shadows; as the model was converted, if left out.
+
+    Raises:
+        CheckpointReadError: If the checkpoint cannot be read.
+        CheckpointMismatchError: If slim's network and the model have different variables.
+        UnsupportedArgumentError: If the model was built with an argument that ``tf_slim`` does not have.
+    """
+    converted = load_options_of(model)
+    options = LoadOptions(
+        exclude=tuple(converted.exclude if exclude is None else exclude),
+        use_ema=converted.use_ema if use_ema is None else use_ema,
+    )
+    spec = spec_of(model)
+    if images is None:
+        images = noise_images(spec)
+    with open_checkpoint(checkpoint) as opened:
+        values, from_model = _checkpoint_values(opened, model, options)
+    return compare_with_slim(spec, model, values, images, from_model=from_model)
+
+
+def noise_images(spec: NetSpec, batch: int = 2) -> NDArray[Any]:
+    """Uniform noise in [-1, 1) of a network's input size, (batch, height, width, channels)."""
+    sizes = find_net(spec.net).default_input_shape
+    shape = tuple(given or default for given, default in zip(spec.input_shape, sizes, strict=True))
+    return np.random.RandomState(0).uniform(-1, 1, (batch, *shape)).astype("float32")
+
+
+def compare_with_slim(
+    spec: NetSpec, model: tf_keras.Model, values: Arrays, images: NDArray[Any], *, from_model: Sequence[str] = ()
+) -> ParityReport:
+    """Compare a model with slim's network, whose variables are ``values``.
+
+    Raises:
+        CheckpointMismatchError: If slim's network and the model have different variables.
+        UnsupportedArgumentError: If the model was built with an argument that ``tf_slim`` does not have.
+    """
+    our_names = list(end_points(model))
+    skipped = set(unjudged_end_points(spec, our_names))
+    comparisons: list[Comparison] = []
+    for rung in ("inference", "training"):
+        network = build_slim_network(spec, images.shape, is_training=rung == "training")
+        _check_same_variables(network, model)
+        theirs = _run_slim(network, values, images)
+        ours = _run_model(model, images, training=rung == "training")
+        names = [name for name in our_names if name in theirs.activations and name not in skipped]
+        if network.judges_output and not skipped:
+            names.append("output")
+        comparisons += [_compare(rung, name, ours.activations[name], theirs.activations[name]) for name in names]
+    judged = {comparison.name for comparison in comparisons}
+    for name, value in ours.moved.items():
+        if name in theirs.moved:
+            comparisons.append(_compare("moving statistics", name, value, theirs.moved[name]))
+    if network.judges_output and not skipped:
+        loss = np.float64(sum(float(loss) for loss in model.losses))
+        comparisons.append(_compare("regularization loss", "sum", loss, np.float64(theirs.regularization_loss)))
+    return ParityReport(
+        net=spec.net,
+        comparisons=comparisons,
+        not_judged=[name for name in our_names if name not in judged],
+        from_model=list(from_model),
+        images_shape=tuple(images.shape),
+    )
+
+
+@dataclass(frozen=True)
+class _Run:
+    """Numbers of one forward pass: end points and ``output``, moving statistics after it, sum of the losses."""
+
+    activations: Arrays
+    moved: Arrays
+    regularization_loss: float = 0.0
+
+
+def _run_slim(network: SlimNetwork, values: Arrays, images: NDArray[Any]) -> _Run:
+    with op_by_op_session(network.graph) as session:
+        assign_variables(network, session, values)
+        fetches = {"activations": dict(network.end_points), "losses": list(network.regularization_losses)}
+        fetched, _ = session.run((fetches, list(network.update_ops)), {network.images: images})
+        statistics = {name: item for name, item in network.variables.items() if name not in network.trainable}
+        return _Run(fetched["activations"], session.run(statistics), float(sum(map(float, fetched["losses"]))))
+
+
+def _run_model(model: tf_keras.Model, images: NDArray[Any], *, training: bool) -> _Run:
+    import tf_keras
+
+    outputs = {**end_points(model), "output": model.outputs[0]}
+    # Called eagerly, a functional model runs its layers one op after the other.
+    with _dropout_off(model), _statistics_kept(model) as statistics:
+        activations = tf_keras.Model(model.input, outputs)(images, training=training)
+        moved = {name: variable.numpy() for name, variable in statistics.items()}
+    return _Run({name: value.numpy() for name, value in activations.items()}, moved)
+
+
+@contextlib.contextmanager
+def _dropout_off(model: tf_keras.Model) -> Iterator[None]:
+    rates = [(layer, layer.rate) for layer in model.layers if hasattr(layer, "rate")]
+    for layer, _ in rates:
+        layer.rate = 0.0
+    try:
+        yield
+    finally:
+        for layer, rate in rates:
+            layer.rate = rate
+
+
+@contextlib.contextmanager
+def _statistics_kept(model: tf_keras.Model) -> Iterator[dict[str, Any]]:
+    """Give the moving statistics by slim name, and put their values back at the end."""
+    weights = {id(weight) for weight in model.trainable_weights}
+    statistics = {
+        name: variable
+        for name, variable in slim_variables(model).items()
+        if id(variable) not in weights and name.rpartition("/")[2].startswith("moving_")
+    }
+    before = {name: variable.numpy() for name, variable in statistics.items()}
+    try:
+        yield statistics
+    finally:
+        for name, variable in statistics.items():
+            variable.assign(before[name])
+
+
+def _compare(rung: str, name: str, ours: NDArray[Any], theirs: NDArray[Any]) -> Comparison:
+    ours, theirs = np.asarray(ours, "float64"), np.asarray(theirs, "float64")
+    if ours.shape != theirs.shape and ours.size == theirs.size:
+        # tf_slim's older ResNets keep the two spatial dimensions of size one.
+        theirs = theirs.reshape(ours.shape)
+    if ours.shape != theirs.shape:
+        return Comparison(rung, name, float("inf"), BARS[rung])
+    largest = float(np.max(np.abs(theirs), initial=0.0))
+    difference = float(np.max(np.abs(ours - theirs), initial=0.0))
+    return Comparison(rung, name, difference / largest if difference else 0.0, BARS[rung])
+
+
+def _checkpoint_values(
+    checkpoint: Checkpoint, model: tf_keras.Model, options: LoadOptions
+) -> tuple[dict[str, NDArray[Any]], list[str]]:
+    """Values of the model's variables as the checkpoint has them, and the names of those that only the model has."""
+    spec = spec_of(model)
+    wanted = list(spec.trace().variables())
+    plan = plan_load(wanted, checkpoint.variables, checkpoint.kinds, exclude=options.exclude, use_ema=options.use_ema)
+    # Whatever else the checkpoint holds does not bear on the numbers of this network.
+    plan.unexpected.clear()
+    check_plan(plan, spec.net, len(wanted), str(checkpoint.given))
+    values = {name: checkpoint[source].astype("float32", copy=False) for name, source in plan.sources.items()}
+    variables = slim_variables(model)
+    return {**values, **{name: variables[name].numpy() for name in plan.fresh}}, plan.fresh
+
+
+def _check_same_variables(network: SlimNetwork, model: tf_keras.Model) -> None:
+    theirs = {name: tuple(variable.shape) for name, variable in network.variables.items()}
+    ours = {name: tuple(variable.shape) for name, variable in slim_variables(model).items()}
+    surplus = set() if not network.judges_output else set(theirs) - set(ours)
+    differing = sorted(surplus | {name for name, shape in ours.items() if theirs.get(name) != shape})
+    if differing:
+        listed = "\n".join(f"  {name}   model {ours.get(name)}   slim {theirs.get(name)}" for name in differing)
+        raise CheckpointMismatchError(
+            f"slim's own network has other variables than the model, {len(differing)} of {len(ours)}:\n{listed}"
+        )

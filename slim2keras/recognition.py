@@ -1,0 +1,323 @@
+"""Which network, with which arguments, has exactly these variables?"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from slim2keras.errors import UnrecognisedNetError, UnsupportedArgumentError
+from slim2keras.graph import LayerGraph, Shape
+from slim2keras.nets import NETS, find_net
+from slim2keras.nets.registry import Net
+from slim2keras.scopes import in_scope, join
+
+Shapes = Mapping[str, tuple[int, ...]]
+LayerConfigs = Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class NetSpec:
+    """A network with all of its arguments: enough to lay it again.
+
+    Attributes:
+        net: Name of the network.
+        input_shape: (height, width, channels), sizes ``None`` where open.
+        arguments: Every slim argument, defaults filled in.
+    """
+
+    net: str
+    input_shape: Shape
+    arguments: Mapping[str, Any]
+
+    @classmethod
+    def make(cls, net: str, input_shape: Shape | None, arguments: Mapping[str, Any]) -> NetSpec:
+        """Fill in slim's defaults.
+
+        Raises:
+            UnknownNetError: If there is no such network.
+            UnsupportedArgumentError: If it does not take an argument.
+        """
+        found = find_net(net)
+        return cls(net, tuple(input_shape or found.default_input_shape), found.check_arguments(arguments))
+
+    def trace(self) -> LayerGraph:
+        """Lay the network."""
+        return find_net(self.net).trace(self.input_shape, **self.arguments)
+
+    @property
+    def scope(self) -> str:
+        scope: str = self.arguments["scope"]
+        return scope
+
+    def changed_arguments(self) -> dict[str, Any]:
+        """Arguments that are not slim's defaults."""
+        defaults = find_net(self.net).defaults
+        return {name: value for name, value in self.arguments.items() if value != defaults[name]}
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A network that might have written a checkpoint, and how far its variables agree.
+
+    Attributes:
+        spec: The network with the arguments that fit best.
+        own: The same with the arguments that the checkpoint itself tells, where the user asked for others.
+        missing: Variables that the checkpoint lacks.
+        unexpected: Variables below the root scope that the network lacks.
+        wrong_shape: Variables of another shape.
+        agreed: Variables that agree.
+    """
+
+    spec: NetSpec
+    own: NetSpec
+    missing: int
+    unexpected: int
+    wrong_shape: int
+    agreed: int
+
+    @property
+    def fits(self) -> bool:
+        return not (self.missing or self.unexpected or self.wrong_shape)
+
+    @property
+    def likeness(self) -> float:
+        """Share of all variables involved that agree, 0 to 1."""
+        return self.agreed / max(1, self.agreed + self.missing + self.unexpected + self.wrong_shape)
+
+    def describe(self) -> str:
+        arguments = ", ".join(f"{name}={value!r}" for name, value in self.own.changed_arguments().items())
+        disagreement = f"{self.missing} missing, {self.unexpected} more, {self.wrong_shape} of another shape"
+        return f"{self.spec.net}({arguments}): {self.agreed} variables agree, {disagreement}"
+
+
+def recognise(
+    shapes: Shapes,
+    *,
+    net: str | None = None,
+    input_shape: Shape | None = None,
+    arguments: Mapping[str, Any] | None = None,
+    exclude: Sequence[str] = (),
+    source: str = "The checkpoint",
+) -> Candidate:
+    """Tell the network from names and shapes of model variables.
+
+    Args:
+        shapes: Shape of every model variable of a checkpoint, without slots and shadows.
+        net: Name of the network if it is known.
+        input_shape: (height, width, channels) if it is known; else the network's own size and the channels found.
+        arguments: slim arguments that are known, ``scope`` among them; the rest is found.
+        exclude: Scopes that need not agree.
+        source: What to call the checkpoint in an error.
+
+    Returns:
+        The one candidate that fits, or the nearest if most of it does: then ``plan_load`` says what does not.
+
+    Raises:
+        UnrecognisedNetError: If several networks fit, or none comes near; lists the candidates.
+    """
+    arguments = dict(arguments or {})
+    nets = [find_net(net)] if net else list(NETS.values())
+    found = [
+        candidate
+        for its_net in nets
+        for scope in _root_scopes(its_net, shapes, arguments)
+        if (candidate := _best_arguments(its_net, scope, shapes, input_shape, arguments, exclude))
+    ]
+    found.sort(key=lambda candidate: (-candidate.fits, -candidate.likeness))
+    fitting = [candidate for candidate in found if candidate.fits]
+    if len(fitting) > 1:
+        raise UnrecognisedNetError(
+            f"{source} fits {len(fitting)} networks:\n{_listed(fitting)}\n"
+            "Say which: net=..., scope=... (command line: --net, --set scope=...)."
+        )
+    if found and (found[0].fits or found[0].likeness > 0.5 or net):
+        return found[0]
+    raise UnrecognisedNetError(_unrecognised(source, shapes, net, found))
+
+
+def _unrecognised(source: str, shapes: Shapes, net: str | None, found: Sequence[Candidate]) -> str:
+    sample = ", ".join(list(shapes)[:3])
+    if net:
+        head = f"{source} is not a {net}: none of its {len(shapes)} model variables ends in {find_net(net).anchor!r}."
+        others = recognise_quietly(shapes)
+        return f"{head} Its variables begin {sample}." + (f" It looks like {others.spec.net}." if others else "")
+    nearest = f"\nNearest:\n{_listed(found[:3])}" if found else ""
+    return (
+        f"{source} is no network that slim2keras knows: {len(shapes)} model variables, beginning {sample}.{nearest}\n"
+        "If it is one of `slim2keras nets` in another form, give net=... and its arguments (command line: --net, --set)."
+    )
+
+
+def recognise_quietly(shapes: Shapes) -> Candidate | None:
+    """``recognise``, but ``None`` where it would raise."""
+    try:
+        return recognise(shapes)
+    except UnrecognisedNetError:
+        return None
+
+
+def _listed(candidates: Sequence[Candidate]) -> str:
+    return "\n".join(f"  {candidate.describe()}" for candidate in candidates)
+
+
+def _root_scopes(net: Net, shapes: Shapes, arguments: Mapping[str, Any]) -> list[str]:
+    """Scopes below which the network may lie: where its anchor is."""
+    if "scope" in arguments:
+        return [arguments["scope"]]
+    ends = [name for name in shapes if name == net.anchor or name.endswith(f"/{net.anchor}")]
+    return [name[: -len(net.anchor)].rstrip("/") for name in ends]
+
+
+def _best_arguments(
+    net: Net, scope: str, shapes: Shapes, input_shape: Shape | None, given: Mapping[str, Any], exclude: Sequence[str]
+) -> Candidate | None:
+    below = {name: shape for name, shape in shapes.items() if in_scope(name, scope)}
+    relative = {name[len(scope) :].lstrip("/"): shape for name, shape in below.items()}
+    candidates = []
+    for read in net.read_arguments(relative):
+        own = {**read, "scope": scope}
+        try:
+            candidates.append(_compare(net, below, input_shape, own, {**own, **given}, exclude))
+        except UnsupportedArgumentError:
+            if given:
+                raise
+    return max(candidates, key=lambda candidate: (candidate.fits, candidate.likeness), default=None)
+
+
+def _compare(
+    net: Net,
+    below: Shapes,
+    input_shape: Shape | None,
+    own: Mapping[str, Any],
+    arguments: Mapping[str, Any],
+    exclude: Sequence[str],
+) -> Candidate:
+    spec = NetSpec.make(net.name, input_shape or _found_input_shape(net, below, arguments), arguments)
+    own_spec = NetSpec(net.name, spec.input_shape, {**net.check_arguments(arguments), **own})
+    wanted = {v.name: v.shape for v in spec.trace().variables() if not _excluded(v.name, exclude)}
+    # Variables that only the user's own arguments leave out (num_classes=0) are no sign of another network.
+    left_out = {v.name for v in own_spec.trace().variables()} if own_spec.arguments != spec.arguments else set()
+    return Candidate(
+        spec=spec,
+        own=own_spec,
+        missing=sum(name not in below for name in wanted),
+        unexpected=sum(name not in wanted and name not in left_out and not _excluded(name, exclude) for name in below),
+        wrong_shape=sum(name in below and below[name] != shape for name, shape in wanted.items()),
+        agreed=sum(below.get(name) == shape for name, shape in wanted.items()),
+    )
+
+
+def _excluded(name: str, exclude: Sequence[str]) -> bool:
+    return any(in_scope(name, scope) for scope in exclude)
+
+
+def _found_input_shape(net: Net, below: Shapes, arguments: Mapping[str, Any]) -> Shape:
+    """The network's own size, with as many channels as its first convolution takes: grey nets exist."""
+    first = next(iter(net.trace(net.default_input_shape, **arguments).variables()))
+    shape = below.get(first.name, ())
+    channels = shape[2] if len(shape) == 4 else net.default_input_shape[-1]
+    return (*net.default_input_shape[:2], channels)
+
+
+def variables_left_out(candidate: Candidate, shapes: Shapes) -> Iterator[tuple[str, str]]:
+    """Checkpoint variables that need not be loaded, with the reason.
+
+    They belong to parts of the network that the user's arguments leave out, or to another part of a larger model whose
+    network lies below a scope of its own (detection: ``FeatureExtractor/InceptionV2``).
+    """
+    net = find_net(candidate.spec.net)
+    kept = {variable.name for variable in candidate.spec.trace().variables()}
+    for variable in candidate.own.trace().variables():
+        if variable.name not in kept and variable.name in shapes:
+            yield variable.name, "left out by the arguments given"
+    scope = candidate.spec.scope
+    if "/" in scope or scope != net.scope:
+        for name in shapes:
+            if not in_scope(name, scope):
+                yield name, f"outside of {join(scope)}"
+
+
+_WINDOW_KEYS = ("kernel_size", "pool_size", "strides", "dilation_rate", "padding")
+
+
+def recover_spec(shapes: Shapes, layer_configs: LayerConfigs, input_shape: Shape) -> NetSpec:
+    """Tell network and arguments from a model's variables and layers, for a model that was loaded from a file.
+
+    Arguments that decide about variables are read as from a checkpoint, numbers (decay, weight decay, dropout) from the
+    layers; of the others all values are tried until the layers are the same.
+
+    Args:
+        shapes: Shape of every variable by slim name.
+        layer_configs: Keras configuration of every layer by name.
+        input_shape: (height, width, channels) of the model.
+
+    Raises:
+        UnrecognisedNetError: If no network has these layers.
+    """
+    numbers = _read_numbers(layer_configs)
+    for net in NETS.values():
+        for scope in _root_scopes(net, shapes, {}):
+            relative = {name[len(scope) :].lstrip("/"): shape for name, shape in shapes.items()}
+            for read in net.read_arguments(relative):
+                known = {**read, **{name: numbers[name] for name in numbers if name in net.defaults}, "scope": scope}
+                for choice in _choices(net):
+                    spec = NetSpec.make(net.name, input_shape, {**known, **choice})
+                    if _has_layers(spec, layer_configs):
+                        return spec
+    raise UnrecognisedNetError(
+        f"The model is not a network of slim2keras, or its layers were changed: {len(layer_configs)} layers, beginning "
+        f"{', '.join(list(layer_configs)[:3])}. Build it with slim2keras.build or slim2keras.convert."
+    )
+
+
+def _read_numbers(layer_configs: LayerConfigs) -> dict[str, float]:
+    """Decay, epsilon, weight decay and dropout, at the precision at which Keras keeps them."""
+    numbers: dict[str, float] = {}
+    for config in layer_configs.values():
+        if "momentum" in config:
+            numbers.setdefault("batch_norm_decay", config["momentum"])
+            numbers.setdefault("batch_norm_epsilon", config["epsilon"])
+        elif "rate" in config:
+            numbers.setdefault("dropout_keep_prob", round(1.0 - config["rate"], 12))
+        elif regularizer := config.get("kernel_regularizer"):
+            # Keras keeps the factor in float32, which has seven digits.
+            numbers.setdefault("weight_decay", float(f"{2 * regularizer['config']['l2']:.7g}"))
+    return {"weight_decay": 0.0, **numbers}
+
+
+def _choices(net: Net) -> Iterator[dict[str, Any]]:
+    """Every setting of the arguments that show in layers but not in variables, slim's defaults first."""
+    values: dict[str, tuple[Any, ...]] = {
+        "spatial_squeeze": (True, False),
+        "global_pool": (True, False),
+        "fc_conv_padding": ("VALID", "SAME"),
+        "store_non_strided_activations": (False, True),
+        "output_stride": (None, 4, 8, 16),
+    }
+    if "final_endpoint" in net.defaults:
+        values["final_endpoint"] = (None, *net.trace((None, None, 3)).end_points)
+    names = [name for name in values if name in net.defaults]
+    for chosen in itertools.product(*(values[name] for name in names)):
+        yield dict(zip(names, chosen, strict=True))
+
+
+def _has_layers(spec: NetSpec, layer_configs: LayerConfigs) -> bool:
+    try:
+        graph = spec.trace()
+    except UnsupportedArgumentError:
+        return False
+    return graph.layers_to(graph.outputs) == set(layer_configs) and all(
+        _as_pair(graph.layers[name].config[key]) == _as_pair(config[key])
+        for name, config in layer_configs.items()
+        for key in _WINDOW_KEYS
+        if key in graph.layers[name].config
+    )
+
+
+def _as_pair(value: Any) -> Any:
+    """Keras widens 2 to (2, 2) and a JSON file makes a list of it."""
+    if isinstance(value, list | tuple):
+        return tuple(_as_pair(item) if isinstance(item, list | tuple) else item for item in value)
+    return (value, value) if isinstance(value, int) else value

@@ -1,0 +1,133 @@
+"""The only place where names are translated between slim and Keras.
+
+A Keras layer is named after its slim scope, so a network needs no mapping table: what remains is the leaf,
+the last part of a variable's name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+_SLIM_LEAF = {
+    "kernel": "weights",
+    "bias": "biases",
+    "depthwise_kernel": "depthwise_weights",
+    "pointwise_kernel": "pointwise_weights",
+}
+_KERAS_LEAF = {slim: keras for keras, slim in _SLIM_LEAF.items()}
+
+EMA_LEAF = "ExponentialMovingAverage"
+"""Last part of the name of the shadow that ``tf.train.ExponentialMovingAverage`` keeps of a variable."""
+
+_SLOT_LEAVES = frozenset(
+    {"Momentum", "RMSProp", "Adam", "Adagrad", "AdagradDA", "Adadelta", "Ftrl", "GradientDescent", "ProximalAdagrad"}
+)
+_POWER_LEAVES = frozenset({"beta1_power", "beta2_power"})
+# tf.compat.v1's zero-debiased moving averages (slim's ``zero_debias_moving_mean``) keep these beside the statistic.
+_ZERO_DEBIAS_LEAVES = frozenset({"biased", "local_step"})
+
+
+class VariableKind(Enum):
+    """What a variable of a slim checkpoint is for."""
+
+    MODEL = "model"
+    SLOT = "optimizer slot"
+    POWER = "power accumulator"
+    EMA = "EMA shadow"
+    STEP = "step counter"
+    ZERO_DEBIAS = "zero-debias state"
+
+
+@dataclass(frozen=True)
+class VariableInfo:
+    """Shape and dtype of a checkpoint variable; ``dtype`` is NumPy's name of it, e.g. ``"float32"``."""
+
+    shape: tuple[int, ...]
+    dtype: str
+
+
+def join(*parts: str) -> str:
+    """Join scopes with ``/``, leaving out empty ones: NASNet has no root scope."""
+    return "/".join(part for part in parts if part)
+
+
+def slim_variable_name(layer_name: str, keras_leaf: str) -> str:
+    """Name in slim of the variable ``keras_leaf`` of a layer: ``("LeNet/conv1", "kernel")`` is ``LeNet/conv1/weights``."""
+    return f"{layer_name}/{_SLIM_LEAF.get(keras_leaf, keras_leaf)}"
+
+
+def keras_variable_name(slim_name: str) -> tuple[str, str]:
+    """Layer name and Keras leaf of a slim variable, the inverse of ``slim_variable_name``."""
+    layer_name, _, leaf = slim_name.rpartition("/")
+    return layer_name, _KERAS_LEAF.get(leaf, leaf)
+
+
+def ema_name(variable_name: str) -> str:
+    """Name of the ExponentialMovingAverage shadow of a variable."""
+    return f"{variable_name}/{EMA_LEAF}"
+
+
+def in_scope(name: str, scope: str) -> bool:
+    """Whether ``name`` is ``scope`` or lies below it; every name lies below the empty scope."""
+    return not scope or name == scope or name.startswith(scope + "/")
+
+
+def scopes_of(names: Iterable[str]) -> set[str]:
+    """Every scope that contains one of ``names``, and the names themselves."""
+    found: set[str] = set()
+    for name in names:
+        parts = name.split("/")
+        found.update("/".join(parts[: end + 1]) for end in range(len(parts)))
+    return found
+
+
+def _base_and_leaf(name: str) -> tuple[str, str]:
+    """Split off the last part of a name, without the ``_1`` by which TensorFlow tells a second one apart."""
+    base, _, leaf = name.rpartition("/")
+    stem, _, number = leaf.rpartition("_")
+    return base, stem if stem and number.isdigit() else leaf
+
+
+def classify_variables(variables: Mapping[str, VariableInfo]) -> dict[str, VariableKind]:
+    """Tell a checkpoint's model variables from what training added to them.
+
+    Slots, shadows and zero-debias state are recognised by their last name part *and* by lying below a variable of the
+    same checkpoint, so that a layer that somebody called ``Adam`` stays a layer. A counter is a scalar integer:
+    some training loops call it ``Variable`` instead of ``global_step``.
+
+    Args:
+        variables: Name to shape and dtype of every variable of the checkpoint.
+
+    Returns:
+        Name to kind, in the order given.
+    """
+
+    def below_a_variable(base: str) -> bool:
+        # An optimizer made inside a variable scope puts that scope in front of the variable's own name.
+        parts = base.split("/")
+        return any("/".join(parts[start:]) in variables for start in range(len(parts)))
+
+    def kind_of(name: str, info: VariableInfo) -> VariableKind:
+        base, leaf = _base_and_leaf(name)
+        if leaf == EMA_LEAF and below_a_variable(base):
+            return VariableKind.EMA
+        if leaf in _SLOT_LEAVES and below_a_variable(base):
+            return VariableKind.SLOT
+        if leaf in _ZERO_DEBIAS_LEAVES and below_a_variable(base):
+            return VariableKind.ZERO_DEBIAS
+        if not info.shape and leaf in _POWER_LEAVES:
+            return VariableKind.POWER
+        if not info.shape and (leaf == "global_step" or info.dtype.startswith(("int", "uint"))):
+            return VariableKind.STEP
+        return VariableKind.MODEL
+
+    return {name: kind_of(name, info) for name, info in variables.items()}
+
+
+def global_step_name(kinds: Mapping[str, VariableKind]) -> str | None:
+    """Name of the variable that counts training steps, ``global_step`` before any other counter."""
+    steps = [name for name, kind in kinds.items() if kind is VariableKind.STEP]
+    named = [name for name in steps if name.rpartition("/")[2] == "global_step"]
+    return min(named or steps, key=len, default=None)
