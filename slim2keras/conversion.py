@@ -18,9 +18,12 @@ from slim2keras.checkpoint import Checkpoint, open_checkpoint
 from slim2keras.graph import Shape
 from slim2keras.keras_model import build_model
 from slim2keras.loading import LoadOptions, LoadPlan, apply_load, check_plan, plan_load
+from slim2keras.errors import ModelReadError, Slim2KerasError
 from slim2keras.model_files import (
+    OutputFormat,
     check_target,
     largest_read_back_difference,
+    output_format,
     report_path,
     sha256,
     whole_or_not_at_all,
@@ -291,3 +294,56 @@ def _versions() -> dict[str, str]:
         "tf_keras": tf_keras.__version__,
         "numpy": np.__version__,
     }
+
+
+def read_model(path: str | Path, checkpoint: str | Path) -> tf_keras.Model:
+    """Load a model file that ``convert_to_file`` wrote, with what its report says of it.
+
+    Args:
+        path: ``.keras``, ``.h5``, SavedModel, or ``.weights.h5``.
+        checkpoint: Where the network of a ``.weights.h5`` without report is told from.
+
+    Raises:
+        ModelReadError: If the file is missing or corrupt.
+    """
+    import tf_keras
+
+    path = Path(path)
+    spec, options = _read_report(report_path(path))
+    if not path.exists():
+        raise ModelReadError(f"There is no model {path}. `slim2keras convert CHECKPOINT -o {path}` writes it.")
+    try:
+        if output_format(path) is not OutputFormat.WEIGHTS:
+            model = tf_keras.models.load_model(path, compile=False)
+        else:
+            if spec is None:
+                with open_checkpoint(checkpoint) as opened:
+                    spec = plan_conversion(opened, None, {}, None, options).spec
+            model = build_model(spec)
+            model.load_weights(path)
+    except Slim2KerasError:
+        raise
+    except Exception as error:
+        # Zip, HDF5, JSON and protobuf each have errors of their own for a damaged file.
+        raise ModelReadError(
+            f"{path} cannot be loaded by tf_keras: {type(error).__name__}: {str(error).splitlines()[:1]}. "
+            "It is truncated, corrupt, or no model file; convert the checkpoint again."
+        ) from error
+    if spec is not None:
+        model.slim_spec = spec
+    model.slim_load_options = options
+    return model
+
+
+def _read_report(path: Path) -> tuple[NetSpec | None, LoadOptions]:
+    """Network and load options from a report; nothing and the defaults where there is none."""
+    if not path.is_file():
+        return None, LoadOptions()
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+        spec = NetSpec.make(report["net"], tuple(report["input_shape"]), report["arguments"])
+        return spec, LoadOptions(tuple(report["excluded"]["scopes"]), report["use_ema"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelReadError(
+            f"{path} is not a report of slim2keras: {type(error).__name__}: {error}. Remove it, or convert again."
+        ) from error

@@ -55,6 +55,12 @@ class CheckpointReadError(Slim2KerasError):
     exit_status = ExitStatus.UNREADABLE
 
 
+class ModelReadError(Slim2KerasError):
+    """A model file that is missing or corrupt, or that tf_keras cannot load."""
+
+    exit_status = ExitStatus.UNREADABLE
+
+
 class CheckpointMismatchError(Slim2KerasError):
     """A readable checkpoint whose variables do not fit the network."""
 

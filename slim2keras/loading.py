@@ -43,6 +43,9 @@ class LoadOptions:
     use_ema: bool = False
     allow_nonfinite: bool = False
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "exclude", tuple(scope.rstrip("/") for scope in self.exclude))
+
 
 @dataclass(frozen=True)
 class LoadPlan:
@@ -150,7 +153,7 @@ def _reason_unused(
 def _check_exclude(exclude: Sequence[str], wanted: Sequence[str], variables: Mapping[str, VariableInfo]) -> None:
     known = scopes_of((*wanted, *variables))
     for scope in exclude:
-        if scope.rstrip("/") not in known:
+        if scope not in known:
             raise UnsupportedArgumentError(
                 f"exclude={scope!r} matches nothing in network and checkpoint.{did_you_mean(scope, known)} "
                 "A pattern is a scope, whole parts between slashes."

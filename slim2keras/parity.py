@@ -59,6 +59,14 @@ class Comparison:
     def passed(self) -> bool:
         return self.difference <= self.bar
 
+    def to_json(self) -> dict[str, Any]:
+        """As plain values; JSON has no NaN and no infinity, they become ``None``."""
+        return {**asdict(self), "difference": _json_number(self.difference), "passed": self.passed}
+
+
+def _json_number(number: float) -> float | None:
+    return number if np.isfinite(number) else None
+
 
 @dataclass(frozen=True)
 class ParityReport:
@@ -86,7 +94,7 @@ class ParityReport:
     @property
     def largest_difference(self) -> float:
         """Largest relative difference of all, 0.0 where every bit is equal."""
-        return max((comparison.difference for comparison in self.comparisons), default=0.0)
+        return float(np.max([comparison.difference for comparison in self.comparisons], initial=0.0))
 
     @property
     def first_difference(self) -> Comparison | None:
@@ -112,12 +120,12 @@ class ParityReport:
         return {
             "net": self.net,
             "passed": self.passed,
-            "largest_difference": self.largest_difference,
-            "first_difference": asdict(first) if first else None,
+            "largest_difference": _json_number(self.largest_difference),
+            "first_difference": first.to_json() if first else None,
             "images_shape": list(self.images_shape),
             "not_judged": list(self.not_judged),
             "from_model": list(self.from_model),
-            "comparisons": [{**asdict(comparison), "passed": comparison.passed} for comparison in self.comparisons],
+            "comparisons": [comparison.to_json() for comparison in self.comparisons],
         }
 
     def raise_if_failed(self) -> None:
@@ -163,8 +171,7 @@ def verify(
     """
     converted = load_options_of(model)
     options = LoadOptions(
-        exclude=tuple(converted.exclude if exclude is None else exclude),
-        use_ema=converted.use_ema if use_ema is None else use_ema,
+        converted.exclude if exclude is None else tuple(exclude), converted.use_ema if use_ema is None else use_ema
     )
     spec = spec_of(model)
     if images is None:
@@ -283,9 +290,11 @@ def _compare(rung: str, name: str, ours: NDArray[Any], theirs: NDArray[Any]) -> 
         theirs = theirs.reshape(ours.shape)
     if ours.shape != theirs.shape:
         return Comparison(rung, name, float("inf"), BARS[rung])
+    if np.array_equal(ours, theirs, equal_nan=True):
+        return Comparison(rung, name, 0.0, BARS[rung])
     largest = float(np.max(np.abs(theirs), initial=0.0))
-    difference = float(np.max(np.abs(ours - theirs), initial=0.0))
-    return Comparison(rung, name, difference / largest if difference else 0.0, BARS[rung])
+    difference = float(np.max(np.abs(ours - theirs)))
+    return Comparison(rung, name, difference / largest if largest else float("inf"), BARS[rung])
 
 
 def _checkpoint_values(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -119,12 +120,16 @@ def recognise(
     """
     arguments = dict(arguments or {})
     nets = [find_net(net)] if net else list(NETS.values())
-    found = [
-        candidate
-        for its_net in nets
-        for scope in _root_scopes(its_net, shapes, arguments)
-        if (candidate := _best_arguments(its_net, scope, shapes, input_shape, arguments, exclude))
-    ]
+    found = []
+    refusals = []
+    for its_net in nets:
+        for scope in _root_scopes(its_net, shapes, arguments):
+            try:
+                found.append(_best_arguments(its_net, scope, shapes, input_shape, arguments, exclude))
+            except UnsupportedArgumentError as error:
+                # The arguments are not for this network; that matters if it is the one.
+                if net or _best_arguments(its_net, scope, shapes, input_shape, {}, exclude).fits:
+                    refusals.append(error)
     found.sort(key=lambda candidate: (-candidate.fits, -candidate.likeness))
     fitting = [candidate for candidate in found if candidate.fits]
     if len(fitting) > 1:
@@ -132,30 +137,24 @@ def recognise(
             f"{source} fits {len(fitting)} networks:\n{_listed(fitting)}\n"
             "Say which: net=..., scope=... (command line: --net, --set scope=...)."
         )
-    if found and (found[0].fits or found[0].likeness > 0.5 or net):
+    if refusals and not fitting:
+        raise refusals[0]
+    if found and (found[0].fits or found[0].likeness > 0.5):
         return found[0]
     raise UnrecognisedNetError(_unrecognised(source, shapes, net, found))
 
 
 def _unrecognised(source: str, shapes: Shapes, net: str | None, found: Sequence[Candidate]) -> str:
-    sample = ", ".join(list(shapes)[:3])
+    what = f"a {net}" if net else "a network that slim2keras knows"
+    lines = [f"{source} is not {what}: {len(shapes)} model variables, beginning {', '.join(list(shapes)[:3])}."]
     if net:
-        head = f"{source} is not a {net}: none of its {len(shapes)} model variables ends in {find_net(net).anchor!r}."
-        others = recognise_quietly(shapes)
-        return f"{head} Its variables begin {sample}." + (f" It looks like {others.spec.net}." if others else "")
-    nearest = f"\nNearest:\n{_listed(found[:3])}" if found else ""
-    return (
-        f"{source} is no network that slim2keras knows: {len(shapes)} model variables, beginning {sample}.{nearest}\n"
-        "If it is one of `slim2keras nets` in another form, give net=... and its arguments (command line: --net, --set)."
-    )
-
-
-def recognise_quietly(shapes: Shapes) -> Candidate | None:
-    """``recognise``, but ``None`` where it would raise."""
-    try:
-        return recognise(shapes)
-    except UnrecognisedNetError:
-        return None
+        with contextlib.suppress(UnrecognisedNetError):
+            lines.append(f"It looks like {recognise(shapes).spec.net}: leave net out (command line: --net).")
+    elif found:
+        lines.append(f"Nearest:\n{_listed(found[:3])}")
+    if len(lines) == 1:
+        lines.append("All networks: slim2keras nets. Their scope and arguments can be given (command line: --set).")
+    return "\n".join(lines)
 
 
 def _listed(candidates: Sequence[Candidate]) -> str:
@@ -172,18 +171,15 @@ def _root_scopes(net: Net, shapes: Shapes, arguments: Mapping[str, Any]) -> list
 
 def _best_arguments(
     net: Net, scope: str, shapes: Shapes, input_shape: Shape | None, given: Mapping[str, Any], exclude: Sequence[str]
-) -> Candidate | None:
+) -> Candidate:
+    """The arguments with which the network agrees best, read from the variables where they are not given."""
     below = {name: shape for name, shape in shapes.items() if in_scope(name, scope)}
     relative = {name[len(scope) :].lstrip("/"): shape for name, shape in below.items()}
-    candidates = []
-    for read in net.read_arguments(relative):
-        own = {**read, "scope": scope}
-        try:
-            candidates.append(_compare(net, below, input_shape, own, {**own, **given}, exclude))
-        except UnsupportedArgumentError:
-            if given:
-                raise
-    return max(candidates, key=lambda candidate: (candidate.fits, candidate.likeness), default=None)
+    candidates = [
+        _compare(net, below, input_shape, {**read, "scope": scope}, {**read, "scope": scope, **given}, exclude)
+        for read in net.read_arguments(relative)
+    ]
+    return max(candidates, key=lambda candidate: (candidate.fits, candidate.likeness))
 
 
 def _compare(

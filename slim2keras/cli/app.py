@@ -1,0 +1,102 @@
+"""The command line as a whole: its commands, and what an error looks like."""
+
+from __future__ import annotations
+
+import functools
+import os
+import signal
+from collections.abc import Callable
+from types import FrameType
+from typing import Annotated, Any
+
+import typer
+
+import slim2keras
+from slim2keras.cli import convert, inspect, nets, verify
+from slim2keras.cli.console import stderr
+from slim2keras.errors import ExitStatus, Slim2KerasError
+
+_EPILOG = (
+    "Exit codes: 0 ok, 1 unexpected error or disk full, 2 usage, 3 file unreadable, 4 checkpoint does not fit, "
+    "5 parity failed, 130 interrupted."
+)
+
+app = typer.Typer(
+    name="slim2keras",
+    help="Slim checkpoints as tf.keras models, with the same numbers.",
+    epilog=_EPILOG,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+
+_show_traceback = False
+
+
+def _print_version(value: bool) -> None:
+    if value:
+        typer.echo(f"slim2keras {slim2keras.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+    traceback: Annotated[bool, typer.Option("--traceback", help="Show the Python traceback of an error.")] = False,
+) -> None:
+    """Slim checkpoints as tf.keras models, with the same numbers."""
+    global _show_traceback
+    _show_traceback = traceback
+
+
+def _report_errors(command: Callable[..., None]) -> Callable[..., None]:
+    """Turn errors into one message and an exit status."""
+
+    @functools.wraps(command)
+    def reporting(**arguments: Any) -> None:
+        try:
+            command(**arguments)
+        except KeyboardInterrupt:
+            _print_error("Interrupted; nothing was written.")
+            raise typer.Exit(ExitStatus.INTERRUPTED) from None
+        except (typer.Exit, typer.Abort):
+            raise
+        except Exception as error:
+            if _show_traceback:
+                raise
+            _print_error(_describe_error(error))
+            raise typer.Exit(getattr(error, "exit_status", ExitStatus.UNEXPECTED)) from None
+
+    return reporting
+
+
+def _describe_error(error: Exception) -> str:
+    if isinstance(error, Slim2KerasError):
+        return f"Error: {error}"
+    return (
+        f"Unexpected error: {type(error).__name__}: {error}\n"
+        "This is a defect of slim2keras; `slim2keras --traceback ...` shows where."
+    )
+
+
+def _print_error(text: str) -> None:
+    stderr.print(text, markup=False, highlight=False, soft_wrap=True, style="red")
+
+
+for _command in (nets.nets, inspect.inspect, convert.convert, verify.verify):
+    app.command(epilog=_EPILOG)(_report_errors(_command))
+
+
+def main() -> None:
+    """Run the command and exit with a status of ``ExitStatus``."""
+    # TensorFlow greets and warns on stderr, where the user looks for ours.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    signal.signal(signal.SIGTERM, _interrupt)
+    app()
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

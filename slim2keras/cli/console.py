@@ -1,0 +1,147 @@
+"""What the commands share: consoles, options, values of ``--set``, progress."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from slim2keras.errors import UnsupportedArgumentError
+
+if TYPE_CHECKING:
+    from slim2keras.conversion import Progress
+    from slim2keras.graph import Shape
+
+stdout = Console()
+stderr = Console(stderr=True)
+
+CheckpointArgument = Annotated[
+    Path,
+    typer.Argument(
+        metavar="CHECKPOINT",
+        help="V1 file, V2 prefix (or its .index or .data file), training directory, .tar.gz or .tgz.",
+        show_default=False,
+    ),
+]
+NetOption = Annotated[str | None, typer.Option("--net", help="Network, if it cannot be told from the checkpoint.")]
+NumClassesOption = Annotated[
+    int | None, typer.Option("--num-classes", help="Classes; those of the checkpoint if left out. 0: features.")
+]
+InputShapeOption = Annotated[
+    str | None, typer.Option("--input-shape", metavar="H,W,C", help="Input size, e.g. 224,224,3 or None,None,3.")
+]
+ExcludeOption = Annotated[
+    list[str] | None, typer.Option("--exclude", metavar="SCOPE", help="Scope to start afresh; repeatable.")
+]
+UseEmaOption = Annotated[bool, typer.Option("--use-ema", help="Take ExponentialMovingAverage shadows.")]
+AllowNonfiniteOption = Annotated[bool, typer.Option("--allow-nonfinite", help="Load weights that are NaN or infinite.")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="Any slim argument of the net, e.g. output_stride=16; repeatable."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+@contextlib.contextmanager
+def _stderr_captured() -> Iterator[IO[bytes]]:
+    """Catch what native code writes to stderr, past Python."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as caught:
+        os.dup2(caught.fileno(), 2)
+        try:
+            yield caught
+        finally:
+            sys.stderr.flush()
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+def import_tensorflow() -> None:
+    """Import TensorFlow without its greetings; if that fails, show them, since they may say why."""
+    with _stderr_captured() as caught:
+        try:
+            import tensorflow as tf
+            import tf_keras  # noqa: F401  (imported for its greetings)
+        except BaseException:
+            caught.seek(0)
+            sys.stdout.flush()
+            stderr.print(caught.read().decode(errors="replace"), markup=False, highlight=False)
+            raise
+    tf.get_logger().setLevel("ERROR")
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON on stdout, for machines: no colour, no wrapping."""
+    typer.echo(json.dumps(value, indent=2, allow_nan=False))
+
+
+def parse_arguments(settings: list[str] | None, num_classes: int | None) -> dict[str, Any]:
+    """Slim arguments from ``--set`` and ``--num-classes``.
+
+    Raises:
+        UnsupportedArgumentError: If a setting is not NAME=VALUE.
+    """
+    arguments = {} if num_classes is None else {"num_classes": num_classes}
+    for setting in settings or []:
+        name, separator, text = setting.partition("=")
+        if not separator or not name:
+            raise UnsupportedArgumentError(f"--set must be NAME=VALUE. Received: --set {setting}")
+        arguments[name.strip()] = _parse_value(text.strip())
+    return arguments
+
+
+def _parse_value(text: str) -> Any:
+    """Value as Python writes it; true, false and bare words (SAME) are what a shell user types."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return {"true": True, "false": False, "none": None}.get(text.lower(), text)
+
+
+def parse_input_shape(text: str | None) -> Shape | None:
+    """(height, width, channels) from ``H,W,C``.
+
+    Raises:
+        UnsupportedArgumentError: If it is not three sizes.
+    """
+    if text is None:
+        return None
+    try:
+        return tuple(None if part.strip().lower() == "none" else int(part) for part in text.split(","))
+    except ValueError:
+        raise UnsupportedArgumentError(
+            f"--input-shape must be H,W,C, e.g. 224,224,3 or None,None,3. Received: --input-shape {text}"
+        ) from None
+
+
+@contextlib.contextmanager
+def progress_bar() -> Iterator[Progress | None]:
+    """Progress on stderr where that is a terminal, else nothing."""
+    if not stderr.is_terminal:
+        yield None
+        return
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description:<14}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=stderr, transient=True) as bar:
+        task = bar.add_task("opening", total=None)
+
+        def step(what: str, done: int, total: int) -> None:
+            bar.update(task, description=what, completed=done, total=total if done else None)
+
+        yield step
+
+
+def plural(count: int, noun: str) -> str:
+    """``1 variable``, ``2 variables``."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -1,0 +1,106 @@
+"""``slim2keras verify``: the proof that a model's numbers are slim's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from slim2keras.cli.console import (
+    CheckpointArgument,
+    ExcludeOption,
+    InputShapeOption,
+    JsonOption,
+    NetOption,
+    NumClassesOption,
+    SetOption,
+    UseEmaOption,
+    import_tensorflow,
+    parse_arguments,
+    parse_input_shape,
+    print_json,
+    stdout,
+)
+from slim2keras.errors import ExitStatus
+
+if TYPE_CHECKING:
+    import tf_keras
+
+    from slim2keras.parity import ParityReport
+
+
+def verify(
+    checkpoint: CheckpointArgument,
+    model: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[MODEL]", help="Model file that convert wrote; the checkpoint is converted if left out.",
+            show_default=False,
+        ),
+    ] = None,
+    net: NetOption = None,
+    num_classes: NumClassesOption = None,
+    input_shape: InputShapeOption = None,
+    exclude: ExcludeOption = None,
+    use_ema: UseEmaOption = False,
+    settings: SetOption = None,
+    show_all: Annotated[bool, typer.Option("--all", help="List every tensor, not the worst of each rung.")] = False,
+    json_output: JsonOption = False,
+) -> None:
+    """Compare a model with slim's own network on the same images: end points, logits, moving statistics, loss.
+
+    Exits with 5 if a difference exceeds its bar. Example: slim2keras verify model.ckpt-5000 model.keras
+    """
+    import_tensorflow()
+    from slim2keras import parity
+    from slim2keras.conversion import convert, read_model
+
+    loaded: tf_keras.Model
+    if model is not None:
+        loaded = read_model(model, checkpoint)
+    else:
+        loaded = convert(
+            checkpoint,
+            net=net,
+            input_shape=parse_input_shape(input_shape),
+            exclude=exclude or (),
+            use_ema=use_ema,
+            **parse_arguments(settings, num_classes),
+        )
+    report = parity.verify(checkpoint, loaded, exclude=exclude or None, use_ema=use_ema or None)
+    if json_output:
+        print_json(report.to_json())
+    else:
+        _show(report, show_all=show_all)
+    if not report.passed:
+        raise typer.Exit(ExitStatus.PARITY)
+
+
+def _show(report: ParityReport, *, show_all: bool) -> None:
+    counts: dict[str, int] = {}
+    for comparison in report.comparisons:
+        counts[comparison.rung] = counts.get(comparison.rung, 0) + 1
+    table = Table("rung", "tensor" if show_all else "tensors", "difference", "bar", "", box=None)
+    for row in report.comparisons if show_all else report.worst_by_rung().values():
+        verdict = "[green]ok[/]" if row.passed else "[bold red]differs[/]"
+        tensors = row.name if show_all else str(counts[row.rung])
+        table.add_row(row.rung, tensors, f"{row.difference:.1e}" if row.difference else "0", f"{row.bar:.0e}", verdict)
+    stdout.print(f"[bold]{report.net}[/] against slim, images {' x '.join(map(str, report.images_shape))}", highlight=False)
+    stdout.print(table, highlight=False)
+    for line in _remarks(report):
+        stdout.print(line, highlight=False, markup=False, soft_wrap=True)
+    stdout.print("[green]Parity holds.[/]" if report.passed else "[bold red]Parity fails.[/]")
+
+
+def _remarks(report: ParityReport) -> Iterator[str]:
+    if failure := report.first_failure:
+        yield f"First to miss its bar: {failure.name} ({failure.rung}), {failure.difference:.1e}"
+    if first := report.first_difference:
+        yield f"First that is not equal bit for bit: {first.name} ({first.rung}), {first.difference:.1e}"
+    if report.not_judged:
+        yield f"Not judged, tf_slim has no such end point: {', '.join(report.not_judged)}"
+    if report.from_model:
+        yield f"Started afresh, slim got the model's values: {', '.join(report.from_model)}"
