@@ -1,0 +1,202 @@
+"""Each network against slim's own, running on the same TensorFlow; the rungs of the parity ladder one by one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from slim2keras.keras_model import build_model, end_points
+from slim2keras.loading import slim_variables
+from slim2keras.nets import NETS
+from slim2keras.parity import BARS, ParityReport, compare_with_slim
+from slim2keras.recognition import NetSpec
+from slim2keras.slim_runtime import assign_variables, build_slim_network, op_by_op_session
+from tests.parity.cases import EXEMPT, QUICK, SIZES, VARIANTS
+from tests.reference import assign_values, images, labels, values_of
+
+RUNGS = ("inference", "training", "moving statistics", "regularization loss")
+WITHOUT_BATCH_NORM = ("alexnet_v2", "overfeat", "vgg_a", "vgg_16", "vgg_19")
+
+NET_PARAMETERS = [pytest.param(net, marks=() if net in QUICK else pytest.mark.slow) for net in SIZES]
+
+
+def compare(spec: NetSpec) -> ParityReport:
+    values = values_of(spec.trace().variables())
+    model = build_model(spec)
+    assign_values(model, values)
+    return compare_with_slim(spec, model, values, images(3, (3, *spec.input_shape)))
+
+
+@pytest.fixture(scope="module", params=NET_PARAMETERS)
+def report(request: pytest.FixtureRequest) -> ParityReport:
+    """The comparison of one network, made once for all rungs."""
+    return compare(NetSpec.make(request.param, (*SIZES[request.param], 3), {"num_classes": 5}))
+
+
+def rung_of(report: ParityReport, rung: str) -> list[Any]:
+    comparisons = [comparison for comparison in report.comparisons if comparison.rung == rung]
+    if rung == "moving statistics" and report.net in WITHOUT_BATCH_NORM:
+        assert not comparisons
+    else:
+        assert comparisons
+    return comparisons
+
+
+def test_every_network_is_compared_or_exempt_with_a_reason() -> None:
+    assert set(SIZES) | set(EXEMPT) == set(NETS)
+    assert not set(SIZES) & set(EXEMPT)
+    assert set(QUICK) <= set(SIZES)
+
+
+@pytest.mark.parametrize("rung", ["inference", "training"])
+def test_end_points_have_the_same_bits(report: ParityReport, rung: str) -> None:
+    assert [item.name for item in rung_of(report, rung) if item.difference != 0.0] == []
+
+
+@pytest.mark.parametrize("rung", ["moving statistics", "regularization loss"])
+def test_statistics_and_loss_are_within_the_bar(report: ParityReport, rung: str) -> None:
+    assert [(item.name, item.difference) for item in rung_of(report, rung) if not item.passed] == []
+
+
+def test_what_slim_cannot_judge_is_what_its_older_cut_lacks(report: ParityReport) -> None:
+    newer = {"global_pool", "AvgPool_0a_7x7", "AvgPool_1a", "PreLogits"}
+    assert {name for name in report.not_judged if not name.endswith("spatial_squeeze")} <= newer
+
+
+@pytest.mark.parametrize(("net", "shape", "arguments"), VARIANTS)
+def test_arguments_mean_what_they_mean_in_slim(net: str, shape: tuple[int, int, int], arguments: dict[str, Any]) -> None:
+    report = compare(NetSpec.make(net, shape, {"num_classes": 5, **arguments}))
+    assert report.passed, report.first_failure
+    judged = [item for item in report.comparisons if item.rung == "inference"]
+    assert len(judged) > 4
+    assert [item.name for item in judged if item.difference != 0.0] == []
+
+
+def gradients_of_slim(spec: NetSpec, values: dict[str, Any], batch: np.ndarray, target: np.ndarray) -> dict[str, Any]:
+    import tensorflow as tf
+
+    network = build_slim_network(spec, batch.shape, is_training=True)
+    with network.graph.as_default(), op_by_op_session(network.graph) as session:
+        logits = tf.reshape(network.end_points["output"], [len(batch), -1])
+        losses = [tf.compat.v1.losses.sparse_softmax_cross_entropy(target, logits)]
+        if "AuxLogits" in network.end_points:
+            auxiliary = network.end_points["AuxLogits"]
+            losses.append(tf.compat.v1.losses.sparse_softmax_cross_entropy(target, auxiliary, weights=0.4))
+        total = tf.add_n([*losses, *network.regularization_losses])
+        trainable = {name: network.variables[name] for name in network.trainable}
+        assign_variables(network, session, values)
+        gradients = dict(zip(trainable, tf.gradients(total, list(trainable.values())), strict=True))
+        return session.run({"loss": total, "gradients": gradients}, {network.images: batch})
+
+
+def gradients_of_model(model: Any, batch: np.ndarray, target: np.ndarray) -> dict[str, Any]:
+    import tensorflow as tf
+    import tf_keras
+
+    for layer in model.layers:
+        if isinstance(layer, tf_keras.layers.Dropout):
+            layer.rate = 0.0
+    trainable = {name: item for name, item in slim_variables(model).items() if item.trainable}
+    with tf.GradientTape() as tape:
+        outputs = model(batch, training=True)
+        outputs = outputs if isinstance(outputs, list) else [outputs]
+        total = tf.add_n(model.losses)
+        for weight, logits in zip((1.0, 0.4), outputs, strict=False):
+            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(target, logits)
+            total += weight * tf.reduce_mean(losses)
+    gradients = tape.gradient(total, list(trainable.values()))
+    return {"loss": total.numpy(), "gradients": dict(zip(trainable, (item.numpy() for item in gradients), strict=True))}
+
+
+@pytest.mark.parametrize("net", NET_PARAMETERS)
+def test_first_total_loss_and_gradients_are_slims(net: str) -> None:
+    spec = NetSpec.make(net, (*SIZES[net], 3), {"num_classes": 5, "weight_decay": 0.001})
+    values = values_of(spec.trace().variables())
+    model = build_model(spec)
+    assign_values(model, values)
+    batch, target = images(5, (3, *spec.input_shape)), labels(6, 5, 3)
+    theirs = gradients_of_slim(spec, values, batch, target)
+    ours = gradients_of_model(model, batch, target)
+    assert abs(ours["loss"] - theirs["loss"]) <= 1e-6 * abs(theirs["loss"])
+    assert set(ours["gradients"]) == set(theirs["gradients"])
+    largest = max(float(np.linalg.norm(item)) for item in theirs["gradients"].values())
+    worst = max(
+        float(np.linalg.norm(ours["gradients"][name] - gradient)) for name, gradient in theirs["gradients"].items()
+    )
+    assert worst <= 1e-4 * largest
+
+
+def test_a_model_is_left_as_it_was() -> None:
+    spec = NetSpec.make("resnet_v1_50", (33, 33, 3), {"num_classes": 5, "depth_multiplier": 0.125})
+    model = build_model(spec)
+    values = values_of(spec.trace().variables())
+    assign_values(model, values)
+    compare_with_slim(spec, model, values, images(3, (2, 33, 33, 3)))
+    for name, variable in slim_variables(model).items():
+        np.testing.assert_array_equal(variable.numpy(), values[name])
+    assert list(end_points(model))[-1] == "predictions"
+
+
+def mutated(mutate: Any) -> ParityReport:
+    """A small ResNet, changed by ``mutate``, against slim's unchanged one."""
+    spec = NetSpec.make("resnet_v1_50", (48, 48, 3), {"num_classes": 5, "depth_multiplier": 0.25})
+    model = mutate(spec)
+    model.slim_spec = spec
+    values = values_of(spec.trace().variables())
+    assign_values(model, values)
+    return compare_with_slim(spec, model, values, images(3, (3, 48, 48, 3)))
+
+
+def with_arguments(**arguments: Any) -> Any:
+    return lambda spec: build_model(NetSpec.make(spec.net, spec.input_shape, {**spec.arguments, **arguments}))
+
+
+def with_config(change: Any) -> Any:
+    def mutate(spec: NetSpec) -> Any:
+        import tf_keras
+
+        config = build_model(spec).get_config()
+        for layer in config["layers"]:
+            change(layer["class_name"], layer["config"])
+        return tf_keras.Model.from_config(config)
+
+    return mutate
+
+
+def keras_same_padding(kind: str, config: dict[str, Any]) -> None:
+    """Keras' own SAME in place of slim's symmetric padding."""
+    if kind == "ZeroPadding2D":
+        config["padding"] = ((0, 0), (0, 0))
+    elif kind == "Conv2D" and config["strides"] == (2, 2):
+        config["padding"] = "same"
+
+
+def frozen_batch_norm(kind: str, config: dict[str, Any]) -> None:
+    """What ``trainable = False`` does: moving statistics in training mode."""
+    if kind == "BatchNormalization":
+        config["trainable"] = False
+
+
+MUTANTS = {
+    "epsilon": (with_arguments(batch_norm_epsilon=1e-3), "inference"),
+    "padding": (with_config(keras_same_padding), "inference"),
+    "decay": (with_arguments(batch_norm_decay=0.99), "moving statistics"),
+    "weight decay factor": (with_arguments(weight_decay=0.0002), "regularization loss"),
+    "BatchNorm mode": (with_config(frozen_batch_norm), "training"),
+}
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_a_mutant_fails_its_rung(name: str) -> None:
+    mutate, rung = MUTANTS[name]
+    report = mutated(mutate)
+    assert not report.passed
+    assert report.worst_by_rung()[rung].difference > BARS[rung]
+    assert report.first_failure is not None
+    assert report.first_failure.rung == rung
+
+
+def test_without_a_mutant_the_same_comparison_passes() -> None:
+    assert mutated(with_config(lambda kind, config: None)).passed

@@ -1,0 +1,74 @@
+"""The recipe of the golden files: weights and images that any test can make again, and checkpoints that hold them."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from slim2keras.graph import Variable
+from slim2keras.recognition import NetSpec
+
+SMALL_NET = "resnet_v1_50"
+SMALL_ARGUMENTS = {"num_classes": 7, "depth_multiplier": 0.125}
+SMALL_SHAPE = (33, 36, 3)
+
+
+def value(name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """Value of a variable, by its slim name: never trivial, the same on every machine."""
+    random = np.random.RandomState(zlib.crc32(name.encode()) & 0xFFFFFFFF)
+    leaf = name.rsplit("/", 1)[-1]
+    if leaf in ("moving_variance", "gamma"):
+        drawn = random.uniform(0.5, 1.5, shape)
+    elif leaf in ("moving_mean", "beta", "biases", "bias"):
+        drawn = 0.1 * random.standard_normal(shape)
+    else:
+        fan_in = np.prod(shape[:2] if leaf == "depthwise_weights" else shape[:-1]) if len(shape) > 1 else 1
+        drawn = random.standard_normal(shape) * np.sqrt(2 / fan_in)
+    return drawn.astype("float32")
+
+
+def images(seed: int, shape: tuple[int, ...]) -> np.ndarray:
+    return np.random.RandomState(seed).uniform(-1, 1, shape).astype("float32")
+
+
+def labels(seed: int, num_classes: int, batch: int) -> np.ndarray:
+    return np.random.RandomState(seed).randint(0, num_classes, batch)
+
+
+def values_of(variables: Iterable[Variable]) -> dict[str, np.ndarray]:
+    return {variable.name: value(variable.name, variable.shape) for variable in variables}
+
+
+def small_spec(**arguments: Any) -> NetSpec:
+    """A ResNet-50 of an eighth of the depth: every kind of layer, half a million numbers."""
+    return NetSpec.make(SMALL_NET, SMALL_SHAPE, {**SMALL_ARGUMENTS, **arguments})
+
+
+def small_values(**arguments: Any) -> dict[str, np.ndarray]:
+    return values_of(small_spec(**arguments).trace().variables())
+
+
+def write_checkpoint(path: Path, values: Mapping[str, np.ndarray], version: str = "V2") -> Path:
+    """Write a checkpoint with the ops that slim's ``Saver`` uses."""
+    import tensorflow as tf
+
+    names = list(values)
+    tensors = [tf.constant(item) for item in values.values()]
+    if version == "V2":
+        tf.raw_ops.SaveV2(prefix=str(path), tensor_names=names, shape_and_slices=[""] * len(names), tensors=tensors)
+    else:
+        tf.raw_ops.SaveSlices(
+            filename=str(path), tensor_names=names, shapes_and_slices=[""] * len(names), data=tensors
+        )
+    return path
+
+
+def assign_values(model: Any, values: Mapping[str, np.ndarray]) -> None:
+    from slim2keras.loading import slim_variables
+
+    for name, variable in slim_variables(model).items():
+        variable.assign(values[name])
