@@ -17,8 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Any
 
-import numpy as np
-
 from slim2keras.errors import CheckpointReadError, did_you_mean
 from slim2keras.scopes import VariableInfo, VariableKind, classify_variables, global_step_name
 
@@ -371,10 +369,3 @@ def _read_errors(prefix: Path, variable: str | None = None) -> Iterator[None]:
             "the one before."
         ) from error
 
-
-def check_finite(values: NDArray[np.floating[Any]]) -> bool:
-    """Whether no value is NaN or infinite, without an array of booleans the size of the weights."""
-    # A sum overflows to infinity at most, and inherits any NaN: a finite sum of squares proves finite values.
-    with np.errstate(over="ignore", invalid="ignore"):
-        total = np.dot(values.ravel(), values.ravel()) if values.size else 0.0
-    return bool(np.isfinite(total)) or bool(np.isfinite(values).all())

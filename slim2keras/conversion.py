@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from slim2keras import __version__
 from slim2keras.checkpoint import Checkpoint, open_checkpoint
 from slim2keras.graph import Shape
 from slim2keras.keras_model import build_model
-from slim2keras.loading import LoadOptions, LoadPlan, apply_load, check_plan, plan_load
+from slim2keras.loading import LoadOptions, LoadPlan, apply_load, check_plan, plan_load, planned_values
 from slim2keras.errors import ModelReadError, Slim2KerasError
 from slim2keras.model_files import (
     OutputFormat,
@@ -28,6 +29,7 @@ from slim2keras.model_files import (
     sha256,
     whole_or_not_at_all,
     write_model,
+    write_weights,
 )
 from slim2keras.nets import find_net
 from slim2keras.recognition import NetSpec, recognise, variables_left_out
@@ -92,12 +94,12 @@ def convert(
     """
     options = LoadOptions(tuple(exclude), use_ema, allow_nonfinite)
     with open_checkpoint(checkpoint) as opened:
-        plan = plan_conversion(opened, net, _given(num_classes, arguments), input_shape, options)
-        return load_model(opened, plan, options)
-
-
-def _given(num_classes: int | None, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    return dict(arguments) if num_classes is None else {**arguments, "num_classes": num_classes}
+        given = arguments if num_classes is None else {**arguments, "num_classes": num_classes}
+        plan = plan_conversion(opened, net, given, input_shape, options)
+        model = build_model(plan.spec)
+        model.slim_load_options = options
+        apply_load(model, planned_values(model, plan.load, opened, allow_nonfinite=allow_nonfinite))
+        return model
 
 
 def plan_conversion(
@@ -134,17 +136,6 @@ def plan_conversion(
     title = f"{candidate.spec.net} (num_classes={candidate.spec.arguments['num_classes']})"
     check_plan(load, title, len(wanted), str(checkpoint.given))
     return ConversionPlan(candidate.spec, load, len(wanted))
-
-
-def load_model(
-    checkpoint: Checkpoint, plan: ConversionPlan, options: LoadOptions, progress: Progress | None = None
-) -> tf_keras.Model:
-    """Build the planned network and give it the checkpoint's values."""
-    model = build_model(plan.spec)
-    step = (lambda done, total: progress("reading", done, total)) if progress else None
-    apply_load(model, plan.load, checkpoint, allow_nonfinite=options.allow_nonfinite, progress=step)
-    model.slim_load_options = options
-    return model
 
 
 @dataclass(frozen=True)
@@ -219,12 +210,16 @@ def convert_to_file(
         plan = plan_conversion(opened, net, arguments or {}, input_shape, options)
         hashes = pool.submit(_hash_files, opened)
         with whole_or_not_at_all(target, report_path(target)) as (draft, draft_report):
-            model = load_model(opened, plan, options, progress)
-            report_step = progress or (lambda *_: None)
-            report_step("writing", 0, 1)
-            write_model(model, draft, its_format)
-            report_step("reading back", 0, 1)
-            difference = largest_read_back_difference(model, draft, its_format)
+            model = build_model(plan.spec)
+            planned = partial(planned_values, model, plan.load, opened)
+            values = planned(allow_nonfinite=options.allow_nonfinite, progress=_step(progress, "converting"))
+            if its_format is OutputFormat.WEIGHTS:
+                write_weights(model, values, draft)
+            else:
+                apply_load(model, values)
+                write_model(model, draft, its_format)
+            read_back = planned(allow_nonfinite=True, progress=_step(progress, "reading back"))
+            difference = largest_read_back_difference(model, read_back, draft, its_format)
             report = ConversionReport(
                 source=_describe_source(opened, hashes.result()),
                 output={"path": str(target), "format": its_format.name.lower()},
@@ -234,6 +229,10 @@ def convert_to_file(
             )
             draft_report.write_text(json.dumps(report.to_json(), indent=2) + "\n", encoding="utf-8")
     return report
+
+
+def _step(progress: Progress | None, what: str) -> Callable[[int, int], None] | None:
+    return partial(progress, what) if progress else None
 
 
 def _hash_files(checkpoint: Checkpoint) -> list[dict[str, Any]]:

@@ -6,11 +6,13 @@ an error that lists all of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from slim2keras.checkpoint import Checkpoint, check_finite
+import numpy as np
+
+from slim2keras.checkpoint import Checkpoint
 from slim2keras.errors import CheckpointMismatchError, NonFiniteError, UnsupportedArgumentError, did_you_mean
 from slim2keras.graph import Variable
 from slim2keras.scopes import (
@@ -24,6 +26,7 @@ from slim2keras.scopes import (
 
 if TYPE_CHECKING:
     import tf_keras
+    from numpy.typing import NDArray
 
 # Half precision widens to float32 without loss; float64 would not fit.
 _LOSSLESS_DTYPES = frozenset({"float32", "float16", "bfloat16"})
@@ -189,45 +192,71 @@ def check_plan(plan: LoadPlan, net: str, num_wanted: int, checkpoint: str, next_
     raise CheckpointMismatchError("\n".join(lines))
 
 
-def slim_variables(model: tf_keras.Model) -> dict[str, Any]:
-    """Slim name to Keras variable of every weight of a model whose layers are named after slim scopes."""
+def layer_variables(layer: tf_keras.layers.Layer) -> dict[str, Any]:
+    """Slim name to Keras variable of every weight of a layer that is named after its slim scope."""
     return {
         slim_variable_name(layer.name, variable.name.rpartition("/")[2].split(":")[0]): variable
-        for layer in model.layers
         for variable in layer.weights
     }
 
 
-def apply_load(
+def slim_variables(model: tf_keras.Model) -> dict[str, Any]:
+    """Slim name to Keras variable of every weight of a model, in the order of its layers."""
+    return {name: variable for layer in model.layers for name, variable in layer_variables(layer).items()}
+
+
+def planned_values(
     model: tf_keras.Model,
     plan: LoadPlan,
     checkpoint: Checkpoint,
     *,
     allow_nonfinite: bool = False,
     progress: Callable[[int, int], None] | None = None,
-) -> None:
-    """Assign the checkpoint's values to the model, one tensor in memory at a time.
+) -> Iterator[tuple[str, NDArray[np.float32]]]:
+    """Give every variable of the model the value it is to have, one tensor in memory at a time.
 
     Args:
+        model: Its own values are those of the variables that start afresh.
         progress: Called with the number of variables done and in all.
+
+    Yields:
+        Slim name and float32 array, in the order of the model's layers.
 
     Raises:
         CheckpointReadError: If a tensor cannot be read.
-        NonFiniteError: If weights are NaN or infinite and ``allow_nonfinite`` is false; lists all of them.
+        NonFiniteError: At the end, if weights are NaN or infinite and ``allow_nonfinite`` is false; lists all of them.
     """
     variables = slim_variables(model)
     nonfinite = []
-    for done, (name, source) in enumerate(plan.sources.items(), start=1):
-        value = checkpoint[source]
-        if not check_finite(value):
-            nonfinite.append(source)
-        variables[name].assign(value.astype("float32", copy=False))
+    for done, (name, variable) in enumerate(variables.items(), start=1):
+        if name in plan.sources:
+            value = checkpoint[plan.sources[name]].astype("float32", copy=False)
+            if not allow_nonfinite and not all_finite(value):
+                nonfinite.append(plan.sources[name])
+            yield name, value
+        else:
+            yield name, variable.numpy()
         if progress:
-            progress(done, len(plan.sources))
-    if nonfinite and not allow_nonfinite:
+            progress(done, len(variables))
+    if nonfinite:
         listed = "\n".join(f"  {name}" for name in nonfinite)
         raise NonFiniteError(
             f"{len(nonfinite)} of {len(plan.sources)} variables of {checkpoint.given} are NaN or infinite:\n{listed}\n"
             "Training had diverged: use an earlier checkpoint. To convert it all the same: allow_nonfinite=True "
             "(command line: --allow-nonfinite)."
         )
+
+
+def apply_load(model: tf_keras.Model, values: Iterable[tuple[str, NDArray[np.float32]]]) -> None:
+    """Assign values to the variables of a model, by slim name."""
+    variables = slim_variables(model)
+    for name, value in values:
+        variables[name].assign(value)
+
+
+def all_finite(values: NDArray[np.float32]) -> bool:
+    """Whether no value is NaN or infinite, without an array of booleans the size of the weights."""
+    # NaN and infinity survive in a sum of squares, so a finite sum proves finite values; only an overflow needs a look.
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = np.dot(values.ravel(), values.ravel())
+    return bool(np.isfinite(total)) or bool(np.isfinite(values).all())

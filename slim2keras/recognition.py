@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from slim2keras.errors import UnrecognisedNetError, UnsupportedArgumentError
-from slim2keras.graph import LayerGraph, Shape
+from slim2keras.graph import LayerGraph, Shape, Variable
 from slim2keras.nets import NETS, find_net
 from slim2keras.nets.registry import Net
 from slim2keras.scopes import in_scope, join
@@ -127,8 +127,8 @@ def recognise(
             try:
                 found.append(_best_arguments(its_net, scope, shapes, input_shape, arguments, exclude))
             except UnsupportedArgumentError as error:
-                # The arguments are not for this network; that matters if it is the one.
-                if net or _best_arguments(its_net, scope, shapes, input_shape, {}, exclude).fits:
+                # Arguments or size are not for this network; that matters if it is the one.
+                if net or _best_arguments(its_net, scope, shapes, None, {}, exclude).fits:
                     refusals.append(error)
     found.sort(key=lambda candidate: (-candidate.fits, -candidate.likeness))
     fitting = [candidate for candidate in found if candidate.fits]
@@ -175,11 +175,16 @@ def _best_arguments(
     """The arguments with which the network agrees best, read from the variables where they are not given."""
     below = {name: shape for name, shape in shapes.items() if in_scope(name, scope)}
     relative = {name[len(scope) :].lstrip("/"): shape for name, shape in below.items()}
-    candidates = [
-        _compare(net, below, input_shape, {**read, "scope": scope}, {**read, "scope": scope, **given}, exclude)
-        for read in net.read_arguments(relative)
-    ]
-    return max(candidates, key=lambda candidate: (candidate.fits, candidate.likeness))
+    best: Candidate | None = None
+    for read in net.read_arguments(relative):
+        own = {**read, "scope": scope}
+        candidate = _compare(net, below, input_shape, own, {**own, **given}, exclude)
+        if candidate.fits:
+            return candidate
+        if best is None or candidate.likeness > best.likeness:
+            best = candidate
+    assert best is not None, f"{net.name}.read_arguments gives at least one candidate"
+    return best
 
 
 def _compare(
@@ -190,9 +195,14 @@ def _compare(
     arguments: Mapping[str, Any],
     exclude: Sequence[str],
 ) -> Candidate:
-    spec = NetSpec.make(net.name, input_shape or _found_input_shape(net, below, arguments), arguments)
-    own_spec = NetSpec(net.name, spec.input_shape, {**net.check_arguments(arguments), **own})
-    wanted = {v.name: v.shape for v in spec.trace().variables() if not _excluded(v.name, exclude)}
+    spec = NetSpec.make(net.name, input_shape, arguments)
+    variables = list(spec.trace().variables())
+    channels = _input_channels(variables, below)
+    if input_shape is None and channels != spec.input_shape[-1]:
+        spec = NetSpec.make(net.name, (*spec.input_shape[:2], channels), arguments)
+        variables = list(spec.trace().variables())
+    own_spec = NetSpec(net.name, spec.input_shape, {**spec.arguments, **own})
+    wanted = {variable.name: variable.shape for variable in variables if not _excluded(variable.name, exclude)}
     # Variables that only the user's own arguments leave out (num_classes=0) are no sign of another network.
     left_out = {v.name for v in own_spec.trace().variables()} if own_spec.arguments != spec.arguments else set()
     return Candidate(
@@ -209,12 +219,11 @@ def _excluded(name: str, exclude: Sequence[str]) -> bool:
     return any(in_scope(name, scope) for scope in exclude)
 
 
-def _found_input_shape(net: Net, below: Shapes, arguments: Mapping[str, Any]) -> Shape:
-    """The network's own size, with as many channels as its first convolution takes: grey nets exist."""
-    first = next(iter(net.trace(net.default_input_shape, **arguments).variables()))
-    shape = below.get(first.name, ())
-    channels = shape[2] if len(shape) == 4 else net.default_input_shape[-1]
-    return (*net.default_input_shape[:2], channels)
+def _input_channels(variables: Sequence[Variable], below: Shapes) -> int:
+    """Channels that the first convolution takes in the checkpoint, else in the network: grey nets exist."""
+    first = variables[0]
+    shape = below.get(first.name, first.shape)
+    return shape[2] if len(shape) == len(first.shape) else first.shape[2]
 
 
 def variables_left_out(candidate: Candidate, shapes: Shapes) -> Iterator[tuple[str, str]]:

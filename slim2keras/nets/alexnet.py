@@ -65,7 +65,7 @@ NETS = (
         image_size=224,
         preprocessing="vgg",
         labels_offset=1,
-        anchor="conv1/weights",
+        anchor="fc6/weights",
         read_arguments=read_num_classes,
     ),
 )

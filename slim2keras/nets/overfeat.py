@@ -63,7 +63,7 @@ NETS = (
         image_size=231,
         preprocessing="vgg",
         labels_offset=1,
-        anchor="conv1/weights",
+        anchor="fc6/weights",
         read_arguments=read_num_classes,
     ),
 )

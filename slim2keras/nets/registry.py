@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import types
 import typing
@@ -40,6 +41,8 @@ class Net:
             background class.
         anchor: A variable that each network of the family has, below the root scope; where it lies, the root is.
         read_arguments: From variables below the root scope, candidates for the arguments that decide about variables.
+        defaults: slim's arguments and their defaults.
+        types: And their types.
     """
 
     name: str
@@ -51,11 +54,14 @@ class Net:
     anchor: str
     read_arguments: Callable[[VariableShapes], Iterator[dict[str, Any]]]
     defaults: Mapping[str, Any] = field(init=False)
+    types: Mapping[str, Any] = field(init=False)
 
     def __post_init__(self) -> None:
-        parameters = _keyword_parameters(self.lay)
-        defaults = {name: parameter.default for name, parameter in parameters.items()}
+        parameters = inspect.signature(self.lay).parameters.values()
+        defaults = {item.name: item.default for item in parameters if item.kind is inspect.Parameter.KEYWORD_ONLY}
+        function = self.lay.func if isinstance(self.lay, functools.partial) else self.lay
         object.__setattr__(self, "defaults", {**defaults, "scope": self.scope})
+        object.__setattr__(self, "types", typing.get_type_hints(function))
 
     @property
     def default_input_shape(self) -> tuple[int, int, int]:
@@ -76,7 +82,7 @@ class Net:
                     f"{self.name} has no argument {name!r}.{did_you_mean(name, self.defaults)} "
                     f"It takes: {', '.join(self.defaults)}."
                 )
-            _check_type(self.name, name, value, _annotation(self.lay, name))
+            _check_type(self.name, name, value, self.types[name])
         return {**self.defaults, **arguments}
 
     def trace(self, input_shape: Shape, **arguments: Any) -> LayerGraph:
@@ -89,18 +95,6 @@ class Net:
         x = layers.inputs(_check_input_shape(input_shape))
         x.graph.outputs = self.lay(x, **checked)
         return x.graph
-
-
-def _keyword_parameters(lay: Callable[..., Any]) -> dict[str, inspect.Parameter]:
-    parameters = inspect.signature(lay).parameters
-    return {name: item for name, item in parameters.items() if item.kind is inspect.Parameter.KEYWORD_ONLY}
-
-
-def _annotation(lay: Callable[..., Any], name: str) -> Any:
-    function = lay
-    while hasattr(function, "func"):
-        function = function.func
-    return typing.get_type_hints(function)[name]
 
 
 def _check_type(net: str, name: str, value: Any, annotation: Any) -> None:
@@ -134,10 +128,9 @@ def classes_in(variables: VariableShapes, logits: str) -> int | None:
 
 
 def multipliers(filters: int, base: int) -> Iterator[float]:
-    """Depth multipliers with which ``int(base * multiplier)`` is ``filters``, round ones first."""
+    """Depth multipliers with which ``int(base * multiplier)`` is ``filters``: the roundest, then the exact quotient."""
     exact = filters / base
-    seen = set()
-    for candidate in (*(round(exact + half, digits) for digits in (0, 1, 2, 3) for half in (0, 0.5 / base)), exact):
-        if candidate not in seen and int(base * candidate) == filters:
-            seen.add(candidate)
-            yield float(candidate)
+    # The multiplier lies within half a filter above the quotient, because int() rounds down.
+    tried = (round(exact + shift / base, digits) for digits in (0, 1, 2, 3) for shift in (0.0, 0.5))
+    roundest = next((candidate for candidate in tried if int(base * candidate) == filters), exact)
+    yield from dict.fromkeys((roundest, exact))

@@ -1,0 +1,85 @@
+"""Inference and training step of a converted ResNet-50 against the same network in slim, alternating in one process.
+
+Prints the ratio of medians, ours over slim's; 1.0 means as fast.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+
+from slim2keras.keras_model import build
+from slim2keras.slim_runtime import import_tf_slim, slim_graph
+
+NET = "resnet_v1_50"
+SIZE, BATCH, CLASSES = 160, 8, 10
+ROUNDS = 9
+
+
+def slim_steps(images: np.ndarray, labels: np.ndarray) -> dict[str, Callable[[], object]]:
+    """slim's own inference and ``train_op``, each in a session with TensorFlow's default settings."""
+    slim = import_tf_slim()
+    import tensorflow as tf
+    from tf_slim.nets import resnet_v1
+
+    v1 = tf.compat.v1
+    steps: dict[str, Callable[[], object]] = {}
+    for name in ("inference", "training"):
+        with slim_graph() as graph:
+            holder = v1.placeholder(tf.float32, images.shape)
+            with slim.arg_scope(resnet_v1.resnet_arg_scope()):
+                logits, _ = resnet_v1.resnet_v1_50(holder, CLASSES, is_training=name == "training")
+            fetch = logits
+            if name == "training":
+                v1.losses.sparse_softmax_cross_entropy(labels, tf.squeeze(logits, [1, 2]))
+                fetch = slim.learning.create_train_op(v1.losses.get_total_loss(), v1.train.MomentumOptimizer(0.001, 0.9))
+            session = v1.Session(graph=graph)
+            session.run(v1.global_variables_initializer())
+            steps[name] = lambda session=session, fetch=fetch, holder=holder: session.run(fetch, {holder: images})
+    return steps
+
+
+def keras_steps(images: np.ndarray, labels: np.ndarray) -> dict[str, Callable[[], object]]:
+    import tf_keras
+
+    model = build(NET, num_classes=CLASSES, input_shape=images.shape[1:])
+    model.compile(
+        optimizer=tf_keras.optimizers.SGD(0.001, momentum=0.9),
+        loss=tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+    )
+    return {
+        "inference": lambda: model.predict_on_batch(images),
+        "training": lambda: model.train_on_batch(images, labels),
+    }
+
+
+def seconds(step: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    step()
+    return time.perf_counter() - start
+
+
+def main() -> int:
+    images = np.random.RandomState(0).uniform(-1, 1, (BATCH, SIZE, SIZE, 3)).astype("float32")
+    labels = np.random.RandomState(1).randint(0, CLASSES, BATCH)
+    theirs, ours = slim_steps(images, labels), keras_steps(images, labels)
+    print(f"{NET}, batch {BATCH} of {SIZE}x{SIZE}, median of {ROUNDS} alternating rounds")
+    for name in theirs:
+        for step in (theirs[name], ours[name]):
+            step()
+            step()
+        times = [(seconds(ours[name]), seconds(theirs[name])) for _ in range(ROUNDS)]
+        mine, slims = (statistics.median(column) for column in zip(*times, strict=True))
+        print(f"{name:>10}: slim2keras {mine * 1e3:8.1f} ms   slim {slims * 1e3:8.1f} ms   ratio {mine / slims:.2f}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
