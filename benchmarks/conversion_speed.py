@@ -114,7 +114,9 @@ def main() -> int:
         print(f"{NET}, {weights:.0f} MiB of weights, median of {ROUNDS} rounds")
         print(f"  time: convert {ours:.2f} s   read and write {baseline:.2f} s   ratio {ours / baseline:.2f}")
         idle, peak = peak_mib(directory, "idle"), peak_mib(directory, "convert")
-        print(f"  memory: peak {peak:.0f} MiB   idle {idle:.0f} MiB   ratio {(peak - idle) / weights:.2f} of the weights")
+        print(
+            f"  memory: peak {peak:.0f} MiB   idle {idle:.0f} MiB   ratio {(peak - idle) / weights:.2f} of the weights"
+        )
     return 0
 
 

@@ -39,7 +39,9 @@ def slim_steps(images: np.ndarray, labels: np.ndarray) -> dict[str, Callable[[],
             fetch = logits
             if name == "training":
                 v1.losses.sparse_softmax_cross_entropy(labels, tf.squeeze(logits, [1, 2]))
-                fetch = slim.learning.create_train_op(v1.losses.get_total_loss(), v1.train.MomentumOptimizer(0.001, 0.9))
+                fetch = slim.learning.create_train_op(
+                    v1.losses.get_total_loss(), v1.train.MomentumOptimizer(0.001, 0.9)
+                )
             session = v1.Session(graph=graph)
             session.run(v1.global_variables_initializer())
             steps[name] = lambda session=session, fetch=fetch, holder=holder: session.run(fetch, {holder: images})

@@ -368,4 +368,3 @@ def _read_errors(prefix: Path, variable: str | None = None) -> Iterator[None]:
             f"{prefix} is corrupt{where}: {detail}. Fetch or copy the checkpoint again; if it was being written, use "
             "the one before."
         ) from error
-

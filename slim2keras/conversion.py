@@ -16,10 +16,10 @@ import numpy as np
 
 from slim2keras import __version__
 from slim2keras.checkpoint import Checkpoint, open_checkpoint
+from slim2keras.errors import ModelReadError, Slim2KerasError
 from slim2keras.graph import Shape
 from slim2keras.keras_model import build_model
 from slim2keras.loading import LoadOptions, LoadPlan, apply_load, check_plan, plan_load, planned_values
-from slim2keras.errors import ModelReadError, Slim2KerasError
 from slim2keras.model_files import (
     OutputFormat,
     check_target,
@@ -237,8 +237,7 @@ def _step(progress: Progress | None, what: str) -> Callable[[int, int], None] | 
 
 def _hash_files(checkpoint: Checkpoint) -> list[dict[str, Any]]:
     return [
-        {"path": str(path), "bytes": path.stat().st_size, "sha256": sha256(path)}
-        for path in checkpoint.location.files
+        {"path": str(path), "bytes": path.stat().st_size, "sha256": sha256(path)} for path in checkpoint.location.files
     ]
 
 

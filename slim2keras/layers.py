@@ -24,7 +24,7 @@ XAVIER: Serialised = {"class_name": "GlorotUniform", "config": {}}
 """``slim.xavier_initializer()``, the default of slim's layers."""
 
 # Keras divides the standard deviation of a truncated normal by that of the unit normal cut at two sigma; slim
-# multiplies the variance by 1.3 instead. The scale below makes Keras draw with slim's deviation, sqrt(1.3 * 2 / fan_in).
+# multiplies the variance by 1.3 instead. The scale makes Keras draw with slim's deviation, sqrt(1.3 * 2 / fan_in).
 _UNIT_TRUNCATED_STDDEV = 0.87962566103423978
 VARIANCE_SCALING: Serialised = {
     "class_name": "VarianceScaling",
@@ -86,7 +86,7 @@ def conv2d(
 ) -> Tensor:
     """``slim.conv2d``: convolve, normalise or add biases, activate.
 
-    Unlike Keras' ``Conv2D`` there is an activation unless told otherwise, and a normaliser takes the place of the biases.
+    Unlike Keras' ``Conv2D`` it activates unless told otherwise, and a normaliser takes the place of the biases.
 
     Args:
         x: Feature map, (height, width, channels).

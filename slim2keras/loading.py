@@ -104,7 +104,7 @@ def plan_load(
     _check_exclude(exclude, [variable.name for variable in wanted], variables)
     if use_ema and VariableKind.EMA not in kinds.values():
         raise UnsupportedArgumentError(
-            "use_ema: the checkpoint has no ExponentialMovingAverage shadows. Leave use_ema out (command line: --use-ema)."
+            "use_ema: the checkpoint has no ExponentialMovingAverage shadows. Leave it out (command line: --use-ema)."
         )
     plan = LoadPlan()
     for variable in wanted:

@@ -77,9 +77,7 @@ def check_target(target: Path, *, overwrite: bool) -> tuple[Path, OutputFormat]:
                 "(command line: --overwrite)."
             )
     if target.is_dir() and (its_format is not OutputFormat.SAVED_MODEL or not _is_replaceable(target)):
-        raise OutputError(
-            f"{target} is a directory that holds no SavedModel, and is left as it is. Give another name."
-        )
+        raise OutputError(f"{target} is a directory that holds no SavedModel, and is left as it is. Give another name.")
     return target, its_format
 
 
@@ -126,7 +124,9 @@ def _write_errors(target: Path) -> Iterator[None]:
                 "or write elsewhere."
             ) from error
         if isinstance(error, OSError):
-            raise OutputError(f"{target} cannot be written: {error.strerror or error}. Nothing of it remains.") from error
+            raise OutputError(
+                f"{target} cannot be written: {error.strerror or error}. Nothing of it remains."
+            ) from error
         raise
 
 

@@ -214,8 +214,8 @@ def compare_with_slim(
         slack = _decay_rounding(spec.arguments["batch_norm_decay"], values[name], theirs.moved[name])
         comparisons.append(_compare("moving statistics", name, value, theirs.moved[name], slack))
     if network.judges_output and not skipped:
-        loss = np.float64(sum(float(loss) for loss in model.losses))
-        comparisons.append(_compare("regularization loss", "sum", loss, np.float64(theirs.regularization_loss)))
+        loss = np.asarray(sum(float(loss) for loss in model.losses))
+        comparisons.append(_compare("regularization loss", "sum", loss, np.asarray(theirs.regularization_loss)))
     return ParityReport(
         net=spec.net,
         comparisons=comparisons,
@@ -287,7 +287,7 @@ def _decay_rounding(decay: float, before: NDArray[Any], after: NDArray[Any]) -> 
     """How far slim's own rounding of the decay moves a statistic, relative to its largest magnitude.
 
     slim rounds the decay to float32 before it takes it from one, so that 0.997 makes steps of 0.00300002. Keras takes
-    it from one in float64 and makes steps of 0.003. The difference shows where a batch is far from the moving statistics.
+    it from one in float64 and makes steps of 0.003. It shows where a batch is far from the moving statistics.
     """
     rounding = abs(float(np.float32(decay)) - decay)
     step = float(np.max(np.abs(after - before))) / (1.0 - decay) if decay < 1.0 else 0.0

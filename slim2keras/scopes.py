@@ -54,7 +54,7 @@ def join(*parts: str) -> str:
 
 
 def slim_variable_name(layer_name: str, keras_leaf: str) -> str:
-    """Name in slim of the variable ``keras_leaf`` of a layer: ``("LeNet/conv1", "kernel")`` is ``LeNet/conv1/weights``."""
+    """Name in slim of a layer's variable: ``("LeNet/conv1", "kernel")`` gives ``"LeNet/conv1/weights"``."""
     return f"{layer_name}/{_SLIM_LEAF.get(keras_leaf, keras_leaf)}"
 
 

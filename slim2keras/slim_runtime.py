@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import inspect
 import sys
@@ -61,9 +62,9 @@ def import_tf_slim() -> ModuleType:
 def slim_graph() -> Iterator[tf.Graph]:
     """A new default graph in which slim builds networks.
 
-    Building a slim layer makes tf_keras swap the base class of its own layers for that of TensorFlow 1, in place and for
-    the whole process: Keras models made before would fail when called. Here the classes get their bases back. slim's use
-    of deprecated TensorFlow calls does not warn, since its user can do nothing about it.
+    Building a slim layer makes tf_keras swap the base class of its own layers for that of TensorFlow 1, in place and
+    for the whole process: Keras models made before would fail when called. Here the classes get their bases back.
+    slim's use of deprecated TensorFlow calls does not warn, since its user can do nothing about it.
     """
     import_tf_slim()
     import tensorflow as tf
@@ -71,17 +72,22 @@ def slim_graph() -> Iterator[tf.Graph]:
 
     bases = {layer_class: layer_class.__bases__ for layer_class in _subclasses(tf_keras.layers.Layer)}
     graph = tf.Graph()
+    logger = tf.get_logger()
+    level = logger.level
+    logger.setLevel("ERROR")
     try:
         with graph.as_default(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*`layer.(apply|updates)`.*", category=UserWarning)
             yield graph
     finally:
+        logger.setLevel(level)
         for layer_class, its_bases in bases.items():
             if layer_class.__bases__ != its_bases:
                 layer_class.__bases__ = its_bases
 
 
 def _subclasses(base: type) -> Iterator[type]:
+    subclass: type
     for subclass in base.__subclasses__():
         yield subclass
         yield from _subclasses(subclass)
@@ -220,15 +226,7 @@ def _resnet_function(spec: NetSpec, module: ModuleType) -> Any:
         block(f"block{index}", base_depth=depth, num_units=count, stride=stride)
         for index, (depth, count, stride) in enumerate(zip(depths, units, (2, 2, 2, 1), strict=True), start=1)
     ]
-    generator = getattr(module, version)
-
-    def resnet(inputs, num_classes, is_training, global_pool, output_stride, scope):  # type: ignore[no-untyped-def]
-        return generator(
-            inputs, blocks, num_classes, is_training, global_pool=global_pool, output_stride=output_stride, scope=scope
-        )
-
-    resnet.__module__ = module.__name__
-    return resnet
+    return functools.partial(getattr(module, version), blocks=blocks)
 
 
 def _parameters(function: Any) -> Mapping[str, inspect.Parameter]:

@@ -61,9 +61,7 @@ def write_checkpoint(path: Path, values: Mapping[str, np.ndarray], version: str 
     if version == "V2":
         tf.raw_ops.SaveV2(prefix=str(path), tensor_names=names, shape_and_slices=[""] * len(names), tensors=tensors)
     else:
-        tf.raw_ops.SaveSlices(
-            filename=str(path), tensor_names=names, shapes_and_slices=[""] * len(names), data=tensors
-        )
+        tf.raw_ops.SaveSlices(filename=str(path), tensor_names=names, shapes_and_slices=[""] * len(names), data=tensors)
     return path
 
 

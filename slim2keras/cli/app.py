@@ -31,7 +31,10 @@ app = typer.Typer(
 )
 
 
-_show_traceback = False
+class _State:
+    """What the options before the command say."""
+
+    show_traceback = False
 
 
 def _print_version(value: bool) -> None:
@@ -42,14 +45,13 @@ def _print_version(value: bool) -> None:
 
 @app.callback()
 def options(
-    version: Annotated[
+    _version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
     traceback: Annotated[bool, typer.Option("--traceback", help="Show the Python traceback of an error.")] = False,
 ) -> None:
     """Slim checkpoints as tf.keras models, with the same numbers."""
-    global _show_traceback
-    _show_traceback = traceback
+    _State.show_traceback = traceback
 
 
 def _report_errors(command: Callable[..., None]) -> Callable[..., None]:
@@ -65,7 +67,7 @@ def _report_errors(command: Callable[..., None]) -> Callable[..., None]:
         except (typer.Exit, typer.Abort):
             raise
         except Exception as error:
-            if _show_traceback:
+            if _State.show_traceback:
                 raise
             _print_error(_describe_error(error))
             raise typer.Exit(getattr(error, "exit_status", ExitStatus.UNEXPECTED)) from None

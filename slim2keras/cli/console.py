@@ -46,7 +46,9 @@ UseEmaOption = Annotated[bool, typer.Option("--use-ema", help="Take ExponentialM
 AllowNonfiniteOption = Annotated[bool, typer.Option("--allow-nonfinite", help="Load weights that are NaN or infinite.")]
 SetOption = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="NAME=VALUE", help="Any slim argument of the net, e.g. output_stride=16; repeatable."),
+    typer.Option(
+        "--set", metavar="NAME=VALUE", help="Any slim argument of the net, e.g. output_stride=16; repeatable."
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 

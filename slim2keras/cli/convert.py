@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -37,7 +38,9 @@ OutputOption = Annotated[
 
 def convert(
     checkpoint: CheckpointArgument,
-    output: Annotated[Path | None, typer.Argument(metavar="[OUTPUT]", help="The same as -o.", show_default=False)] = None,
+    output: Annotated[
+        Path | None, typer.Argument(metavar="[OUTPUT]", help="The same as -o.", show_default=False)
+    ] = None,
     output_option: OutputOption = None,
     net: NetOption = None,
     num_classes: NumClassesOption = None,
@@ -122,14 +125,14 @@ def _show_plan(plan: dict[str, Any], *, json_output: bool) -> None:
     stdout.print("Dry run: nothing was written.", highlight=False)
 
 
-def _changed(arguments: dict[str, Any], net: str) -> str:
+def _changed(arguments: Mapping[str, Any], net: str) -> str:
     from slim2keras.nets import find_net
 
     defaults = find_net(net).defaults
     return ", ".join(f"{name}={value!r}" for name, value in arguments.items() if value != defaults[name])
 
 
-def _left_out(left_out: dict[str, int], fresh: list[str]) -> list[str]:
+def _left_out(left_out: Mapping[str, int], fresh: Sequence[str]) -> list[str]:
     lines = [f"Started afresh: {', '.join(fresh)}"] if fresh else []
     if left_out:
         lines.append("Not loaded: " + ", ".join(f"{count} {reason}" for reason, count in left_out.items()))

@@ -94,7 +94,9 @@ def _show(facts: dict[str, Any]) -> None:
         changed = ", ".join(f"{name}={value!r}" for name, value in facts["arguments"].items())
         table.add_row("arguments", changed or "slim's defaults")
         decay = facts["batch_norm"]
-        table.add_row("BatchNorm", f"decay {decay['decay']}, epsilon {decay['epsilon']} (of the net)" if decay else "none")
+        table.add_row(
+            "BatchNorm", f"decay {decay['decay']}, epsilon {decay['epsilon']} (of the net)" if decay else "none"
+        )
         table.add_row("preprocessing", f"{facts['preprocessing']}, labels offset {facts['labels_offset']}")
     table.add_row("step", "not recorded" if facts["global_step"] is None else f"{facts['global_step']:,}")
     table.add_row("EMA", "yes (--use-ema takes it)" if facts["ema"] else "no")

@@ -26,5 +26,7 @@ def nets(json_output: JsonOption = False) -> None:
         return
     table = Table("net", "image size", "root scope", "preprocessing", "labels offset", box=None)
     for row in rows:
-        table.add_row(*(str(row[column]) for column in ("net", "image_size", "scope", "preprocessing", "labels_offset")))
+        table.add_row(
+            *(str(row[column]) for column in ("net", "image_size", "scope", "preprocessing", "labels_offset"))
+        )
     stdout.print(table)

@@ -37,7 +37,8 @@ def verify(
     model: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[MODEL]", help="Model file that convert wrote; the checkpoint is converted if left out.",
+            metavar="[MODEL]",
+            help="Model file that convert wrote; the checkpoint is converted if left out.",
             show_default=False,
         ),
     ] = None,
@@ -88,7 +89,9 @@ def _show(report: ParityReport, *, show_all: bool) -> None:
         verdict = "[green]ok[/]" if row.passed else "[bold red]differs[/]"
         tensors = row.name if show_all else str(counts[row.rung])
         table.add_row(row.rung, tensors, f"{row.difference:.1e}" if row.difference else "0", f"{row.bar:.0e}", verdict)
-    stdout.print(f"[bold]{report.net}[/] against slim, images {' x '.join(map(str, report.images_shape))}", highlight=False)
+    stdout.print(
+        f"[bold]{report.net}[/] against slim, images {' x '.join(map(str, report.images_shape))}", highlight=False
+    )
     stdout.print(table, highlight=False)
     for line in _remarks(report):
         stdout.print(line, highlight=False, markup=False, soft_wrap=True)

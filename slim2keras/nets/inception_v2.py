@@ -65,7 +65,9 @@ def _blocks(
             return _separable(d(64))
         return conv(d(64), 7, stride=2, weights_initializer=truncated_normal(1.0))
 
-    def regular(b0: int, b1: tuple[int, int], b2: tuple[int, int], b3: int, pool: Operation, pool_name: str) -> Operation:
+    def regular(
+        b0: int, b1: tuple[int, int], b2: tuple[int, int], b3: int, pool: Operation, pool_name: str
+    ) -> Operation:
         return mixed(
             {"Conv2d_0a_1x1": conv(d(b0), 1)},
             {"Conv2d_0a_1x1": reduce(d(b1[0]), 1), "Conv2d_0b_3x3": conv(d(b1[1]), 3)},

@@ -163,7 +163,12 @@ def inception_v3(
         depths = (max(int(128 * depth_multiplier), min_depth), max(int(768 * depth_multiplier), min_depth))
         auxiliary.append(
             _aux_logits(
-                ends["Mixed_6e"], arg_scope, scope=scope, depths=depths, num_classes=num_classes, squeeze=spatial_squeeze
+                ends["Mixed_6e"],
+                arg_scope,
+                scope=scope,
+                depths=depths,
+                num_classes=num_classes,
+                squeeze=spatial_squeeze,
             )
         )
     logits = classifier_head(

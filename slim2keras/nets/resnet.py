@@ -83,9 +83,7 @@ class _ArgScope:
     batch_norm: BatchNorm
 
     @classmethod
-    def make(
-        cls, weight_decay: float, decay: float, epsilon: float, *, scale: bool, use_batch_norm: bool
-    ) -> _ArgScope:
+    def make(cls, weight_decay: float, decay: float, epsilon: float, *, scale: bool, use_batch_norm: bool) -> _ArgScope:
         batch_norm = BatchNorm(decay=decay, epsilon=epsilon, scale=scale)
         options: dict[str, Any] = {
             "weight_decay": weight_decay,

@@ -66,7 +66,9 @@ def test_what_slim_cannot_judge_is_what_its_older_cut_lacks(report: ParityReport
 
 
 @pytest.mark.parametrize(("net", "shape", "arguments"), VARIANTS)
-def test_arguments_mean_what_they_mean_in_slim(net: str, shape: tuple[int, int, int], arguments: dict[str, Any]) -> None:
+def test_arguments_mean_what_they_mean_in_slim(
+    net: str, shape: tuple[int, int, int], arguments: dict[str, Any]
+) -> None:
     report = compare(NetSpec.make(net, shape, {"num_classes": 5, **arguments}))
     assert report.passed, report.first_failure
     judged = [item for item in report.comparisons if item.rung == "inference"]
