@@ -62,7 +62,7 @@ class Checkpoint(Mapping[str, Any]):
     def __init__(self, given: Path, location: CheckpointFiles) -> None:
         self.given = given
         self.location = location
-        with _read_errors(location.prefix):
+        with _read_errors(given):
             self._reader = _open_reader(location.prefix)
             shapes = self._reader.get_variable_to_shape_map()
             dtypes = self._reader.get_variable_to_dtype_map()
@@ -80,7 +80,7 @@ class Checkpoint(Mapping[str, Any]):
     def __getitem__(self, name: str) -> NDArray[Any]:
         if name not in self.variables:
             raise KeyError(f"{self.given} has no variable {name!r}.{did_you_mean(name, self.variables)}")
-        with _read_errors(self.location.prefix, name):
+        with _read_errors(self.given, name):
             value: NDArray[Any] = self._reader.get_tensor(name)
         return value
 
@@ -356,7 +356,7 @@ def _open_reader(prefix: Path) -> Any:
 
 
 @contextlib.contextmanager
-def _read_errors(prefix: Path, variable: str | None = None) -> Iterator[None]:
+def _read_errors(given: Path, variable: str | None = None) -> Iterator[None]:
     """Turn whatever TensorFlow's reader raises on a bad file into one error."""
     try:
         yield
@@ -365,6 +365,6 @@ def _read_errors(prefix: Path, variable: str | None = None) -> Iterator[None]:
         where = f" at {variable}" if variable else ""
         detail = str(error).splitlines()[0][:300] if str(error) else type(error).__name__
         raise CheckpointReadError(
-            f"{prefix} is corrupt{where}: {detail}. Fetch or copy the checkpoint again; if it was being written, use "
+            f"{given} is corrupt{where}: {detail}. Fetch or copy the checkpoint again; if it was being written, use "
             "the one before."
         ) from error

@@ -22,6 +22,7 @@ from slim2keras.keras_model import build_model
 from slim2keras.loading import LoadOptions, LoadPlan, apply_load, check_plan, plan_load, planned_values
 from slim2keras.model_files import (
     OutputFormat,
+    check_space,
     check_target,
     largest_read_back_difference,
     output_format,
@@ -37,6 +38,9 @@ from slim2keras.scopes import VariableKind
 
 if TYPE_CHECKING:
     import tf_keras
+
+# The weights, and what the graph of a SavedModel or the headers of HDF5 add to them at most.
+_SIZE_FACTOR = 2
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is."""
@@ -211,6 +215,7 @@ def convert_to_file(
         hashes = pool.submit(_hash_files, opened)
         with whole_or_not_at_all(target, report_path(target)) as (draft, draft_report):
             model = build_model(plan.spec)
+            check_space(target, _SIZE_FACTOR * 4 * model.count_params())
             planned = partial(planned_values, model, plan.load, opened)
             values = planned(allow_nonfinite=options.allow_nonfinite, progress=_step(progress, "converting"))
             if its_format is OutputFormat.WEIGHTS:

@@ -57,7 +57,7 @@ def spec_of(model: tf_keras.Model) -> NetSpec:
     spec = getattr(model, "slim_spec", None)
     if not isinstance(spec, NetSpec):
         shapes = {name: tuple(variable.shape) for name, variable in slim_variables(model).items()}
-        layer_configs = {layer.name: layer.get_config() for layer in model.layers}
+        layer_configs = {layer.name: {**layer.get_config(), "kind": type(layer).__name__} for layer in model.layers}
         spec = model.slim_spec = recover_spec(shapes, layer_configs, tuple(model.input_shape[1:]))
     return spec
 

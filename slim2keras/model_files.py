@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import io
 import os
 import re
 import shutil
@@ -22,6 +23,7 @@ from slim2keras.errors import NoSpaceError, OutputError, Slim2KerasError
 from slim2keras.loading import layer_variables, slim_variables
 
 if TYPE_CHECKING:
+    import h5py
     import tf_keras
     from numpy.typing import NDArray
 
@@ -58,6 +60,20 @@ def output_format(path: Path) -> OutputFormat:
 def report_path(target: Path) -> Path:
     """Where the report of a model file lies: beside it, ``.json`` appended."""
     return target.with_name(f"{target.name}.json")
+
+
+def check_space(target: Path, num_bytes: int) -> None:
+    """Check that the disk has room, before anything is written.
+
+    Raises:
+        NoSpaceError: If it has not.
+    """
+    free = shutil.disk_usage(target.parent).free
+    if free < num_bytes:
+        raise NoSpaceError(
+            f"{target} cannot be written: no space is left on the device, {num_bytes / 2**20:,.0f} MiB are needed and "
+            f"{free / 2**20:,.0f} MiB are free. Free some space, or write elsewhere."
+        )
 
 
 def check_target(target: Path, *, overwrite: bool) -> tuple[Path, OutputFormat]:
@@ -134,13 +150,49 @@ Values = Iterable[tuple[str, "NDArray[np.float32]"]]
 """Slim name and array of every variable of a model."""
 
 
+class _PatientFile(io.FileIO):
+    """A file whose writes never fail, and which keeps the first error for later.
+
+    HDF5 cannot close a file that it cannot write: it takes the process down. Given this, it closes in peace.
+    """
+
+    error: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        view = memoryview(data).cast("B")
+        written = 0
+        while self.error is None and written < len(view):
+            try:
+                written += super().write(view[written:])
+            except OSError as error:
+                self.error = error
+        return len(view)
+
+
+@contextlib.contextmanager
+def _hdf5_for_writing(path: Path) -> Iterator[h5py.File]:
+    """A new HDF5 file; a full disk is an ``OSError``."""
+    import h5py
+
+    with _PatientFile(path, "w+") as raw:
+        try:
+            with h5py.File(raw, "w") as file:
+                yield file
+        finally:
+            if raw.error is not None:
+                raise raw.error
+
+
 def write_model(model: tf_keras.Model, path: Path, its_format: OutputFormat) -> None:
     """Write a whole model with tf_keras' own writers, so that it loads wherever tf_keras is."""
-    names = {OutputFormat.KERAS: "keras", OutputFormat.H5: "h5", OutputFormat.SAVED_MODEL: "tf"}
     with warnings.catch_warnings():
         # The user asked for HDF5 by name; that it is the older format is no news.
         warnings.filterwarnings("ignore", message=".*saving your model as an HDF5 file.*", category=UserWarning)
-        model.save(path, save_format=names[its_format])
+        if its_format is OutputFormat.H5:
+            with _hdf5_for_writing(path) as file:
+                model.save(file, save_format="h5")
+        else:
+            model.save(path, save_format="keras" if its_format is OutputFormat.KERAS else "tf")
 
 
 def write_weights(model: tf_keras.Model, values: Values, path: Path) -> None:
@@ -149,10 +201,9 @@ def write_weights(model: tf_keras.Model, values: Values, path: Path) -> None:
     The datasets are those of ``model.save_weights``. tf_keras' own writer looks at every attribute of every layer,
     which takes longer than the writing: with ResNet-152 four times as long.
     """
-    import h5py
-
     places = _weights_layout(model)
-    with h5py.File(path, "w") as file:
+    with _hdf5_for_writing(path) as file:
+        file.create_group("vars")  # for variables of the model itself, which tf_keras looks for
         for name, value in values:
             file.create_dataset(places[name], data=value)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from slim2keras.errors import UnrecognisedNetError, UnsupportedArgumentError
-from slim2keras.graph import LayerGraph, Shape, Variable
+from slim2keras.graph import Layer, LayerGraph, Shape, Variable
 from slim2keras.nets import NETS, find_net
 from slim2keras.nets.registry import Net
 from slim2keras.scopes import in_scope, join
@@ -255,7 +255,7 @@ def recover_spec(shapes: Shapes, layer_configs: LayerConfigs, input_shape: Shape
 
     Args:
         shapes: Shape of every variable by slim name.
-        layer_configs: Keras configuration of every layer by name.
+        layer_configs: Keras configuration of every layer by name, and its class as ``kind``.
         input_shape: (height, width, channels) of the model.
 
     Raises:
@@ -269,7 +269,7 @@ def recover_spec(shapes: Shapes, layer_configs: LayerConfigs, input_shape: Shape
                 known = {**read, **{name: numbers[name] for name in numbers if name in net.defaults}, "scope": scope}
                 for choice in _choices(net):
                     spec = NetSpec.make(net.name, input_shape, {**known, **choice})
-                    if _has_layers(spec, layer_configs):
+                    if _is_network(spec, shapes, layer_configs):
                         return spec
     raise UnrecognisedNetError(
         f"The model is not a network of slim2keras, or its layers were changed: {len(layer_configs)} layers, beginning "
@@ -308,16 +308,21 @@ def _choices(net: Net) -> Iterator[dict[str, Any]]:
         yield dict(zip(names, chosen, strict=True))
 
 
-def _has_layers(spec: NetSpec, layer_configs: LayerConfigs) -> bool:
+def _is_network(spec: NetSpec, shapes: Shapes, layer_configs: LayerConfigs) -> bool:
     try:
         graph = spec.trace()
     except UnsupportedArgumentError:
         return False
+    if {variable.name: variable.shape for variable in graph.variables()} != shapes:
+        return False
     return graph.layers_to(graph.outputs) == set(layer_configs) and all(
-        _as_pair(graph.layers[name].config[key]) == _as_pair(config[key])
-        for name, config in layer_configs.items()
-        for key in _WINDOW_KEYS
-        if key in graph.layers[name].config
+        _is_layer(graph.layers[name], config) for name, config in layer_configs.items()
+    )
+
+
+def _is_layer(layer: Layer, config: Mapping[str, Any]) -> bool:
+    return layer.kind == config["kind"] and all(
+        _as_pair(layer.config[key]) == _as_pair(config[key]) for key in _WINDOW_KEYS if key in layer.config
     )
 
 

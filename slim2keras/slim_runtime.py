@@ -31,7 +31,6 @@ _JUDGE_LACKS: Mapping[str, Any] = {
     "final_endpoint": None,
     "fc_conv_padding": "VALID",
     "use_separable_conv": True,
-    "include_root_block": True,
     "use_batch_norm": True,
 }
 # Arguments that change only what lies behind the last block: the end points before it are judged all the same.
@@ -77,7 +76,9 @@ def slim_graph() -> Iterator[tf.Graph]:
     logger.setLevel("ERROR")
     try:
         with graph.as_default(), warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*`layer.(apply|updates)`.*", category=UserWarning)
+            warnings.filterwarnings(
+                "ignore", message=".*deprecated and will be removed in a future version.*", category=UserWarning
+            )
             yield graph
     finally:
         logger.setLevel(level)

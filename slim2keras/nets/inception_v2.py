@@ -26,7 +26,7 @@ from slim2keras.nets.inception import (
     max_pool,
     mixed,
 )
-from slim2keras.nets.registry import Net, VariableShapes, classes_in, multipliers
+from slim2keras.nets.registry import Net, VariableShapes, classes_in, read_depths
 
 LAST_END_POINT = "Mixed_5c"
 
@@ -50,7 +50,6 @@ def _blocks(
     min_depth: int,
     *,
     use_separable_conv: bool,
-    include_root_block: bool,
 ) -> Branch:
     conv = arg_scope.conv
     # slim draws the weights of 1x1 convolutions that reduce, and of those after a pool, with deviations of their own.
@@ -91,14 +90,12 @@ def _blocks(
         )
 
     averaged = partial(regular, pool=avg_pool(3), pool_name="AvgPool_0a_3x3")
-    root_block = {
+    return {
         "Conv2d_1a_7x7": stem_conv(),
         "MaxPool_2a_3x3": max_pool(3, stride=2),
         "Conv2d_2b_1x1": project(d(64), 1),
         "Conv2d_2c_3x3": conv(d(192), 3),
         "MaxPool_3a_3x3": max_pool(3, stride=2),
-    }
-    blocks = {
         "Mixed_3b": averaged(64, (64, 64), (64, 96), 32),
         "Mixed_3c": averaged(64, (64, 96), (64, 96), 64),
         "Mixed_4a": reduction((128, 160), (64, 96)),
@@ -110,7 +107,6 @@ def _blocks(
         "Mixed_5b": averaged(352, (192, 320), (160, 224), 128),
         "Mixed_5c": regular(352, (192, 320), (192, 224), 128, max_pool(3), "MaxPool_0a_3x3"),
     }
-    return {**root_block, **blocks} if include_root_block else blocks
 
 
 def inception_v2(
@@ -125,7 +121,6 @@ def inception_v2(
     global_pool: bool = False,
     final_endpoint: str | None = None,
     use_separable_conv: bool = True,
-    include_root_block: bool = True,
     weight_decay: float = 0.00004,
     batch_norm_decay: float = 0.9997,
     batch_norm_epsilon: float = 0.001,
@@ -143,7 +138,6 @@ def inception_v2(
         depth_multiplier,
         min_depth,
         use_separable_conv=use_separable_conv,
-        include_root_block=include_root_block,
     )
     x = lay_base(x, scope, blocks, final_endpoint or LAST_END_POINT)
     if final_endpoint:
@@ -162,14 +156,12 @@ def inception_v2(
 
 
 def _read_arguments(variables: VariableShapes) -> Iterator[dict[str, Any]]:
-    last_block = variables.get("Mixed_5c/Branch_0/Conv2d_0a_1x1/weights", (352,))
-    for multiplier in multipliers(last_block[-1], 352):
+    for depths in read_depths(variables, "Mixed_5c/Branch_0/Conv2d_0a_1x1", 352, "min_depth", "Mixed_.*"):
         yield {
+            **depths,
             "num_classes": classes_in(variables, "Logits/Conv2d_1c_1x1"),
-            "depth_multiplier": multiplier,
             "use_separable_conv": "Conv2d_1a_7x7/weights" not in variables,
             "use_batch_norm": "Mixed_3b/Branch_0/Conv2d_0a_1x1/BatchNorm/beta" in variables,
-            "include_root_block": "Conv2d_2b_1x1/weights" in variables,
         }
 
 

@@ -26,7 +26,7 @@ from slim2keras.nets.inception import (
     name_logits,
     reduced_kernel_size,
 )
-from slim2keras.nets.registry import Net, VariableShapes, classes_in, multipliers
+from slim2keras.nets.registry import Net, VariableShapes, classes_in, read_depths
 
 LAST_END_POINT = "Mixed_7c"
 
@@ -185,11 +185,11 @@ def inception_v3(
 
 
 def _read_arguments(variables: VariableShapes) -> Iterator[dict[str, Any]]:
-    last_block = variables.get("Mixed_7c/Branch_0/Conv2d_0a_1x1/weights", (320,))
-    for multiplier in multipliers(last_block[-1], 320):
+    narrow = "(Conv2d|Mixed)_.*"
+    for depths in read_depths(variables, "Mixed_7c/Branch_0/Conv2d_0a_1x1", 320, "min_depth", narrow):
         yield {
+            **depths,
             "num_classes": classes_in(variables, "Logits/Conv2d_1c_1x1"),
-            "depth_multiplier": multiplier,
             "create_aux_logits": "AuxLogits/Conv2d_2b_1x1/weights" in variables,
             "use_batch_norm": "Conv2d_1a_3x3/BatchNorm/beta" in variables,
         }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import re
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping
@@ -22,6 +23,7 @@ _REFUSED = {
     "reuse": "a Keras model shares its layers when it is called again",
     "prediction_fn": 'the predictions are softmax; apply another function to the end point "Logits"',
     "activation_fn": "the networks' published activations are built in",
+    "include_root_block": "a network begins with its images",
     "data_format": "inputs are channels last (NHWC)",
     "batch_norm_updates_collections": "the moving statistics move in training mode, see the three BatchNorm modes",
 }
@@ -127,7 +129,27 @@ def classes_in(variables: VariableShapes, logits: str) -> int | None:
     return shape[-1] if shape else None
 
 
-def multipliers(filters: int, base: int) -> Iterator[float]:
+def read_depths(
+    variables: VariableShapes, widest: str, base: int, minimum: str, narrow: str
+) -> Iterator[dict[str, Any]]:
+    """Candidates for the depth multiplier and the minimum depth, the roundest multiplier with slim's minimum first.
+
+    Args:
+        variables: Shapes below the root scope.
+        widest: A convolution so wide that the minimum does not touch it.
+        base: Its filters with multiplier 1.
+        minimum: slim's name of the minimum depth.
+        narrow: A regular expression for the convolutions that multiplier and minimum apply to.
+    """
+    filters = variables.get(f"{widest}/weights", (base,))[-1]
+    widths = [shape[-1] for name, shape in variables.items() if re.fullmatch(f"{narrow}/weights", name)]
+    for multiplier in _multipliers(filters, base):
+        yield {"depth_multiplier": multiplier}
+        if widths:
+            yield {"depth_multiplier": multiplier, minimum: min(widths)}
+
+
+def _multipliers(filters: int, base: int) -> Iterator[float]:
     """Depth multipliers with which ``int(base * multiplier)`` is ``filters``: the roundest, then the exact quotient."""
     exact = filters / base
     # The multiplier lies within half a filter above the quotient, because int() rounds down.

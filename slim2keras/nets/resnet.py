@@ -23,7 +23,7 @@ from slim2keras import layers
 from slim2keras.errors import UnsupportedArgumentError
 from slim2keras.graph import Tensor
 from slim2keras.layers import VARIANCE_SCALING, BatchNorm
-from slim2keras.nets.registry import Net, VariableShapes, classes_in, multipliers
+from slim2keras.nets.registry import Net, VariableShapes, classes_in, read_depths
 from slim2keras.scopes import join
 
 _BASE_DEPTHS = (64, 128, 256, 512)
@@ -297,11 +297,11 @@ def resnet_v2(
 
 
 def _read_arguments_v1(variables: VariableShapes) -> Iterator[dict[str, Any]]:
-    last_unit = variables.get("block4/unit_1/bottleneck_v1/conv1/weights", (512,))
-    for multiplier in multipliers(last_unit[-1], _BASE_DEPTHS[-1]):
+    widest = "block4/unit_1/bottleneck_v1/conv1"
+    for depths in read_depths(variables, widest, _BASE_DEPTHS[-1], "min_base_depth", "block.*/conv1"):
         yield {
+            **depths,
             "num_classes": classes_in(variables, "logits"),
-            "depth_multiplier": multiplier,
             "use_batch_norm": "conv1/BatchNorm/beta" in variables,
             "batch_norm_scale": "conv1/BatchNorm/gamma" in variables or "conv1/BatchNorm/beta" not in variables,
         }

@@ -1,0 +1,88 @@
+"""slim's arguments are supported, or refused by name; never ignored."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import pytest
+
+from slim2keras.errors import UnsupportedArgumentError
+from slim2keras.nets import FAMILIES, NETS, find_net, list_nets
+from slim2keras.recognition import NetSpec
+from slim2keras.slim_runtime import import_tf_slim
+
+SLIM_MODULES = {
+    "alexnet_v2": "alexnet",
+    "inception_v1": "inception_v1",
+    "inception_v2": "inception_v2",
+    "inception_v3": "inception_v3",
+    "overfeat": "overfeat",
+    "vgg_16": "vgg",
+    "resnet_v1_50": "resnet_v1",
+    "resnet_v2_50": "resnet_v2",
+}
+
+
+def test_names_are_sorted_by_family_and_depth() -> None:
+    names = list_nets()
+    assert set(names) == set(NETS)
+    assert names.index("resnet_v1_50") < names.index("resnet_v1_101") < names.index("resnet_v2_50")
+
+
+@pytest.mark.parametrize("net", SLIM_MODULES)
+def test_every_argument_of_slims_function_is_supported_or_refused_by_name(net: str) -> None:
+    import_tf_slim()
+    module = __import__(f"tf_slim.nets.{SLIM_MODULES[net]}", fromlist=["_"])
+    for name, parameter in inspect.signature(getattr(module, net)).parameters.items():
+        if name in NETS[net].defaults:
+            default = NETS[net].defaults[name]
+            assert default == parameter.default or name in ("num_classes", "spatial_squeeze"), name
+        else:
+            with pytest.raises(UnsupportedArgumentError, match=f"slim's argument {name} is not supported: "):
+                NETS[net].check_arguments({name: None})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"output_strid": 16}, "no argument 'output_strid'. Did you mean output_stride"),
+        ({"global_pool": 1}, "global_pool of resnet_v1_50 must be bool. Received: global_pool=1"),
+        ({"num_classes": "five"}, "must be int or None"),
+        ({"num_classes": -1}, "num_classes must be 0, None or positive"),
+        ({"num_classes": True}, "must be int or None"),
+        ({"weight_decay": -0.1}, "weight_decay must not be negative"),
+        ({"output_stride": 12}, "output_stride of a ResNet must be 4, 8, 16, 32 or None"),
+        ({"output_stride": 6}, "output_stride of a ResNet must be 4, 8, 16, 32 or None"),
+        ({"output_stride": 64}, "output_stride of a ResNet must be 4, 8, 16, 32 or None"),
+        ({"num_classes": 5, "global_pool": False}, "spatial_squeeze needs logits of 1x1 pixels"),
+        ({"is_training": True}, "slim's argument is_training is not supported"),
+    ],
+)
+def test_a_wrong_argument_says_what_is_wrong(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(UnsupportedArgumentError, match=message):
+        NetSpec.make("resnet_v1_50", None, arguments).trace()
+
+
+@pytest.mark.parametrize("shape", [(224, 224), (224, 224, None), (0, 224, 3), (2, 224, 224, 3), (224.0, 224, 3)])
+def test_a_wrong_input_shape_is_refused(shape: Any) -> None:
+    with pytest.raises(UnsupportedArgumentError, match="input_shape must be"):
+        find_net("vgg_16").trace(shape)
+
+
+def test_too_small_an_input_is_refused_where_it_gets_too_small() -> None:
+    with pytest.raises(UnsupportedArgumentError, match="input is too small: vgg_16/fc6 needs at least 7 pixels"):
+        find_net("vgg_16").trace((100, 100, 3))
+
+
+def test_a_wrong_padding_or_end_point_is_refused() -> None:
+    with pytest.raises(UnsupportedArgumentError, match='must be "SAME" or "VALID"'):
+        find_net("vgg_16").trace((224, 224, 3), fc_conv_padding="same")
+    with pytest.raises(UnsupportedArgumentError, match=r"final_endpoint must be one of .* Did you mean Mixed_5c"):
+        find_net("inception_v1").trace((224, 224, 3), final_endpoint="mixed_5c")
+    with pytest.raises(UnsupportedArgumentError, match="dropout_keep_prob"):
+        find_net("vgg_16").trace((224, 224, 3), dropout_keep_prob=0.0)
+
+
+def test_every_family_is_registered_once() -> None:
+    assert sum(len(family.NETS) for family in FAMILIES) == len(NETS)

@@ -1,0 +1,163 @@
+"""Every variable of network and checkpoint is accounted for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import slim2keras
+from slim2keras.errors import CheckpointMismatchError, NonFiniteError, UnsupportedArgumentError
+from slim2keras.graph import Variable
+from slim2keras.loading import LoadPlan, all_finite, check_plan, plan_load, slim_variables
+from slim2keras.scopes import VariableInfo, classify_variables, ema_name
+from tests.reference import SMALL_NET, SMALL_SHAPE, small_values, value, write_checkpoint
+
+WANTED = [
+    Variable("net/conv/weights", (3, 3, 3, 8)),
+    Variable("net/conv/BatchNorm/moving_mean", (8,), trainable=False),
+    Variable("net/logits/weights", (8, 5)),
+]
+FITTING = {variable.name: VariableInfo(variable.shape, "float32") for variable in WANTED}
+LOGITS = "resnet_v1_50/logits"
+
+
+def plan(variables: dict[str, VariableInfo], **options: object) -> LoadPlan:
+    return plan_load(WANTED, variables, classify_variables(variables), **options)  # type: ignore[arg-type]
+
+
+def test_a_fitting_checkpoint_is_loaded_whole() -> None:
+    slots = {"net/conv/weights/Momentum": FITTING["net/conv/weights"], "global_step": VariableInfo((), "int64")}
+    planned = plan({**FITTING, **slots})
+    assert planned.fits
+    assert planned.sources == {name: name for name in FITTING}
+    assert planned.unused == {"net/conv/weights/Momentum": "optimizer slot", "global_step": "step counter"}
+
+
+def test_all_problems_are_told_at_once() -> None:
+    variables = {
+        "net/conv/weights": VariableInfo((3, 3, 1, 8), "float32"),
+        "net/logits/weights": VariableInfo((8, 5), "float64"),
+        "net/extra/weights": VariableInfo((2,), "float32"),
+    }
+    with pytest.raises(CheckpointMismatchError) as caught:
+        check_plan(plan(variables), "net", len(WANTED), "model.ckpt")
+    message = str(caught.value)
+    assert (
+        "model.ckpt does not fit net (3 variables): 1 missing, 2 of another shape or dtype, 1 in the checkpoint"
+        in message
+    )
+    assert "- net/conv/BatchNorm/moving_mean   model (8,)" in message
+    assert "~ net/conv/weights   model (3, 3, 3, 8) float32   checkpoint (3, 3, 1, 8) float32" in message
+    assert "~ net/logits/weights   model (8, 5) float32   checkpoint (8, 5) float64" in message
+    assert "+ net/extra/weights" in message
+    assert "--exclude net/conv" in message
+
+
+def test_excluded_scopes_start_afresh_and_drop_what_the_checkpoint_has() -> None:
+    variables = {
+        **FITTING,
+        "net/logits/weights": VariableInfo((8, 1000), "float32"),
+        "head/w": VariableInfo((1,), "float32"),
+    }
+    planned = plan(variables, exclude=["net/logits", "head"])
+    assert planned.fits
+    assert planned.fresh == ["net/logits/weights"]
+    assert planned.unused == {"head/w": "excluded"}
+
+
+@pytest.mark.parametrize("scope", ["net/logit", "logits", "net/conv/weights/x"])
+def test_a_scope_that_matches_nothing_is_an_error(scope: str) -> None:
+    with pytest.raises(UnsupportedArgumentError, match="matches nothing"):
+        plan(FITTING, exclude=[scope])
+
+
+def test_ema_takes_the_shadows_of_statistics_too() -> None:
+    shadows = {ema_name(name): info for name, info in FITTING.items()}
+    planned = plan({**FITTING, **shadows}, use_ema=True)
+    assert planned.fits
+    assert planned.sources == {name: ema_name(name) for name in FITTING}
+    assert not planned.raw_statistics
+
+
+def test_statistics_without_shadow_are_taken_raw_and_weights_without_are_missing() -> None:
+    shadows = {ema_name("net/conv/weights"): FITTING["net/conv/weights"]}
+    planned = plan({**FITTING, **shadows}, use_ema=True)
+    assert planned.raw_statistics == ["net/conv/BatchNorm/moving_mean"]
+    assert [variable.name for variable in planned.missing] == [ema_name("net/logits/weights")]
+
+
+def test_ema_without_shadows_is_refused() -> None:
+    with pytest.raises(UnsupportedArgumentError, match="no ExponentialMovingAverage shadows"):
+        plan(FITTING, use_ema=True)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_half_precision_widens_without_loss(dtype: str) -> None:
+    halves = {name: replace(info, dtype=dtype) for name, info in FITTING.items()}
+    assert plan(halves).fits
+
+
+def test_all_finite_finds_what_numpy_finds() -> None:
+    for values in ([], [0.0, 1.0], [3e38, -3e38], [1.0, np.nan], [np.inf], [-np.inf, np.inf]):
+        array = np.array(values, "float32")
+        assert all_finite(array) == bool(np.isfinite(array).all())
+
+
+def test_weights_arrive_bit_for_bit(small_checkpoint: Path) -> None:
+    model = slim2keras.convert(small_checkpoint, input_shape=SMALL_SHAPE)
+    for name, variable in slim_variables(model).items():
+        np.testing.assert_array_equal(variable.numpy(), value(name, tuple(variable.shape)))
+
+
+def test_fresh_logits_are_drawn_by_slims_initializer(small_checkpoint: Path) -> None:
+    model = slim2keras.convert(small_checkpoint, num_classes=400, exclude=[LOGITS], input_shape=SMALL_SHAPE)
+    fresh = slim_variables(model)[f"{LOGITS}/weights"].numpy()
+    assert fresh.shape == (1, 1, 256, 400)
+    # slim: truncated normal of deviation sqrt(1.3 * 2 / fan_in), cut at two deviations, which leaves 0.8796 of it.
+    deviation = np.sqrt(2.6 / 256)
+    assert np.std(fresh) == pytest.approx(0.8796 * deviation, rel=0.02)
+    assert np.max(np.abs(fresh)) <= 2 * deviation
+    np.testing.assert_array_equal(slim_variables(model)[f"{LOGITS}/biases"].numpy(), np.zeros(400))
+
+
+def test_ema_shadows_become_the_weights(tmp_path: Path) -> None:
+    raw = small_values()
+    shadows = {ema_name(name): array + 1.0 for name, array in raw.items()}
+    path = write_checkpoint(tmp_path / "model.ckpt", {**raw, **shadows})
+    for use_ema, shift in ((True, 1.0), (False, 0.0)):
+        model = slim2keras.convert(path, use_ema=use_ema, input_shape=SMALL_SHAPE)
+        for name, variable in slim_variables(model).items():
+            np.testing.assert_array_equal(variable.numpy(), raw[name] + np.float32(shift))
+
+
+def test_nan_weights_are_refused_by_name_unless_allowed(tmp_path: Path) -> None:
+    values = small_values()
+    poisoned = f"{SMALL_NET}/block1/unit_1/bottleneck_v1/conv1/weights"
+    values[poisoned].flat[3] = np.nan
+    path = write_checkpoint(tmp_path / "model.ckpt", values)
+    with pytest.raises(NonFiniteError, match=f"1 of 267 variables .*\n  {poisoned}\n"):
+        slim2keras.convert(path, input_shape=SMALL_SHAPE)
+    model = slim2keras.convert(path, allow_nonfinite=True, input_shape=SMALL_SHAPE)
+    assert np.isnan(slim_variables(model)[poisoned].numpy().flat[3])
+
+
+def test_missing_and_extra_variables_are_listed(tmp_path: Path) -> None:
+    values = small_values()
+    gone = f"{SMALL_NET}/block2/unit_1/bottleneck_v1/conv3/BatchNorm/moving_mean"
+    del values[gone]
+    path = write_checkpoint(tmp_path / "model.ckpt", {**values, "head/weights": np.ones(3, "float32")})
+    with pytest.raises(CheckpointMismatchError, match=rf"- {gone}(.|\n)*\+ head/weights"):
+        slim2keras.convert(path)
+
+
+def test_another_class_count_is_refused_unless_excluded(small_checkpoint: Path) -> None:
+    with pytest.raises(CheckpointMismatchError, match=rf"~ {LOGITS}/weights(.|\n)*--exclude {LOGITS}"):
+        slim2keras.convert(small_checkpoint, num_classes=3)
+
+
+def test_no_classes_ends_the_model_in_its_features(small_checkpoint: Path) -> None:
+    model = slim2keras.convert(small_checkpoint, num_classes=0, input_shape=SMALL_SHAPE)
+    assert model.output_shape == (None, 1, 1, 256)

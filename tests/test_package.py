@@ -1,0 +1,34 @@
+"""What ``import slim2keras`` promises."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import slim2keras
+
+
+def test_public_names_are_importable() -> None:
+    for name in slim2keras.__all__:
+        assert callable(getattr(slim2keras, name)), name
+    assert set(slim2keras.__all__) <= set(dir(slim2keras))
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = slim2keras.nonsense
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import slim2keras; slim2keras.list_nets()",
+        "from slim2keras.recognition import NetSpec; NetSpec.make('vgg_16', None, {}).trace()",
+        "from slim2keras.cli.app import app; app(['nets'], standalone_mode=False)",
+    ],
+)
+def test_tensorflow_is_not_imported_before_it_is_needed(code: str) -> None:
+    check = "import sys; assert not {'tensorflow', 'tf_keras'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", f"{code}\n{check}"], check=True, capture_output=True)
