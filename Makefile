@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup demo test test-all lint bench
+.PHONY: setup demo test test-all lint bench parity-table
 
 setup: $(VENV)/installed
 
@@ -29,3 +29,6 @@ bench: setup
 	$(BIN)/python -m benchmarks.startup
 	$(BIN)/python -m benchmarks.conversion_speed
 	$(BIN)/python -m benchmarks.model_speed
+
+parity-table: setup
+	$(BIN)/python -m benchmarks.parity_table

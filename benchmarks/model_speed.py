@@ -49,6 +49,7 @@ def slim_steps(images: np.ndarray, labels: np.ndarray) -> dict[str, Callable[[],
 
 
 def keras_steps(images: np.ndarray, labels: np.ndarray) -> dict[str, Callable[[], object]]:
+    import tensorflow as tf
     import tf_keras
 
     model = build(NET, num_classes=CLASSES, input_shape=images.shape[1:])
@@ -56,8 +57,9 @@ def keras_steps(images: np.ndarray, labels: np.ndarray) -> dict[str, Callable[[]
         optimizer=tf_keras.optimizers.SGD(0.001, momentum=0.9),
         loss=tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True),
     )
+    infer = tf.function(lambda batch: model(batch, training=False))
     return {
-        "inference": lambda: model.predict_on_batch(images),
+        "inference": lambda: infer(images).numpy(),
         "training": lambda: model.train_on_batch(images, labels),
     }
 

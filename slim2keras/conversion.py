@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,7 +26,6 @@ from slim2keras.model_files import (
     check_space,
     check_target,
     largest_read_back_difference,
-    output_format,
     report_path,
     sha256,
     whole_or_not_at_all,
@@ -39,7 +39,7 @@ from slim2keras.scopes import VariableKind
 if TYPE_CHECKING:
     import tf_keras
 
-# The weights, and what the graph of a SavedModel or the headers of HDF5 add to them at most.
+# Room to ask for, over the size of the weights: the graph of a SavedModel and the headers of HDF5 come on top.
 _SIZE_FACTOR = 2
 
 Progress = Callable[[str, int, int], None]
@@ -138,8 +138,20 @@ def plan_conversion(
         accounted=dict(variables_left_out(candidate, shapes)),
     )
     title = f"{candidate.spec.net} (num_classes={candidate.spec.arguments['num_classes']})"
-    check_plan(load, title, len(wanted), str(checkpoint.given))
+    check_plan(load, title, len(wanted), str(checkpoint.given), _size_hint(load, candidate.spec))
     return ConversionPlan(candidate.spec, load, len(wanted))
+
+
+def _size_hint(load: LoadPlan, spec: NetSpec) -> str:
+    """Next step where the images were of another size: the auxiliary window of Inception v3 is named after its size."""
+    windows = [match for name in load.unexpected if (match := re.search(r"/AuxLogits/Conv2d_2a_(\d+)x(\d+)/", name))]
+    if not windows:
+        return ""
+    return (
+        f"The window of AuxLogits is {windows[0][1]}x{windows[0][2]}, which it is not with images of "
+        f"{spec.input_shape[0]}x{spec.input_shape[1]}: give the size that the network was trained with, "
+        "input_shape=(H, W, C) (command line: --input-shape H,W,C)."
+    )
 
 
 @dataclass(frozen=True)
@@ -316,7 +328,7 @@ def read_model(path: str | Path, checkpoint: str | Path) -> tf_keras.Model:
     if not path.exists():
         raise ModelReadError(f"There is no model {path}. `slim2keras convert CHECKPOINT -o {path}` writes it.")
     try:
-        if output_format(path) is not OutputFormat.WEIGHTS:
+        if not path.name.endswith(OutputFormat.WEIGHTS.value):
             model = tf_keras.models.load_model(path, compile=False)
         else:
             if spec is None:

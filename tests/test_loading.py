@@ -12,8 +12,9 @@ import slim2keras
 from slim2keras.errors import CheckpointMismatchError, NonFiniteError, UnsupportedArgumentError
 from slim2keras.graph import Variable
 from slim2keras.loading import LoadPlan, all_finite, check_plan, plan_load, slim_variables
+from slim2keras.recognition import NetSpec
 from slim2keras.scopes import VariableInfo, classify_variables, ema_name
-from tests.reference import SMALL_NET, SMALL_SHAPE, small_values, value, write_checkpoint
+from tests.reference import SMALL_NET, SMALL_SHAPE, small_values, value, values_of, write_checkpoint
 
 WANTED = [
     Variable("net/conv/weights", (3, 3, 3, 8)),
@@ -156,6 +157,14 @@ def test_missing_and_extra_variables_are_listed(tmp_path: Path) -> None:
 def test_another_class_count_is_refused_unless_excluded(small_checkpoint: Path) -> None:
     with pytest.raises(CheckpointMismatchError, match=rf"~ {LOGITS}/weights(.|\n)*--exclude {LOGITS}"):
         slim2keras.convert(small_checkpoint, num_classes=3)
+
+
+def test_a_window_of_another_image_size_is_explained(tmp_path: Path) -> None:
+    spec = NetSpec.make("inception_v3", (171, 171, 3), {"num_classes": 3, "depth_multiplier": 0.1})
+    path = write_checkpoint(tmp_path / "model.ckpt", values_of(spec.trace().variables()))
+    with pytest.raises(CheckpointMismatchError, match=r"The window of AuxLogits is 2x2, .*images of 299x299"):
+        slim2keras.convert(path)
+    assert slim2keras.convert(path, input_shape=(171, 171, 3)).output_shape == [(None, 3), (None, 3)]
 
 
 def test_no_classes_ends_the_model_in_its_features(small_checkpoint: Path) -> None:

@@ -1,0 +1,273 @@
+"""The command line as a user runs it: output, JSON, exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from slim2keras.cli.app import app
+from slim2keras.errors import ExitStatus
+from slim2keras.nets import list_nets
+from slim2keras.recognition import NetSpec
+from slim2keras.scopes import ema_name
+from tests.reference import SMALL_NET, SMALL_SHAPE, small_values, values_of, write_checkpoint
+
+SHAPE = ",".join(str(size) for size in SMALL_SHAPE)
+LOGITS = f"{SMALL_NET}/logits"
+
+
+class Result:
+    def __init__(self, *arguments: object) -> None:
+        result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+        self.status = result.exit_code
+        self.out, self.err = result.stdout, result.stderr
+
+
+def ok(*arguments: object) -> str:
+    result = Result(*arguments)
+    assert result.status == 0, result.err
+    return result.out
+
+
+def fails(status: ExitStatus, message: str, *arguments: object) -> None:
+    result = Result(*arguments)
+    assert result.status == status, (result.status, result.err)
+    assert re.search(message, result.err), result.err
+    assert "Traceback" not in result.err
+
+
+def spawn(*arguments: object) -> subprocess.Popen[str]:
+    code = "from slim2keras.cli import main; main()"
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_help_describes_every_command_and_the_exit_codes() -> None:
+    text = ok("--help")
+    for command in ("nets", "inspect", "convert", "verify"):
+        assert command in text
+        assert "Exit codes: 0 ok" in " ".join(ok(command, "--help").split())
+    assert ok("--version").startswith("slim2keras ")
+
+
+def test_every_command_and_option_is_documented() -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    for command in ("nets", "inspect", "convert", "verify"):
+        assert f"slim2keras {command}" in readme
+        for option in re.findall(r"--[a-z]+(?:-[a-z]+)*", ok(command, "--help")):
+            assert option in readme, f"{command} {option}"
+
+
+def test_nets_lists_every_network() -> None:
+    text = ok("nets")
+    rows = json.loads(ok("nets", "--json"))
+    assert [row["net"] for row in rows] == list_nets()
+    for name in list_nets():
+        assert name in text
+
+
+def test_inspect_tells_what_a_checkpoint_is(tmp_path: Path) -> None:
+    values = small_values()
+    trained = {
+        **values,
+        **{ema_name(name): array for name, array in values.items()},
+        **{f"{name}/RMSProp": array for name, array in values.items() if "moving" not in name},
+        "global_step": np.int64(1234),
+    }
+    path = write_checkpoint(tmp_path / "model.ckpt", trained, "V1")
+    facts = json.loads(ok("inspect", path, "--json"))
+    assert facts["net"] == SMALL_NET
+    assert (facts["format"], facts["num_classes"], facts["global_step"]) == ("V1", 7, 1234)
+    assert facts["batch_norm"]["decay"] == 0.997
+    assert facts["ema"] is True
+    assert facts["slots"] == ["RMSProp"]
+    assert facts["kinds"]["model"]["variables"] == len(values)
+    assert len(facts["variables"]) == len(trained)
+    text = ok("inspect", path)
+    for fact in ("V1", SMALL_NET, "1,234", "RMSProp", "depth_multiplier=0.125", "decay 0.997"):
+        assert fact in text
+    assert f"{SMALL_NET}/conv1/weights" in ok("inspect", path, "--variables")
+
+
+def test_inspect_of_an_unknown_network_still_shows_the_variables(tmp_path: Path) -> None:
+    path = write_checkpoint(tmp_path / "own.ckpt", {"my/conv/weights": np.ones((3, 3, 3, 8), "float32")})
+    assert "not recognised" in ok("inspect", path)
+    assert json.loads(ok("inspect", path, "--json"))["net"] is None
+
+
+def test_convert_writes_a_model_and_a_report(tmp_path: Path, small_checkpoint: Path) -> None:
+    output = tmp_path / "model.weights.h5"
+    text = ok("convert", small_checkpoint, "-o", output, "--input-shape", SHAPE)
+    assert SMALL_NET in text
+    assert "267 variables" in text
+    assert "Not loaded: 1 step counter" in text
+    assert output.is_file()
+    assert json.loads(Path(f"{output}.json").read_text())["net"] == SMALL_NET
+
+
+def test_convert_takes_an_archive_and_prints_json(tmp_path: Path, small_checkpoint: Path) -> None:
+    archive = tmp_path / "net.tar.gz"
+    with tarfile.open(archive, "w:gz") as tar:
+        for path in small_checkpoint.parent.glob("model.ckpt-5000*"):
+            tar.add(path, path.name)
+    report = json.loads(ok("convert", archive, tmp_path / "model.weights.h5", "--input-shape", SHAPE, "--json"))
+    assert report["source"]["files"][0]["path"] == str(archive)
+    assert report["largest_difference"] == 0.0
+
+
+def test_a_dry_run_shows_the_plan_and_writes_nothing(tmp_path: Path, small_checkpoint: Path) -> None:
+    arguments = ("convert", small_checkpoint, "--dry-run", "--exclude", LOGITS, "--num-classes", 3)
+    text = ok(*arguments)
+    assert f"Started afresh: {LOGITS}/weights, {LOGITS}/biases" in text
+    assert "265 variables would be loaded" in text
+    plan = json.loads(ok(*arguments, "--json"))
+    assert plan["arguments"]["num_classes"] == 3
+    assert len(plan["load"]) == 265
+    assert not list(tmp_path.iterdir())
+
+
+def test_any_slim_argument_can_be_set(small_checkpoint: Path) -> None:
+    settings = ("--set", "output_stride=16", "--set", "global_pool=false", "--set", "spatial_squeeze=False")
+    plan = json.loads(ok("convert", small_checkpoint, "--dry-run", "--json", *settings, "--input-shape", "None,None,3"))
+    assert plan["arguments"]["output_stride"] == 16
+    assert plan["arguments"]["global_pool"] is False
+    assert plan["input_shape"] == [None, None, 3]
+
+
+def test_verify_passes_for_a_converted_model(tmp_path: Path, small_checkpoint: Path) -> None:
+    output = tmp_path / "model.keras"
+    ok("convert", small_checkpoint, "-o", output, "--input-shape", SHAPE, "--exclude", LOGITS, "--num-classes", 3)
+    text = ok("verify", small_checkpoint, output)
+    assert "Parity holds" in text
+    assert f"Started afresh, slim got the model's values: {LOGITS}/weights" in text
+    report = json.loads(ok("verify", small_checkpoint, output, "--json"))
+    assert report["passed"]
+    assert report["images_shape"] == [2, *SMALL_SHAPE]
+    assert {row["rung"] for row in report["comparisons"]} == {
+        "inference",
+        "training",
+        "moving statistics",
+        "regularization loss",
+    }
+
+
+def test_verify_converts_by_itself_without_a_model(small_checkpoint: Path) -> None:
+    assert "block1/unit_1" in ok("verify", small_checkpoint, "--input-shape", SHAPE, "--all")
+
+
+def test_verify_fails_with_5_and_names_the_first_difference(tmp_path: Path, small_checkpoint: Path) -> None:
+    import tf_keras
+
+    output = tmp_path / "model.keras"
+    ok("convert", small_checkpoint, "-o", output, "--input-shape", SHAPE)
+    model = tf_keras.models.load_model(output)
+    kernel = model.get_layer(f"{SMALL_NET}/block2/unit_1/bottleneck_v1/conv2").kernel
+    kernel.assign(kernel * 1.001)
+    model.save(output)
+    result = Result("verify", small_checkpoint, output)
+    assert result.status == ExitStatus.PARITY
+    assert "Parity fails" in result.out
+    assert f"First to miss its bar: {SMALL_NET}/block2/unit_1/bottleneck_v1/conv2 (inference)" in result.out
+    report = json.loads(Result("verify", small_checkpoint, output, "--json").out)
+    assert not report["passed"]
+
+
+def test_usage_errors_exit_with_2(tmp_path: Path, small_checkpoint: Path) -> None:
+    existing = tmp_path / "model.keras"
+    existing.write_text("precious")
+    convert = ("convert", small_checkpoint, "-o", tmp_path / "new.keras")
+    for message, arguments in {
+        "Missing argument": ("convert",),
+        "No such option": ("nets", "--nonsense"),
+        "one output file": ("convert", small_checkpoint),
+        "exists already": ("convert", small_checkpoint, "-o", existing),
+        "unknown format": ("convert", small_checkpoint, "-o", tmp_path / "model.pb"),
+        "there is no directory": ("convert", small_checkpoint, "-o", tmp_path / "no" / "model.keras"),
+        "Did you mean resnet_v1_50": (*convert, "--net", "resnet_v1_5"),
+        "no argument 'output_strid'": (*convert, "--set", "output_strid=8"),
+        "--set must be NAME=VALUE": (*convert, "--set", "output_stride"),
+        "--input-shape must be": (*convert, "--input-shape", "big"),
+        "matches nothing": (*convert, "--exclude", "logits"),
+        "no ExponentialMovingAverage": (*convert, "--use-ema"),
+    }.items():
+        fails(ExitStatus.USAGE, message, *arguments)
+    assert [path.name for path in tmp_path.iterdir()] == ["model.keras"]
+
+
+def test_unreadable_files_exit_with_3(tmp_path: Path, small_checkpoint: Path) -> None:
+    text = tmp_path / "notes.ckpt"
+    text.write_text("dear diary")
+    for command in ("inspect", "verify", "convert"):
+        rest = ("-o", tmp_path / "out.keras") if command == "convert" else ()
+        fails(ExitStatus.UNREADABLE, "There is no checkpoint", command, tmp_path / "nothing", *rest)
+        fails(ExitStatus.UNREADABLE, "it is text", command, text, *rest)
+    fails(ExitStatus.UNREADABLE, "cannot be loaded by tf_keras", "verify", small_checkpoint, text)
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.ckpt"]
+
+
+def test_what_does_not_fit_exits_with_4(tmp_path: Path, small_checkpoint: Path) -> None:
+    out = ("-o", tmp_path / "out.keras")
+    other = tmp_path / "other"
+    other.mkdir()
+    spec = NetSpec.make("inception_v2", None, {"depth_multiplier": 0.1})
+    inception = write_checkpoint(other / "model.ckpt", values_of(spec.trace().variables()))
+    fails(ExitStatus.MISMATCH, "looks like inception_v2", "convert", inception, *out, "--net", SMALL_NET)
+    fails(ExitStatus.MISMATCH, "of another shape", "convert", small_checkpoint, *out, "--num-classes", 3)
+    own = write_checkpoint(other / "own.ckpt", {"my/weights": np.ones(3, "float32")})
+    fails(ExitStatus.MISMATCH, "not a network", "convert", own, *out)
+    values = small_values()
+    values[f"{LOGITS}/biases"][0] = np.inf
+    diverged = write_checkpoint(other / "nan.ckpt", values)
+    fails(ExitStatus.MISMATCH, f"NaN or infinite:\n  {LOGITS}/biases", "convert", diverged, *out)
+    assert not (tmp_path / "out.keras").exists()
+    ok("convert", diverged, "-o", tmp_path / "out.weights.h5", "--allow-nonfinite")
+
+
+def test_ema_is_converted_on_request(tmp_path: Path) -> None:
+    values = small_values()
+    path = write_checkpoint(tmp_path / "m.ckpt", {**values, **{ema_name(n): a * 2 for n, a in values.items()}})
+    plan = json.loads(ok("convert", path, "--dry-run", "--use-ema", "--json"))
+    assert plan["load"][f"{LOGITS}/weights"] == ema_name(f"{LOGITS}/weights")
+
+
+def test_an_unexpected_error_is_one_line_and_exit_code_1(
+    small_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("surprise")
+
+    monkeypatch.setattr("slim2keras.recognition.recognise", broken)
+    fails(ExitStatus.UNEXPECTED, "Unexpected error: ZeroDivisionError: surprise", "inspect", small_checkpoint)
+    result = CliRunner().invoke(app, ["--traceback", "inspect", str(small_checkpoint)])
+    assert isinstance(result.exception, ZeroDivisionError)
+
+
+@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_conversion_leaves_nothing(tmp_path: Path, small_checkpoint: Path, signal_number: int) -> None:
+    process = spawn("convert", small_checkpoint, "-o", tmp_path / "model.keras")
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.iterdir()) and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.002)
+    os.kill(process.pid, signal_number)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == ExitStatus.INTERRUPTED, err
+    assert "Interrupted; nothing was written" in err
+    assert not list(tmp_path.iterdir())
+
+
+def test_stdout_carries_nothing_but_the_answer(small_checkpoint: Path) -> None:
+    process = spawn("inspect", small_checkpoint, "--json")
+    out, err = process.communicate(timeout=120)
+    assert json.loads(out)["net"] == SMALL_NET
+    assert err == ""
