@@ -138,8 +138,13 @@ def locate_checkpoint(path: Path) -> CheckpointFiles:
         _check_table(path)
         return CheckpointFiles(path, "V1", (path,))
     neighbours = sorted(_checkpoints_in(path.parent)) if path.parent.is_dir() else []
-    suggestion = did_you_mean(path.name, [item.name for item in neighbours])
-    raise CheckpointReadError(f"There is no checkpoint {path}.{suggestion}")
+    names = [item.name for item in neighbours]
+    near = did_you_mean(path.name, names)
+    if names and not near:
+        near = f" In {path.parent} are {', '.join(names[:5])}{' and more' if len(names) > 5 else ''}."
+    raise CheckpointReadError(
+        f"There is no checkpoint {path}.{near} Give a V1 file, a V2 prefix, a training directory or a .tar.gz."
+    )
 
 
 def unpack_archive(archive: Path, directory: Path) -> None:

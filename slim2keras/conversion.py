@@ -96,7 +96,7 @@ def convert(
     Example:
         >>> model = convert("resnet_v1_50_2016_08_28.tar.gz", exclude=["resnet_v1_50/logits"], num_classes=5)
     """
-    options = LoadOptions(tuple(exclude), use_ema, allow_nonfinite)
+    options = LoadOptions(exclude, use_ema, allow_nonfinite)
     with open_checkpoint(checkpoint) as opened:
         given = arguments if num_classes is None else {**arguments, "num_classes": num_classes}
         plan = plan_conversion(opened, net, given, input_shape, options)
@@ -357,7 +357,7 @@ def _read_report(path: Path) -> tuple[NetSpec | None, LoadOptions]:
     try:
         report = json.loads(path.read_text(encoding="utf-8"))
         spec = NetSpec.make(report["net"], tuple(report["input_shape"]), report["arguments"])
-        return spec, LoadOptions(tuple(report["excluded"]["scopes"]), report["use_ema"])
+        return spec, LoadOptions(report["excluded"]["scopes"], report["use_ema"])
     except (ValueError, KeyError, TypeError) as error:
         raise ModelReadError(
             f"{path} is not a report of slim2keras: {type(error).__name__}: {error}. Remove it, or convert again."

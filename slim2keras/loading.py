@@ -42,11 +42,13 @@ class LoadOptions:
         allow_nonfinite: Load weights that are NaN or infinite.
     """
 
-    exclude: tuple[str, ...] = ()
+    exclude: Sequence[str] = ()
     use_ema: bool = False
     allow_nonfinite: bool = False
 
     def __post_init__(self) -> None:
+        if isinstance(self.exclude, str):
+            raise UnsupportedArgumentError(f"exclude must be a list of scopes. Received: exclude={self.exclude!r}")
         object.__setattr__(self, "exclude", tuple(scope.rstrip("/") for scope in self.exclude))
 
 

@@ -171,7 +171,7 @@ def verify(
     """
     converted = load_options_of(model)
     options = LoadOptions(
-        converted.exclude if exclude is None else tuple(exclude), converted.use_ema if use_ema is None else use_ema
+        converted.exclude if exclude is None else exclude, converted.use_ema if use_ema is None else use_ema
     )
     spec = spec_of(model)
     if images is None:

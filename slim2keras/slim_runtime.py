@@ -6,6 +6,7 @@ import contextlib
 import functools
 import importlib
 import inspect
+import re
 import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -35,7 +36,7 @@ _JUDGE_LACKS: Mapping[str, Any] = {
 }
 # Arguments that change only what lies behind the last block: the end points before it are judged all the same.
 _CHANGES_HEAD_ONLY = frozenset({"global_pool", "final_endpoint"})
-_HEAD_END_POINTS = ("global_pool", "AvgPool", "PreLogits", "Logits", "Predictions", "fc8")
+_HEAD_END_POINTS = re.compile(r"global_pool|AvgPool_.*|PreLogits|Logits|Predictions|.*/fc8")
 
 
 def import_tf_slim() -> ModuleType:
@@ -140,7 +141,7 @@ def unjudged_end_points(spec: NetSpec, names: Sequence[str]) -> list[str]:
         )
     if not changed:
         return []
-    return [name for name in names if any(part in name for part in _HEAD_END_POINTS)]
+    return [name for name in names if _HEAD_END_POINTS.fullmatch(name)]
 
 
 def build_slim_network(

@@ -75,6 +75,11 @@ def test_a_scope_that_matches_nothing_is_an_error(scope: str) -> None:
         plan(FITTING, exclude=[scope])
 
 
+def test_a_scope_alone_is_no_list_of_scopes(small_checkpoint: Path) -> None:
+    with pytest.raises(UnsupportedArgumentError, match="exclude must be a list of scopes"):
+        slim2keras.convert(small_checkpoint, exclude=LOGITS)
+
+
 def test_ema_takes_the_shadows_of_statistics_too() -> None:
     shadows = {ema_name(name): info for name, info in FITTING.items()}
     planned = plan({**FITTING, **shadows}, use_ema=True)

@@ -38,9 +38,7 @@ OutputOption = Annotated[
 
 def convert(
     checkpoint: CheckpointArgument,
-    output: Annotated[
-        Path | None, typer.Argument(metavar="[OUTPUT]", help="The same as -o.", show_default=False)
-    ] = None,
+    output: Annotated[Path | None, typer.Argument(metavar="OUTPUT", help="The same as -o.", show_default=False)] = None,
     output_option: OutputOption = None,
     net: NetOption = None,
     num_classes: NumClassesOption = None,
@@ -61,7 +59,7 @@ def convert(
     from slim2keras.loading import LoadOptions
 
     import_tensorflow()
-    options = LoadOptions(tuple(exclude or ()), use_ema, allow_nonfinite)
+    options = LoadOptions(exclude or (), use_ema, allow_nonfinite)
     arguments = parse_arguments(settings, num_classes)
     shape = parse_input_shape(input_shape)
     if dry_run:

@@ -37,7 +37,7 @@ def verify(
     model: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[MODEL]",
+            metavar="MODEL",
             help="Model file that convert wrote; the checkpoint is converted if left out.",
             show_default=False,
         ),
