@@ -167,6 +167,7 @@ def unpack_archive(archive: Path, directory: Path) -> None:
                     assert source is not None
                     with source, target.open("wb") as sink:
                         _copy_whole(source, sink, member, archive)
+            _check_rest(tar, archive)
     except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None and error.filename != str(archive):
             raise
@@ -174,6 +175,18 @@ def unpack_archive(archive: Path, directory: Path) -> None:
             f"{archive} cannot be unpacked: {error or type(error).__name__}. "
             "It is not a tar archive, or it is truncated or corrupt; fetch it again."
         ) from error
+
+
+def _check_rest(tar: tarfile.TarFile, archive: Path) -> None:
+    """Read what follows the last member: gzip's checksum of the whole stands at its very end."""
+    assert tar.fileobj is not None
+    rest = 0
+    while block := tar.fileobj.read(2**20):
+        rest += len(block)
+        if rest > MAX_ARCHIVE_BYTES:
+            raise CheckpointReadError(
+                f"{archive} is refused: over {MAX_ARCHIVE_BYTES / 2**30:.0f} GiB follow its last member."
+            )
 
 
 def _copy_whole(source: IO[bytes], sink: IO[bytes], member: tarfile.TarInfo, archive: Path) -> None:
