@@ -21,12 +21,9 @@ _KERAS_LEAF = {slim: keras for keras, slim in _SLIM_LEAF.items()}
 EMA_LEAF = "ExponentialMovingAverage"
 """Last part of the name of the shadow that ``tf.train.ExponentialMovingAverage`` keeps of a variable."""
 
-_SLOT_LEAVES = frozenset(
-    {"Momentum", "RMSProp", "Adam", "Adagrad", "AdagradDA", "Adadelta", "Ftrl", "GradientDescent", "ProximalAdagrad"}
-)
 _POWER_LEAVES = frozenset({"beta1_power", "beta2_power"})
-# tf.compat.v1's zero-debiased moving averages (slim's ``zero_debias_moving_mean``) keep these beside the statistic.
-_ZERO_DEBIAS_LEAVES = frozenset({"biased", "local_step"})
+# The published checkpoints of VGG and ResNet v1 hold the colour that slim's VGG preprocessing subtracts.
+_MEAN_RGB = ("mean_rgb", (3,))
 
 
 class VariableKind(Enum):
@@ -38,6 +35,17 @@ class VariableKind(Enum):
     EMA = "EMA shadow"
     STEP = "step counter"
     ZERO_DEBIAS = "zero-debias state"
+    PREPROCESSING = "preprocessing constant"
+
+
+_SLOTS = ("Momentum", "RMSProp", "Adam", "Adagrad", "AdagradDA", "Adadelta", "Ftrl", "ProximalAdagrad")
+# What training keeps below a variable's own name. tf.compat.v1's zero-debiased moving averages (slim's
+# ``zero_debias_moving_mean``) keep ``biased`` and ``local_step`` beside the statistic.
+_KEPT_BELOW = {
+    EMA_LEAF: VariableKind.EMA,
+    **dict.fromkeys(_SLOTS, VariableKind.SLOT),
+    **dict.fromkeys(("biased", "local_step"), VariableKind.ZERO_DEBIAS),
+}
 
 
 @dataclass(frozen=True)
@@ -111,12 +119,10 @@ def classify_variables(variables: Mapping[str, VariableInfo]) -> dict[str, Varia
 
     def kind_of(name: str, info: VariableInfo) -> VariableKind:
         base, leaf = _base_and_leaf(name)
-        if leaf == EMA_LEAF and below_a_variable(base):
-            return VariableKind.EMA
-        if leaf in _SLOT_LEAVES and below_a_variable(base):
-            return VariableKind.SLOT
-        if leaf in _ZERO_DEBIAS_LEAVES and below_a_variable(base):
-            return VariableKind.ZERO_DEBIAS
+        if leaf in _KEPT_BELOW and below_a_variable(base):
+            return _KEPT_BELOW[leaf]
+        if (leaf, info.shape) == _MEAN_RGB:
+            return VariableKind.PREPROCESSING
         if not info.shape and leaf in _POWER_LEAVES:
             return VariableKind.POWER
         if not info.shape and (leaf == "global_step" or info.dtype.startswith(("int", "uint"))):

@@ -33,6 +33,8 @@ _JUDGE_LACKS: Mapping[str, Any] = {
     "fc_conv_padding": "VALID",
     "use_separable_conv": True,
     "use_batch_norm": True,
+    "batch_norm_scale": False,
+    "separable_batch_norm": False,
 }
 # Arguments that change only what lies behind the last block: the end points before it are judged all the same.
 _CHANGES_HEAD_ONLY = frozenset({"global_pool", "final_endpoint"})

@@ -150,6 +150,13 @@ def test_nan_weights_are_refused_by_name_unless_allowed(tmp_path: Path) -> None:
     assert np.isnan(slim_variables(model)[poisoned].numpy().flat[3])
 
 
+def test_the_extra_variables_of_published_checkpoints_are_accounted_for(tmp_path: Path) -> None:
+    """``resnet_v1_50.ckpt`` and ``vgg_16.ckpt`` hold the mean colour and the step besides the weights."""
+    extra = {f"{SMALL_NET}/mean_rgb": np.ones(3, "float32"), "global_step": np.int64(1)}
+    path = write_checkpoint(tmp_path / "resnet_v1_50.ckpt", {**small_values(), **extra}, "V1")
+    assert slim2keras.convert(path, input_shape=SMALL_SHAPE).output_shape == (None, 7)
+
+
 def test_missing_and_extra_variables_are_listed(tmp_path: Path) -> None:
     values = small_values()
     gone = f"{SMALL_NET}/block2/unit_1/bottleneck_v1/conv3/BatchNorm/moving_mean"

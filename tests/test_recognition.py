@@ -11,6 +11,9 @@ from slim2keras.nets import NETS, list_nets
 from slim2keras.recognition import NetSpec, recognise, variables_left_out
 from tests.parity.cases import VARIANTS
 
+# The arg scope of object detection.
+DETECTION = {"batch_norm_scale": True, "separable_batch_norm": True}
+
 
 def shapes_of(spec: NetSpec) -> dict[str, tuple[int, ...]]:
     return {variable.name: variable.shape for variable in spec.trace().variables()}
@@ -55,6 +58,8 @@ def test_the_variables_of_every_variant_are_reproduced(
         ("resnet_v1_50", {"use_batch_norm": False}),
         ("resnet_v2_50", {"batch_norm_scale": False}),
         ("inception_v1", {"use_batch_norm": False}),
+        ("inception_v3", {"batch_norm_scale": True}),
+        ("inception_v2", {"batch_norm_scale": True, "separable_batch_norm": True}),
     ],
 )
 def test_arguments_that_decide_about_variables_are_read(net: str, arguments: dict[str, Any]) -> None:
@@ -94,7 +99,7 @@ def test_a_misspelt_net_is_answered_with_the_names_near_it() -> None:
 
 def test_parts_of_a_larger_model_are_accounted_for_and_others_are_not() -> None:
     detection = shapes_of(
-        NetSpec.make("inception_v2", None, {"num_classes": 0, "scope": "FeatureExtractor/InceptionV2"})
+        NetSpec.make("inception_v2", None, {"num_classes": 0, "scope": "FeatureExtractor/InceptionV2", **DETECTION})
     )
     boxes = {"BoxPredictor_0/BoxEncodingPredictor/weights": (1, 1, 576, 12)}
     found = recognise({**detection, **boxes})

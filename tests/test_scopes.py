@@ -107,6 +107,12 @@ def test_a_scalar_integer_is_a_counter(name: str) -> None:
     assert classify_variables({name: info(dtype="int64")})[name] is VariableKind.STEP
 
 
+def test_the_mean_colour_of_published_checkpoints_is_no_weight() -> None:
+    kinds = classify_variables({"vgg_16/mean_rgb": info(3), "vgg_16/mean_rgb/weights": info(3)})
+    assert kinds["vgg_16/mean_rgb"] is VariableKind.PREPROCESSING
+    assert kinds["vgg_16/mean_rgb/weights"] is VariableKind.MODEL
+
+
 def test_global_step_comes_before_other_counters() -> None:
     kinds = classify_variables({"Variable": info(dtype="int32"), "global_step": info(dtype="int64")})
     assert global_step_name(kinds) == "global_step"

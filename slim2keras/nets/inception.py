@@ -30,8 +30,10 @@ class InceptionArgScope:
     conv_options: Mapping[str, Any]
 
     @classmethod
-    def make(cls, weight_decay: float, decay: float, epsilon: float, *, use_batch_norm: bool) -> InceptionArgScope:
-        batch_norm = BatchNorm(decay=decay, epsilon=epsilon) if use_batch_norm else None
+    def make(
+        cls, weight_decay: float, decay: float, epsilon: float, *, scale: bool, use_batch_norm: bool
+    ) -> InceptionArgScope:
+        batch_norm = BatchNorm(decay=decay, epsilon=epsilon, scale=scale) if use_batch_norm else None
         return cls({"weight_decay": weight_decay, "weights_initializer": VARIANCE_SCALING, "batch_norm": batch_norm})
 
     def conv(self, filters: int, kernel_size: Pair, **options: Any) -> Operation:

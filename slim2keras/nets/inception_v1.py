@@ -108,6 +108,7 @@ def inception_v1(
     weight_decay: float = 0.00004,
     batch_norm_decay: float = 0.9997,
     batch_norm_epsilon: float = 0.001,
+    batch_norm_scale: bool = False,
     use_batch_norm: bool = True,
 ) -> list[Tensor]:
     """Lay Inception v1; with ``final_endpoint`` only its base, up to there.
@@ -115,7 +116,7 @@ def inception_v1(
     Source: research/slim/nets/inception_v1.py, ``inception_v1`` and ``inception_v1_base``.
     """
     arg_scope = InceptionArgScope.make(
-        weight_decay, batch_norm_decay, batch_norm_epsilon, use_batch_norm=use_batch_norm
+        weight_decay, batch_norm_decay, batch_norm_epsilon, scale=batch_norm_scale, use_batch_norm=use_batch_norm
     )
     ends = x.graph.end_points
     x = lay_base(x, scope, _blocks(arg_scope), final_endpoint or LAST_END_POINT)
@@ -139,6 +140,7 @@ def _read_arguments(variables: VariableShapes) -> Iterator[dict[str, Any]]:
     yield {
         "num_classes": classes_in(variables, "Logits/Conv2d_0c_1x1"),
         "use_batch_norm": "Conv2d_1a_7x7/BatchNorm/beta" in variables,
+        "batch_norm_scale": "Conv2d_1a_7x7/BatchNorm/gamma" in variables,
     }
 
 

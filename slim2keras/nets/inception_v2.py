@@ -15,7 +15,7 @@ from typing import Any
 
 from slim2keras import layers
 from slim2keras.graph import Tensor
-from slim2keras.layers import truncated_normal
+from slim2keras.layers import BatchNorm, truncated_normal
 from slim2keras.nets.inception import (
     Branch,
     InceptionArgScope,
@@ -31,7 +31,7 @@ from slim2keras.nets.registry import Net, VariableShapes, classes_in, read_depth
 LAST_END_POINT = "Mixed_5c"
 
 
-def _separable(filters: int) -> Operation:
+def _separable(filters: int, batch_norm: BatchNorm | None) -> Operation:
     # The depthwise multiplier is slim's: at most 8, and no more channels than the pointwise convolution gives out.
     return lambda x, name: layers.separable_conv2d(
         x,
@@ -39,6 +39,7 @@ def _separable(filters: int) -> Operation:
         7,
         depth_multiplier=min(int(filters / 3), 8),
         stride=2,
+        batch_norm=batch_norm,
         weights_initializer=truncated_normal(1.0),
         name=name,
     )
@@ -50,6 +51,7 @@ def _blocks(
     min_depth: int,
     *,
     use_separable_conv: bool,
+    separable_batch_norm: bool,
 ) -> Branch:
     conv = arg_scope.conv
     # slim draws the weights of 1x1 convolutions that reduce, and of those after a pool, with deviations of their own.
@@ -61,7 +63,7 @@ def _blocks(
 
     def stem_conv() -> Operation:
         if use_separable_conv:
-            return _separable(d(64))
+            return _separable(d(64), arg_scope.conv_options["batch_norm"] if separable_batch_norm else None)
         return conv(d(64), 7, stride=2, weights_initializer=truncated_normal(1.0))
 
     def regular(
@@ -121,23 +123,29 @@ def inception_v2(
     global_pool: bool = False,
     final_endpoint: str | None = None,
     use_separable_conv: bool = True,
+    separable_batch_norm: bool = False,
     weight_decay: float = 0.00004,
     batch_norm_decay: float = 0.9997,
     batch_norm_epsilon: float = 0.001,
+    batch_norm_scale: bool = False,
     use_batch_norm: bool = True,
 ) -> list[Tensor]:
     """Lay Inception v2; with ``final_endpoint`` only its base, up to there.
 
+    ``separable_batch_norm`` and ``batch_norm_scale`` are not slim's: the arg scope of object detection normalises the
+    first convolution too, and with a gamma.
+
     Source: research/slim/nets/inception_v2.py, ``inception_v2`` and ``inception_v2_base``.
     """
     arg_scope = InceptionArgScope.make(
-        weight_decay, batch_norm_decay, batch_norm_epsilon, use_batch_norm=use_batch_norm
+        weight_decay, batch_norm_decay, batch_norm_epsilon, scale=batch_norm_scale, use_batch_norm=use_batch_norm
     )
     blocks = _blocks(
         arg_scope,
         depth_multiplier,
         min_depth,
         use_separable_conv=use_separable_conv,
+        separable_batch_norm=separable_batch_norm,
     )
     x = lay_base(x, scope, blocks, final_endpoint or LAST_END_POINT)
     if final_endpoint:
@@ -161,7 +169,10 @@ def _read_arguments(variables: VariableShapes) -> Iterator[dict[str, Any]]:
             **depths,
             "num_classes": classes_in(variables, "Logits/Conv2d_1c_1x1"),
             "use_separable_conv": "Conv2d_1a_7x7/weights" not in variables,
+            "separable_batch_norm": "Conv2d_1a_7x7/pointwise_weights" in variables
+            and "Conv2d_1a_7x7/BatchNorm/beta" in variables,
             "use_batch_norm": "Mixed_3b/Branch_0/Conv2d_0a_1x1/BatchNorm/beta" in variables,
+            "batch_norm_scale": "Mixed_3b/Branch_0/Conv2d_0a_1x1/BatchNorm/gamma" in variables,
         }
 
 

@@ -145,6 +145,7 @@ def inception_v3(
     weight_decay: float = 0.00004,
     batch_norm_decay: float = 0.9997,
     batch_norm_epsilon: float = 0.001,
+    batch_norm_scale: bool = False,
     use_batch_norm: bool = True,
 ) -> list[Tensor]:
     """Lay Inception v3; with ``final_endpoint`` only its base, up to there.
@@ -152,7 +153,7 @@ def inception_v3(
     Source: research/slim/nets/inception_v3.py, ``inception_v3`` and ``inception_v3_base``.
     """
     arg_scope = InceptionArgScope.make(
-        weight_decay, batch_norm_decay, batch_norm_epsilon, use_batch_norm=use_batch_norm
+        weight_decay, batch_norm_decay, batch_norm_epsilon, scale=batch_norm_scale, use_batch_norm=use_batch_norm
     )
     ends = x.graph.end_points
     x = lay_base(x, scope, _blocks(arg_scope, depth_multiplier, min_depth), final_endpoint or LAST_END_POINT)
@@ -192,6 +193,7 @@ def _read_arguments(variables: VariableShapes) -> Iterator[dict[str, Any]]:
             "num_classes": classes_in(variables, "Logits/Conv2d_1c_1x1"),
             "create_aux_logits": "AuxLogits/Conv2d_2b_1x1/weights" in variables,
             "use_batch_norm": "Conv2d_1a_3x3/BatchNorm/beta" in variables,
+            "batch_norm_scale": "Conv2d_1a_3x3/BatchNorm/gamma" in variables,
         }
 
 

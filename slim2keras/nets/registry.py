@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import numbers
 import re
 import types
 import typing
@@ -76,6 +77,7 @@ class Net:
         Raises:
             UnsupportedArgumentError: If slim's function has no such argument, or not of this type.
         """
+        checked = dict(self.defaults)
         for name, value in arguments.items():
             if name in _REFUSED:
                 raise UnsupportedArgumentError(f"slim's argument {name} is not supported: {_REFUSED[name]}.")
@@ -84,8 +86,8 @@ class Net:
                     f"{self.name} has no argument {name!r}.{did_you_mean(name, self.defaults)} "
                     f"It takes: {', '.join(self.defaults)}."
                 )
-            _check_type(self.name, name, value, self.types[name])
-        return {**self.defaults, **arguments}
+            checked[name] = _checked(self.name, name, value, self.types[name])
+        return checked
 
     def trace(self, input_shape: Shape, **arguments: Any) -> LayerGraph:
         """Lay the network for images of ``input_shape`` (height, width, channels), with slim's arguments.
@@ -99,17 +101,22 @@ class Net:
         return x.graph
 
 
-def _check_type(net: str, name: str, value: Any, annotation: Any) -> None:
+def _checked(net: str, name: str, value: Any, annotation: Any) -> Any:
+    """The value as a plain number, string or None of the annotated type; a NumPy number serves as well."""
     allowed = typing.get_args(annotation) if isinstance(annotation, types.UnionType) else (annotation,)
-    # An int serves as a float, but a bool is neither: global_pool=1 and depth_multiplier=True are mistakes.
-    fits = type(value) in allowed or (type(value) is int and float in allowed)
-    if not fits:
+    if isinstance(value, numbers.Integral) and not isinstance(value, bool):
+        # An int serves as a float, but a bool is neither: depth_multiplier=True is a mistake.
+        value = int(value) if int in allowed else float(value)
+    elif isinstance(value, numbers.Real) and not isinstance(value, bool):
+        value = float(value)
+    if type(value) not in allowed:
         names = " or ".join("None" if item is type(None) else item.__name__ for item in allowed)
         raise UnsupportedArgumentError(f"{name} of {net} must be {names}. Received: {name}={value!r}")
     if name == "num_classes" and value is not None and value < 0:
         raise UnsupportedArgumentError(f"num_classes must be 0, None or positive. Received: num_classes={value}")
     if name in ("depth_multiplier", "weight_decay", "batch_norm_decay", "batch_norm_epsilon") and value < 0:
         raise UnsupportedArgumentError(f"{name} must not be negative. Received: {name}={value}")
+    return value
 
 
 def _check_input_shape(shape: Shape) -> Shape:

@@ -90,6 +90,27 @@ def test_a_plain_first_convolution_is_the_separable_one_multiplied_out() -> None
     assert_near(ours["output"], theirs["output"])
 
 
+def test_detections_batch_norm_of_the_first_convolution_normalises_it() -> None:
+    batch = images(6, (2, 64, 64, 3))
+    arguments = {"input_shape": (64, 64, 3), "num_classes": 4, "depth_multiplier": 0.25}
+    plain = build("inception_v2", **arguments)
+    detection = build("inception_v2", **arguments, batch_norm_scale=True, separable_batch_norm=True)
+    values = recipe(detection)
+    name = "InceptionV2/Conv2d_1a_7x7"
+    gamma, beta, mean, variance = (
+        values[f"{name}/BatchNorm/{leaf}"] for leaf in ("gamma", "beta", "moving_mean", "moving_variance")
+    )
+    # Folded by hand into the convolution and its biases.
+    scale = gamma / np.sqrt(variance + 0.001)
+    folded = {
+        **values,
+        f"{name}/pointwise_weights": values[f"{name}/pointwise_weights"] * scale,
+        f"{name}/biases": beta - mean * scale,
+    }
+    ours, theirs = outputs(detection, values, batch), outputs(plain, folded, batch)
+    assert_near(ours["Conv2d_1a_7x7"], theirs["Conv2d_1a_7x7"])
+
+
 def test_without_batch_norm_biases_do_what_beta_does() -> None:
     """A BatchNorm of mean 0, variance 1 - epsilon and gamma 1 adds its beta, as biases do."""
     for net, shape in (("resnet_v1_50", (33, 33, 3)), ("inception_v3", (139, 139, 3))):

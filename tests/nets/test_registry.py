@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
+import numpy as np
 import pytest
 
 from slim2keras.errors import UnsupportedArgumentError
@@ -48,6 +49,7 @@ def test_every_argument_of_slims_function_is_supported_or_refused_by_name(net: s
     [
         ({"output_strid": 16}, "no argument 'output_strid'. Did you mean output_stride"),
         ({"global_pool": 1}, "global_pool of resnet_v1_50 must be bool. Received: global_pool=1"),
+        ({"depth_multiplier": True}, "depth_multiplier of resnet_v1_50 must be float"),
         ({"num_classes": "five"}, "must be int or None"),
         ({"num_classes": -1}, "num_classes must be 0, None or positive"),
         ({"num_classes": True}, "must be int or None"),
@@ -62,6 +64,13 @@ def test_every_argument_of_slims_function_is_supported_or_refused_by_name(net: s
 def test_a_wrong_argument_says_what_is_wrong(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(UnsupportedArgumentError, match=message):
         NetSpec.make("resnet_v1_50", None, arguments).trace()
+
+
+def test_numbers_of_numpy_serve_as_well() -> None:
+    arguments = find_net("resnet_v1_50").check_arguments(
+        {"num_classes": np.int64(3), "depth_multiplier": np.float32(0.5)}
+    )
+    assert (type(arguments["num_classes"]), type(arguments["depth_multiplier"])) == (int, float)
 
 
 @pytest.mark.parametrize("shape", [(224, 224), (224, 224, None), (0, 224, 3), (2, 224, 224, 3), (224.0, 224, 3)])
