@@ -16,7 +16,6 @@ _SLIM_LEAF = {
     "depthwise_kernel": "depthwise_weights",
     "pointwise_kernel": "pointwise_weights",
 }
-_KERAS_LEAF = {slim: keras for keras, slim in _SLIM_LEAF.items()}
 
 EMA_LEAF = "ExponentialMovingAverage"
 """Last part of the name of the shadow that ``tf.train.ExponentialMovingAverage`` keeps of a variable."""
@@ -64,12 +63,6 @@ def join(*parts: str) -> str:
 def slim_variable_name(layer_name: str, keras_leaf: str) -> str:
     """Name in slim of a layer's variable: ``("LeNet/conv1", "kernel")`` gives ``"LeNet/conv1/weights"``."""
     return f"{layer_name}/{_SLIM_LEAF.get(keras_leaf, keras_leaf)}"
-
-
-def keras_variable_name(slim_name: str) -> tuple[str, str]:
-    """Layer name and Keras leaf of a slim variable, the inverse of ``slim_variable_name``."""
-    layer_name, _, leaf = slim_name.rpartition("/")
-    return layer_name, _KERAS_LEAF.get(leaf, leaf)
 
 
 def ema_name(variable_name: str) -> str:

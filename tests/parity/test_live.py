@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
 import pytest
 
+from slim2keras.errors import ParityError
 from slim2keras.keras_model import build_model, end_points
 from slim2keras.loading import slim_variables
 from slim2keras.nets import NETS
@@ -198,7 +200,11 @@ def test_a_mutant_fails_its_rung(name: str) -> None:
     assert report.worst_by_rung()[rung].difference > BARS[rung]
     assert report.first_failure is not None
     assert report.first_failure.rung == rung
+    with pytest.raises(ParityError, match=re.escape(report.first_failure.name)):
+        report.raise_if_failed()
 
 
 def test_without_a_mutant_the_same_comparison_passes() -> None:
-    assert mutated(with_config(lambda kind, config: None)).passed
+    report = mutated(with_config(lambda kind, config: None))
+    assert report.passed
+    report.raise_if_failed()
