@@ -12,7 +12,7 @@ from slim2keras.errors import UnrecognisedNetError, UnsupportedArgumentError
 from slim2keras.graph import Layer, LayerGraph, Shape, Variable
 from slim2keras.nets import NETS, find_net
 from slim2keras.nets.registry import Net
-from slim2keras.scopes import in_scope, join
+from slim2keras.scopes import in_scope
 
 Shapes = Mapping[str, tuple[int, ...]]
 LayerConfigs = Mapping[str, Mapping[str, Any]]
@@ -164,7 +164,7 @@ def _listed(candidates: Sequence[Candidate]) -> str:
 def _root_scopes(net: Net, shapes: Shapes, arguments: Mapping[str, Any]) -> list[str]:
     """Scopes below which the network may lie: where its anchor is."""
     if "scope" in arguments:
-        return [arguments["scope"]]
+        return [net.check_arguments({"scope": arguments["scope"]})["scope"]]
     ends = [name for name in shapes if name == net.anchor or name.endswith(f"/{net.anchor}")]
     return [name[: -len(net.anchor)].rstrip("/") for name in ends]
 
@@ -204,7 +204,7 @@ def _compare(
     own_spec = NetSpec(net.name, spec.input_shape, {**spec.arguments, **own})
     wanted = {variable.name: variable.shape for variable in variables if not _excluded(variable.name, exclude)}
     # Variables that only the user's own arguments leave out (num_classes=0) are no sign of another network.
-    left_out = {v.name for v in own_spec.trace().variables()} if own_spec.arguments != spec.arguments else set()
+    left_out = _variable_names(own_spec) if own_spec.arguments != spec.arguments else frozenset()
     return Candidate(
         spec=spec,
         own=own_spec,
@@ -213,6 +213,15 @@ def _compare(
         wrong_shape=sum(name in below and below[name] != shape for name, shape in wanted.items()),
         agreed=sum(below.get(name) == shape for name, shape in wanted.items()),
     )
+
+
+def _variable_names(spec: NetSpec) -> frozenset[str]:
+    """Names of a network's variables, also where the user's size or pooling leaves its logits unsqueezable."""
+    arguments = dict(spec.arguments)
+    if "spatial_squeeze" in arguments:
+        arguments["spatial_squeeze"] = False
+    graph = find_net(spec.net).trace(spec.input_shape, **arguments)
+    return frozenset(variable.name for variable in graph.variables())
 
 
 def _excluded(name: str, exclude: Sequence[str]) -> bool:
@@ -233,15 +242,14 @@ def variables_left_out(candidate: Candidate, shapes: Shapes) -> Iterator[tuple[s
     network lies below a scope of its own (detection: ``FeatureExtractor/InceptionV2``).
     """
     net = find_net(candidate.spec.net)
-    kept = {variable.name for variable in candidate.spec.trace().variables()}
-    for variable in candidate.own.trace().variables():
-        if variable.name not in kept and variable.name in shapes:
-            yield variable.name, "left out by the arguments given"
+    for name in sorted(_variable_names(candidate.own) - _variable_names(candidate.spec)):
+        if name in shapes:
+            yield name, "left out by the arguments given"
     scope = candidate.spec.scope
     if "/" in scope or scope != net.scope:
         for name in shapes:
             if not in_scope(name, scope):
-                yield name, f"outside of {join(scope)}"
+                yield name, f"outside of {scope}"
 
 
 _WINDOW_KEYS = ("kernel_size", "pool_size", "strides", "dilation_rate", "padding")

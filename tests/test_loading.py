@@ -171,6 +171,12 @@ def test_another_class_count_is_refused_unless_excluded(small_checkpoint: Path) 
         slim2keras.convert(small_checkpoint, num_classes=3)
 
 
+def test_features_need_no_pooling(small_checkpoint: Path) -> None:
+    """The checkpoint's own classifier could not be squeezed then; it is not asked for."""
+    model = slim2keras.convert(small_checkpoint, num_classes=0, global_pool=False, input_shape=(65, 65, 3))
+    assert model.output_shape == (None, 3, 3, 256)
+
+
 def test_a_window_of_another_image_size_is_explained(tmp_path: Path) -> None:
     spec = NetSpec.make("inception_v3", (171, 171, 3), {"num_classes": 3, "depth_multiplier": 0.1})
     path = write_checkpoint(tmp_path / "model.ckpt", values_of(spec.trace().variables()))

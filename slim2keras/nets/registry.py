@@ -104,10 +104,10 @@ class Net:
 def _checked(net: str, name: str, value: Any, annotation: Any) -> Any:
     """The value as a plain number, string or None of the annotated type; a NumPy number serves as well."""
     allowed = typing.get_args(annotation) if isinstance(annotation, types.UnionType) else (annotation,)
-    if isinstance(value, numbers.Integral) and not isinstance(value, bool):
-        # An int serves as a float, but a bool is neither: depth_multiplier=True is a mistake.
-        value = int(value) if int in allowed else float(value)
-    elif isinstance(value, numbers.Real) and not isinstance(value, bool):
+    # An int serves as a float, but a bool is neither: depth_multiplier=True is a mistake.
+    if isinstance(value, numbers.Integral) and not isinstance(value, bool) and int in allowed:
+        value = int(value)
+    elif isinstance(value, numbers.Real) and not isinstance(value, bool) and float in allowed:
         value = float(value)
     if type(value) not in allowed:
         names = " or ".join("None" if item is type(None) else item.__name__ for item in allowed)

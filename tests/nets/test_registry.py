@@ -51,6 +51,7 @@ def test_every_argument_of_slims_function_is_supported_or_refused_by_name(net: s
         ({"global_pool": 1}, "global_pool of resnet_v1_50 must be bool. Received: global_pool=1"),
         ({"depth_multiplier": True}, "depth_multiplier of resnet_v1_50 must be float"),
         ({"num_classes": "five"}, "must be int or None"),
+        ({"scope": 5}, "scope of resnet_v1_50 must be str"),
         ({"num_classes": -1}, "num_classes must be 0, None or positive"),
         ({"num_classes": True}, "must be int or None"),
         ({"weight_decay": -0.1}, "weight_decay must not be negative"),
