@@ -167,6 +167,7 @@ class ConversionReport:
         preprocessing: Key of slim's ``preprocessing_factory``.
         labels_offset: What slim's trainer takes off ImageNet labels: 1 without a background class.
         use_ema: Whether the shadows were taken.
+        raw_statistics: Moving statistics without shadow, taken as they are.
         excluded: Scopes given, and the variables that started afresh.
         left_out: Checkpoint variables that were not loaded, by reason.
         variables: Number of variables, and of parameters.
@@ -183,6 +184,7 @@ class ConversionReport:
     preprocessing: str
     labels_offset: int
     use_ema: bool
+    raw_statistics: Sequence[str]
     excluded: Mapping[str, Sequence[str]]
     left_out: Mapping[str, Any]
     variables: Mapping[str, int]
@@ -280,6 +282,7 @@ def _describe_plan(
         "preprocessing": net.preprocessing,
         "labels_offset": net.labels_offset,
         "use_ema": options.use_ema,
+        "raw_statistics": plan.load.raw_statistics,
         "excluded": {"scopes": options.exclude, "started_afresh": plan.load.fresh},
         "left_out": left_out_by_reason(plan.load),
         "variables": {"network": plan.num_variables, "parameters": num_parameters, "checkpoint": len(checkpoint)},

@@ -19,7 +19,7 @@ from slim2keras.scopes import (
     VariableInfo,
     VariableKind,
     ema_name,
-    in_scope,
+    in_any_scope,
     scopes_of,
     slim_variable_name,
 )
@@ -111,22 +111,21 @@ def plan_load(
     plan = LoadPlan()
     for variable in wanted:
         _plan_variable(plan, variable, variables, exclude=exclude, use_ema=use_ema)
-    names = {variable.name for variable in wanted}
+    considered = {variable.name for variable in wanted} | set(plan.sources.values())
     for name, kind in kinds.items():
-        reason = _reason_unused(name, kind, exclude, accounted or {}, use_ema=use_ema)
-        if name in names:
-            continue
-        if reason is None:
-            plan.unexpected.append(name)
-        elif name not in plan.sources.values():
-            plan.unused[name] = reason
+        if name not in considered:
+            reason = _reason_unused(name, kind, exclude, accounted or {}, use_ema=use_ema)
+            if reason is None:
+                plan.unexpected.append(name)
+            else:
+                plan.unused[name] = reason
     return plan
 
 
 def _plan_variable(
     plan: LoadPlan, variable: Variable, variables: Mapping[str, VariableInfo], *, exclude: Sequence[str], use_ema: bool
 ) -> None:
-    if any(in_scope(variable.name, scope) for scope in exclude):
+    if in_any_scope(variable.name, exclude):
         plan.fresh.append(variable.name)
         return
     source = ema_name(variable.name) if use_ema else variable.name
@@ -146,7 +145,7 @@ def _plan_variable(
 def _reason_unused(
     name: str, kind: VariableKind, exclude: Sequence[str], accounted: Mapping[str, str], *, use_ema: bool
 ) -> str | None:
-    if any(in_scope(name, scope) for scope in exclude):
+    if in_any_scope(name, exclude):
         return "excluded"
     if name in accounted:
         return accounted[name]

@@ -12,7 +12,7 @@ from slim2keras.errors import UnrecognisedNetError, UnsupportedArgumentError
 from slim2keras.graph import Layer, LayerGraph, Shape, Variable
 from slim2keras.nets import NETS, find_net
 from slim2keras.nets.registry import Net
-from slim2keras.scopes import in_scope
+from slim2keras.scopes import in_any_scope, in_scope
 
 Shapes = Mapping[str, tuple[int, ...]]
 LayerConfigs = Mapping[str, Mapping[str, Any]]
@@ -202,14 +202,16 @@ def _compare(
         spec = NetSpec.make(net.name, (*spec.input_shape[:2], channels), arguments)
         variables = list(spec.trace().variables())
     own_spec = NetSpec(net.name, spec.input_shape, {**spec.arguments, **own})
-    wanted = {variable.name: variable.shape for variable in variables if not _excluded(variable.name, exclude)}
+    wanted = {variable.name: variable.shape for variable in variables if not in_any_scope(variable.name, exclude)}
     # Variables that only the user's own arguments leave out (num_classes=0) are no sign of another network.
     left_out = _variable_names(own_spec) if own_spec.arguments != spec.arguments else frozenset()
     return Candidate(
         spec=spec,
         own=own_spec,
         missing=sum(name not in below for name in wanted),
-        unexpected=sum(name not in wanted and name not in left_out and not _excluded(name, exclude) for name in below),
+        unexpected=sum(
+            name not in wanted and name not in left_out and not in_any_scope(name, exclude) for name in below
+        ),
         wrong_shape=sum(name in below and below[name] != shape for name, shape in wanted.items()),
         agreed=sum(below.get(name) == shape for name, shape in wanted.items()),
     )
@@ -222,10 +224,6 @@ def _variable_names(spec: NetSpec) -> frozenset[str]:
         arguments["spatial_squeeze"] = False
     graph = find_net(spec.net).trace(spec.input_shape, **arguments)
     return frozenset(variable.name for variable in graph.variables())
-
-
-def _excluded(name: str, exclude: Sequence[str]) -> bool:
-    return any(in_scope(name, scope) for scope in exclude)
 
 
 def _input_channels(variables: Sequence[Variable], below: Shapes) -> int:

@@ -75,6 +75,11 @@ def in_scope(name: str, scope: str) -> bool:
     return not scope or name == scope or name.startswith(scope + "/")
 
 
+def in_any_scope(name: str, scopes: Iterable[str]) -> bool:
+    """Whether ``name`` lies in one of ``scopes``."""
+    return any(in_scope(name, scope) for scope in scopes)
+
+
 def scopes_of(names: Iterable[str]) -> set[str]:
     """Every scope that contains one of ``names``, and the names themselves."""
     found: set[str] = set()

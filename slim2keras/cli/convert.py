@@ -89,7 +89,7 @@ def convert(
         highlight=False,
         soft_wrap=True,
     )
-    for line in _left_out(report.left_out, report.excluded["started_afresh"]):
+    for line in _remarks(report.left_out, report.excluded["started_afresh"], report.raw_statistics):
         stdout.print(line, highlight=False, markup=False, soft_wrap=True)
     stdout.print(f"Written: {target} and {target}.json", highlight=False, markup=False, soft_wrap=True)
 
@@ -106,6 +106,7 @@ def _plan(checkpoint: Path, net: str | None, arguments: Any, shape: Any, options
         "arguments": dict(plan.spec.arguments),
         "load": plan.load.sources,
         "started_afresh": plan.load.fresh,
+        "raw_statistics": plan.load.raw_statistics,
         "left_out": left_out_by_reason(plan.load),
     }
 
@@ -118,7 +119,7 @@ def _show_plan(plan: dict[str, Any], *, json_output: bool) -> None:
     for name, source in plan["load"].items():
         stdout.print(f"  {name}" + (f"   from {source}" if source != name else ""), highlight=False, soft_wrap=True)
     stdout.print(f"{plural(len(plan['load']), 'variable')} would be loaded.", highlight=False)
-    for line in _left_out(plan["left_out"], plan["started_afresh"]):
+    for line in _remarks(plan["left_out"], plan["started_afresh"], plan["raw_statistics"]):
         stdout.print(line, highlight=False, markup=False, soft_wrap=True)
     stdout.print("Dry run: nothing was written.", highlight=False)
 
@@ -130,8 +131,10 @@ def _changed(arguments: Mapping[str, Any], net: str) -> str:
     return ", ".join(f"{name}={value!r}" for name, value in arguments.items() if value != defaults[name])
 
 
-def _left_out(left_out: Mapping[str, int], fresh: Sequence[str]) -> list[str]:
+def _remarks(left_out: Mapping[str, int], fresh: Sequence[str], raw_statistics: Sequence[str]) -> list[str]:
     lines = [f"Started afresh: {', '.join(fresh)}"] if fresh else []
+    if raw_statistics:
+        lines.append(f"Without EMA shadow, taken as they are: {plural(len(raw_statistics), 'moving statistic')}")
     if left_out:
         lines.append("Not loaded: " + ", ".join(f"{count} {reason}" for reason, count in left_out.items()))
     return lines

@@ -239,6 +239,15 @@ def test_ema_is_converted_on_request(tmp_path: Path) -> None:
     path = write_checkpoint(tmp_path / "m.ckpt", {**values, **{ema_name(n): a * 2 for n, a in values.items()}})
     plan = json.loads(ok("convert", path, "--dry-run", "--use-ema", "--json"))
     assert plan["load"][f"{LOGITS}/weights"] == ema_name(f"{LOGITS}/weights")
+    assert plan["raw_statistics"] == []
+
+
+def test_statistics_without_shadow_are_mentioned(tmp_path: Path) -> None:
+    values = small_values()
+    shadows = {ema_name(name): array for name, array in values.items() if "moving_" not in name}
+    path = write_checkpoint(tmp_path / "m.ckpt", {**values, **shadows})
+    text = ok("convert", path, "--use-ema", "-o", tmp_path / "m.weights.h5")
+    assert "Without EMA shadow, taken as they are: 106 moving statistics" in text
 
 
 def test_an_unexpected_error_is_one_line_and_exit_code_1(
