@@ -8,8 +8,8 @@ import hashlib
 import io
 import os
 import re
+import secrets
 import shutil
-import tempfile
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -113,8 +113,10 @@ def whole_or_not_at_all(*targets: Path) -> Iterator[list[Path]]:
         NoSpaceError: If the disk is full.
     """
     with _write_errors(targets[0]):
-        drafts_directory = Path(tempfile.mkdtemp(prefix=f".{targets[0].name}.", dir=targets[0].parent))
+        drafts_directory = targets[0].with_name(f".{targets[0].name}.{secrets.token_hex(6)}")
         try:
+            # Within the try: Ctrl-C may come right after the directory is there.
+            drafts_directory.mkdir()
             drafts = [drafts_directory / target.name for target in targets]
             yield drafts
             for draft, target in zip(drafts, targets, strict=True):
