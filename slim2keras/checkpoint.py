@@ -114,8 +114,9 @@ def open_checkpoint(path: str | Path) -> Iterator[Checkpoint]:
     given = Path(path)
     with contextlib.ExitStack() as stack:
         if given.is_file() and _is_archive_name(given.name):
-            directory = stack.enter_context(_temporary_directory(given))
-            unpack_archive(given, directory)
+            directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="slim2keras-")))
+            with _unpack_errors(given, directory):
+                unpack_archive(given, directory)
             found = _locate_in_archive(directory, given)
             location = CheckpointFiles(found.prefix, found.version, (given,))
         else:
@@ -216,15 +217,14 @@ def _check_member(member: tarfile.TarInfo, archive: Path, count: int, total: int
 
 
 @contextlib.contextmanager
-def _temporary_directory(archive: Path) -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="slim2keras-") as directory:
-        try:
-            yield Path(directory)
-        except OSError as error:
-            raise CheckpointReadError(
-                f"{archive} cannot be unpacked into {directory}: {error.strerror or error}. "
-                "Set TMPDIR to a directory with room, or unpack the archive yourself."
-            ) from error
+def _unpack_errors(archive: Path, directory: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise CheckpointReadError(
+            f"{archive} cannot be unpacked into {directory}: {error.strerror or error}. "
+            "Set TMPDIR to a directory with room, or unpack the archive yourself."
+        ) from error
 
 
 def _is_archive_name(name: str) -> bool:

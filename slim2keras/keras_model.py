@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from slim2keras.graph import Layer, LayerGraph, Shape
@@ -95,13 +94,10 @@ def end_point_tensors(model: tf_keras.Model, graph: LayerGraph) -> dict[str, Any
     """
     tensors: dict[str, Any] = {layer.name: layer.output for layer in model.layers}
     wanted = graph.layers_to(list(graph.end_points.values()))
-    for layer in _missing(graph, wanted, tensors):
-        tensors[layer.name] = _call_layer(layer, tensors)
+    for layer in graph.layers.values():
+        if layer.name in wanted and layer.name not in tensors:
+            tensors[layer.name] = _call_layer(layer, tensors)
     return {name: tensors[tensor.layer_name] for name, tensor in graph.end_points.items()}
-
-
-def _missing(graph: LayerGraph, wanted: set[str], tensors: dict[str, Any]) -> Iterable[Layer]:
-    return (layer for name, layer in graph.layers.items() if name in wanted and name not in tensors)
 
 
 def _call_layer(layer: Layer, tensors: dict[str, Any]) -> Any:

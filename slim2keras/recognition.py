@@ -18,6 +18,11 @@ Shapes = Mapping[str, tuple[int, ...]]
 LayerConfigs = Mapping[str, Mapping[str, Any]]
 
 
+def format_arguments(arguments: Mapping[str, Any]) -> str:
+    """Arguments as a call would have them: ``num_classes=5, output_stride=16``."""
+    return ", ".join(f"{name}={value!r}" for name, value in arguments.items())
+
+
 @dataclass(frozen=True)
 class NetSpec:
     """A network with all of its arguments: enough to lay it again.
@@ -88,7 +93,7 @@ class Candidate:
         return self.agreed / max(1, self.agreed + self.missing + self.unexpected + self.wrong_shape)
 
     def describe(self) -> str:
-        arguments = ", ".join(f"{name}={value!r}" for name, value in self.own.changed_arguments().items())
+        arguments = format_arguments(self.own.changed_arguments())
         disagreement = f"{self.missing} missing, {self.unexpected} more, {self.wrong_shape} of another shape"
         return f"{self.spec.net}({arguments}): {self.agreed} variables agree, {disagreement}"
 

@@ -120,6 +120,12 @@ def test_an_archive_with_two_checkpoints_is_ambiguous(tmp_path: Path, v1: Path) 
         pass
 
 
+def test_an_error_of_the_reader_is_no_error_of_the_archive(tmp_path: Path, v1: Path) -> None:
+    archive = pack(tmp_path / "net.tgz", {"net.ckpt": v1.read_bytes()})
+    with pytest.raises(PermissionError, match="theirs"), open_checkpoint(archive):
+        raise PermissionError("theirs")
+
+
 def link(name: str, kind: bytes, target: str) -> tarfile.TarInfo:
     info = tarfile.TarInfo(name)
     info.type, info.linkname = kind, target

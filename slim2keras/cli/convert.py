@@ -125,10 +125,9 @@ def _show_plan(plan: dict[str, Any], *, json_output: bool) -> None:
 
 
 def _changed(arguments: Mapping[str, Any], net: str) -> str:
-    from slim2keras.nets import find_net
+    from slim2keras.recognition import NetSpec, format_arguments
 
-    defaults = find_net(net).defaults
-    return ", ".join(f"{name}={value!r}" for name, value in arguments.items() if value != defaults[name])
+    return format_arguments(NetSpec.make(net, None, arguments).changed_arguments())
 
 
 def _remarks(left_out: Mapping[str, int], fresh: Sequence[str], raw_statistics: Sequence[str]) -> list[str]:

@@ -82,6 +82,8 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def _show(facts: dict[str, Any]) -> None:
+    from slim2keras.recognition import format_arguments
+
     table = Table.grid(padding=(0, 2))
     table.add_row("checkpoint", f"{facts['path']} ({facts['format']}, {facts['bytes'] / 2**20:,.1f} MiB)")
     if facts["net"] is None:
@@ -91,8 +93,7 @@ def _show(facts: dict[str, Any]) -> None:
         table.add_row("net", f"[bold]{facts['net']}[/]{fits}")
         table.add_row("classes", str(facts["num_classes"] or "none, ends in features"))
         table.add_row("input", " x ".join(str(size) for size in facts["input_shape"]))
-        changed = ", ".join(f"{name}={value!r}" for name, value in facts["arguments"].items())
-        table.add_row("arguments", changed or "slim's defaults")
+        table.add_row("arguments", format_arguments(facts["arguments"]) or "slim's defaults")
         decay = facts["batch_norm"]
         table.add_row(
             "BatchNorm", f"decay {decay['decay']}, epsilon {decay['epsilon']} (of the net)" if decay else "none"
