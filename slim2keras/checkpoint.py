@@ -243,7 +243,12 @@ def _locate_in_archive(directory: Path, archive: Path) -> CheckpointFiles:
     """The checkpoint of an archive: where its one ``checkpoint`` file says, or else the only one in it."""
     states = [path for path in directory.rglob("checkpoint") if path.is_file() and not _ends_as_table(path)]
     if len(states) == 1:
-        return _locate_in_directory(states[0].parent)
+        location = _locate_in_directory(states[0].parent)
+        if not location.prefix.resolve().is_relative_to(directory.resolve()):
+            raise CheckpointReadError(
+                f"{archive} is refused: its `checkpoint` file points outside of the archive, to {location.prefix}."
+            )
+        return location
     folders = {path.parent for path in directory.rglob("*") if path.is_file()}
     found = {checkpoint for folder in folders for checkpoint in _checkpoints_in(folder)}
     return _locate_only(found, archive)

@@ -120,6 +120,14 @@ def test_an_archive_with_two_checkpoints_is_ambiguous(tmp_path: Path, v1: Path) 
         pass
 
 
+@pytest.mark.parametrize("absolute", [True, False])
+def test_a_state_file_in_an_archive_cannot_point_outside(tmp_path: Path, v1: Path, absolute: bool) -> None:
+    target = str(v1) if absolute else "../" * 20 + str(v1).lstrip("/")
+    archive = pack(tmp_path / "net.tgz", {"checkpoint": f'model_checkpoint_path: "{target}"\n'.encode()})
+    with pytest.raises(CheckpointReadError, match="points outside of the archive"), open_checkpoint(archive):
+        pass
+
+
 def test_an_error_of_the_reader_is_no_error_of_the_archive(tmp_path: Path, v1: Path) -> None:
     archive = pack(tmp_path / "net.tgz", {"net.ckpt": v1.read_bytes()})
     with pytest.raises(PermissionError, match="theirs"), open_checkpoint(archive):
