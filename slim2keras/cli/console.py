@@ -82,6 +82,11 @@ def import_tensorflow() -> None:
     tf.get_logger().setLevel("ERROR")
 
 
+def print_line(text: str) -> None:
+    """Print a line of plain text on stdout as it is: names hold brackets, and paths must stay whole."""
+    stdout.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
 def print_json(value: Any) -> None:
     """Print a value as JSON on stdout, for machines: no colour, no wrapping."""
     typer.echo(json.dumps(value, indent=2, allow_nan=False))

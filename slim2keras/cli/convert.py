@@ -23,6 +23,7 @@ from slim2keras.cli.console import (
     parse_input_shape,
     plural,
     print_json,
+    print_line,
     progress_bar,
     stdout,
 )
@@ -90,8 +91,8 @@ def convert(
         soft_wrap=True,
     )
     for line in _remarks(report.left_out, report.excluded["started_afresh"], report.raw_statistics):
-        stdout.print(line, highlight=False, markup=False, soft_wrap=True)
-    stdout.print(f"Written: {target} and {target}.json", highlight=False, markup=False, soft_wrap=True)
+        print_line(line)
+    print_line(f"Written: {target} and {target}.json")
 
 
 def _plan(checkpoint: Path, net: str | None, arguments: Any, shape: Any, options: Any) -> dict[str, Any]:
@@ -120,7 +121,7 @@ def _show_plan(plan: dict[str, Any], *, json_output: bool) -> None:
         stdout.print(f"  {name}" + (f"   from {source}" if source != name else ""), highlight=False, soft_wrap=True)
     stdout.print(f"{plural(len(plan['load']), 'variable')} would be loaded.", highlight=False)
     for line in _remarks(plan["left_out"], plan["started_afresh"], plan["raw_statistics"]):
-        stdout.print(line, highlight=False, markup=False, soft_wrap=True)
+        print_line(line)
     stdout.print("Dry run: nothing was written.", highlight=False)
 
 

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from slim2keras.cli.console import CheckpointArgument, JsonOption, import_tensorflow, plural, print_json, stdout
+from slim2keras.cli.console import (
+    CheckpointArgument,
+    JsonOption,
+    import_tensorflow,
+    plural,
+    print_json,
+    print_line,
+    stdout,
+)
 
 if TYPE_CHECKING:
     from slim2keras.checkpoint import Checkpoint
@@ -106,7 +114,7 @@ def _show(facts: dict[str, Any]) -> None:
         table.add_row(kind, f"{plural(count['variables'], 'variable')}, {plural(count['parameters'], 'number')}")
     stdout.print(table, highlight=False)
     if facts["net"] is None:
-        stdout.print(facts["why"], highlight=False, markup=False, soft_wrap=True)
+        print_line(facts["why"])
     if "variables" in facts:
         listing = Table("variable", "shape", "dtype", "kind", box=None)
         for row in facts["variables"]:

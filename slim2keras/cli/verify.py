@@ -22,6 +22,7 @@ from slim2keras.cli.console import (
     parse_arguments,
     parse_input_shape,
     print_json,
+    print_line,
     stdout,
 )
 from slim2keras.errors import ExitStatus
@@ -94,7 +95,7 @@ def _show(report: ParityReport, *, show_all: bool) -> None:
     )
     stdout.print(table, highlight=False)
     for line in _remarks(report):
-        stdout.print(line, highlight=False, markup=False, soft_wrap=True)
+        print_line(line)
     stdout.print("[green]Parity holds.[/]" if report.passed else "[bold red]Parity fails.[/]")
 
 
