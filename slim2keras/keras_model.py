@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from slim2keras.graph import Layer, LayerGraph, Shape
+from slim2keras.layers import CENTER
 from slim2keras.loading import LoadOptions, slim_variables
 from slim2keras.recognition import NetSpec, recover_spec
 
 if TYPE_CHECKING:
     import tf_keras
+    from numpy.typing import NDArray
 
 
 def build(net: str, *, input_shape: Shape | None = None, **arguments: Any) -> tf_keras.Model:
@@ -101,8 +106,28 @@ def end_point_tensors(model: tf_keras.Model, graph: LayerGraph) -> dict[str, Any
 
 
 def _call_layer(layer: Layer, tensors: dict[str, Any]) -> Any:
+    inputs = [tensors[tensor.layer_name] for tensor in layer.inputs]
+    is_centered = layer.config.get("kernel_initializer") == CENTER
+    config = {**layer.config, **({"kernel_initializer": "zeros"} if is_centered else {})}
+    keras_layer = _layer_class(layer.kind)(name=layer.name, **config)
+    output = keras_layer(inputs[0] if len(inputs) == 1 else inputs)
+    if is_centered:
+        keras_layer.kernel.assign(_centered_identity(keras_layer.kernel.shape))
+    return output
+
+
+def _layer_class(kind: str) -> Any:
     import tf_keras
 
-    inputs = [tensors[tensor.layer_name] for tensor in layer.inputs]
-    keras_layer = getattr(tf_keras.layers, layer.kind)(name=layer.name, **layer.config)
-    return keras_layer(inputs[0] if len(inputs) == 1 else inputs)
+    if hasattr(tf_keras.layers, kind):
+        return getattr(tf_keras.layers, kind)
+    from slim2keras import keras_layers
+
+    return getattr(keras_layers, kind)
+
+
+def _centered_identity(shape: Sequence[int]) -> NDArray[np.float32]:
+    """Kernel that passes every channel on; ``shape`` is (frames, 1, 1, channels, channels)."""
+    kernel = np.zeros(shape, "float32")
+    kernel[shape[0] // 2, 0, 0] = np.eye(shape[-1])
+    return kernel

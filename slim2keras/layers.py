@@ -8,16 +8,18 @@ Source: tf_slim/layers/layers.py.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 from slim2keras.errors import UnsupportedArgumentError
 from slim2keras.graph import Layer, LayerGraph, Shape, Tensor, Variable
 from slim2keras.scopes import join, slim_variable_name
 
 Serialised = Mapping[str, Any]
-Pair = int | tuple[int, int]
+Window = int | tuple[int, ...]
+"""Pixels along each axis, or one number for all of them."""
 
 ZEROS: Serialised = {"class_name": "Zeros", "config": {}}
 XAVIER: Serialised = {"class_name": "GlorotUniform", "config": {}}
@@ -26,11 +28,16 @@ XAVIER: Serialised = {"class_name": "GlorotUniform", "config": {}}
 # Keras divides the standard deviation of a truncated normal by that of the unit normal cut at two sigma; slim
 # multiplies the variance by 1.3 instead. The scale makes Keras draw with slim's deviation, sqrt(1.3 * 2 / fan_in).
 _UNIT_TRUNCATED_STDDEV = 0.87962566103423978
-VARIANCE_SCALING: Serialised = {
-    "class_name": "VarianceScaling",
-    "config": {"scale": 2.6 * _UNIT_TRUNCATED_STDDEV**2, "mode": "fan_in", "distribution": "truncated_normal"},
-}
-"""``slim.variance_scaling_initializer()``: factor 2, fan-in, truncated normal."""
+CENTER: Serialised = {"class_name": "Center", "config": {}}
+"""``center_initializer`` of slim's i3d_utils: the identity in the middle of the window, zeros beside it. Keras has no such
+initializer; ``keras_model`` sets the values when it builds the layer."""
+
+
+def variance_scaling(mode: str = "fan_in") -> Serialised:
+    """``slim.variance_scaling_initializer(mode=mode)``: factor 2, truncated normal."""
+    scale = 2.6 * _UNIT_TRUNCATED_STDDEV**2
+    config = {"scale": scale, "mode": mode, "distribution": "truncated_normal"}
+    return {"class_name": "VarianceScaling", "config": config}
 
 
 def truncated_normal(stddev: float) -> Serialised:
@@ -56,23 +63,80 @@ class BatchNorm:
         decay: Fraction of the moving statistics that a step keeps; Keras' ``momentum``.
         epsilon: Added to the variance; the fused kernel raises it to at least 1.001e-5, here as in slim.
         scale: Whether there is a gamma. slim's default is no, Keras' is yes.
+        fused: Whether the moving variance takes in the unbiased batch variance, as slim's fused kernel has it.
     """
 
     decay: float = 0.999
     epsilon: float = 0.001
     scale: bool = False
+    fused: bool = True
 
 
 def inputs(shape: Shape) -> Tensor:
-    """Start a graph with images of ``shape`` (height, width, channels)."""
+    """Start a graph with images, (height, width, channels), or videos, (frames, height, width, channels)."""
     graph = LayerGraph()
     return graph.add(Layer("InputLayer", "inputs", {"input_shape": shape}, ()), shape)
 
 
-def conv2d(
+def convolution(
     x: Tensor,
     filters: int,
-    kernel_size: Pair,
+    kernel_size: Window,
+    *,
+    name: str,
+    stride: Window = 1,
+    rate: int = 1,
+    padding: str = "SAME",
+    activation: str | None = "relu",
+    batch_norm: BatchNorm | None = None,
+    weight_decay: float = 0.0,
+    biases_decay: float = 0.0,
+    weights_initializer: Serialised = XAVIER,
+    biases_initializer: Serialised | None = ZEROS,
+) -> Tensor:
+    """``slim.conv2d`` and ``slim.conv3d``: convolve, normalise or add biases, activate.
+
+    Unlike Keras' ``Conv2D`` it activates unless told otherwise, and a normaliser takes the place of the biases.
+
+    Args:
+        x: Feature map, (height, width, channels), or (frames, height, width, channels).
+        rate: Dilation in pixels.
+        padding: ``"SAME"`` or ``"VALID"``.
+        activation: Key of ``ACTIVATIONS``.
+        weight_decay: Scale of ``slim.l2_regularizer`` on the weights.
+        biases_decay: The same on the biases.
+        biases_initializer: ``None`` for no biases, as in slim.
+        name: Slim scope, e.g. ``"resnet_v1_50/conv1"``.
+
+    Returns:
+        (height, width, filters), sizes as the padding has it.
+
+    Source: tf_slim/layers/layers.py, ``convolution``.
+    """
+    kernel, strides = _window(x, kernel_size), _window(x, stride)
+    use_bias = batch_norm is None and biases_initializer is not None
+    config = {
+        "filters": filters,
+        "kernel_size": kernel,
+        "strides": strides,
+        "padding": padding.lower(),
+        "dilation_rate": _window(x, rate),
+        "kernel_initializer": weights_initializer,
+        "kernel_regularizer": l2_regularizer(weight_decay),
+        **_biases(biases_initializer if use_bias else None, biases_decay),
+    }
+    leaves = {"kernel": (*kernel, x.channels, filters), "bias": (filters,)}
+    size = _window_size(x, kernel, strides, padding, name, rate)
+    x = _add(f"Conv{len(kernel)}D", x, (*size, filters), config, leaves, use_bias=use_bias, name=name)
+    return _normalise_and_activate(x, batch_norm, activation, name)
+
+
+conv2d = conv3d = convolution
+
+
+def depthwise_conv2d(
+    x: Tensor,
+    kernel_size: Window,
     *,
     name: str,
     stride: int = 1,
@@ -82,49 +146,34 @@ def conv2d(
     batch_norm: BatchNorm | None = None,
     weight_decay: float = 0.0,
     weights_initializer: Serialised = XAVIER,
-    biases_initializer: Serialised = ZEROS,
 ) -> Tensor:
-    """``slim.conv2d``: convolve, normalise or add biases, activate.
-
-    Unlike Keras' ``Conv2D`` it activates unless told otherwise, and a normaliser takes the place of the biases.
-
-    Args:
-        x: Feature map, (height, width, channels).
-        rate: Dilation in pixels.
-        padding: ``"SAME"`` or ``"VALID"``.
-        weight_decay: Scale of ``slim.l2_regularizer`` on the weights.
-        name: Slim scope, e.g. ``"resnet_v1_50/conv1"``.
+    """``slim.separable_conv2d(x, None, ...)``: a convolution of each channel by itself, depth multiplier 1.
 
     Returns:
-        (height, width, filters), sizes as the padding has it.
+        (height, width, channels), sizes as the padding has it.
 
-    Source: tf_slim/layers/layers.py, ``convolution``.
+    Source: tf_slim/layers/layers.py, ``separable_convolution2d`` with ``num_outputs=None``.
     """
-    kernel = _pair(kernel_size)
-    weights = Variable(slim_variable_name(name, "kernel"), (*kernel, x.channels, filters))
+    kernel, strides = _window(x, kernel_size), _window(x, stride)
     config = {
-        "filters": filters,
         "kernel_size": kernel,
-        "strides": stride,
+        "strides": strides,
         "padding": padding.lower(),
-        "dilation_rate": rate,
-        "use_bias": batch_norm is None,
-        "kernel_initializer": weights_initializer,
-        "kernel_regularizer": l2_regularizer(weight_decay),
-        "bias_initializer": biases_initializer,
+        "dilation_rate": _window(x, rate),
+        "depthwise_initializer": weights_initializer,
+        "depthwise_regularizer": l2_regularizer(weight_decay),
+        **_biases(None if batch_norm else ZEROS),
     }
-    variables = [weights]
-    if batch_norm is None:
-        variables.append(Variable(slim_variable_name(name, "bias"), (filters,)))
-    layer = Layer("Conv2D", name, config, (x,), tuple(variables))
-    x = x.graph.add(layer, (*_window_size(x, kernel, (stride, stride), padding, name, rate), filters))
+    leaves = {"depthwise_kernel": (*kernel, x.channels, 1), "bias": (x.channels,)}
+    size = _window_size(x, kernel, strides, padding, name, rate)
+    x = _add("DepthwiseConv2D", x, (*size, x.channels), config, leaves, use_bias=batch_norm is None, name=name)
     return _normalise_and_activate(x, batch_norm, activation, name)
 
 
 def separable_conv2d(
     x: Tensor,
     filters: int,
-    kernel_size: Pair,
+    kernel_size: Window,
     *,
     name: str,
     depth_multiplier: int,
@@ -132,46 +181,88 @@ def separable_conv2d(
     padding: str = "SAME",
     activation: str | None = "relu",
     batch_norm: BatchNorm | None = None,
+    weight_decay: float = 0.0,
     weights_initializer: Serialised = XAVIER,
+    biases_initializer: Serialised | None = ZEROS,
 ) -> Tensor:
     """``slim.separable_conv2d``: depthwise, then pointwise convolution.
 
     Args:
         x: Feature map, (height, width, channels).
         depth_multiplier: Output channels of the depthwise convolution per input channel.
+        weight_decay: Scale of ``slim.l2_regularizer`` on the weights of both convolutions.
+        biases_initializer: ``None`` for no biases, as in slim.
 
     Returns:
         (height, width, filters), sizes as the padding has it.
 
     Source: tf_slim/layers/layers.py, ``separable_convolution2d``.
     """
-    kernel = _pair(kernel_size)
+    kernel, strides = _window(x, kernel_size), _window(x, stride)
+    use_bias = batch_norm is None and biases_initializer is not None
     config = {
         "filters": filters,
         "kernel_size": kernel,
-        "strides": stride,
+        "strides": strides,
         "padding": padding.lower(),
         "depth_multiplier": depth_multiplier,
-        "use_bias": batch_norm is None,
         "depthwise_initializer": weights_initializer,
         "pointwise_initializer": weights_initializer,
+        "depthwise_regularizer": l2_regularizer(weight_decay),
+        "pointwise_regularizer": l2_regularizer(weight_decay),
+        **_biases(biases_initializer if use_bias else None),
     }
-    variables = [
-        Variable(slim_variable_name(name, "depthwise_kernel"), (*kernel, x.channels, depth_multiplier)),
-        Variable(slim_variable_name(name, "pointwise_kernel"), (1, 1, x.channels * depth_multiplier, filters)),
-    ]
-    if batch_norm is None:
-        variables.append(Variable(slim_variable_name(name, "bias"), (filters,)))
-    layer = Layer("SeparableConv2D", name, config, (x,), tuple(variables))
-    x = x.graph.add(layer, (*_window_size(x, kernel, (stride, stride), padding, name), filters))
+    leaves = {
+        "depthwise_kernel": (*kernel, x.channels, depth_multiplier),
+        "pointwise_kernel": (1, 1, x.channels * depth_multiplier, filters),
+        "bias": (filters,),
+    }
+    size = _window_size(x, kernel, strides, padding, name)
+    x = _add("SeparableConv2D", x, (*size, filters), config, leaves, use_bias=use_bias, name=name)
+    return _normalise_and_activate(x, batch_norm, activation, name)
+
+
+def fully_connected(
+    x: Tensor,
+    units: int,
+    *,
+    name: str,
+    activation: str | None = "relu",
+    batch_norm: BatchNorm | None = None,
+    weight_decay: float = 0.0,
+    biases_decay: float = 0.0,
+    weights_initializer: Serialised = XAVIER,
+    biases_initializer: Serialised = ZEROS,
+) -> Tensor:
+    """``slim.fully_connected`` on features, (channels,); returns (units,).
+
+    Source: tf_slim/layers/layers.py, ``fully_connected``.
+    """
+    config = {
+        "units": units,
+        "kernel_initializer": weights_initializer,
+        "kernel_regularizer": l2_regularizer(weight_decay),
+        **_biases(None if batch_norm else biases_initializer, biases_decay),
+    }
+    leaves = {"kernel": (x.channels, units), "bias": (units,)}
+    x = _add("Dense", x, (units,), config, leaves, use_bias=batch_norm is None, name=name)
     return _normalise_and_activate(x, batch_norm, activation, name)
 
 
 def batch_norm(x: Tensor, params: BatchNorm, *, name: str, activation: str | None = None) -> Tensor:
     """``slim.batch_norm``; Keras' momentum is slim's decay, the same number with the same meaning.
 
+    tf_keras takes the unbiased batch variance into the moving variance at rank 4 and 5 and the biased one at all other
+    ranks, so where slim does otherwise the activation takes another rank on the way through the layer.
+
     Source: tf_slim/layers/layers.py, ``batch_norm``.
     """
+    shape = x.shape
+    is_features = len(shape) == 1
+    if params.fused and is_features:
+        x = reshape(x, (1, 1, x.channels), name=f"{name}/Reshape")
+    elif not params.fused and not is_features:
+        x = reshape(x, (_known_product(shape[:-1]), x.channels), name=f"{name}/Reshape")
     leaves = {"gamma": True, "beta": True, "moving_mean": False, "moving_variance": False}
     variables = tuple(
         Variable(slim_variable_name(name, leaf), (x.channels,), trainable)
@@ -180,7 +271,9 @@ def batch_norm(x: Tensor, params: BatchNorm, *, name: str, activation: str | Non
     )
     config = {"momentum": params.decay, "epsilon": params.epsilon, "scale": params.scale}
     x = x.graph.add(Layer("BatchNormalization", name, config, (x,), variables), x.shape)
-    return relu(x, name=f"{name}/Relu") if activation == "relu" else x
+    if x.shape != shape:
+        x = reshape(x, shape, name=f"{name}/Reshape_1")
+    return activate(x, activation, scope=name)
 
 
 def relu(x: Tensor, *, name: str) -> Tensor:
@@ -188,19 +281,86 @@ def relu(x: Tensor, *, name: str) -> Tensor:
     return x.graph.add(Layer("ReLU", name, {}, (x,)), x.shape)
 
 
-def max_pool2d(x: Tensor, kernel_size: Pair, *, name: str, stride: int = 2, padding: str = "VALID") -> Tensor:
-    """``slim.max_pool2d``; stride 2 and VALID unless told otherwise."""
-    return _pool2d("MaxPooling2D", x, kernel_size, stride, padding, name)
+def relu6(x: Tensor, *, name: str) -> Tensor:
+    """``tf.nn.relu6``."""
+    return x.graph.add(Layer("ReLU", name, {"max_value": 6.0}, (x,)), x.shape)
 
 
-def avg_pool2d(x: Tensor, kernel_size: Pair, *, name: str, stride: int = 2, padding: str = "VALID") -> Tensor:
-    """``slim.avg_pool2d``; stride 2 and VALID unless told otherwise."""
-    return _pool2d("AveragePooling2D", x, kernel_size, stride, padding, name)
+def sigmoid(x: Tensor, *, name: str) -> Tensor:
+    """``tf.sigmoid``."""
+    return x.graph.add(Layer("Activation", name, {"activation": "sigmoid"}, (x,)), x.shape)
 
 
-def global_avg_pool2d(x: Tensor, *, name: str) -> Tensor:
-    """``tf.reduce_mean(x, [1, 2], keepdims=True)``."""
-    return x.graph.add(Layer("GlobalAveragePooling2D", name, {"keepdims": True}, (x,)), (1, 1, x.channels))
+def hard_sigmoid(x: Tensor, scale: float, *, name: str) -> Tensor:
+    """``relu6(x + 3) * scale``; tf_keras' own ``hard_sigmoid`` is ``0.2 x + 0.5``.
+
+    Args:
+        scale: 1/6, or the 0.16667 of slim's squeeze-and-excite.
+    """
+    x = relu6(rescale(x, offset=3.0, name=f"{name}/add"), name=f"{name}/Relu6")
+    return rescale(x, scale, name=f"{name}/mul")
+
+
+def hard_swish(x: Tensor, *, name: str) -> Tensor:
+    """``x * relu6(x + 3) / 6``, multiplied in slim's order.
+
+    Source: research/slim/nets/mobilenet/mobilenet_v3.py, ``hard_swish``.
+    """
+    gate = relu6(rescale(x, offset=3.0, name=f"{name}/add"), name=f"{name}/Relu6")
+    return rescale(multiply([x, gate], name=f"{name}/mul"), 1.0 / 6.0, name=f"{name}/mul_1")
+
+
+def clip_to_6(x: Tensor, *, name: str) -> Tensor:
+    """``tf.clip_by_value(x, -6, 6)`` as ``relu6(x) - relu6(-x)``, of which one is always zero."""
+    upper = relu6(x, name=f"{name}/Relu6")
+    lower = relu6(rescale(x, -1.0, name=f"{name}/Neg"), name=f"{name}/Relu6_1")
+    return x.graph.add(Layer("Subtract", name, {}, (upper, lower)), x.shape)
+
+
+ACTIVATIONS: Mapping[str, tuple[str, Callable[..., Tensor]]] = {
+    "relu": ("Relu", relu),
+    "relu6": ("Relu6", relu6),
+    "hard_swish": ("hard_swish", hard_swish),
+    "sigmoid": ("Sigmoid", sigmoid),
+}
+"""Activations by name: the last part of the layer's name, and the function."""
+
+
+def activate(x: Tensor, activation: str | None, *, scope: str) -> Tensor:
+    """Apply an activation of ``ACTIVATIONS`` below ``scope``, or none.
+
+    Raises:
+        UnsupportedArgumentError: If there is no such activation.
+    """
+    if activation is None:
+        return x
+    if activation not in ACTIVATIONS:
+        raise UnsupportedArgumentError(
+            f"activation_fn must be one of {', '.join(map(repr, ACTIVATIONS))}. Received: activation_fn={activation!r}"
+        )
+    leaf, function = ACTIVATIONS[activation]
+    return function(x, name=join(scope, leaf))
+
+
+def max_pool(x: Tensor, kernel_size: Window, *, name: str, stride: Window = 2, padding: str = "VALID") -> Tensor:
+    """``slim.max_pool2d`` and ``slim.max_pool3d``; stride 2 and VALID unless told otherwise."""
+    return _pool("MaxPooling", x, kernel_size, stride, padding, name)
+
+
+def avg_pool(x: Tensor, kernel_size: Window, *, name: str, stride: Window = 2, padding: str = "VALID") -> Tensor:
+    """``slim.avg_pool2d`` and ``slim.avg_pool3d``; stride 2 and VALID unless told otherwise."""
+    return _pool("AveragePooling", x, kernel_size, stride, padding, name)
+
+
+max_pool2d = max_pool3d = max_pool
+avg_pool2d = avg_pool3d = avg_pool
+
+
+def global_avg_pool(x: Tensor, *, name: str, keepdims: bool = True) -> Tensor:
+    """``tf.reduce_mean(x, axes, keepdims=keepdims)`` over all axes but the batch and the channels."""
+    rank = len(x.shape) - 1
+    shape = (*(1,) * rank, x.channels) if keepdims else (x.channels,)
+    return x.graph.add(Layer(f"GlobalAveragePooling{rank}D", name, {"keepdims": keepdims}, (x,)), shape)
 
 
 def pad2d(x: Tensor, before: int, after: int, *, name: str) -> Tensor:
@@ -210,16 +370,79 @@ def pad2d(x: Tensor, before: int, after: int, *, name: str) -> Tensor:
     return x.graph.add(Layer("ZeroPadding2D", name, {"padding": ((before, after), (before, after))}, (x,)), padded)
 
 
+def crop2d(x: Tensor, before: int, *, name: str) -> Tensor:
+    """``x[:, before:, before:]``: leave out the first rows and columns."""
+    height, width, channels = x.shape
+    cropped = (*(None if size is None else size - before for size in (height, width)), channels)
+    return x.graph.add(Layer("Cropping2D", name, {"cropping": ((before, 0), (before, 0))}, (x,)), cropped)
+
+
+def lrn(x: Tensor, depth_radius: int, *, bias: float, alpha: float, beta: float, name: str) -> Tensor:
+    """``tf.nn.lrn``; a layer of slim2keras, because no stock layer takes a power."""
+    config = {"depth_radius": depth_radius, "bias": bias, "alpha": alpha, "beta": beta}
+    return x.graph.add(Layer("LocalResponseNormalization", name, config, (x,)), x.shape)
+
+
 def dropout(x: Tensor, keep_prob: float, *, name: str) -> Tensor:
     """``slim.dropout``, by the probability to *keep* a value."""
-    if not 0.0 < keep_prob <= 1.0:
-        raise UnsupportedArgumentError(f"dropout_keep_prob must be above 0 and at most 1. Received: {keep_prob}")
-    return x.graph.add(Layer("Dropout", name, {"rate": 1.0 - keep_prob}, (x,)), x.shape)
+    return x.graph.add(Layer("Dropout", name, {"rate": 1.0 - _checked_probability(keep_prob)}, (x,)), x.shape)
+
+
+def drop_path(x: Tensor, keep_prob: float, *, name: str) -> Tensor:
+    """Drop the whole activation of an image, or scale it by ``1 / keep_prob``; slim lays nothing where it is 1.
+
+    Source: research/slim/nets/nasnet/nasnet_utils.py, ``drop_path``.
+    """
+    config = {"rate": 1.0 - _checked_probability(keep_prob), "noise_shape": (None, 1, 1, 1)}
+    return x if keep_prob == 1.0 else x.graph.add(Layer("Dropout", name, config, (x,)), x.shape)
 
 
 def add(tensors: Sequence[Tensor], *, name: str) -> Tensor:
     """Sum of activations of equal shape."""
     return tensors[0].graph.add(Layer("Add", name, {}, tuple(tensors)), tensors[0].shape)
+
+
+def multiply(tensors: Sequence[Tensor], *, name: str) -> Tensor:
+    """Product of activations; a later one may have one pixel for all."""
+    return tensors[0].graph.add(Layer("Multiply", name, {}, tuple(tensors)), tensors[0].shape)
+
+
+def rescale(x: Tensor, scale: float = 1.0, *, offset: float = 0.0, name: str) -> Tensor:
+    """``x * scale + offset``."""
+    return x.graph.add(Layer("Rescaling", name, {"scale": scale, "offset": offset}, (x,)), x.shape)
+
+
+def flatten(x: Tensor, *, name: str) -> Tensor:
+    """``slim.flatten``.
+
+    Raises:
+        UnsupportedArgumentError: If a size is open: the layer behind it would have no number of inputs.
+    """
+    if None in x.shape:
+        refuse_open_size(x, name)
+    return x.graph.add(Layer("Flatten", name, {}, (x,)), (_known_product(x.shape),))
+
+
+def refuse_open_size(x: Tensor, name: str) -> NoReturn:
+    """Say that a layer needs an input of fixed size."""
+    raise UnsupportedArgumentError(
+        f"{name} needs a fixed input size: its number of weights or its branches depend on it. Received: {x.shape}. "
+        "Give an input_shape without None."
+    )
+
+
+def reshape(x: Tensor, shape: Shape, *, name: str) -> Tensor:
+    """``tf.reshape`` of all but the batch; at most one size may be open.
+
+    Raises:
+        UnsupportedArgumentError: If more sizes are open.
+    """
+    if sum(size is None for size in shape) > 1:
+        raise UnsupportedArgumentError(
+            f"{name} can leave one size open at most. Received: {shape}. Give an input_shape with fewer None."
+        )
+    target = tuple(-1 if size is None else size for size in shape)
+    return x.graph.add(Layer("Reshape", name, {"target_shape": target}, (x,)), shape)
 
 
 def concat(tensors: Sequence[Tensor], *, name: str) -> Tensor:
@@ -230,7 +453,7 @@ def concat(tensors: Sequence[Tensor], *, name: str) -> Tensor:
 
 
 def spatial_squeeze(x: Tensor, *, name: str) -> Tensor:
-    """``tf.squeeze(x, [1, 2])``.
+    """``tf.squeeze(x, [1, 2])`` of (1, 1, channels).
 
     Raises:
         UnsupportedArgumentError: If height or width is known and not 1, as slim does.
@@ -240,7 +463,7 @@ def spatial_squeeze(x: Tensor, *, name: str) -> Tensor:
             f"spatial_squeeze needs logits of 1x1 pixels at {name}. Received: {x.shape[0]}x{x.shape[1]}. "
             "Use spatial_squeeze=False for a map of logits, or global_pool=True where the net has it."
         )
-    return x.graph.add(Layer("Reshape", name, {"target_shape": (x.channels,)}, (x,)), (x.channels,))
+    return reshape(x, (x.channels,), name=name)
 
 
 def identity(x: Tensor, *, name: str) -> Tensor:
@@ -253,27 +476,65 @@ def softmax(x: Tensor, *, name: str) -> Tensor:
     return x.graph.add(Layer("Softmax", name, {}, (x,)), x.shape)
 
 
+def _add(
+    kind: str,
+    x: Tensor,
+    shape: Shape,
+    config: Serialised,
+    leaves: Mapping[str, tuple[int, ...]],
+    *,
+    use_bias: bool,
+    name: str,
+) -> Tensor:
+    """Append a layer with the variables ``leaves``, by Keras' leaf names and in slim's order."""
+    variables = [
+        Variable(slim_variable_name(name, leaf), leaf_shape)
+        for leaf, leaf_shape in leaves.items()
+        if use_bias or leaf != "bias"
+    ]
+    return x.graph.add(Layer(kind, name, config, (x,), tuple(variables)), shape)
+
+
+def _biases(initializer: Serialised | None, decay: float = 0.0) -> dict[str, Any]:
+    """Arguments of a Keras layer about its biases, without any where there is no initializer."""
+    if initializer is None:
+        return {"use_bias": False}
+    return {"use_bias": True, "bias_initializer": initializer, "bias_regularizer": l2_regularizer(decay)}
+
+
+def _checked_probability(keep_prob: float) -> float:
+    if not 0.0 < keep_prob <= 1.0:
+        raise UnsupportedArgumentError(f"dropout_keep_prob must be above 0 and at most 1. Received: {keep_prob}")
+    return keep_prob
+
+
+def _known_product(shape: Shape) -> int | None:
+    """Number of values of ``shape``, ``None`` where a size is open."""
+    sizes = [size for size in shape if size is not None]
+    return math.prod(sizes) if len(sizes) == len(shape) else None
+
+
 def _normalise_and_activate(x: Tensor, params: BatchNorm | None, activation: str | None, name: str) -> Tensor:
     if params is not None:
         x = batch_norm(x, params, name=join(name, "BatchNorm"))
-    return relu(x, name=join(name, "Relu")) if activation == "relu" else x
+    return activate(x, activation, scope=name)
 
 
-def _pool2d(kind: str, x: Tensor, kernel_size: Pair, stride: int, padding: str, name: str) -> Tensor:
-    kernel = _pair(kernel_size)
-    config = {"pool_size": kernel, "strides": stride, "padding": padding.lower()}
-    size = _window_size(x, kernel, (stride, stride), padding, name)
-    return x.graph.add(Layer(kind, name, config, (x,)), (*size, x.channels))
+def _pool(kind: str, x: Tensor, kernel_size: Window, stride: Window, padding: str, name: str) -> Tensor:
+    kernel, strides = _window(x, kernel_size), _window(x, stride)
+    config = {"pool_size": kernel, "strides": strides, "padding": padding.lower()}
+    size = _window_size(x, kernel, strides, padding, name)
+    return x.graph.add(Layer(f"{kind}{len(kernel)}D", name, config, (x,)), (*size, x.channels))
 
 
-def _pair(size: Pair) -> tuple[int, int]:
-    return (size, size) if isinstance(size, int) else size
+def _window(x: Tensor, size: Window) -> tuple[int, ...]:
+    return (size,) * (len(x.shape) - 1) if isinstance(size, int) else size
 
 
 def _window_size(
-    x: Tensor, kernel: tuple[int, int], stride: tuple[int, int], padding: str, name: str, rate: int = 1
+    x: Tensor, kernel: tuple[int, ...], stride: tuple[int, ...], padding: str, name: str, rate: int = 1
 ) -> tuple[int | None, ...]:
-    """Height and width after a window of ``kernel`` pixels, dilated by ``rate``, has moved over ``x`` by ``stride``."""
+    """Sizes after a window of ``kernel`` pixels, dilated by ``rate``, has moved over ``x`` by ``stride``."""
     if padding not in ("SAME", "VALID"):
         raise UnsupportedArgumentError(f'padding of {name} must be "SAME" or "VALID". Received: {padding!r}')
     return tuple(

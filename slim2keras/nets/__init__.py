@@ -3,10 +3,44 @@
 from __future__ import annotations
 
 from slim2keras.errors import UnknownNetError, did_you_mean
-from slim2keras.nets import alexnet, inception_v1, inception_v2, inception_v3, overfeat, resnet, vgg
+from slim2keras.nets import (
+    alexnet,
+    cifarnet,
+    densenet,
+    i3d,
+    inception_resnet,
+    inception_v1,
+    inception_v2,
+    inception_v3,
+    inception_v4,
+    lenet,
+    mobilenet,
+    mobilenet_v1,
+    nasnet,
+    overfeat,
+    resnet,
+    vgg,
+)
 from slim2keras.nets.registry import Net
 
-FAMILIES = (alexnet, inception_v1, inception_v2, inception_v3, overfeat, resnet, vgg)
+FAMILIES = (
+    alexnet,
+    cifarnet,
+    densenet,
+    i3d,
+    inception_resnet,
+    inception_v1,
+    inception_v2,
+    inception_v3,
+    inception_v4,
+    lenet,
+    mobilenet,
+    mobilenet_v1,
+    nasnet,
+    overfeat,
+    resnet,
+    vgg,
+)
 
 NETS: dict[str, Net] = {net.name: net for family in FAMILIES for net in family.NETS}
 

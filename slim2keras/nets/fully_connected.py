@@ -31,7 +31,7 @@ def classifier_head(
     """
     ends = x.graph.end_points
     if global_pool:
-        x = ends["global_pool"] = layers.global_avg_pool2d(x, name=f"{scope}/global_pool")
+        x = ends["global_pool"] = layers.global_avg_pool(x, name=f"{scope}/global_pool")
     if num_classes:
         x = layers.dropout(x, dropout_keep_prob, name=f"{scope}/dropout7")
         x = conv(x, num_classes, 1, activation=None, name=f"{scope}/fc8")

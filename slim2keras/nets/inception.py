@@ -14,7 +14,8 @@ from typing import Any
 from slim2keras import layers
 from slim2keras.errors import UnsupportedArgumentError, did_you_mean
 from slim2keras.graph import Tensor
-from slim2keras.layers import VARIANCE_SCALING, BatchNorm, Pair
+from slim2keras.layers import BatchNorm, Window, variance_scaling
+from slim2keras.nets.heads import name_logits, reduced_kernel_size, whole_kernel_size
 
 Operation = Callable[[Tensor, str], Tensor]
 """Takes an activation and the slim scope of the operation, returns an activation."""
@@ -34,11 +35,16 @@ class InceptionArgScope:
         cls, weight_decay: float, decay: float, epsilon: float, *, scale: bool, use_batch_norm: bool
     ) -> InceptionArgScope:
         batch_norm = BatchNorm(decay=decay, epsilon=epsilon, scale=scale) if use_batch_norm else None
-        return cls({"weight_decay": weight_decay, "weights_initializer": VARIANCE_SCALING, "batch_norm": batch_norm})
+        return cls({"weight_decay": weight_decay, "weights_initializer": variance_scaling(), "batch_norm": batch_norm})
 
-    def conv(self, filters: int, kernel_size: Pair, **options: Any) -> Operation:
+    def conv(self, filters: int, kernel_size: Window, **options: Any) -> Operation:
         """``slim.conv2d``: stride 1 and SAME unless told otherwise."""
         return lambda x, name: layers.conv2d(x, filters, kernel_size, name=name, **{**self.conv_options, **options})
+
+    def fully_connected(self, x: Tensor, units: int, *, name: str) -> Tensor:
+        """``slim.fully_connected`` for logits: decay as in the convolutions, slim's own initializer."""
+        decays = {key: self.conv_options[key] for key in ("weight_decay", "biases_decay") if key in self.conv_options}
+        return layers.fully_connected(x, units, activation=None, name=name, **decays)
 
     def logits(self, num_classes: int, **options: Any) -> Operation:
         """1x1 convolution with biases, neither normalised nor activated."""
@@ -99,24 +105,6 @@ def lay_base(x: Tensor, scope: str, blocks: Branch, final_endpoint: str) -> Tens
     return x
 
 
-def reduced_kernel_size(x: Tensor, size: int) -> tuple[int, int]:
-    """Window of ``size`` pixels, or of the whole feature map where that is known to be smaller.
-
-    Source: research/slim/nets/inception_v3.py, ``_reduced_kernel_size_for_small_input``.
-    """
-    height, width = x.shape[:2]
-    if height is None or width is None:
-        return (size, size)
-    return (min(height, size), min(width, size))
-
-
-def name_logits(x: Tensor, end_point: str, *, spatial_squeeze: bool) -> Tensor:
-    """Squeeze if asked, and give the output the name of its end point, so that losses can be given by that name."""
-    squeeze_or_keep = layers.spatial_squeeze if spatial_squeeze else layers.identity
-    x = x.graph.end_points[end_point] = squeeze_or_keep(x, name=end_point)
-    return x
-
-
 def classifier_head(
     x: Tensor,
     arg_scope: InceptionArgScope,
@@ -138,9 +126,9 @@ def classifier_head(
     """
     ends = x.graph.end_points
     if global_pool:
-        x = ends["global_pool"] = layers.global_avg_pool2d(x, name=f"{scope}/Logits/global_pool")
+        x = ends["global_pool"] = layers.global_avg_pool(x, name=f"{scope}/Logits/global_pool")
     else:
-        height, width = kernel_size = reduced_kernel_size(x, window)
+        height, width = kernel_size = reduced_kernel_size(x, (window, window))
         name = f"{scope}/Logits/AvgPool_1a_{height}x{width}"
         x = ends["AvgPool_1a"] = layers.avg_pool2d(x, kernel_size, name=name)
     if not num_classes:
@@ -148,5 +136,58 @@ def classifier_head(
     x = ends["PreLogits"] = layers.dropout(x, dropout_keep_prob, name=f"{scope}/Logits/Dropout_1b")
     x = arg_scope.logits(num_classes)(x, f"{scope}/Logits/Conv2d_1c_1x1")
     x = name_logits(x, "Logits", spatial_squeeze=spatial_squeeze)
+    ends["Predictions"] = layers.softmax(x, name=f"{scope}/Predictions")
+    return x
+
+
+def flat_aux_logits(
+    x: Tensor, arg_scope: InceptionArgScope, names: tuple[str, str, str, str], *, scope: str, num_classes: int
+) -> Tensor:
+    """The auxiliary classifier of Inception v4 and Inception-ResNet v2; its second convolution takes in the whole map.
+
+    Args:
+        names: Of the pool, the two convolutions and the fully connected layer.
+
+    Returns:
+        Logits, (num_classes,).
+    """
+    pool, first, second, logits = (f"{scope}/AuxLogits/{name}" for name in names)
+    x = avg_pool(5, stride=3, padding="VALID")(x, pool)
+    x = arg_scope.conv(128, 1)(x, first)
+    x = arg_scope.conv(768, whole_kernel_size(x, name=second), padding="VALID")(x, second)
+    x = layers.flatten(x, name=f"{scope}/AuxLogits/Flatten")
+    x = arg_scope.fully_connected(x, num_classes, name=logits)
+    return name_logits(x, "AuxLogits")
+
+
+def flat_classifier_head(
+    x: Tensor,
+    arg_scope: InceptionArgScope,
+    *,
+    scope: str,
+    pool: str,
+    num_classes: int | None,
+    dropout_keep_prob: float,
+) -> Tensor:
+    """Pool, drop out and classify, as Inception v4 and Inception-ResNet v2 do.
+
+    Args:
+        pool: Name of the pool; where a size is open it is a mean.
+
+    Returns:
+        Logits, or the pooled features when ``num_classes`` is 0 or ``None``.
+    """
+    ends = x.graph.end_points
+    if None in x.shape:
+        x = layers.global_avg_pool(x, name=f"{scope}/Logits/global_pool")
+    else:
+        name = f"{scope}/Logits/{pool}"
+        x = layers.avg_pool2d(x, whole_kernel_size(x, name=name), name=name)
+    ends["global_pool"] = x
+    if not num_classes:
+        return x
+    x = layers.flatten(x, name=f"{scope}/Logits/Flatten")
+    x = ends["PreLogitsFlatten"] = layers.dropout(x, dropout_keep_prob, name=f"{scope}/Logits/Dropout")
+    x = name_logits(arg_scope.fully_connected(x, num_classes, name=f"{scope}/Logits/Logits"), "Logits")
     ends["Predictions"] = layers.softmax(x, name=f"{scope}/Predictions")
     return x

@@ -15,13 +15,13 @@ from typing import Any
 from slim2keras import layers
 from slim2keras.graph import Tensor
 from slim2keras.layers import truncated_normal
+from slim2keras.nets.heads import name_logits
 from slim2keras.nets.inception import (
     Branch,
     InceptionArgScope,
     lay_base,
     max_pool,
     mixed,
-    name_logits,
 )
 from slim2keras.nets.registry import Net, VariableShapes, classes_in
 
@@ -123,7 +123,7 @@ def inception_v1(
     if final_endpoint:
         return [x]
     if global_pool:
-        x = ends["global_pool"] = layers.global_avg_pool2d(x, name=f"{scope}/Logits/global_pool")
+        x = ends["global_pool"] = layers.global_avg_pool(x, name=f"{scope}/Logits/global_pool")
     else:
         name = f"{scope}/Logits/AvgPool_0a_7x7"
         x = ends["AvgPool_0a_7x7"] = layers.avg_pool2d(x, 7, stride=1, name=name)

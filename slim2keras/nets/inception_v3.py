@@ -13,6 +13,7 @@ from typing import Any
 
 from slim2keras.graph import Tensor
 from slim2keras.layers import truncated_normal
+from slim2keras.nets.heads import name_logits, reduced_kernel_size
 from slim2keras.nets.inception import (
     Branch,
     InceptionArgScope,
@@ -23,8 +24,6 @@ from slim2keras.nets.inception import (
     lay_base,
     max_pool,
     mixed,
-    name_logits,
-    reduced_kernel_size,
 )
 from slim2keras.nets.registry import Net, VariableShapes, classes_in, read_depths
 
@@ -123,7 +122,7 @@ def _aux_logits(
     scope = f"{scope}/AuxLogits"
     x = avg_pool(5, stride=3, padding="VALID")(x, f"{scope}/AvgPool_1a_5x5")
     x = arg_scope.conv(depths[0], 1)(x, f"{scope}/Conv2d_1b_1x1")
-    height, width = kernel_size = reduced_kernel_size(x, 5)
+    height, width = kernel_size = reduced_kernel_size(x, (5, 5))
     conv = arg_scope.conv(depths[1], kernel_size, padding="VALID", weights_initializer=truncated_normal(0.01))
     x = conv(x, f"{scope}/Conv2d_2a_{height}x{width}")
     x = arg_scope.logits(num_classes, weights_initializer=truncated_normal(0.001))(x, f"{scope}/Conv2d_2b_1x1")

@@ -23,7 +23,14 @@ _REFUSED = {
     "is_training": "the mode is chosen when the model is called (training=...) or fine-tuned",
     "reuse": "a Keras model shares its layers when it is called again",
     "prediction_fn": 'the predictions are softmax; apply another function to the end point "Logits"',
-    "activation_fn": "the networks' published activations are built in",
+    "activation_fn": "the network's published activation is built in",
+    "conv_defs": "the published tables of layers are networks of their own",
+    "normalizer_fn": "the published networks normalise with BatchNorm",
+    "use_groupnorm": "the published networks normalise with BatchNorm",
+    "config": "give its hyperparameters by their names, e.g. num_cells=12",
+    "current_step": "drop-path follows the training step, see slim2keras.drop_path",
+    "use_renorm": "Keras' BatchNormalization has no batch renormalization",
+    "dropout_rate": "the original's own dropout fails when it is called",
     "include_root_block": "a network begins with its images",
     "data_format": "inputs are channels last (NHWC)",
     "batch_norm_updates_collections": "the moving statistics move in training mode, see the three BatchNorm modes",
@@ -39,11 +46,14 @@ class Net:
         lay: Lays the layers on the input, records end points, and returns the outputs, logits first.
         scope: slim's default root scope.
         image_size: ``default_image_size`` of the slim function.
+        channels: Of the images that the network was made for.
+        frames: Of the videos, ``None`` for a network of images.
         preprocessing: Key of ``preprocessing_factory`` that the published checkpoints want.
         labels_offset: What slim's ``train_image_classifier`` takes off the labels of ImageNet: 1 where there is no
             background class.
         anchor: A variable that each network of the family has, below the root scope; where it lies, the root is.
         read_arguments: From variables below the root scope, candidates for the arguments that decide about variables.
+        beside: Scopes of the network that lie beside its root scope.
         defaults: slim's arguments and their defaults.
         types: And their types.
     """
@@ -56,6 +66,9 @@ class Net:
     labels_offset: int
     anchor: str
     read_arguments: Callable[[VariableShapes], Iterator[dict[str, Any]]]
+    channels: int = 3
+    frames: int | None = None
+    beside: tuple[str, ...] = ()
     defaults: Mapping[str, Any] = field(init=False)
     types: Mapping[str, Any] = field(init=False)
 
@@ -67,9 +80,10 @@ class Net:
         object.__setattr__(self, "types", typing.get_type_hints(function))
 
     @property
-    def default_input_shape(self) -> tuple[int, int, int]:
-        """(height, width, channels) of the network as published."""
-        return (self.image_size, self.image_size, 3)
+    def default_input_shape(self) -> Shape:
+        """(height, width, channels) of the network as published, the frames first where it is one of videos."""
+        images = (self.image_size, self.image_size, self.channels)
+        return images if self.frames is None else (self.frames, *images)
 
     def check_arguments(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Fill in slim's defaults.
@@ -79,7 +93,7 @@ class Net:
         """
         checked = dict(self.defaults)
         for name, value in arguments.items():
-            if name in _REFUSED:
+            if name in _REFUSED and name not in self.defaults:
                 raise UnsupportedArgumentError(f"slim's argument {name} is not supported: {_REFUSED[name]}.")
             if name not in self.defaults:
                 raise UnsupportedArgumentError(
@@ -96,9 +110,19 @@ class Net:
             UnsupportedArgumentError: If an argument is refused, or the input is too small.
         """
         checked = self.check_arguments(arguments)
-        x = layers.inputs(_check_input_shape(input_shape))
+        x = layers.inputs(self._check_input_shape(input_shape))
         x.graph.outputs = self.lay(x, **checked)
         return x.graph
+
+    def _check_input_shape(self, shape: Shape) -> Shape:
+        shape = tuple(shape)
+        sizes_fit = all(size is None or (type(size) is int and size > 0) for size in shape)
+        if len(shape) != len(self.default_input_shape) or not sizes_fit or shape[-1] is None:
+            axes = "(height, width, channels)" if self.frames is None else "(frames, height, width, channels)"
+            raise UnsupportedArgumentError(
+                f"input_shape of {self.name} must be {axes}, sizes None where they vary. Received: input_shape={shape}"
+            )
+        return shape
 
 
 def _checked(net: str, name: str, value: Any, annotation: Any) -> Any:
@@ -117,17 +141,6 @@ def _checked(net: str, name: str, value: Any, annotation: Any) -> Any:
     if name in ("depth_multiplier", "weight_decay", "batch_norm_decay", "batch_norm_epsilon") and value < 0:
         raise UnsupportedArgumentError(f"{name} must not be negative. Received: {name}={value}")
     return value
-
-
-def _check_input_shape(shape: Shape) -> Shape:
-    shape = tuple(shape)
-    sizes_fit = all(size is None or (type(size) is int and size > 0) for size in shape)
-    if len(shape) != 3 or not sizes_fit or shape[-1] is None:
-        raise UnsupportedArgumentError(
-            "input_shape must be (height, width, channels), height and width None where they vary. "
-            f"Received: input_shape={shape}"
-        )
-    return shape
 
 
 def classes_in(variables: VariableShapes, logits: str) -> int | None:

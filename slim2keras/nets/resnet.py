@@ -22,7 +22,8 @@ from typing import Any
 from slim2keras import layers
 from slim2keras.errors import UnsupportedArgumentError
 from slim2keras.graph import Tensor
-from slim2keras.layers import VARIANCE_SCALING, BatchNorm
+from slim2keras.layers import BatchNorm, variance_scaling
+from slim2keras.nets.output_stride import OutputStride
 from slim2keras.nets.registry import Net, VariableShapes, classes_in, read_depths
 from slim2keras.scopes import join
 
@@ -87,7 +88,7 @@ class _ArgScope:
         batch_norm = BatchNorm(decay=decay, epsilon=epsilon, scale=scale)
         options: dict[str, Any] = {
             "weight_decay": weight_decay,
-            "weights_initializer": VARIANCE_SCALING,
+            "weights_initializer": variance_scaling(),
             "batch_norm": batch_norm if use_batch_norm else None,
         }
         return cls(options, batch_norm)
@@ -161,33 +162,27 @@ def _stack_blocks_dense(
     Source: research/slim/nets/resnet_utils.py, ``stack_blocks_dense``.
     """
     ends = x.graph.end_points
-    target = None if output_stride is None else output_stride // 4  # the root block has made a stride of 4
-    current_stride = rate = 1
+    # The root block has made a stride of 4.
+    strides = OutputStride(None if output_stride is None else output_stride // 4)
 
-    def moved(stride: int) -> tuple[int, int]:
-        """Stride and rate of a part whose nominal stride is ``stride``; moves the state on."""
-        nonlocal current_stride, rate
-        if current_stride == target:
-            dilation = rate
-            rate *= stride
-            return 1, dilation
-        current_stride *= stride
-        if target is not None and current_stride > target:
+    def passed(nominal_stride: int) -> tuple[int, int]:
+        stride_and_rate = strides.pass_through(nominal_stride)
+        if strides.target is not None and strides.current > strides.target:
             raise UnsupportedArgumentError(_stride_message(output_stride))
-        return stride, 1
+        return stride_and_rate
 
     for block, (units, base_depth, block_stride) in enumerate(
         zip(row.units, base_depths, _BLOCK_STRIDES, strict=True), start=1
     ):
         for index in range(1, units + 1):
             in_unit = index == units and not store_non_strided_activations
-            stride, dilation = moved(block_stride if in_unit else 1)
+            stride, dilation = passed(block_stride if in_unit else 1)
             x = unit(x, base_depth, stride, dilation, scope=f"{scope}/block{block}/unit_{index}", ends=ends)
         ends[f"{scope}/block{block}"] = x
         if store_non_strided_activations:
-            stride, _ = moved(block_stride)
+            stride, _ = passed(block_stride)
             x = _subsample(x, stride, name=f"{scope}/block{block}/subsample")
-    if target is not None and current_stride != target:
+    if strides.target not in (None, strides.current):
         raise UnsupportedArgumentError(_stride_message(output_stride))
     return x
 
@@ -201,7 +196,7 @@ def _head(
 ) -> list[Tensor]:
     ends = x.graph.end_points
     if global_pool:
-        x = ends["global_pool"] = layers.global_avg_pool2d(x, name=f"{scope}/pool5")
+        x = ends["global_pool"] = layers.global_avg_pool(x, name=f"{scope}/pool5")
     if num_classes:
         x = ends[f"{scope}/logits"] = arg_scope.linear(x, num_classes, name=f"{scope}/logits")
         if spatial_squeeze:

@@ -76,7 +76,7 @@ def test_numbers_of_numpy_serve_as_well() -> None:
 
 @pytest.mark.parametrize("shape", [(224, 224), (224, 224, None), (0, 224, 3), (2, 224, 224, 3), (224.0, 224, 3)])
 def test_a_wrong_input_shape_is_refused(shape: Any) -> None:
-    with pytest.raises(UnsupportedArgumentError, match="input_shape must be"):
+    with pytest.raises(UnsupportedArgumentError, match="input_shape of vgg_16 must be"):
         find_net("vgg_16").trace(shape)
 
 

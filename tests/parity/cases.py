@@ -27,7 +27,28 @@ SIZES: dict[str, tuple[int, int]] = {
     "vgg_19": (224, 224),
 }
 
-QUICK = ("alexnet_v2", "inception_v1", "inception_v2", "inception_v3", "resnet_v1_50", "resnet_v2_50", "vgg_a")
+QUICK = (
+    "alexnet_v2",
+    "cifarnet",
+    "densenet121",
+    "inception_resnet_v1",
+    "inception_resnet_v2",
+    "inception_v1",
+    "inception_v2",
+    "inception_v3",
+    "inception_v4",
+    "lenet",
+    "mobilenet_edgetpu",
+    "mobilenet_v1_025",
+    "mobilenet_v2_035",
+    "mobilenet_v3_small",
+    "nasnet_cifar",
+    "pnasnet_mobile",
+    "resnet_v1_50",
+    "resnet_v2_50",
+    "s3dg",
+    "vgg_a",
+)
 """One network a family; the others run in ``make test-all``."""
 
 EXEMPT: dict[str, str] = {}

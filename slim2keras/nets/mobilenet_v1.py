@@ -1,0 +1,142 @@
+"""MobileNet v1, "MobileNets: Efficient Convolutional Neural Networks for Mobile Vision Applications" (A. Howard et al.,
+arXiv:1704.04861).
+
+ImageNet top-1 / top-5 of the published checkpoint of depth multiplier 1 at 224 pixels: 70.9/89.9. Output: logits
+(batch, num_classes), or features (batch, 1, 1, 1024 * depth_multiplier) without classes.
+
+Source: research/slim/nets/mobilenet_v1.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+from slim2keras import layers
+from slim2keras.errors import UnsupportedArgumentError
+from slim2keras.graph import Tensor
+from slim2keras.layers import BatchNorm, truncated_normal
+from slim2keras.nets.heads import name_logits, reduced_kernel_size
+from slim2keras.nets.inception import Operation, lay_base
+from slim2keras.nets.output_stride import OutputStride
+from slim2keras.nets.registry import Net, VariableShapes, classes_in, read_depths
+
+DEPTH_MULTIPLIERS = {"": 1.0, "_075": 0.75, "_050": 0.5, "_025": 0.25}
+"""Networks by the end of their name."""
+
+_STRIDES_AND_DEPTHS = (
+    (2, 32),
+    (1, 64),
+    (2, 128),
+    (1, 128),
+    (2, 256),
+    (1, 256),
+    (2, 512),
+    (1, 512),
+    (1, 512),
+    (1, 512),
+    (1, 512),
+    (1, 512),
+    (2, 1024),
+    (1, 1024),
+)
+LAST_END_POINT = "Conv2d_13_pointwise"
+
+
+def mobilenet_v1(
+    x: Tensor,
+    *,
+    num_classes: int | None = 1000,
+    dropout_keep_prob: float = 0.999,
+    min_depth: int = 8,
+    depth_multiplier: float = 1.0,
+    spatial_squeeze: bool = True,
+    scope: str,
+    global_pool: bool = False,
+    final_endpoint: str | None = None,
+    output_stride: int | None = None,
+    use_explicit_padding: bool = False,
+    weight_decay: float = 0.00004,
+    stddev: float = 0.09,
+    regularize_depthwise: bool = False,
+    batch_norm_decay: float = 0.9997,
+    batch_norm_epsilon: float = 0.001,
+) -> list[Tensor]:
+    """Lay MobileNet v1; with ``final_endpoint`` only its base, up to there.
+
+    Source: research/slim/nets/mobilenet_v1.py, ``mobilenet_v1``, ``mobilenet_v1_base``, ``mobilenet_v1_arg_scope``.
+    """
+    if output_stride not in (None, 8, 16, 32):
+        raise UnsupportedArgumentError(
+            f"output_stride of a MobileNet v1 must be 8, 16, 32 or None. Received: output_stride={output_stride}"
+        )
+    options: dict[str, Any] = {
+        "activation": "relu6",
+        "batch_norm": BatchNorm(decay=batch_norm_decay, epsilon=batch_norm_epsilon, scale=True),
+        "weights_initializer": truncated_normal(stddev),
+    }
+    conv = partial(layers.conv2d, weight_decay=weight_decay, **options)
+    depthwise = partial(layers.depthwise_conv2d, weight_decay=weight_decay if regularize_depthwise else 0.0, **options)
+
+    def window_3x3(function: Callable[..., Tensor], stride: int, rate: int) -> Operation:
+        """A convolution of 3x3 pixels, padded by hand if asked."""
+
+        def lay(x: Tensor, name: str) -> Tensor:
+            padding = "SAME"
+            if use_explicit_padding:
+                x, padding = layers.pad2d(x, rate, rate, name=f"{name}/Pad"), "VALID"
+            return function(x, kernel_size=3, stride=stride, rate=rate, padding=padding, name=name)
+
+        return lay
+
+    def pointwise(filters: int) -> Operation:
+        return lambda x, name: conv(x, filters, 1, name=name)
+
+    blocks: dict[str, Operation] = {}
+    strides = OutputStride(output_stride)
+    for index, (nominal_stride, depth) in enumerate(_STRIDES_AND_DEPTHS):
+        filters = max(int(depth * depth_multiplier), min_depth)
+        stride, rate = strides.pass_through(nominal_stride)
+        if index == 0:
+            blocks["Conv2d_0"] = window_3x3(partial(conv, filters=filters), stride, rate)
+        else:
+            blocks[f"Conv2d_{index}_depthwise"] = window_3x3(depthwise, stride, rate)
+            blocks[f"Conv2d_{index}_pointwise"] = pointwise(filters)
+    x = lay_base(x, scope, blocks, final_endpoint or LAST_END_POINT)
+    if final_endpoint:
+        return [x]
+    ends = x.graph.end_points
+    if global_pool:
+        x = ends["global_pool"] = layers.global_avg_pool(x, name=f"{scope}/Logits/global_pool")
+    else:
+        window = reduced_kernel_size(x, (7, 7))
+        x = ends["AvgPool_1a"] = layers.avg_pool2d(x, window, name=f"{scope}/Logits/AvgPool_1a")
+    if not num_classes:
+        return [x]
+    x = layers.dropout(x, dropout_keep_prob, name=f"{scope}/Logits/Dropout_1b")
+    x = conv(x, num_classes, 1, activation=None, batch_norm=None, name=f"{scope}/Logits/Conv2d_1c_1x1")
+    x = name_logits(x, "Logits", spatial_squeeze=spatial_squeeze)
+    ends["Predictions"] = layers.softmax(x, name=f"{scope}/Predictions")
+    return [x]
+
+
+def _read_arguments(variables: VariableShapes) -> Iterator[dict[str, Any]]:
+    narrow = r"Conv2d_(0|\d+_pointwise)"
+    for depths in read_depths(variables, LAST_END_POINT, _STRIDES_AND_DEPTHS[-1][1], "min_depth", narrow):
+        yield {**depths, "num_classes": classes_in(variables, "Logits/Conv2d_1c_1x1")}
+
+
+NETS = tuple(
+    Net(
+        name=f"mobilenet_v1{end}",
+        lay=partial(mobilenet_v1, depth_multiplier=multiplier),
+        scope="MobilenetV1",
+        image_size=224,
+        preprocessing="inception",
+        labels_offset=0,
+        anchor="Conv2d_1_depthwise/depthwise_weights",
+        read_arguments=_read_arguments,
+    )
+    for end, multiplier in DEPTH_MULTIPLIERS.items()
+)
