@@ -278,7 +278,7 @@ def _describe_plan(
         "net": plan.spec.net,
         "input_shape": plan.spec.input_shape,
         "arguments": plan.spec.arguments,
-        "batch_norm": batch_norm_facts(plan.spec),
+        "batch_norm": plan.spec.batch_norm(),
         "preprocessing": net.preprocessing,
         "labels_offset": net.labels_offset,
         "use_ema": options.use_ema,
@@ -287,13 +287,6 @@ def _describe_plan(
         "left_out": left_out_by_reason(plan.load),
         "variables": {"network": plan.num_variables, "parameters": num_parameters, "checkpoint": len(checkpoint)},
     }
-
-
-def batch_norm_facts(spec: NetSpec) -> dict[str, float] | None:
-    """Decay and epsilon of a network's BatchNorm, ``None`` if it has none."""
-    if not any(variable.name.endswith("/moving_mean") for variable in spec.trace().variables()):
-        return None
-    return {"decay": spec.arguments["batch_norm_decay"], "epsilon": spec.arguments["batch_norm_epsilon"]}
 
 
 def left_out_by_reason(load: LoadPlan) -> dict[str, int]:

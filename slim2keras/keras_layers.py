@@ -15,13 +15,13 @@ import tf_keras
 class LocalResponseNormalization(tf_keras.layers.Layer):  # type: ignore[misc]
     """``tf.nn.lrn``: divide by ``(bias + alpha * sum of squares over near channels) ** beta``. CifarNet needs it.
 
-    Stock layers add, multiply, divide by norms and take exponentials; none takes a logarithm or a power, so the exponent
-    0.75 is out of their reach.
+    Stock layers add, multiply, divide by norms and take exponentials; none takes a logarithm or a power, so the
+    exponent 0.75 is out of their reach.
 
     Args:
         depth_radius: Channels to each side that belong to the sum.
 
-    Source: A. Krizhevsky, I. Sutskever, G. Hinton: ImageNet Classification with Deep Convolutional Neural Networks, 3.3.
+    Source: A. Krizhevsky et al., ImageNet Classification with Deep Convolutional Neural Networks, section 3.3.
     """
 
     def __init__(self, depth_radius: int, bias: float, alpha: float, beta: float, **kwargs: Any) -> None:

@@ -29,8 +29,8 @@ XAVIER: Serialised = {"class_name": "GlorotUniform", "config": {}}
 # multiplies the variance by 1.3 instead. The scale makes Keras draw with slim's deviation, sqrt(1.3 * 2 / fan_in).
 _UNIT_TRUNCATED_STDDEV = 0.87962566103423978
 CENTER: Serialised = {"class_name": "Center", "config": {}}
-"""``center_initializer`` of slim's i3d_utils: the identity in the middle of the window, zeros beside it. Keras has no such
-initializer; ``keras_model`` sets the values when it builds the layer."""
+"""``center_initializer`` of slim's i3d_utils: the identity in the middle of the window, zeros beside it. Keras has no
+such initializer; ``keras_model`` sets the values when it builds the layer."""
 
 
 def variance_scaling(mode: str = "fan_in") -> Serialised:

@@ -16,13 +16,8 @@ from slim2keras.keras_model import end_points, load_options_of, spec_of
 from slim2keras.loading import LoadOptions, check_plan, plan_load, slim_variables
 from slim2keras.nets import find_net
 from slim2keras.recognition import NetSpec
-from slim2keras.slim_runtime import (
-    SlimNetwork,
-    assign_variables,
-    build_slim_network,
-    op_by_op_session,
-    unjudged_end_points,
-)
+from slim2keras.slim_networks import SlimNetwork, assign_variables, open_judge
+from slim2keras.slim_runtime import op_by_op_session
 
 if TYPE_CHECKING:
     import tf_keras
@@ -150,6 +145,7 @@ def verify(
     images: NDArray[Any] | None = None,
     exclude: Sequence[str] | None = None,
     use_ema: bool | None = None,
+    slim_source: str | Path | None = None,
 ) -> ParityReport:
     """Compare a model with slim's own network, both on the same images, op by op.
 
@@ -163,11 +159,13 @@ def verify(
         images: float32, (batch, height, width, channels); by default two of noise.
         exclude: Scopes that were started afresh; as the model was converted, if left out.
         use_ema: Whether the model has the EMA shadows; as the model was converted, if left out.
+        slim_source: Directory ``research/slim`` of a checkout of tensorflow/models, whose networks judge then; by default
+            those of ``tf_slim``, which has ResNet, Inception v1 to v3, VGG, AlexNet and OverFeat.
 
     Raises:
         CheckpointReadError: If the checkpoint cannot be read.
         CheckpointMismatchError: If slim's network and the model have different variables.
-        UnsupportedArgumentError: If the model was built with an argument that ``tf_slim`` does not have.
+        UnsupportedArgumentError: If that slim does not have the network or one of its arguments.
     """
     converted = load_options_of(model)
     options = LoadOptions(
@@ -178,7 +176,8 @@ def verify(
         images = noise_images(spec)
     with open_checkpoint(checkpoint) as opened:
         values, from_model = _checkpoint_values(opened, model, options)
-    return compare_with_slim(spec, model, values, images, from_model=from_model)
+    source = None if slim_source is None else Path(slim_source)
+    return compare_with_slim(spec, model, values, images, from_model=from_model, slim_source=source)
 
 
 def noise_images(spec: NetSpec, batch: int = 2) -> NDArray[Any]:
@@ -189,20 +188,29 @@ def noise_images(spec: NetSpec, batch: int = 2) -> NDArray[Any]:
 
 
 def compare_with_slim(
-    spec: NetSpec, model: tf_keras.Model, values: Arrays, images: NDArray[Any], *, from_model: Sequence[str] = ()
+    spec: NetSpec,
+    model: tf_keras.Model,
+    values: Arrays,
+    images: NDArray[Any],
+    *,
+    from_model: Sequence[str] = (),
+    slim_source: Path | None = None,
 ) -> ParityReport:
     """Compare a model with slim's network, whose variables are ``values``.
 
     Raises:
         CheckpointMismatchError: If slim's network and the model have different variables.
-        UnsupportedArgumentError: If the model was built with an argument that ``tf_slim`` does not have.
+        UnsupportedArgumentError: If slim does not have the network or one of its arguments.
     """
-    our_names = list(end_points(model))
-    skipped = set(unjudged_end_points(spec, our_names))
+    with open_judge(slim_source) as judge:
+        our_names = list(end_points(model))
+        skipped = set(judge.unjudged_end_points(spec, our_names))
+        networks = {
+            rung: judge.build(spec, images.shape, is_training=rung == "training") for rung in ("inference", "training")
+        }
+    _check_same_variables(networks["training"], model)
     comparisons: list[Comparison] = []
-    for rung in ("inference", "training"):
-        network = build_slim_network(spec, images.shape, is_training=rung == "training")
-        _check_same_variables(network, model)
+    for rung, network in networks.items():
         theirs = _run_slim(network, values, images)
         ours = _run_model(model, images, training=rung == "training")
         names = [name for name in our_names if name in theirs.activations and name not in skipped]
@@ -210,8 +218,10 @@ def compare_with_slim(
             names.append("output")
         comparisons += [_compare(rung, name, ours.activations[name], theirs.activations[name]) for name in names]
     judged = {comparison.name for comparison in comparisons}
+    batch_norm = spec.batch_norm()
     for name, value in ours.moved.items():
-        slack = _decay_rounding(spec.arguments["batch_norm_decay"], values[name], theirs.moved[name])
+        assert batch_norm is not None, "moving statistics belong to a BatchNorm"
+        slack = _decay_rounding(batch_norm["decay"], values[name], theirs.moved[name])
         comparisons.append(_compare("moving statistics", name, value, theirs.moved[name], slack))
     if network.judges_output and not skipped:
         loss = np.asarray(sum(float(loss) for loss in model.losses))

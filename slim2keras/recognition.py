@@ -52,6 +52,11 @@ class NetSpec:
         """Lay the network."""
         return find_net(self.net).trace(self.input_shape, **self.arguments)
 
+    def batch_norm(self) -> dict[str, float] | None:
+        """Decay and epsilon of the network's BatchNorm, ``None`` if it has none."""
+        configs = (layer.config for layer in self.trace().layers.values() if layer.kind == "BatchNormalization")
+        return next(({"decay": config["momentum"], "epsilon": config["epsilon"]} for config in configs), None)
+
     @property
     def scope(self) -> str:
         scope: str = self.arguments["scope"]

@@ -46,7 +46,6 @@ def inspect(
 
 def describe(checkpoint: Checkpoint) -> dict[str, Any]:
     """Everything that ``inspect`` shows, as plain values."""
-    from slim2keras.conversion import batch_norm_facts
     from slim2keras.errors import UnrecognisedNetError
     from slim2keras.nets import find_net
     from slim2keras.recognition import recognise
@@ -83,7 +82,7 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
         "input_shape": list(candidate.spec.input_shape),
         "scope": candidate.spec.scope,
         "arguments": candidate.spec.changed_arguments(),
-        "batch_norm": batch_norm_facts(candidate.spec),
+        "batch_norm": candidate.spec.batch_norm(),
         "preprocessing": net.preprocessing,
         "labels_offset": net.labels_offset,
     }

@@ -1,4 +1,4 @@
-"""DenseNet as in pudae/tensorflow-densenet, "Densely Connected Convolutional Networks" (G. Huang et al., arXiv:1608.06993).
+"""DenseNet, "Densely Connected Convolutional Networks" (G. Huang et al., arXiv:1608.06993), as pudae has it for slim.
 
 ImageNet top-1 / top-5 of the published checkpoints: 121 74.91/92.19, 169 76.09/93.14, 161 77.64/93.79. Output: logits
 (batch, 1, 1, num_classes), as the original has them; (batch, num_classes) with ``spatial_squeeze``; features

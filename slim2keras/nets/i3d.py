@@ -4,8 +4,8 @@ J. Carreira, A. Zisserman: Quo Vadis, Action Recognition? (arXiv:1705.07750); S.
 Feature Learning (arXiv:1712.04851).
 
 Videos are (frames, height, width, channels). Output: logits (batch, num_classes), averaged over the frames; features
-(batch, frames, 1, 1, 1024) without classes. BatchNorm is slim's ``fused=False``: the moving variance takes in the biased
-batch variance.
+(batch, frames, 1, 1, 1024) without classes. BatchNorm is slim's ``fused=False``: the moving variance takes in the
+biased batch variance.
 
 Source: research/slim/nets/i3d.py, s3dg.py, i3d_utils.py.
 """
@@ -127,20 +127,19 @@ class _ArgScope:
 
         Source: research/slim/nets/i3d_utils.py, ``inception_block_v1_3d``.
         """
-        frames = self.frames(index)
 
-        def gated_conv(x: Tensor, filters: int, scope: str) -> Tensor:
-            return self.gate(self.conv(x, filters, 1, name=scope), index, name=scope)
+        def gated(x: Tensor, scope: str) -> Tensor:
+            return self.gate(x, index, name=scope)
 
-        def gated_spatiotemporal(x: Tensor, filters: int, scope: str) -> Tensor:
-            return self.gate(self.spatiotemporal(x, filters, frames, name=scope), index, name=scope)
-
-        branches = [gated_conv(x, depths[0], f"{name}/Branch_0/Conv2d_0a_1x1")]
+        scope = f"{name}/Branch_0/Conv2d_0a_1x1"
+        branches = [gated(self.conv(x, depths[0], 1, name=scope), scope)]
         for branch, (first, second) in enumerate((depths[1:3], depths[3:5]), start=1):
-            inner = gated_conv(x, first, f"{name}/Branch_{branch}/Conv2d_0a_1x1")
-            branches.append(gated_spatiotemporal(inner, second, f"{name}/Branch_{branch}/Conv2d_0b_3x3"))
+            inner = self.conv(x, first, 1, name=f"{name}/Branch_{branch}/Conv2d_0a_1x1")
+            scope = f"{name}/Branch_{branch}/Conv2d_0b_3x3"
+            branches.append(gated(self.spatiotemporal(inner, second, self.frames(index), name=scope), scope))
         inner = layers.max_pool3d(x, 3, stride=1, padding="SAME", name=f"{name}/Branch_3/MaxPool_0a_3x3")
-        branches.append(gated_conv(inner, depths[5], f"{name}/Branch_3/Conv2d_0b_1x1"))
+        scope = f"{name}/Branch_3/Conv2d_0b_1x1"
+        branches.append(gated(self.conv(inner, depths[5], 1, name=scope), scope))
         return layers.concat(branches, name=f"{name}/concat")
 
     def frames(self, index: int) -> int:

@@ -4,9 +4,9 @@ Learning" (C. Szegedy et al., arXiv:1602.07261).
 v2: ImageNet top-1 / top-5 of the published checkpoint 80.4/95.3; logits (batch, num_classes) and, with
 ``create_aux_logits``, auxiliary logits; features (batch, 1, 1, 1536) without classes.
 
-v1: a network of faces; embeddings (batch, bottleneck_layer_size), to be divided by their norm, or with ``num_classes`` the
-logits of facenet's classifier on top of them. Accuracy on LFW of the published checkpoints: 0.9965 (20180402-114759, 512
-dimensions), 0.9905 (20180408-102900, 512).
+v1: a network of faces; embeddings (batch, bottleneck_layer_size), to be divided by their norm, or with ``num_classes``
+the logits of facenet's classifier on top of them. Accuracy on LFW of the published checkpoints: 0.9965
+(20180402-114759), 0.9905 (20180408-102900), both of 512 dimensions.
 
 Source: research/slim/nets/inception_resnet_v2.py; davidsandberg/facenet, src/models/inception_resnet_v1.py.
 """
@@ -276,7 +276,7 @@ def inception_resnet_v1(
 ) -> list[Tensor]:
     """Lay facenet's Inception-ResNet v1 up to its bottleneck, with ``num_classes`` its classifier on top.
 
-    Source: davidsandberg/facenet, src/models/inception_resnet_v1.py, ``inference``; src/train_softmax.py for ``Logits``.
+    Source: davidsandberg/facenet, src/models/inception_resnet_v1.py, ``inference``; src/train_softmax.py, ``Logits``.
     """
     options = {"weight_decay": weight_decay, "batch_norm": BatchNorm(batch_norm_decay, batch_norm_epsilon)}
     ends = x.graph.end_points

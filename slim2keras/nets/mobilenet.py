@@ -1,7 +1,7 @@
 """MobileNet v2, v3 and EdgeTPU.
 
-M. Sandler et al.: MobileNetV2, Inverted Residuals and Linear Bottlenecks (arXiv:1801.04381); A. Howard et al.: Searching
-for MobileNetV3 (arXiv:1905.02244). ImageNet top-1 / top-5 of the published checkpoints: v2 71.9/91.0, v2 1.4 74.9/92.5;
+M. Sandler et al.: MobileNetV2, Inverted Residuals and Linear Bottlenecks (arXiv:1801.04381); A. Howard et al.:
+Searching for MobileNetV3 (arXiv:1905.02244). ImageNet top-1 / top-5 of the published checkpoints: v2 71.9/91.0, v2 1.4 74.9/92.5;
 top-1: v3 large 75.2, small 67.5, minimalistic 72.3 and 61.9, EdgeTPU 75.6.
 
 A network is a list of operations; they give scopes (``expanded_conv_3``) and end points (``layer_4``) by counting.

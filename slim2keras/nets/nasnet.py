@@ -4,8 +4,8 @@ B. Zoph et al.: Learning Transferable Architectures for Scalable Image Recogniti
 Progressive Neural Architecture Search (arXiv:1712.00559). ImageNet top-1 / top-5 of the published checkpoints: NASNet
 mobile 74.0/91.6, large 82.7/96.2; PNASNet mobile 74.2/91.9, large 82.9/96.2.
 
-The networks have no root scope. Outputs: logits (batch, num_classes) and, with ``use_aux_head``, auxiliary logits, which
-slim has in training only; features (batch, channels) without classes.
+The networks have no root scope. Outputs: logits (batch, num_classes) and, with ``use_aux_head``, auxiliary logits,
+which slim has in training only; features (batch, channels) without classes.
 
 Source: research/slim/nets/nasnet/nasnet.py, nasnet_utils.py, pnasnet.py.
 """
@@ -33,7 +33,8 @@ class _Cell:
     """A cell: five sums of two operations each, on the two inputs and the sums before.
 
     Attributes:
-        operations: Left and right of each sum: ``separable_KxK_N`` (N times), ``avg_pool_3x3``, ``max_pool_3x3``, ``none``.
+        operations: Left and right of each sum: ``separable_KxK_N`` (N times), ``avg_pool_3x3``, ``max_pool_3x3``,
+            ``none``.
         inputs: What each works on: 0 the layer before, 1 the layer before that, 2 and up the sums.
         used: Whether an input or a sum is left out of the cell's output.
     """
@@ -83,7 +84,7 @@ class _Row:
     """A family: its cells, its stem, and how many cells drop-path counts besides ``num_cells``.
 
     Attributes:
-        reduction: Cell that halves the size, laid *before* the normal one; ``None`` where the normal cell strides itself.
+        reduction: Cell that halves the size, laid *before* the normal one; ``None`` where the normal cell strides.
     """
 
     normal: _Cell
@@ -236,17 +237,20 @@ class _CellLayer:
 
     def _combine_unused(self, states: list[Tensor]) -> Tensor:
         final = states[-1]
-        unused = []
-        for index, (state, is_used) in enumerate(zip(states, self.cell.used, strict=True)):
-            if is_used:
-                continue
-            scope = f"{self.scope}/cell_output/reduction_{index}"
+
+        def fitted(state: Tensor, scope: str) -> Tensor:
             if state.shape[1] != final.shape[1]:
-                state = self.arg_scope.factorized_reduction(state, final.channels, scope=scope)
-            elif state.channels != final.channels:
+                return self.arg_scope.factorized_reduction(state, final.channels, scope=scope)
+            if state.channels != final.channels:
                 names = {"conv": f"{scope}/path_conv", "norm": f"{scope}/path_bn"}
-                state = self.arg_scope.conv_norm(state, final.channels, 1, **names)
-            unused.append(state)
+                return self.arg_scope.conv_norm(state, final.channels, 1, **names)
+            return state
+
+        unused = [
+            fitted(state, f"{self.scope}/cell_output/reduction_{index}")
+            for index, (state, is_used) in enumerate(zip(states, self.cell.used, strict=True))
+            if not is_used
+        ]
         return layers.concat(unused, name=f"{self.scope}/cell_output/concat")
 
 
@@ -284,7 +288,7 @@ def nasnet(
     filter_scaling_rate: float = 2.0,
     num_reduction_layers: int = 2,
     skip_reduction_layer_input: int | bool,
-    total_training_steps: int,
+    total_training_steps: int,  # noqa: ARG001 (read by slim2keras.drop_path)
     use_bounded_activation: bool = False,
     weight_decay: float,
     batch_norm_decay: float = 0.9997,
@@ -469,7 +473,7 @@ _HYPERPARAMETERS: dict[str, tuple[_Row, int, dict[str, Any]]] = {
         },
     ),
 }
-"""Cells, image size, and the values of slim's ``cifar_config``, ``mobile_imagenet_config``, ``large_imagenet_config``."""
+"""Cells, image size, and what differs in slim's ``cifar_config``, ``mobile_imagenet_config`` and so on."""
 
 
 def _read_arguments(row: _Row, variables: VariableShapes) -> Iterator[dict[str, Any]]:
