@@ -33,6 +33,7 @@ from slim2keras.model_files import (
     write_weights,
 )
 from slim2keras.nets import find_net
+from slim2keras.published import PublishedCheckpoint, find_published
 from slim2keras.recognition import NetSpec, recognise, variables_left_out
 from slim2keras.scopes import VariableKind
 
@@ -54,11 +55,13 @@ class ConversionPlan:
         spec: The network recognised, with its arguments.
         load: What becomes of each variable.
         num_variables: Variables of the network.
+        published: The published checkpoint that this is by its name.
     """
 
     spec: NetSpec
     load: LoadPlan
     num_variables: int
+    published: PublishedCheckpoint | None = None
 
 
 def convert(
@@ -128,7 +131,11 @@ def plan_conversion(
         exclude=options.exclude,
         source=str(checkpoint.given),
     )
-    wanted = list(candidate.spec.trace().variables())
+    published = find_published(checkpoint.given, candidate.spec)
+    spec = candidate.spec
+    if published and input_shape is None:
+        spec = NetSpec(spec.net, (*[published.image_size] * 2, spec.input_shape[-1]), spec.arguments)
+    wanted = list(spec.trace().variables())
     load = plan_load(
         wanted,
         checkpoint.variables,
@@ -137,9 +144,9 @@ def plan_conversion(
         use_ema=options.use_ema,
         accounted=dict(variables_left_out(candidate, shapes)),
     )
-    title = f"{candidate.spec.net} (num_classes={candidate.spec.arguments['num_classes']})"
-    check_plan(load, title, len(wanted), str(checkpoint.given), _size_hint(load, candidate.spec))
-    return ConversionPlan(candidate.spec, load, len(wanted))
+    title = f"{spec.net} (num_classes={spec.arguments['num_classes']})"
+    check_plan(load, title, len(wanted), str(checkpoint.given), _size_hint(load, spec))
+    return ConversionPlan(spec, load, len(wanted), published)
 
 
 def _size_hint(load: LoadPlan, spec: NetSpec) -> str:
@@ -164,6 +171,7 @@ class ConversionReport:
         input_shape: (height, width, channels), ``None`` where open.
         arguments: Every slim argument.
         batch_norm: Decay and epsilon, ``None`` without BatchNorm.
+        published: Facts of the published checkpoint that this is by its name, ``None`` if it is none.
         preprocessing: Key of slim's ``preprocessing_factory``.
         labels_offset: What slim's trainer takes off ImageNet labels: 1 without a background class.
         use_ema: Whether the shadows were taken.
@@ -181,6 +189,7 @@ class ConversionReport:
     input_shape: Sequence[int | None]
     arguments: Mapping[str, Any]
     batch_norm: Mapping[str, float] | None
+    published: Mapping[str, Any] | None
     preprocessing: str
     labels_offset: int
     use_ema: bool
@@ -273,14 +282,15 @@ def _describe_source(checkpoint: Checkpoint, files: Sequence[Mapping[str, Any]])
 def _describe_plan(
     plan: ConversionPlan, options: LoadOptions, checkpoint: Checkpoint, num_parameters: int
 ) -> dict[str, Any]:
-    net = find_net(plan.spec.net)
+    expected = plan.published or find_net(plan.spec.net)
     return {
         "net": plan.spec.net,
         "input_shape": plan.spec.input_shape,
         "arguments": plan.spec.arguments,
         "batch_norm": plan.spec.batch_norm(),
-        "preprocessing": net.preprocessing,
-        "labels_offset": net.labels_offset,
+        "published": asdict(plan.published) if plan.published else None,
+        "preprocessing": expected.preprocessing,
+        "labels_offset": expected.labels_offset,
         "use_ema": options.use_ema,
         "raw_statistics": plan.load.raw_statistics,
         "excluded": {"scopes": options.exclude, "started_afresh": plan.load.fresh},

@@ -159,8 +159,8 @@ def verify(
         images: float32, (batch, height, width, channels); by default two of noise.
         exclude: Scopes that were started afresh; as the model was converted, if left out.
         use_ema: Whether the model has the EMA shadows; as the model was converted, if left out.
-        slim_source: Directory ``research/slim`` of a checkout of tensorflow/models, whose networks judge then; by default
-            those of ``tf_slim``, which has ResNet, Inception v1 to v3, VGG, AlexNet and OverFeat.
+        slim_source: Directory ``research/slim`` of a checkout of tensorflow/models, whose networks judge then; by
+            default those of ``tf_slim``, which has ResNet, Inception v1 to v3, VGG, AlexNet and OverFeat.
 
     Raises:
         CheckpointReadError: If the checkpoint cannot be read.
@@ -183,7 +183,7 @@ def verify(
 def noise_images(spec: NetSpec, batch: int = 2) -> NDArray[Any]:
     """Uniform noise in [-1, 1) of a network's input size, (batch, height, width, channels)."""
     sizes = find_net(spec.net).default_input_shape
-    shape = tuple(given or default for given, default in zip(spec.input_shape, sizes, strict=True))
+    shape = [given or default for given, default in zip(spec.input_shape, sizes, strict=True)]
     return np.random.RandomState(0).uniform(-1, 1, (batch, *shape)).astype("float32")
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from slim2keras.errors import UnrecognisedNetError, UnsupportedArgumentError
 from slim2keras.graph import Layer, LayerGraph, Shape, Variable
+from slim2keras.layers import ACTIVATIONS
 from slim2keras.nets import NETS, find_net
 from slim2keras.nets.registry import Net
 from slim2keras.scopes import in_any_scope, in_scope
@@ -62,10 +63,23 @@ class NetSpec:
         scope: str = self.arguments["scope"]
         return scope
 
+    @property
+    def strangeness(self) -> tuple[bool, int]:
+        """How far the arguments are from what the name says, to choose among networks that differ in defaults only.
+
+        A ``mobilenet_v1_050`` of another depth multiplier is stranger than a ``mobilenet_v1`` of it.
+        """
+        changed = self.changed_arguments()
+        return bool(find_net(self.net).row_arguments.intersection(changed)), len(changed)
+
     def changed_arguments(self) -> dict[str, Any]:
         """Arguments that are not slim's defaults."""
         defaults = find_net(self.net).defaults
         return {name: value for name, value in self.arguments.items() if value != defaults[name]}
+
+    def variables(self) -> dict[str, tuple[int, ...]]:
+        """Shape of every variable by its slim name, in slim's order."""
+        return {variable.name: variable.shape for variable in self.trace().variables()}
 
 
 @dataclass(frozen=True)
@@ -140,9 +154,9 @@ def recognise(
                 # Arguments or size are not for this network; that matters if it is the one.
                 if net or _best_arguments(its_net, scope, shapes, None, {}, exclude).fits:
                     refusals.append(error)
-    found.sort(key=lambda candidate: (-candidate.fits, -candidate.likeness))
+    found.sort(key=lambda candidate: (-candidate.fits, -candidate.likeness, candidate.own.strangeness))
     fitting = [candidate for candidate in found if candidate.fits]
-    if len(fitting) > 1:
+    if len({candidate.spec.scope for candidate in fitting}) > 1:
         raise UnrecognisedNetError(
             f"{source} fits {len(fitting)} networks:\n{_listed(fitting)}\n"
             "Say which: net=..., scope=... (command line: --net, --set scope=...)."
@@ -179,22 +193,59 @@ def _root_scopes(net: Net, shapes: Shapes, arguments: Mapping[str, Any]) -> list
     return [name[: -len(net.anchor)].rstrip("/") for name in ends]
 
 
+def _is_in_net(name: str, net: Net, scope: str) -> bool:
+    return in_scope(name, scope) or in_any_scope(name, net.beside)
+
+
+def _relative(shapes: Shapes, net: Net, scope: str) -> dict[str, tuple[int, ...]]:
+    """Variables of a network by their names below the root scope; those beside it keep their names."""
+    return {
+        name[len(scope) :].lstrip("/") if in_scope(name, scope) else name: shape
+        for name, shape in shapes.items()
+        if _is_in_net(name, net, scope)
+    }
+
+
 def _best_arguments(
     net: Net, scope: str, shapes: Shapes, input_shape: Shape | None, given: Mapping[str, Any], exclude: Sequence[str]
 ) -> Candidate:
     """The arguments with which the network agrees best, read from the variables where they are not given."""
-    below = {name: shape for name, shape in shapes.items() if in_scope(name, scope)}
-    relative = {name[len(scope) :].lstrip("/"): shape for name, shape in below.items()}
+    below = {name: shape for name, shape in shapes.items() if _is_in_net(name, net, scope)}
     best: Candidate | None = None
-    for read in net.read_arguments(relative):
+    for read in net.read_arguments(_relative(shapes, net, scope)):
         own = {**read, "scope": scope}
         candidate = _compare(net, below, input_shape, own, {**own, **given}, exclude)
+        if candidate.wrong_shape and not (input_shape or candidate.missing or candidate.unexpected):
+            candidate = _other_size(candidate, net, below, own, {**own, **given}, exclude)
         if candidate.fits:
             return candidate
         if best is None or candidate.likeness > best.likeness:
             best = candidate
     assert best is not None, f"{net.name}.read_arguments gives at least one candidate"
     return best
+
+
+# Sizes of square images that slim's networks were trained on: where a fully connected layer takes in the whole map, the
+# weights tell the size.
+_IMAGE_SIZES = (28, 32, 64, 96, 128, 160, 192, 224, 256, 299, 320, 331)
+
+
+def _other_size(
+    candidate: Candidate,
+    net: Net,
+    below: Shapes,
+    own: Mapping[str, Any],
+    arguments: Mapping[str, Any],
+    exclude: Sequence[str],
+) -> Candidate:
+    """The same network for images of another size, if its variables fit then."""
+    shape = candidate.spec.input_shape
+    for size in _IMAGE_SIZES:
+        with contextlib.suppress(UnsupportedArgumentError):
+            resized = _compare(net, below, (*shape[:-3], size, size, shape[-1]), own, arguments, exclude)
+            if resized.fits:
+                return resized
+    return candidate
 
 
 def _compare(
@@ -209,7 +260,7 @@ def _compare(
     variables = list(spec.trace().variables())
     channels = _input_channels(variables, below)
     if input_shape is None and channels != spec.input_shape[-1]:
-        spec = NetSpec.make(net.name, (*spec.input_shape[:2], channels), arguments)
+        spec = NetSpec.make(net.name, (*spec.input_shape[:-1], channels), arguments)
         variables = list(spec.trace().variables())
     own_spec = NetSpec(net.name, spec.input_shape, {**spec.arguments, **own})
     wanted = {variable.name: variable.shape for variable in variables if not in_any_scope(variable.name, exclude)}
@@ -240,7 +291,7 @@ def _input_channels(variables: Sequence[Variable], below: Shapes) -> int:
     """Channels that the first convolution takes in the checkpoint, else in the network: grey nets exist."""
     first = variables[0]
     shape = below.get(first.name, first.shape)
-    return shape[2] if len(shape) == len(first.shape) else first.shape[2]
+    return shape[-2] if len(shape) == len(first.shape) else first.shape[-2]
 
 
 def variables_left_out(candidate: Candidate, shapes: Shapes) -> Iterator[tuple[str, str]]:
@@ -256,11 +307,25 @@ def variables_left_out(candidate: Candidate, shapes: Shapes) -> Iterator[tuple[s
     scope = candidate.spec.scope
     if "/" in scope or scope != net.scope:
         for name in shapes:
-            if not in_scope(name, scope):
+            if not _is_in_net(name, net, scope):
                 yield name, f"outside of {scope}"
 
 
 _WINDOW_KEYS = ("kernel_size", "pool_size", "strides", "dilation_rate", "padding")
+# Arguments that show in layers but not in variables, with the values that they can have.
+_SHOWN_IN_LAYERS: Mapping[str, tuple[Any, ...]] = {
+    "spatial_squeeze": (True, False),
+    "global_pool": (True, False),
+    "fc_conv_padding": ("VALID", "SAME"),
+    "store_non_strided_activations": (False, True),
+    "use_explicit_padding": (False, True),
+    "use_reduce_mean_for_pooling": (False, True),
+    "align_feature_maps": (False, True),
+    "base_only": (False, True),
+    "use_bounded_activation": (False, True),
+    "activation_fn": (None, *ACTIVATIONS),
+    "output_stride": (None, 4, 8, 16),
+}
 
 
 def recover_spec(shapes: Shapes, layer_configs: LayerConfigs, input_shape: Shape) -> NetSpec:
@@ -277,58 +342,93 @@ def recover_spec(shapes: Shapes, layer_configs: LayerConfigs, input_shape: Shape
     Raises:
         UnrecognisedNetError: If no network has these layers.
     """
-    numbers = _read_numbers(layer_configs)
+    found: list[NetSpec] = []
     for net in NETS.values():
+        if len(net.default_input_shape) != len(input_shape):
+            continue
         for scope in _root_scopes(net, shapes, {}):
-            relative = {name[len(scope) :].lstrip("/"): shape for name, shape in shapes.items()}
-            for read in net.read_arguments(relative):
-                known = {**read, **{name: numbers[name] for name in numbers if name in net.defaults}, "scope": scope}
-                for choice in _choices(net):
-                    spec = NetSpec.make(net.name, input_shape, {**known, **choice})
-                    if _is_network(spec, shapes, layer_configs):
-                        return spec
+            numbers = _read_numbers(net, layer_configs)
+            for read in net.read_arguments(_relative(shapes, net, scope)):
+                known = {**numbers, **read, "scope": scope}
+                found += itertools.islice(_same_networks(net, input_shape, known, shapes, layer_configs), 1)
+    if found:
+        spec = min(found, key=lambda item: item.strangeness)
+        return _with_drop_path(spec, layer_configs)
     raise UnrecognisedNetError(
         f"The model is not a network of slim2keras, or its layers were changed: {len(layer_configs)} layers, beginning "
         f"{', '.join(list(layer_configs)[:3])}. Build it with slim2keras.build or slim2keras.convert."
     )
 
 
-def _read_numbers(layer_configs: LayerConfigs) -> dict[str, float]:
+def _read_numbers(net: Net, layer_configs: LayerConfigs) -> dict[str, Any]:
     """Decay, epsilon, weight decay and dropout, at the precision at which Keras keeps them."""
-    numbers: dict[str, float] = {}
+    numbers: dict[str, Any] = {"weight_decay": 0.0}
     for config in layer_configs.values():
         if "momentum" in config:
-            numbers.setdefault("batch_norm_decay", config["momentum"])
+            for name in ("batch_norm_decay", "bn_decay"):
+                numbers.setdefault(name, config["momentum"])
             numbers.setdefault("batch_norm_epsilon", config["epsilon"])
-        elif "rate" in config:
-            numbers.setdefault("dropout_keep_prob", round(1.0 - config["rate"], 12))
-        elif regularizer := config.get("kernel_regularizer"):
+        elif "rate" in config and not config.get("noise_shape"):
+            for name in ("dropout_keep_prob", "dense_dropout_keep_prob"):
+                numbers.setdefault(name, round(1.0 - config["rate"], 12))
+        elif (regularizer := config.get("kernel_regularizer")) and not numbers["weight_decay"]:
             # Keras keeps the factor in float32, which has seven digits.
-            numbers.setdefault("weight_decay", float(f"{2 * regularizer['config']['l2']:.7g}"))
-    return {"weight_decay": 0.0, **numbers}
+            numbers["weight_decay"] = float(f"{2 * regularizer['config']['l2']:.7g}")
+        elif config["kind"] == "DepthwiseConv2D":
+            numbers.setdefault("regularize_depthwise", bool(config["depthwise_regularizer"]))
+    return {name: value for name, value in numbers.items() if name in net.defaults}
 
 
-def _choices(net: Net) -> Iterator[dict[str, Any]]:
+def _same_networks(
+    net: Net, input_shape: Shape, known: Mapping[str, Any], shapes: Shapes, layer_configs: LayerConfigs
+) -> Iterator[NetSpec]:
+    """The network with every setting of its other arguments that makes these layers."""
+    whole = net.trace(net.default_input_shape, **known)
+    variables = {variable.name for layer in whole.layers.values() for variable in layer.variables}
+    if not variables.issuperset(shapes):
+        return
+    for choice in _choices(net, whole, layer_configs):
+        with contextlib.suppress(UnsupportedArgumentError):
+            spec = NetSpec.make(net.name, input_shape, {**known, **choice})
+            if _is_network(spec.trace(), shapes, layer_configs):
+                yield spec
+
+
+_HEAD_END_POINTS = frozenset({"global_pool", "AvgPool_1a", "PreLogits", "AuxLogits", "Logits", "Predictions"})
+
+
+def _choices(net: Net, whole: LayerGraph, layer_configs: LayerConfigs) -> Iterator[dict[str, Any]]:
     """Every setting of the arguments that show in layers but not in variables, slim's defaults first."""
-    values: dict[str, tuple[Any, ...]] = {
-        "spatial_squeeze": (True, False),
-        "global_pool": (True, False),
-        "fc_conv_padding": ("VALID", "SAME"),
-        "store_non_strided_activations": (False, True),
-        "output_stride": (None, 4, 8, 16),
-    }
+    values = {name: (net.defaults[name], *_SHOWN_IN_LAYERS[name]) for name in _SHOWN_IN_LAYERS if name in net.defaults}
     if "final_endpoint" in net.defaults:
-        values["final_endpoint"] = (None, *net.trace((None, None, 3)).end_points)
-    names = [name for name in values if name in net.defaults]
-    for chosen in itertools.product(*(values[name] for name in names)):
-        yield dict(zip(names, chosen, strict=True))
+        present = [
+            name
+            for name, tensor in whole.end_points.items()
+            if tensor.layer_name in layer_configs and name not in _HEAD_END_POINTS and "/" not in name
+        ]
+        values["final_endpoint"] = (net.defaults["final_endpoint"], *present[-1:])
+    if "drop_path_keep_prob" in net.defaults:
+        values["drop_path_keep_prob"] = (0.5 if any(map(is_drop_path, layer_configs.values())) else 1.0,)
+    for chosen in itertools.product(*(dict.fromkeys(options) for options in values.values())):
+        yield dict(zip(values, chosen, strict=True))
 
 
-def _is_network(spec: NetSpec, shapes: Shapes, layer_configs: LayerConfigs) -> bool:
-    try:
-        graph = spec.trace()
-    except UnsupportedArgumentError:
-        return False
+def is_drop_path(layer_config: Mapping[str, Any]) -> bool:
+    """Whether a layer drops the whole activation of an image."""
+    return bool(layer_config.get("noise_shape"))
+
+
+def _with_drop_path(spec: NetSpec, layer_configs: LayerConfigs) -> NetSpec:
+    """The network with the drop-path rate of the model; rates are scaled by depth, so one layer tells it."""
+    for name, layer in spec.trace().layers.items():
+        if is_drop_path(layer.config):
+            scaling = layer.config["rate"] / (1.0 - spec.arguments["drop_path_keep_prob"])
+            keep_prob = round(1.0 - layer_configs[name]["rate"] / scaling, 12)
+            return NetSpec(spec.net, spec.input_shape, {**spec.arguments, "drop_path_keep_prob": keep_prob})
+    return spec
+
+
+def _is_network(graph: LayerGraph, shapes: Shapes, layer_configs: LayerConfigs) -> bool:
     if {variable.name: variable.shape for variable in graph.variables()} != shapes:
         return False
     return graph.layers_to(graph.outputs) == set(layer_configs) and all(
@@ -338,12 +438,10 @@ def _is_network(spec: NetSpec, shapes: Shapes, layer_configs: LayerConfigs) -> b
 
 def _is_layer(layer: Layer, config: Mapping[str, Any]) -> bool:
     return layer.kind == config["kind"] and all(
-        _as_pair(layer.config[key]) == _as_pair(config[key]) for key in _WINDOW_KEYS if key in layer.config
+        layer.config[key] == _as_tuple(config[key]) for key in _WINDOW_KEYS if key in layer.config
     )
 
 
-def _as_pair(value: Any) -> Any:
-    """Keras widens 2 to (2, 2) and a JSON file makes a list of it."""
-    if isinstance(value, list | tuple):
-        return tuple(_as_pair(item) if isinstance(item, list | tuple) else item for item in value)
-    return (value, value) if isinstance(value, int) else value
+def _as_tuple(value: Any) -> Any:
+    """A JSON file makes lists of tuples."""
+    return tuple(map(_as_tuple, value)) if isinstance(value, list | tuple) else value

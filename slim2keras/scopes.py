@@ -35,6 +35,7 @@ class VariableKind(Enum):
     STEP = "step counter"
     ZERO_DEBIAS = "zero-debias state"
     PREPROCESSING = "preprocessing constant"
+    QUANTIZATION = "range of fake quantization"
 
 
 _SLOTS = ("Momentum", "RMSProp", "Adam", "Adagrad", "AdagradDA", "Adadelta", "Ftrl", "ProximalAdagrad")
@@ -96,6 +97,15 @@ def _base_and_leaf(name: str) -> tuple[str, str]:
     return base, stem if stem and number.isdigit() else leaf
 
 
+def _is_quantization_range(name: str) -> bool:
+    """Whether training for quantization added the variable: ``.../weights_quant/min``, ``.../act_quant/max/biased``.
+
+    Source: tf.contrib.quantize, quant_ops.py.
+    """
+    parts = name.split("/")
+    return not {"min", "max"}.isdisjoint(parts) and any(part.endswith("_quant") for part in parts)
+
+
 def classify_variables(variables: Mapping[str, VariableInfo]) -> dict[str, VariableKind]:
     """Tell a checkpoint's model variables from what training added to them.
 
@@ -117,6 +127,8 @@ def classify_variables(variables: Mapping[str, VariableInfo]) -> dict[str, Varia
 
     def kind_of(name: str, info: VariableInfo) -> VariableKind:
         base, leaf = _base_and_leaf(name)
+        if _is_quantization_range(name):
+            return VariableKind.QUANTIZATION
         if leaf in _KEPT_BELOW and below_a_variable(base):
             return _KEPT_BELOW[leaf]
         if (leaf, info.shape) == _MEAN_RGB:

@@ -118,6 +118,9 @@ class Judge:
         if not judges_output:
             # Not all of slim's functions can leave the classifier out; one that nobody compares does no harm.
             given["num_classes"] = 2
+        if given.get("final_endpoint") and "final_endpoint" in self._not_taken(spec):
+            # The head is not compared, and a small image may not reach through it.
+            given["create_aux_logits"] = False
         if given.get("activation_fn"):
             given["activation_fn"] = getattr(tf.nn, given["activation_fn"])
         if "config" in _parameters(function):
@@ -178,8 +181,8 @@ def _functions_of_tf_slim(spec: NetSpec) -> tuple[Any, Any]:
     module_name = {"alexnet_v2": "alexnet"}.get(family, family)
     if importlib.util.find_spec(f"tf_slim.nets.{module_name}") is None:
         raise UnsupportedArgumentError(
-            f"tf_slim has no network {net}, so it cannot judge it. The networks of slim's nets_factory are judged by its "
-            "own code: slim_source=DIR (command line: --slim-source DIR), the directory research/slim of a checkout of "
+            f"tf_slim has no network {net}, so it cannot judge it. slim's own code judges those of nets_factory: "
+            "slim_source=DIR (command line: --slim-source DIR), the directory research/slim of a checkout of "
             "tensorflow/models."
         )
     module = importlib.import_module(f"tf_slim.nets.{module_name}")
@@ -230,8 +233,4 @@ def _taken(function: Any, arguments: Mapping[str, Any], handed_on: Sequence[str]
     """The arguments that a function of slim takes, ``handed_on`` among them if it takes any keyword."""
     parameters = _parameters(function)
     takes_any = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values())
-    return {
-        name: value
-        for name, value in arguments.items()
-        if name in parameters or (takes_any and name in handed_on)
-    }
+    return {name: value for name, value in arguments.items() if name in parameters or (takes_any and name in handed_on)}

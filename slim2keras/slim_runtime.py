@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _LEGACY_LAYERS = "tf_keras.legacy_tf_layers"
 _LEGACY_SUBMODULES = ("base", "convolutional", "core", "normalization", "pooling")
 
+
 def import_tf_slim() -> ModuleType:
     """Import ``tf_slim``, which looks for layers where tf_keras no longer has them.
 
@@ -143,15 +144,15 @@ def slim_source_modules(directory: Path) -> Iterator[ModuleType]:
     """
     if not (directory / "nets" / "nets_factory.py").is_file():
         raise UnsupportedArgumentError(
-            f"{directory} has no nets/nets_factory.py: slim_source must be the directory research/slim of a checkout of "
-            "tensorflow/models."
+            f"{directory} has no nets/nets_factory.py: slim_source must be the directory research/slim of a checkout "
+            "of tensorflow/models."
         )
     slim = import_tf_slim()
     import tensorflow as tf
 
     contrib = ModuleType("tensorflow.contrib")
     parts = {"slim": slim, "layers": slim.layers, "framework": slim, "training": ModuleType("training")}
-    parts["training"].HParams = HParams  # type: ignore[attr-defined]
+    parts["training"].HParams = HParams
     for name, part in parts.items():
         setattr(contrib, name, part)
     substitutes = {"tensorflow": _TensorFlow1(contrib), "tensorflow.contrib": contrib}
@@ -162,19 +163,24 @@ def slim_source_modules(directory: Path) -> Iterator[ModuleType]:
         for name in dropped:
             setattr(np, name, getattr(builtins, name))
         try:
-            factory = importlib.import_module("nets.nets_factory")
+            factory = _import_factory(directory)
             # TensorFlow imports parts of itself when they are first used.
             sys.modules["tensorflow"] = tf
             yield factory
-        except (ImportError, AttributeError, SyntaxError) as error:
-            raise Slim2KerasError(
-                f"The networks of {directory} cannot be imported: {type(error).__name__}: {error}. "
-                "A checkout of 2018 or later is expected."
-            ) from error
         finally:
             sys.path.remove(str(directory))
             for name in dropped:
                 delattr(np, name)
+
+
+def _import_factory(directory: Path) -> ModuleType:
+    try:
+        return importlib.import_module("nets.nets_factory")
+    except (ImportError, AttributeError, SyntaxError) as error:
+        raise Slim2KerasError(
+            f"The networks of {directory} cannot be imported: {type(error).__name__}: {error}. "
+            "A checkout of 2018 or later is expected."
+        ) from error
 
 
 @contextlib.contextmanager
@@ -182,7 +188,7 @@ def _modules_replaced(substitutes: Mapping[str, ModuleType], package: str) -> It
     """Put modules into the place of others, and hide a package; all of it is undone at the end."""
 
     def is_concerned(name: str) -> bool:
-        return name in substitutes or name.split(".")[0] == package
+        return name in substitutes or name.split(".", maxsplit=1)[0] == package
 
     before = {name: module for name, module in sys.modules.items() if is_concerned(name)}
     for name in before:

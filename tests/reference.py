@@ -12,6 +12,9 @@ import numpy as np
 from slim2keras.graph import Variable
 from slim2keras.recognition import NetSpec
 
+STAND_IN_SLIM = Path(__file__).parent / "stand_in_slim"
+"""A directory laid out like research/slim, with two networks."""
+
 SMALL_NET = "resnet_v1_50"
 SMALL_ARGUMENTS = {"num_classes": 7, "depth_multiplier": 0.125}
 SMALL_SHAPE = (33, 36, 3)

@@ -14,7 +14,7 @@ from slim2keras.keras_model import build, end_points, spec_of
 from slim2keras.loading import slim_variables
 from slim2keras.nets import NETS, list_nets
 from slim2keras.recognition import NetSpec
-from tests.parity.cases import QUICK, SIZES, VARIANTS
+from tests.parity.cases import QUICK, SHAPES, VARIANTS
 from tests.reference import SMALL_NET, images, small_spec
 
 
@@ -64,7 +64,7 @@ def test_dropout_drops_in_training_alone() -> None:
 
 @pytest.mark.parametrize("net", QUICK)
 def test_end_points_are_slims_in_slims_order(net: str) -> None:
-    spec = NetSpec.make(net, (*SIZES[net], 3), {"num_classes": 5})
+    spec = NetSpec.make(net, SHAPES[net], {"num_classes": 5})
     model = build(net, num_classes=5, input_shape=spec.input_shape)
     found = end_points(model)
     assert list(found) == list(spec.trace().end_points)
@@ -87,7 +87,7 @@ def test_variable_input_sizes() -> None:
     [*VARIANTS, ("vgg_16", (225, 225, 3), {"fc_conv_padding": "SAME", "spatial_squeeze": False, "global_pool": True})],
 )
 def test_network_and_arguments_are_told_from_a_loaded_model(
-    net: str, shape: tuple[int, int, int], arguments: dict[str, Any]
+    net: str, shape: tuple[int, ...], arguments: dict[str, Any]
 ) -> None:
     import tf_keras
 
@@ -104,6 +104,10 @@ def test_network_and_arguments_are_told_from_a_loaded_model(
         "dropout_keep_prob",
         "create_aux_logits",
         "num_classes",
+        "stddev",
+        "depth_multiplier",
+        "finegrain_classification_mode",
+        "drop_path_keep_prob",
     }
     if not wanted.arguments["num_classes"] or wanted.arguments.get("final_endpoint"):
         irrelevant |= {"spatial_squeeze", "global_pool"}

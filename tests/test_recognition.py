@@ -23,8 +23,7 @@ def shapes_of(spec: NetSpec) -> dict[str, tuple[int, ...]]:
 @pytest.mark.parametrize("arguments", [{"num_classes": 17}, {"num_classes": 0}, {"num_classes": 3, "scope": "a/b/c"}])
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_exactly_the_net_that_wrote_it_is_found(net: str, arguments: dict[str, Any], channels: int) -> None:
-    size = NETS[net].image_size
-    spec = NetSpec.make(net, (size, size, channels), arguments)
+    spec = NetSpec.make(net, (*NETS[net].default_input_shape[:-1], channels), arguments)
     found = recognise(shapes_of(spec))
     assert found.fits
     assert found.spec.net == net
@@ -43,7 +42,7 @@ def test_the_depth_multiplier_is_read_from_the_shapes(net: str, multiplier: floa
 
 @pytest.mark.parametrize(("net", "shape", "arguments"), VARIANTS)
 def test_the_variables_of_every_variant_are_reproduced(
-    net: str, shape: tuple[int, int, int], arguments: dict[str, Any]
+    net: str, shape: tuple[int, ...], arguments: dict[str, Any]
 ) -> None:
     spec = NetSpec.make(net, shape, {"num_classes": 5, **arguments})
     named = {name: arguments[name] for name in ("final_endpoint",) if name in arguments}

@@ -3,31 +3,28 @@
 from __future__ import annotations
 
 import logging
+import sys
 import warnings
-from typing import Any
+from pathlib import Path
+from types import ModuleType
 
+import numpy as np
 import pytest
 
 from slim2keras.errors import Slim2KerasError, UnsupportedArgumentError
 from slim2keras.keras_model import build
-from slim2keras.recognition import NetSpec
-from slim2keras.slim_runtime import (
-    build_slim_network,
-    import_tf_slim,
-    slim_graph,
-    unjudged_end_points,
-)
-from tests.reference import images, small_spec
+from slim2keras.slim_networks import open_judge
+from slim2keras.slim_runtime import import_tf_slim, slim_graph, slim_source_modules
+from tests.reference import STAND_IN_SLIM, images, small_spec
 
 
 def test_a_keras_model_made_before_slim_runs_after_it() -> None:
     """slim's layers swap the base class of Keras' layers in place; without the repair this call fails."""
-    import numpy as np
-
     model = build("resnet_v1_50", input_shape=(33, 33, 3), depth_multiplier=0.125)
     batch = images(0, (1, 33, 33, 3))
     before = model(batch).numpy()
-    build_slim_network(small_spec(), (1, 33, 36, 3), is_training=True)
+    with open_judge() as judge:
+        judge.build(small_spec(), (1, 33, 36, 3), is_training=True)
     np.testing.assert_array_equal(model(batch).numpy(), before)
 
 
@@ -46,30 +43,52 @@ def test_slims_deprecated_calls_stay_silent_and_the_logger_comes_back() -> None:
     assert tf.executing_eagerly()
 
 
-@pytest.mark.parametrize(
-    ("net", "arguments"),
-    [
-        ("inception_v2", {"use_separable_conv": False}),
-        ("vgg_16", {"fc_conv_padding": "SAME"}),
-        ("resnet_v1_50", {"store_non_strided_activations": True}),
-        ("inception_v1", {"use_batch_norm": False}),
-    ],
-)
-def test_what_the_older_cut_of_slim_cannot_judge_is_refused_by_name(net: str, arguments: dict[str, Any]) -> None:
-    spec = NetSpec.make(net, None, {"num_classes": 5, "global_pool": True, **arguments})
-    with pytest.raises(UnsupportedArgumentError, match=f"tf_slim's {net} has no argument {next(iter(arguments))}"):
-        unjudged_end_points(spec, list(spec.trace().end_points))
-
-
-def test_an_argument_of_the_head_leaves_the_rest_to_be_judged() -> None:
-    spec = NetSpec.make("inception_v3", None, {"num_classes": 5, "global_pool": True})
-    names = list(spec.trace().end_points)
-    skipped = unjudged_end_points(spec, names)
-    assert set(skipped) == {"global_pool", "PreLogits", "Logits", "Predictions"}
-    assert unjudged_end_points(NetSpec.make("inception_v3", None, {"num_classes": 5}), names) == []
-
-
 def test_without_tf_slim_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "tf_slim", None)
     with pytest.raises(Slim2KerasError, match="pip install tf-slim"):
         import_tf_slim()
+
+
+def test_a_checkout_of_research_slim_imports_as_it_stands_and_leaves_no_trace() -> None:
+    import tensorflow as tf
+
+    before, path = dict(sys.modules), list(sys.path)
+    with slim_source_modules(STAND_IN_SLIM) as factory:
+        assert set(factory.networks_map) == {"cifarnet", "lenet"}
+        assert factory.networks_map["lenet"].__module__ == "nets.lenet"
+    assert sys.modules["tensorflow"] is tf
+    assert not [name for name in sys.modules if name.startswith(("nets", "tensorflow.contrib"))]
+    assert {name for name in before if name not in sys.modules} == set()
+    assert sys.path == path
+    assert not hasattr(np, "int")
+
+
+def test_another_package_called_nets_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    mine = ModuleType("nets")
+    monkeypatch.setitem(sys.modules, "nets", mine)
+    with slim_source_modules(STAND_IN_SLIM):
+        assert sys.modules["nets"] is not mine
+    assert sys.modules["nets"] is mine
+
+
+def test_a_directory_that_is_no_checkout_is_refused(tmp_path: Path) -> None:
+    with (
+        pytest.raises(UnsupportedArgumentError, match=r"has no nets/nets_factory.py: slim_source must be"),
+        slim_source_modules(tmp_path),
+    ):
+        pass
+
+
+@pytest.mark.parametrize(
+    "text", ["import a_module_that_nobody_has", "networks_map = {", "import tensorflow as tf\ntf.no"]
+)
+def test_a_checkout_that_fails_to_import_says_why_and_leaves_no_trace(tmp_path: Path, text: str) -> None:
+    (tmp_path / "nets").mkdir()
+    (tmp_path / "nets" / "nets_factory.py").write_text(text)
+    with (
+        pytest.raises(Slim2KerasError, match=r"cannot be imported: (ModuleNotFound|Syntax|Attribute)Error"),
+        slim_source_modules(tmp_path),
+    ):
+        pass
+    assert str(tmp_path) not in sys.path
+    assert "nets" not in sys.modules

@@ -48,6 +48,7 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
     """Everything that ``inspect`` shows, as plain values."""
     from slim2keras.errors import UnrecognisedNetError
     from slim2keras.nets import find_net
+    from slim2keras.published import PublishedCheckpoint, find_published
     from slim2keras.recognition import recognise
     from slim2keras.scopes import VariableKind
 
@@ -73,7 +74,7 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
         candidate = recognise(shapes, source=str(checkpoint.given))
     except UnrecognisedNetError as error:
         return {**facts, "net": None, "why": str(error)}
-    net = find_net(candidate.spec.net)
+    expected = find_published(checkpoint.given, candidate.spec) or find_net(candidate.spec.net)
     return {
         **facts,
         "net": candidate.spec.net,
@@ -83,8 +84,9 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
         "scope": candidate.spec.scope,
         "arguments": candidate.spec.changed_arguments(),
         "batch_norm": candidate.spec.batch_norm(),
-        "preprocessing": net.preprocessing,
-        "labels_offset": net.labels_offset,
+        "preprocessing": expected.preprocessing,
+        "labels_offset": expected.labels_offset,
+        "published": expected.name if isinstance(expected, PublishedCheckpoint) else None,
     }
 
 
@@ -105,6 +107,8 @@ def _show(facts: dict[str, Any]) -> None:
         table.add_row(
             "BatchNorm", f"decay {decay['decay']}, epsilon {decay['epsilon']} (of the net)" if decay else "none"
         )
+        if facts["published"]:
+            table.add_row("published as", f"{facts['published']}, see nets --verbose")
         table.add_row("preprocessing", f"{facts['preprocessing']}, labels offset {facts['labels_offset']}")
     table.add_row("step", "not recorded" if facts["global_step"] is None else f"{facts['global_step']:,}")
     table.add_row("EMA", "yes (--use-ema takes it)" if facts["ema"] else "no")

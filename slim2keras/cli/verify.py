@@ -49,6 +49,16 @@ def verify(
     exclude: ExcludeOption = None,
     use_ema: UseEmaOption = False,
     settings: SetOption = None,
+    slim_source: Annotated[
+        Path | None,
+        typer.Option(
+            "--slim-source",
+            metavar="DIR",
+            help="Directory research/slim of a checkout of tensorflow/models, to judge by its own code: all of its 40 "
+            "networks, where tf_slim has 16.",
+            show_default=False,
+        ),
+    ] = None,
     show_all: Annotated[bool, typer.Option("--all", help="List every tensor, not the worst of each rung.")] = False,
     json_output: JsonOption = False,
 ) -> None:
@@ -72,7 +82,9 @@ def verify(
             use_ema=use_ema,
             **parse_arguments(settings, num_classes),
         )
-    report = parity.verify(checkpoint, loaded, exclude=exclude or None, use_ema=use_ema or None)
+    report = parity.verify(
+        checkpoint, loaded, exclude=exclude or None, use_ema=use_ema or None, slim_source=slim_source
+    )
     if json_output:
         print_json(report.to_json())
     else:
@@ -105,6 +117,6 @@ def _remarks(report: ParityReport) -> Iterator[str]:
     if first := report.first_difference:
         yield f"First that is not equal bit for bit: {first.name} ({first.rung}), {first.difference:.1e}"
     if report.not_judged:
-        yield f"Not judged, tf_slim has no such end point: {', '.join(report.not_judged)}"
+        yield f"Not judged, slim has no such end point: {', '.join(report.not_judged)}"
     if report.from_model:
         yield f"Started afresh, slim got the model's values: {', '.join(report.from_model)}"

@@ -196,8 +196,8 @@ def _lay(
     if not num_classes:
         return [x]
     x = layers.dropout(x, dropout_keep_prob, name=f"{scope}/Logits/Dropout_0b")
-    options = {"activation": None, "weight_decay": weight_decay}
-    x = layers.conv3d(x, num_classes, 1, name=f"{scope}/Logits/Conv2d_0c_1x1", **options)
+    name = f"{scope}/Logits/Conv2d_0c_1x1"
+    x = layers.conv3d(x, num_classes, 1, activation=None, weight_decay=weight_decay, name=name)
     x = _mean_over_frames(x, name=f"{scope}/Logits/Mean")
     x = name_logits(x, "Logits", spatial_squeeze=spatial_squeeze)
     x.graph.end_points["Predictions"] = layers.softmax(x, name=f"{scope}/Predictions")
@@ -310,7 +310,8 @@ def _read_s3dg_arguments(variables: VariableShapes) -> Iterator[dict[str, Any]]:
         "temporal_conv_startat": _first_with("temporal", variables),
         "gating_startat": _first_with("self_gating", variables),
     }
-    for depths in read_depths(variables, "Mixed_5c/Branch_0/Conv2d_0a_1x1", 384, "min_depth", "(Conv2d|Mixed)_.*"):
+    widths = {f"{block}/Branch_1/Conv2d_0b_3x3": filters[2] for block, filters in _BLOCKS.items()}
+    for depths in read_depths(variables, widths, "min_depth", "(Conv2d|Mixed)_.*"):
         yield {**depths, **read}
 
 

@@ -278,7 +278,8 @@ def inception_resnet_v1(
 
     Source: davidsandberg/facenet, src/models/inception_resnet_v1.py, ``inference``; src/train_softmax.py, ``Logits``.
     """
-    options = {"weight_decay": weight_decay, "batch_norm": BatchNorm(batch_norm_decay, batch_norm_epsilon)}
+    batch_norm = BatchNorm(batch_norm_decay, batch_norm_epsilon)
+    options: dict[str, Any] = {"weight_decay": weight_decay, "batch_norm": batch_norm}
     ends = x.graph.end_points
     x = lay_base(x, scope, _blocks_v1(InceptionArgScope(options)), "Mixed_8b")
     ends["PrePool"] = x
@@ -313,7 +314,7 @@ NETS = (
         lay=inception_resnet_v1,
         scope="InceptionResnetV1",
         image_size=160,
-        preprocessing="facenet",
+        preprocessing="facenet_fixed",
         labels_offset=0,
         anchor="Repeat/block35_1/Branch_2/Conv2d_0c_3x3/weights",
         read_arguments=_read_arguments_v1,

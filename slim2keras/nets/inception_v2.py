@@ -164,7 +164,8 @@ def inception_v2(
 
 
 def _read_arguments(variables: VariableShapes) -> Iterator[dict[str, Any]]:
-    for depths in read_depths(variables, "Mixed_5c/Branch_0/Conv2d_0a_1x1", 352, "min_depth", "Mixed_.*"):
+    widths = {"Conv2d_2c_3x3": 192, "Mixed_5c/Branch_0/Conv2d_0a_1x1": 352}
+    for depths in read_depths(variables, widths, "min_depth", "Mixed_.*"):
         yield {
             **depths,
             "num_classes": classes_in(variables, "Logits/Conv2d_1c_1x1"),

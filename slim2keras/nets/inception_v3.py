@@ -185,8 +185,8 @@ def inception_v3(
 
 
 def _read_arguments(variables: VariableShapes) -> Iterator[dict[str, Any]]:
-    narrow = "(Conv2d|Mixed)_.*"
-    for depths in read_depths(variables, "Mixed_7c/Branch_0/Conv2d_0a_1x1", 320, "min_depth", narrow):
+    widths = {"Conv2d_4a_3x3": 192, "Mixed_7c/Branch_0/Conv2d_0a_1x1": 320}
+    for depths in read_depths(variables, widths, "min_depth", "(Conv2d|Mixed)_.*"):
         yield {
             **depths,
             "num_classes": classes_in(variables, "Logits/Conv2d_1c_1x1"),

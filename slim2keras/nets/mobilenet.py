@@ -1,8 +1,8 @@
 """MobileNet v2, v3 and EdgeTPU.
 
 M. Sandler et al.: MobileNetV2, Inverted Residuals and Linear Bottlenecks (arXiv:1801.04381); A. Howard et al.:
-Searching for MobileNetV3 (arXiv:1905.02244). ImageNet top-1 / top-5 of the published checkpoints: v2 71.9/91.0, v2 1.4 74.9/92.5;
-top-1: v3 large 75.2, small 67.5, minimalistic 72.3 and 61.9, EdgeTPU 75.6.
+Searching for MobileNetV3 (arXiv:1905.02244). ImageNet top-1 / top-5 of the published checkpoints: v2 71.9/91.0,
+v2 1.4 74.9/92.5; top-1: v3 large 75.2, small 67.5, minimalistic 72.3 and 61.9, EdgeTPU 75.6.
 
 A network is a list of operations; they give scopes (``expanded_conv_3``) and end points (``layer_4``) by counting.
 Output: logits (batch, num_classes), or features (batch, 1, 1, 1280) without classes (v3 small: 1024).
@@ -483,7 +483,11 @@ def mobilenet_v3(
 
 
 _PUBLISHED_MULTIPLIERS = (1.0, 0.75, 0.5, 0.35, 1.4, 1.3, 0.25)
-_MULTIPLIERS = tuple(dict.fromkeys((*_PUBLISHED_MULTIPLIERS, *(step / 100 for step in range(1, 401)))))
+_MULTIPLIERS = tuple(
+    dict.fromkeys(
+        (*_PUBLISHED_MULTIPLIERS, *(step / 20 for step in range(1, 81)), *(step / 100 for step in range(1, 401)))
+    )
+)
 
 
 def _read_arguments(row: _Row, roundings: Sequence[int | None], variables: VariableShapes) -> Iterator[dict[str, Any]]:
@@ -493,7 +497,7 @@ def _read_arguments(row: _Row, roundings: Sequence[int | None], variables: Varia
     found: dict[str, Any] = {"num_classes": classes_in(variables, "Logits/Conv2d_1c_1x1")}
     for divisible_by, multiplier, finegrain in itertools.product(roundings, _MULTIPLIERS, (False, True)):
         operations = _with_depth(row, multiplier, finegrain=finegrain, min_depth=None, divisible_by=divisible_by)
-        filters = [getattr(operation, "filters", None) for operation in operations]
+        filters = (getattr(operation, "filters", None) for operation in operations)
         if all(width in (None, count) for width, count in zip(widths.values(), filters, strict=True)):
             found |= {"depth_multiplier": multiplier, "finegrain_classification_mode": finegrain}
             if divisible_by:

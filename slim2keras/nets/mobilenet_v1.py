@@ -9,7 +9,8 @@ Source: research/slim/nets/mobilenet_v1.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -18,7 +19,7 @@ from slim2keras.errors import UnsupportedArgumentError
 from slim2keras.graph import Tensor
 from slim2keras.layers import BatchNorm, truncated_normal
 from slim2keras.nets.heads import name_logits, reduced_kernel_size
-from slim2keras.nets.inception import Operation, lay_base
+from slim2keras.nets.inception import Branch, Operation, lay_base
 from slim2keras.nets.output_stride import OutputStride
 from slim2keras.nets.registry import Net, VariableShapes, classes_in, read_depths
 
@@ -42,6 +43,43 @@ _STRIDES_AND_DEPTHS = (
     (1, 1024),
 )
 LAST_END_POINT = "Conv2d_13_pointwise"
+
+
+@dataclass(frozen=True)
+class _Convolutions:
+    """The network's convolutions, padded by hand if asked."""
+
+    conv: Callable[..., Tensor]
+    depthwise: Callable[..., Tensor]
+    use_explicit_padding: bool
+
+    def first(self, filters: int, stride: int) -> Operation:
+        return lambda x, name: self._window_3x3(partial(self.conv, filters=filters), x, name, stride, 1)
+
+    def depthwise_3x3(self, stride: int, rate: int) -> Operation:
+        return lambda x, name: self._window_3x3(self.depthwise, x, name, stride, rate)
+
+    def pointwise(self, filters: int) -> Operation:
+        return lambda x, name: self.conv(x, filters=filters, kernel_size=1, name=name)
+
+    def _window_3x3(self, function: Callable[..., Tensor], x: Tensor, name: str, stride: int, rate: int) -> Tensor:
+        padding = "SAME"
+        if self.use_explicit_padding:
+            x, padding = layers.pad2d(x, rate, rate, name=f"{name}/Pad"), "VALID"
+        return function(x, kernel_size=3, stride=stride, rate=rate, padding=padding, name=name)
+
+
+def _blocks(convolutions: _Convolutions, filters: Sequence[int], output_stride: int | None) -> Branch:
+    blocks: dict[str, Operation] = {}
+    strides = OutputStride(output_stride)
+    for index, (nominal_stride, _) in enumerate(_STRIDES_AND_DEPTHS):
+        stride, rate = strides.pass_through(nominal_stride)
+        if index == 0:
+            blocks["Conv2d_0"] = convolutions.first(filters[index], stride)
+        else:
+            blocks[f"Conv2d_{index}_depthwise"] = convolutions.depthwise_3x3(stride, rate)
+            blocks[f"Conv2d_{index}_pointwise"] = convolutions.pointwise(filters[index])
+    return blocks
 
 
 def mobilenet_v1(
@@ -79,30 +117,9 @@ def mobilenet_v1(
     conv = partial(layers.conv2d, weight_decay=weight_decay, **options)
     depthwise = partial(layers.depthwise_conv2d, weight_decay=weight_decay if regularize_depthwise else 0.0, **options)
 
-    def window_3x3(function: Callable[..., Tensor], stride: int, rate: int) -> Operation:
-        """A convolution of 3x3 pixels, padded by hand if asked."""
-
-        def lay(x: Tensor, name: str) -> Tensor:
-            padding = "SAME"
-            if use_explicit_padding:
-                x, padding = layers.pad2d(x, rate, rate, name=f"{name}/Pad"), "VALID"
-            return function(x, kernel_size=3, stride=stride, rate=rate, padding=padding, name=name)
-
-        return lay
-
-    def pointwise(filters: int) -> Operation:
-        return lambda x, name: conv(x, filters, 1, name=name)
-
-    blocks: dict[str, Operation] = {}
-    strides = OutputStride(output_stride)
-    for index, (nominal_stride, depth) in enumerate(_STRIDES_AND_DEPTHS):
-        filters = max(int(depth * depth_multiplier), min_depth)
-        stride, rate = strides.pass_through(nominal_stride)
-        if index == 0:
-            blocks["Conv2d_0"] = window_3x3(partial(conv, filters=filters), stride, rate)
-        else:
-            blocks[f"Conv2d_{index}_depthwise"] = window_3x3(depthwise, stride, rate)
-            blocks[f"Conv2d_{index}_pointwise"] = pointwise(filters)
+    convolutions = _Convolutions(conv, depthwise, use_explicit_padding=use_explicit_padding)
+    filters = [max(int(depth * depth_multiplier), min_depth) for _, depth in _STRIDES_AND_DEPTHS]
+    blocks = _blocks(convolutions, filters, output_stride)
     x = lay_base(x, scope, blocks, final_endpoint or LAST_END_POINT)
     if final_endpoint:
         return [x]
@@ -115,7 +132,8 @@ def mobilenet_v1(
     if not num_classes:
         return [x]
     x = layers.dropout(x, dropout_keep_prob, name=f"{scope}/Logits/Dropout_1b")
-    x = conv(x, num_classes, 1, activation=None, batch_norm=None, name=f"{scope}/Logits/Conv2d_1c_1x1")
+    options = {**options, "activation": None, "batch_norm": None, "weight_decay": weight_decay}
+    x = layers.conv2d(x, num_classes, 1, name=f"{scope}/Logits/Conv2d_1c_1x1", **options)
     x = name_logits(x, "Logits", spatial_squeeze=spatial_squeeze)
     ends["Predictions"] = layers.softmax(x, name=f"{scope}/Predictions")
     return [x]
@@ -123,7 +141,8 @@ def mobilenet_v1(
 
 def _read_arguments(variables: VariableShapes) -> Iterator[dict[str, Any]]:
     narrow = r"Conv2d_(0|\d+_pointwise)"
-    for depths in read_depths(variables, LAST_END_POINT, _STRIDES_AND_DEPTHS[-1][1], "min_depth", narrow):
+    widths = {f"Conv2d_{index}_pointwise": depth for index, (_, depth) in enumerate(_STRIDES_AND_DEPTHS) if index}
+    for depths in read_depths(variables, widths, "min_depth", narrow):
         yield {**depths, "num_classes": classes_in(variables, "Logits/Conv2d_1c_1x1")}
 
 

@@ -259,7 +259,7 @@ def _reduction_indices(num_cells: int, num_reduction_layers: int) -> list[int]:
     return [int(part / (num_reduction_layers + 1) * num_cells) for part in range(1, num_reduction_layers + 1)]
 
 
-def _aux_head(x: Tensor, arg_scope: _ArgScope, num_classes: int, *, scope: str) -> Tensor:
+def _aux_head(x: Tensor, arg_scope: _ArgScope, *, num_classes: int, scope: str) -> Tensor:
     x = arg_scope.activate(x, scope)
     scope = f"{scope}/aux_logits"
     x = layers.avg_pool2d(x, 5, stride=3, name=f"{scope}/AvgPool2D")
@@ -325,9 +325,7 @@ def nasnet(
         outputs = [None, arg_scope.conv_norm(x, int(num_conv_filters * stem_multiplier), 3, **names)]
     ends["Stem"] = _last(outputs)
     reductions = _reduction_indices(num_cells, num_reduction_layers)
-    aux_cell = (
-        reductions[1] - 1 if use_aux_head and num_classes and not final_endpoint and num_reduction_layers > 1 else -1
-    )
+    aux_cells = {index - 1 for index in reductions[1:2] if use_aux_head and not final_endpoint}
     auxiliary = []
     scaling = 1.0
     previous = None
@@ -346,8 +344,8 @@ def nasnet(
                 previous = outputs[-2]
         x = ends[f"Cell_{index}"] = lay_cell(row.normal, f"cell_{index}", scaling, stride, _last(outputs), previous)
         outputs.append(x)
-        if index == aux_cell:
-            auxiliary.append(_aux_head(x, arg_scope, num_classes, scope=join(scope, f"aux_{index}")))
+        if num_classes and index in aux_cells:
+            auxiliary.append(_aux_head(x, arg_scope, num_classes=num_classes, scope=join(scope, f"aux_{index}")))
     x = _final_layer(x, arg_scope, num_classes, dense_dropout_keep_prob, scope=join(scope, "final_layer"))
     return [_cut(ends, final_endpoint)] if final_endpoint else [x, *auxiliary]
 
@@ -492,8 +490,10 @@ def _read_arguments(row: _Row, variables: VariableShapes) -> Iterator[dict[str, 
         read |= {"num_cells": max(cells) + 1, "num_conv_filters": filters, "stem_multiplier": stem}
     if reductions:
         read["num_reduction_layers"] = len(reductions)
-    yield {**read, "skip_reduction_layer_input": 0}
-    yield {**read, "skip_reduction_layer_input": 1}
+    # Behind a final_endpoint there are cells that the variables do not tell of.
+    for known in (read, {name: value for name, value in read.items() if name != "num_cells"}):
+        yield {**known, "skip_reduction_layer_input": 0}
+        yield {**known, "skip_reduction_layer_input": 1}
 
 
 def _filters_of(variables: VariableShapes, cell: str) -> int | None:

@@ -80,6 +80,11 @@ class Net:
         object.__setattr__(self, "types", typing.get_type_hints(function))
 
     @property
+    def row_arguments(self) -> frozenset[str]:
+        """Arguments whose defaults make this network of its family's function, e.g. the ``_050`` of a MobileNet."""
+        return frozenset(self.lay.keywords) if isinstance(self.lay, functools.partial) else frozenset()
+
+    @property
     def default_input_shape(self) -> Shape:
         """(height, width, channels) of the network as published, the frames first where it is one of videos."""
         images = (self.image_size, self.image_size, self.channels)
@@ -150,23 +155,26 @@ def classes_in(variables: VariableShapes, logits: str) -> int | None:
 
 
 def read_depths(
-    variables: VariableShapes, widest: str, base: int, minimum: str, narrow: str
+    variables: VariableShapes, widths: Mapping[str, int], minimum: str, narrow: str
 ) -> Iterator[dict[str, Any]]:
     """Candidates for the depth multiplier and the minimum depth, the roundest multiplier with slim's minimum first.
 
     Args:
         variables: Shapes below the root scope.
-        widest: A convolution so wide that the minimum does not touch it.
-        base: Its filters with multiplier 1.
+        widths: Convolutions, and their filters with multiplier 1; the widest that is there tells the multiplier,
+            because the minimum does not touch it.
         minimum: slim's name of the minimum depth.
         narrow: A regular expression for the convolutions that multiplier and minimum apply to.
     """
-    filters = variables.get(f"{widest}/weights", (base,))[-1]
-    widths = [shape[-1] for name, shape in variables.items() if re.fullmatch(f"{narrow}/weights", name)]
+    present = [conv for conv in widths if f"{conv}/weights" in variables]
+    widest = max(present, key=widths.__getitem__, default=None)
+    base = widths[widest] if widest else 1
+    filters = variables[f"{widest}/weights"][-1] if widest else 1
+    narrow_widths = [shape[-1] for name, shape in variables.items() if re.fullmatch(f"{narrow}/weights", name)]
     for multiplier in _multipliers(filters, base):
         yield {"depth_multiplier": multiplier}
-        if widths:
-            yield {"depth_multiplier": multiplier, minimum: min(widths)}
+        if narrow_widths:
+            yield {"depth_multiplier": multiplier, minimum: min(narrow_widths)}
 
 
 def _multipliers(filters: int, base: int) -> Iterator[float]:

@@ -292,8 +292,8 @@ def resnet_v2(
 
 
 def _read_arguments_v1(variables: VariableShapes) -> Iterator[dict[str, Any]]:
-    widest = "block4/unit_1/bottleneck_v1/conv1"
-    for depths in read_depths(variables, widest, _BASE_DEPTHS[-1], "min_base_depth", "block.*/conv1"):
+    widths = {f"block{block}/unit_1/bottleneck_v1/conv1": depth for block, depth in enumerate(_BASE_DEPTHS, start=1)}
+    for depths in read_depths(variables, widths, "min_base_depth", "block.*/conv1"):
         yield {
             **depths,
             "num_classes": classes_in(variables, "logits"),

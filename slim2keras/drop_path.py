@@ -1,0 +1,48 @@
+"""Drop-path, which NASNet and PNASNet train with: its rate grows with the training step."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from slim2keras.keras_model import spec_of
+from slim2keras.recognition import is_drop_path
+
+if TYPE_CHECKING:
+    import tf_keras
+
+
+@contextlib.contextmanager
+def scheduled_drop_path(model: tf_keras.Model, step: Any) -> Iterator[None]:
+    """Within it the model drops paths at the rate that slim has at a training step.
+
+    slim scales the rate by the depth of the cell and lets it grow over ``total_training_steps``. A model of ``build``
+    or ``convert`` has the rates of the end of that schedule; at inference nothing is dropped at any step. A network
+    without drop-path is left as it is.
+
+    Args:
+        model: NASNet or PNASNet of slim2keras.
+        step: Training step, a number or a scalar tensor (``optimizer.iterations``), so that it may be used in a
+            ``tf.function``.
+
+    Example:
+        >>> with scheduled_drop_path(model, optimizer.iterations):
+        ...     logits, auxiliary = model(images, training=True)
+
+    Source: research/slim/nets/nasnet/nasnet_utils.py, ``_apply_drop_path``, version v3.
+    """
+    import tensorflow as tf
+
+    layers = [layer for layer in model.layers if is_drop_path(vars(layer))]
+    rates = [layer.rate for layer in layers]
+    if layers:
+        total = spec_of(model).arguments["total_training_steps"]
+        ratio = tf.minimum(1.0, tf.cast(step, tf.float32) / float(total))
+        for layer, rate in zip(layers, rates, strict=True):
+            layer.rate = rate * ratio
+    try:
+        yield
+    finally:
+        for layer, rate in zip(layers, rates, strict=True):
+            layer.rate = rate
