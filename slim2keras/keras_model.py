@@ -61,9 +61,18 @@ def spec_of(model: tf_keras.Model) -> NetSpec:
     spec = getattr(model, "slim_spec", None)
     if not isinstance(spec, NetSpec):
         shapes = {name: tuple(variable.shape) for name, variable in slim_variables(model).items()}
-        layer_configs = {layer.name: {**layer.get_config(), "kind": type(layer).__name__} for layer in model.layers}
-        spec = model.slim_spec = recover_spec(shapes, layer_configs, tuple(model.input_shape[1:]))
+        spec = model.slim_spec = recover_spec(shapes, _layer_configs(model), tuple(model.input_shape[1:]))
     return spec
+
+
+def _layer_configs(model: tf_keras.Model) -> dict[str, dict[str, Any]]:
+    """Configuration, class (``kind``) and input layers (``inputs``) of every layer of a functional model, by name."""
+    configs = {}
+    for layer in model.get_config()["layers"]:
+        inputs = [name for node in layer.get("inbound_nodes", ())[:1] for name, *_ in node]
+        kind = layer["class_name"].rpartition(">")[2]
+        configs[layer["config"]["name"]] = {**layer["config"], "kind": kind, "inputs": inputs}
+    return configs
 
 
 def load_options_of(model: tf_keras.Model) -> LoadOptions:
@@ -107,23 +116,27 @@ def end_point_tensors(model: tf_keras.Model, graph: LayerGraph) -> dict[str, Any
 
 def _call_layer(layer: Layer, tensors: dict[str, Any]) -> Any:
     inputs = [tensors[tensor.layer_name] for tensor in layer.inputs]
-    is_centered = layer.config.get("kernel_initializer") == CENTER
-    config = {**layer.config, **({"kernel_initializer": "zeros"} if is_centered else {})}
-    keras_layer = _layer_class(layer.kind)(name=layer.name, **config)
+    keras_layer = make_layer(layer)
     output = keras_layer(inputs[0] if len(inputs) == 1 else inputs)
-    if is_centered:
+    if _is_centered(layer):
         keras_layer.kernel.assign(_centered_identity(keras_layer.kernel.shape))
     return output
 
 
-def _layer_class(kind: str) -> Any:
+def make_layer(layer: Layer) -> tf_keras.layers.Layer:
+    """The Keras layer, not yet called: a stock one, or one of our own where Keras has none."""
     import tf_keras
 
-    if hasattr(tf_keras.layers, kind):
-        return getattr(tf_keras.layers, kind)
+    config = {**layer.config, **({"kernel_initializer": "zeros"} if _is_centered(layer) else {})}
+    if hasattr(tf_keras.layers, layer.kind):
+        return getattr(tf_keras.layers, layer.kind)(name=layer.name, **config)
     from slim2keras import keras_layers
 
-    return getattr(keras_layers, kind)
+    return getattr(keras_layers, layer.kind)(name=layer.name, **config)
+
+
+def _is_centered(layer: Layer) -> bool:
+    return layer.config.get("kernel_initializer") == CENTER
 
 
 def _centered_identity(shape: Sequence[int]) -> NDArray[np.float32]:

@@ -336,7 +336,8 @@ def recover_spec(shapes: Shapes, layer_configs: LayerConfigs, input_shape: Shape
 
     Args:
         shapes: Shape of every variable by slim name.
-        layer_configs: Keras configuration of every layer by name, and its class as ``kind``.
+        layer_configs: Keras configuration of every layer by name, its class as ``kind``, the layers that it is called
+            on as ``inputs``.
         input_shape: (height, width, channels) of the model.
 
     Raises:
@@ -437,8 +438,10 @@ def _is_network(graph: LayerGraph, shapes: Shapes, layer_configs: LayerConfigs) 
 
 
 def _is_layer(layer: Layer, config: Mapping[str, Any]) -> bool:
-    return layer.kind == config["kind"] and all(
-        layer.config[key] == _as_tuple(config[key]) for key in _WINDOW_KEYS if key in layer.config
+    return (
+        layer.kind == config["kind"]
+        and [tensor.layer_name for tensor in layer.inputs] == config["inputs"]
+        and all(layer.config[key] == _as_tuple(config[key]) for key in _WINDOW_KEYS if key in layer.config)
     )
 
 

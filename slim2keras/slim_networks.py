@@ -94,6 +94,7 @@ class Judge:
             *_taken(function, spec.arguments, _HANDED_ON),
             *_taken(arg_scope, spec.arguments, _HANDED_ON_BY_ARG_SCOPE),
             *(_config(function, spec).values() if "config" in _parameters(function) else ()),
+            *(("depth_multiplier", "min_base_depth") if "blocks" in _parameters(function) else ()),
         }
         return [name for name in spec.arguments if name not in taken]
 

@@ -10,12 +10,15 @@ import pytest
 
 import slim2keras
 from slim2keras.errors import UnrecognisedNetError
-from slim2keras.keras_model import build, end_points, spec_of
+from slim2keras.keras_model import build, end_points, make_layer, spec_of
 from slim2keras.loading import slim_variables
 from slim2keras.nets import NETS, list_nets
 from slim2keras.recognition import NetSpec
 from tests.parity.cases import QUICK, SHAPES, VARIANTS
 from tests.reference import SMALL_NET, images, small_spec
+
+
+QUICK_TO_BUILD = ("resnet_v1_50", "inception_v2", "lenet", "mobilenet_v1", "mobilenet_v2", "mobilenet_v3_small")
 
 
 def test_layers_are_stock_layers_named_after_slim_scopes() -> None:
@@ -84,7 +87,13 @@ def test_variable_input_sizes() -> None:
 
 @pytest.mark.parametrize(
     ("net", "shape", "arguments"),
-    [*VARIANTS, ("vgg_16", (225, 225, 3), {"fc_conv_padding": "SAME", "spatial_squeeze": False, "global_pool": True})],
+    [
+        *(
+            variant if variant[0] in QUICK_TO_BUILD else pytest.param(*variant, marks=pytest.mark.slow)
+            for variant in VARIANTS
+        ),
+        ("vgg_16", (225, 225, 3), {"fc_conv_padding": "SAME", "spatial_squeeze": False, "global_pool": True}),
+    ],
 )
 def test_network_and_arguments_are_told_from_a_loaded_model(
     net: str, shape: tuple[int, ...], arguments: dict[str, Any]
@@ -146,7 +155,6 @@ def test_a_saved_model_keeps_its_end_points(tmp_path: Path) -> None:
 def test_shapes_of_the_laid_network_are_those_of_keras(net: str) -> None:
     """The graph computes shapes by itself; here Keras computes them, without making variables of the real size."""
     import tensorflow as tf
-    import tf_keras
 
     graph = NETS[net].trace(NETS[net].default_input_shape, num_classes=7)
     shapes: dict[str, tuple[Any, ...]] = {}
@@ -155,8 +163,7 @@ def test_shapes_of_the_laid_network_are_those_of_keras(net: str) -> None:
             shapes[layer.name] = (None, *layer.config["input_shape"])
             continue
         inputs = [tf.TensorShape(shapes[tensor.layer_name]) for tensor in layer.inputs]
-        keras_layer = getattr(tf_keras.layers, layer.kind)(name=layer.name, **layer.config)
-        shape = keras_layer.compute_output_shape(inputs[0] if len(inputs) == 1 else inputs)
+        shape = make_layer(layer).compute_output_shape(inputs[0] if len(inputs) == 1 else inputs)
         shapes[layer.name] = tuple(shape)
     for tensor in (*graph.outputs, *graph.end_points.values()):
         assert shapes[tensor.layer_name][1:] == tensor.shape, tensor.layer_name

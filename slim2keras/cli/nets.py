@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Annotated
 
 import typer
-from rich.table import Table
+from rich.table import Column, Table
 
 from slim2keras.cli.console import JsonOption, print_json, stdout
 from slim2keras.nets import find_net, list_nets
@@ -26,7 +26,7 @@ def nets(
     if json_output:
         print_json([_facts(name) for name in list_nets()])
         return
-    table = Table("net", "input", "root scope", "preprocessing", "labels offset", box=None)
+    table = Table(Column("net", no_wrap=True), "input", "root scope", "preprocessing", "labels offset", box=None)
     for name in list_nets():
         net = find_net(name)
         size = " x ".join(map(str, net.default_input_shape))
@@ -51,8 +51,9 @@ def _facts(name: str) -> dict[str, object]:
 
 
 def _published_table() -> Table:
-    columns = ("published checkpoint", "net", "size", "classes", "preprocessing", "labels offset", "top-1", "top-5")
-    table = Table(*columns, box=None, title="\nPublished checkpoints; accuracy in %", title_justify="left")
+    name = Column("published checkpoint", no_wrap=True)
+    columns = ("net", "size", "classes", "preprocessing", "labels offset", "top-1", "top-5")
+    table = Table(name, *columns, box=None, title="\nPublished checkpoints; accuracy in %", title_justify="left")
     for row in PUBLISHED:
         numbers = (row.image_size, row.classes or "features")
         expects = (row.preprocessing, row.labels_offset)

@@ -490,8 +490,10 @@ def _read_arguments(row: _Row, variables: VariableShapes) -> Iterator[dict[str, 
         read |= {"num_cells": max(cells) + 1, "num_conv_filters": filters, "stem_multiplier": stem}
     if reductions:
         read["num_reduction_layers"] = len(reductions)
-    # Behind a final_endpoint there are cells that the variables do not tell of.
+    # Behind a final_endpoint there are cells that the variables do not tell of. Nor do they always tell which layer a
+    # cell takes its second input from: the network's own way comes first.
     for known in (read, {name: value for name, value in read.items() if name != "num_cells"}):
+        yield known
         yield {**known, "skip_reduction_layer_input": 0}
         yield {**known, "skip_reduction_layer_input": 1}
 

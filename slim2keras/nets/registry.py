@@ -85,7 +85,7 @@ class Net:
         return frozenset(self.lay.keywords) if isinstance(self.lay, functools.partial) else frozenset()
 
     @property
-    def default_input_shape(self) -> Shape:
+    def default_input_shape(self) -> tuple[int, ...]:
         """(height, width, channels) of the network as published, the frames first where it is one of videos."""
         images = (self.image_size, self.image_size, self.channels)
         return images if self.frames is None else (self.frames, *images)

@@ -120,7 +120,7 @@ VARIANTS_OF_RESEARCH_SLIM: list[Variant] = [
     (
         "mobilenet_v2",
         (65, 64, 1),
-        {"depth_multiplier": 0.35, "finegrain_classification_mode": True, "output_stride": 8},
+        {"depth_multiplier": 0.4, "finegrain_classification_mode": True, "output_stride": 8},
     ),
     (
         "mobilenet_v2",

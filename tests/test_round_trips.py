@@ -1,0 +1,87 @@
+"""Every network through every format: equal bits, of stock layers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from slim2keras.conversion import convert_to_file, read_model
+from slim2keras.keras_model import build_model, end_points, spec_of
+from slim2keras.loading import slim_variables
+from slim2keras.nets import NETS, list_nets
+from slim2keras.recognition import NetSpec
+from tests.parity.cases import QUICK, SHAPES
+from tests.reference import assign_values, images, values_of, write_checkpoint
+
+OWN_LAYERS = {"cifarnet": {"LocalResponseNormalization"}}
+"""Networks that no composition of stock layers computes; README and keras_layers.py say so."""
+
+FORMATS = ("model.keras", "model.h5", "model.weights.h5", "model")
+
+
+def small_spec_of(net: str) -> NetSpec:
+    """The network with few channels and cells where it has arguments for that."""
+    arguments: dict[str, Any] = {"num_classes": 3}
+    defaults = NETS[net].defaults
+    if "num_cells" in defaults:
+        arguments |= {"num_cells": 3, "num_conv_filters": 8}
+    elif "depth_multiplier" in defaults and "depth_multiplier" not in NETS[net].row_arguments:
+        arguments["depth_multiplier"] = 0.25
+    return NetSpec.make(net, SHAPES[net], arguments)
+
+
+def cases() -> list[Any]:
+    """Of the quick networks one format; all formats of all networks are slow."""
+    return [
+        pytest.param(net, name, marks=() if net in QUICK and name == "model.keras" else pytest.mark.slow)
+        for net in list_nets()
+        for name in FORMATS
+    ]
+
+
+@pytest.mark.parametrize(("net", "name"), cases())
+def test_every_network_survives_every_format(tmp_path: Path, net: str, name: str) -> None:
+    spec = small_spec_of(net)
+    values = values_of(spec.trace().variables())
+    checkpoint = write_checkpoint(tmp_path / "model.ckpt", values)
+    report = convert_to_file(
+        checkpoint, tmp_path / name, net=net, input_shape=spec.input_shape, arguments=spec.changed_arguments()
+    )
+    assert report.largest_difference == 0.0
+    loaded = read_model(tmp_path / name, checkpoint)
+    model = build_model(spec)
+    assign_values(model, values)
+    batch = images(3, (2, *spec.input_shape))
+    for ours, theirs in zip(outputs_of(loaded, batch), outputs_of(model, batch), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert list(end_points(loaded)) == list(end_points(model))
+    assert spec_of(loaded).net == net
+    assert set(slim_variables(loaded)) == set(values)
+
+
+def outputs_of(model: Any, batch: np.ndarray) -> list[np.ndarray]:
+    outputs = model(batch, training=False)
+    return [item.numpy() for item in (outputs if isinstance(outputs, list) else [outputs])]
+
+
+@pytest.mark.parametrize("net", list_nets())
+def test_every_layer_is_a_stock_layer_or_a_known_exception(net: str) -> None:
+    import tf_keras
+
+    kinds = {layer.kind for layer in small_spec_of(net).trace().layers.values()}
+    assert {kind for kind in kinds if not hasattr(tf_keras.layers, kind)} == OWN_LAYERS.get(net, set())
+    assert not [kind for kind in kinds if "Lambda" in kind]
+
+
+def test_a_layer_of_our_own_is_found_by_keras_alone(tmp_path: Path) -> None:
+    """tf_keras imports the module that a ``.keras`` file names; slim2keras has to be installed, not imported."""
+    import subprocess
+    import sys
+
+    model = build_model(NetSpec.make("cifarnet", None, {}))
+    model.save(tmp_path / "model.keras")
+    code = "import sys, tf_keras; tf_keras.models.load_model(sys.argv[1])"
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "model.keras")], check=True, capture_output=True)
