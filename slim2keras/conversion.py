@@ -26,6 +26,7 @@ from slim2keras.model_files import (
     check_space,
     check_target,
     largest_read_back_difference,
+    load_model,
     report_path,
     sha256,
     whole_or_not_at_all,
@@ -327,15 +328,13 @@ def read_model(path: str | Path, checkpoint: str | Path) -> tf_keras.Model:
     Raises:
         ModelReadError: If the file is missing or corrupt.
     """
-    import tf_keras
-
     path = Path(path)
     spec, options = _read_report(report_path(path))
     if not path.exists():
         raise ModelReadError(f"There is no model {path}. `slim2keras convert CHECKPOINT -o {path}` writes it.")
     try:
         if not path.name.endswith(OutputFormat.WEIGHTS.value):
-            model = tf_keras.models.load_model(path, compile=False)
+            model = load_model(path)
         else:
             if spec is None:
                 with open_checkpoint(checkpoint) as opened:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import importlib
 import io
 import os
 import re
@@ -256,9 +257,15 @@ def _stored_tensors(model: tf_keras.Model, path: Path, its_format: OutputFormat)
         with h5py.File(path) as file:
             yield {name: file[place] for name, place in _weights_layout(model).items()}
     else:
-        import tf_keras
+        yield slim_variables(load_model(path))
 
-        yield slim_variables(tf_keras.models.load_model(path, compile=False))
+
+def load_model(path: Path) -> tf_keras.Model:
+    """Load a model file, not compiled, also one with a layer of our own."""
+    import tf_keras
+
+    importlib.import_module("slim2keras.keras_layers")
+    return tf_keras.models.load_model(path, compile=False)
 
 
 def _difference(value: NDArray[Any], stored: Any) -> float:

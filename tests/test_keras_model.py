@@ -17,7 +17,6 @@ from slim2keras.recognition import NetSpec
 from tests.parity.cases import QUICK, SHAPES, VARIANTS
 from tests.reference import SMALL_NET, images, small_spec
 
-
 QUICK_TO_BUILD = ("resnet_v1_50", "inception_v2", "lenet", "mobilenet_v1", "mobilenet_v2", "mobilenet_v3_small")
 
 

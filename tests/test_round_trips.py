@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from slim2keras.keras_model import build_model, end_points, spec_of
 from slim2keras.loading import slim_variables
 from slim2keras.nets import NETS, list_nets
 from slim2keras.recognition import NetSpec
-from tests.parity.cases import QUICK, SHAPES
+from tests.parity.cases import SHAPES
 from tests.reference import assign_values, images, values_of, write_checkpoint
 
 OWN_LAYERS = {"cifarnet": {"LocalResponseNormalization"}}
@@ -33,10 +35,13 @@ def small_spec_of(net: str) -> NetSpec:
     return NetSpec.make(net, SHAPES[net], arguments)
 
 
+QUICK_TO_WRITE = ("cifarnet", "inception_v2", "lenet", "mobilenet_v1_025", "mobilenet_v3_small", "nasnet_cifar")
+
+
 def cases() -> list[Any]:
-    """Of the quick networks one format; all formats of all networks are slow."""
+    """Of the small networks all but SavedModel, which takes minutes; all formats of all networks are slow."""
     return [
-        pytest.param(net, name, marks=() if net in QUICK and name == "model.keras" else pytest.mark.slow)
+        pytest.param(net, name, marks=() if net in QUICK_TO_WRITE and name in FORMATS[:3] else pytest.mark.slow)
         for net in list_nets()
         for name in FORMATS
     ]
@@ -76,12 +81,14 @@ def test_every_layer_is_a_stock_layer_or_a_known_exception(net: str) -> None:
     assert not [kind for kind in kinds if "Lambda" in kind]
 
 
-def test_a_layer_of_our_own_is_found_by_keras_alone(tmp_path: Path) -> None:
-    """tf_keras imports the module that a ``.keras`` file names; slim2keras has to be installed, not imported."""
-    import subprocess
-    import sys
-
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import sys, tf_keras, slim2keras.keras_layers; tf_keras.models.load_model(sys.argv[1])",
+        "import sys; from slim2keras.conversion import read_model; read_model(sys.argv[1], 'model.ckpt')",
+    ],
+)
+def test_a_layer_of_our_own_is_found_in_a_process_of_its_own(tmp_path: Path, code: str) -> None:
     model = build_model(NetSpec.make("cifarnet", None, {}))
     model.save(tmp_path / "model.keras")
-    code = "import sys, tf_keras; tf_keras.models.load_model(sys.argv[1])"
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "model.keras")], check=True, capture_output=True)
