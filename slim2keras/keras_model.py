@@ -82,10 +82,16 @@ def load_options_of(model: tf_keras.Model) -> LoadOptions:
 
 
 def build_model(spec: NetSpec) -> tf_keras.Model:
-    """Make the plain functional model of a network, of stock layers only, its weights freshly initialised."""
+    """Make the plain functional model of a network, its weights freshly initialised."""
+    model = model_of(spec.trace(), spec.net)
+    model.slim_spec = spec
+    return model
+
+
+def model_of(graph: LayerGraph, name: str) -> tf_keras.Model:
+    """Make a functional model of the layers that lead to the graph's outputs."""
     import tf_keras
 
-    graph = spec.trace()
     used = graph.layers_to(graph.outputs)
     tensors: dict[str, Any] = {}
     for layer in graph.layers.values():
@@ -94,9 +100,7 @@ def build_model(spec: NetSpec) -> tf_keras.Model:
         elif layer.name in used:
             tensors[layer.name] = _call_layer(layer, tensors)
     outputs = [tensors[output.layer_name] for output in graph.outputs]
-    model = tf_keras.Model(tensors["inputs"], outputs[0] if len(outputs) == 1 else outputs, name=spec.net)
-    model.slim_spec = spec
-    return model
+    return tf_keras.Model(tensors["inputs"], outputs[0] if len(outputs) == 1 else outputs, name=name)
 
 
 def end_point_tensors(model: tf_keras.Model, graph: LayerGraph) -> dict[str, Any]:

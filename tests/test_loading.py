@@ -157,6 +157,24 @@ def test_the_extra_variables_of_published_checkpoints_are_accounted_for(tmp_path
     assert slim2keras.convert(path, input_shape=SMALL_SHAPE).output_shape == (None, 7)
 
 
+def test_the_ranges_of_quantization_aware_training_are_left_out(tmp_path: Path) -> None:
+    values = values_of(NetSpec.make("mobilenet_v1_025", None, {"num_classes": 3}).trace().variables())
+    ranges = {
+        f"MobilenetV1/Conv2d_0/{name}": np.float32(6.0)
+        for name in ("weights_quant/min", "weights_quant/max", "act_quant/min", "act_quant/min/biased")
+    }
+    model = slim2keras.convert(write_checkpoint(tmp_path / "model.ckpt", {**values, **ranges}))
+    assert set(slim_variables(model)) == set(values)
+
+
+def test_fresh_temporal_convolutions_pass_everything_on() -> None:
+    """slim starts the temporal half of a separable convolution as the identity in the middle frame."""
+    model = slim2keras.build("s3dg", num_classes=2, input_shape=(4, 64, 64, 3), depth_multiplier=0.1)
+    temporal = slim_variables(model)["InceptionV1/Conv2d_2c_3x3/temporal/weights"].numpy()
+    np.testing.assert_array_equal(temporal[1, 0, 0], np.eye(temporal.shape[-1]))
+    assert not np.any(temporal[[0, 2]])
+
+
 def test_missing_and_extra_variables_are_listed(tmp_path: Path) -> None:
     values = small_values()
     gone = f"{SMALL_NET}/block2/unit_1/bottleneck_v1/conv3/BatchNorm/moving_mean"

@@ -67,6 +67,58 @@ def test_arguments_that_decide_about_variables_are_read(net: str, arguments: dic
     assert {name: found.spec.arguments[name] for name in arguments} == arguments
 
 
+@pytest.mark.parametrize(
+    ("net", "multiplier"),
+    [
+        *(("mobilenet_v1", multiplier) for multiplier in (0.33, 0.6, 1.3)),
+        *(("mobilenet_v2", multiplier) for multiplier in (0.25, 0.5, 0.75, 1.3, 0.62)),
+        *(("mobilenet_v3_large", multiplier) for multiplier in (0.75, 1.25)),
+    ],
+)
+def test_any_multiplier_of_a_mobilenet_is_read_from_the_shapes(net: str, multiplier: float) -> None:
+    found = recognise(shapes_of(NetSpec.make(net, None, {"depth_multiplier": multiplier})))
+    assert found.fits
+    assert (found.spec.net, found.spec.arguments["depth_multiplier"]) == (net, multiplier)
+
+
+@pytest.mark.parametrize(
+    ("net", "shape", "arguments"),
+    [
+        ("lenet", (32, 32, 3), {}),
+        ("cifarnet", (64, 64, 3), {}),
+        ("inception_v4", (224, 224, 3), {"num_classes": 3}),
+        ("nasnet_mobile", (192, 192, 3), {}),
+    ],
+)
+def test_the_image_size_is_read_where_a_layer_takes_in_the_whole_map(
+    net: str, shape: tuple[int, ...], arguments: dict[str, Any]
+) -> None:
+    found = recognise(shapes_of(NetSpec.make(net, shape, arguments)))
+    assert found.fits
+    assert found.spec.net == net
+    assert shapes_of(found.spec) == shapes_of(NetSpec.make(net, shape, arguments))
+
+
+@pytest.mark.parametrize("net", ["nasnet_cifar", "nasnet_mobile", "nasnet_large", "pnasnet_mobile", "pnasnet_large"])
+@pytest.mark.parametrize("use_aux_head", [0, 1])
+def test_a_nasnet_keeps_the_wiring_of_its_name(net: str, use_aux_head: int) -> None:
+    """Where a cell takes its second input from need not show in any variable."""
+    spec = NetSpec.make(net, None, {"use_aux_head": use_aux_head, "num_classes": 7})
+    found = recognise(shapes_of(spec))
+    assert found.spec.net == net
+    assert found.spec.arguments == spec.arguments
+
+
+def test_facenets_classifier_lies_beside_its_root_scope() -> None:
+    spec = NetSpec.make("inception_resnet_v1", None, {"num_classes": 100, "bottleneck_layer_size": 512})
+    found = recognise(shapes_of(spec))
+    assert found.fits
+    assert (found.spec.arguments["num_classes"], found.spec.arguments["bottleneck_layer_size"]) == (100, 512)
+    embedding = recognise(shapes_of(spec), arguments={"num_classes": 0})
+    assert embedding.fits
+    assert set(dict(variables_left_out(embedding, shapes_of(spec)))) == {"Logits/weights", "Logits/biases"}
+
+
 def test_two_networks_in_one_checkpoint_are_ambiguous_and_listed() -> None:
     first = shapes_of(NetSpec.make("inception_v1", None, {"scope": "left"}))
     second = shapes_of(NetSpec.make("inception_v1", None, {"scope": "right"}))

@@ -58,6 +58,20 @@ def info(*shape: int, dtype: str = "float32") -> VariableInfo:
     return VariableInfo(shape, dtype)
 
 
+def test_what_training_for_quantization_adds_is_told_from_the_model() -> None:
+    added = (
+        "MobilenetV1/Conv2d_0/weights_quant/min",
+        "MobilenetV1/Conv2d_0/act_quant/max",
+        "MobilenetV1/Conv2d_0/act_quant/max/biased",
+        "MobilenetV1/Conv2d_0/act_quant/max/local_step",
+        "MobilenetV2/expanded_conv_2/add/add_quant/MobilenetV2/expanded_conv_2/add/add_quant/min",
+    )
+    model = ("MobilenetV1/Conv2d_0/weights", "my_quant/weights", "min/weights")
+    kinds = classify_variables({name: info(4) for name in (*added, *model)})
+    assert {kinds[name] for name in added} == {VariableKind.QUANTIZATION}
+    assert {kinds[name] for name in model} == {VariableKind.MODEL}
+
+
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_what_slim_training_adds_is_told_from_the_model(name: str) -> None:
     slim = import_tf_slim()

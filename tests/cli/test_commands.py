@@ -19,9 +19,10 @@ from typer.testing import CliRunner
 from slim2keras.cli.app import app
 from slim2keras.errors import ExitStatus
 from slim2keras.nets import list_nets
+from slim2keras.published import PUBLISHED
 from slim2keras.recognition import NetSpec
 from slim2keras.scopes import ema_name
-from tests.reference import SMALL_NET, SMALL_SHAPE, small_values, values_of, write_checkpoint
+from tests.reference import SMALL_NET, SMALL_SHAPE, STAND_IN_SLIM, small_values, values_of, write_checkpoint
 
 SHAPE = ",".join(str(size) for size in SMALL_SHAPE)
 LOGITS = f"{SMALL_NET}/logits"
@@ -75,6 +76,14 @@ def test_nets_lists_every_network() -> None:
     assert [row["net"] for row in rows] == list_nets()
     for name in list_nets():
         assert name in text
+
+
+def test_nets_lists_the_published_checkpoints() -> None:
+    text = ok("nets", "--verbose")
+    for row in PUBLISHED:
+        assert row.name in text
+    published = {row["net"]: row["published"] for row in json.loads(ok("nets", "--json"))}
+    assert [row["image_size"] for row in published["resnet_v2_50"]] == [299]
 
 
 def test_inspect_tells_what_a_checkpoint_is(tmp_path: Path) -> None:
@@ -164,6 +173,14 @@ def test_verify_passes_for_a_converted_model(tmp_path: Path, small_checkpoint: P
 
 def test_verify_converts_by_itself_without_a_model(small_checkpoint: Path) -> None:
     assert "block1/unit_1" in ok("verify", small_checkpoint, "--input-shape", SHAPE, "--all")
+
+
+def test_the_users_own_slim_judges_what_tf_slim_lacks(tmp_path: Path) -> None:
+    values = values_of(NetSpec.make("lenet", None, {}).trace().variables())
+    checkpoint = write_checkpoint(tmp_path / "lenet.ckpt", values)
+    assert "Parity holds" in ok("verify", checkpoint, "--slim-source", STAND_IN_SLIM)
+    fails(ExitStatus.USAGE, "tf_slim has no network lenet", "verify", checkpoint)
+    fails(ExitStatus.USAGE, "no nets/nets_factory.py", "verify", checkpoint, "--slim-source", tmp_path)
 
 
 def test_verify_fails_with_5_and_names_the_first_difference(tmp_path: Path, small_checkpoint: Path) -> None:
