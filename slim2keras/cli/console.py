@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from slim2keras.conversion import Progress
     from slim2keras.graph import Shape
 
-stdout = Console()
+# A file or a pipe takes whole lines.
+stdout = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 160)
 stderr = Console(stderr=True)
 
 CheckpointArgument = Annotated[

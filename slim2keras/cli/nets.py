@@ -10,7 +10,7 @@ from rich.table import Column, Table
 
 from slim2keras.cli.console import JsonOption, print_json, stdout
 from slim2keras.nets import find_net, list_nets
-from slim2keras.published import PUBLISHED, PublishedCheckpoint
+from slim2keras.published import PUBLISHED
 
 
 def nets(
@@ -26,7 +26,14 @@ def nets(
     if json_output:
         print_json([_facts(name) for name in list_nets()])
         return
-    table = Table(Column("net", no_wrap=True), "input", "root scope", "preprocessing", "labels offset", box=None)
+    table = Table(
+        Column("net", no_wrap=True),
+        Column("input", no_wrap=True),
+        "root scope",
+        "preprocessing",
+        "labels offset",
+        box=None,
+    )
     for name in list_nets():
         net = find_net(name)
         size = " x ".join(map(str, net.default_input_shape))
@@ -51,19 +58,22 @@ def _facts(name: str) -> dict[str, object]:
 
 
 def _published_table() -> Table:
-    name = Column("published checkpoint", no_wrap=True)
-    columns = ("net", "size", "classes", "preprocessing", "labels offset", "top-1", "top-5")
-    table = Table(name, *columns, box=None, title="\nPublished checkpoints; accuracy in %", title_justify="left")
-    for row in PUBLISHED:
-        numbers = (row.image_size, row.classes or "features")
-        expects = (row.preprocessing, row.labels_offset)
-        table.add_row(
-            row.name, row.net, *map(str, (*numbers, *expects)), _percent(row, row.top_1), _percent(row, row.top_5)
-        )
+    columns = [
+        Column("published checkpoint", overflow="fold"),
+        *(Column(header, no_wrap=True) for header in ("size", "classes", "preprocessing", "offset", "top-1", "top-5")),
+    ]
+    table = Table(
+        *columns,
+        box=None,
+        padding=(0, 1, 0, 0),
+        title="\nAccuracy in %, on ImageNet; of facenet on LFW",
+        title_justify="left",
+    )
+    for net in list_nets():
+        rows = [row for row in PUBLISHED if row.net == net]
+        if rows:
+            table.add_row(f"[bold]{net}[/]")
+        for row in rows:
+            expects = (row.image_size, row.classes or "features", row.preprocessing, row.labels_offset)
+            table.add_row(f" {row.name}", *map(str, (*expects, row.top_1 or "-", row.top_5 or "-")))
     return table
-
-
-def _percent(row: PublishedCheckpoint, accuracy: float | None) -> str:
-    if accuracy is None:
-        return "-"
-    return f"{accuracy}" if row.dataset == "ImageNet" else f"{accuracy} ({row.dataset})"
