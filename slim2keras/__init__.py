@@ -26,8 +26,13 @@ _HOME = {
     "verify": "parity",
 }
 
+_MODULES = frozenset({"drop_path"})
+"""Modules that are reached through the package, ``slim2keras.drop_path``, without an import of their own."""
+
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"slim2keras.{name}")
     if name not in _HOME:
         raise AttributeError(f"module 'slim2keras' has no attribute {name!r}")
     return getattr(importlib.import_module(f"slim2keras.{_HOME[name]}"), name)

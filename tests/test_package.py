@@ -16,6 +16,11 @@ def test_public_names_are_importable() -> None:
     assert set(slim2keras.__all__) <= set(dir(slim2keras))
 
 
+def test_modules_are_reached_without_an_import_of_their_own() -> None:
+    code = "import slim2keras; slim2keras.drop_path.scheduled_drop_path"
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         _ = slim2keras.nonsense
