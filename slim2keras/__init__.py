@@ -26,7 +26,7 @@ _HOME = {
     "verify": "parity",
 }
 
-_MODULES = frozenset({"drop_path"})
+_MODULES = frozenset({"drop_path", "optimizers"})
 """Modules that are reached through the package, ``slim2keras.drop_path``, without an import of their own."""
 
 
