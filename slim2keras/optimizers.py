@@ -1,4 +1,4 @@
-"""TensorFlow 1's optimizers as ``tf_keras`` ones, with their update rules, slots and defaults; slim's schedules.
+"""TensorFlow 1's optimizers as ``tf_keras`` ones, with their update rules, slots and defaults; and schedules.
 
 The updates are TensorFlow's own kernels, those that ``tf.compat.v1.train`` calls, so a step has the same bits. tf_keras'
 optimizers of the same names differ: SGD folds the learning rate into the accumulator, RMSprop starts its mean square at

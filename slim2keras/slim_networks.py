@@ -32,6 +32,8 @@ _HANDED_ON = (
     "use_reduce_mean_for_pooling",
 )
 _HANDED_ON_BY_ARG_SCOPE = ("is_training", "weight_decay", "stddev", "dropout_keep_prob", "bn_decay")
+# What tf_slim's ResNets do not take but their blocks decide; they never squeeze, which a comparison sees through.
+_OF_RESNET_BLOCKS = ("depth_multiplier", "min_base_depth", "spatial_squeeze")
 _CONFIGS = {"cifar": "cifar_config", "mobile": "mobile_imagenet_config", "large": "large_imagenet_config"}
 
 
@@ -94,7 +96,7 @@ class Judge:
             *_taken(function, spec.arguments, _HANDED_ON),
             *_taken(arg_scope, spec.arguments, _HANDED_ON_BY_ARG_SCOPE),
             *(_config(function, spec).values() if "config" in _parameters(function) else ()),
-            *(("depth_multiplier", "min_base_depth") if "blocks" in _parameters(function) else ()),
+            *(_OF_RESNET_BLOCKS if "blocks" in _parameters(function) else ()),
         }
         return [name for name in spec.arguments if name not in taken]
 
