@@ -1,8 +1,8 @@
 """TensorFlow 1's optimizers as ``tf_keras`` ones, with their update rules, slots and defaults; and schedules.
 
 The updates are TensorFlow's own kernels, those that ``tf.compat.v1.train`` calls, so a step has the same bits. The
-optimizers of the same names in tf_keras differ: SGD folds the learning rate into the accumulator, RMSprop starts its mean
-square at zero and keeps epsilon outside of the root, Adam and Adadelta have other epsilons.
+optimizers of the same names in tf_keras differ: SGD folds the learning rate into the accumulator, RMSprop starts its
+mean square at zero and keeps epsilon outside of the root, Adam and Adadelta have other epsilons.
 
 Sources: tensorflow/python/training/*.py; the schedules: research/slim/train_image_classifier.py.
 """

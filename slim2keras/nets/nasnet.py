@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -327,27 +327,52 @@ def nasnet(
     reductions = _reduction_indices(num_cells, num_reduction_layers)
     aux_cells = {index - 1 for index in reductions[1:2] if use_aux_head and not final_endpoint}
     auxiliary = []
+    cells = _cells(
+        outputs, row, lay_cell, num_cells, reductions, filter_scaling_rate, skip=bool(skip_reduction_layer_input)
+    )
+    for index, cell in cells:
+        if num_classes and index in aux_cells:
+            auxiliary.append(_aux_head(cell, arg_scope, num_classes=num_classes, scope=join(scope, f"aux_{index}")))
+    x = _final_layer(_last(outputs), arg_scope, num_classes, dense_dropout_keep_prob, scope=join(scope, "final_layer"))
+    return [_cut(ends, final_endpoint)] if final_endpoint else [x, *auxiliary]
+
+
+def _cells(
+    outputs: list[Tensor | None],
+    row: _Row,
+    lay_cell: Callable[..., Tensor],
+    num_cells: int,
+    reductions: list[int],
+    rate: float,
+    *,
+    skip: bool,
+) -> Iterator[tuple[int, Tensor]]:
+    """Lay the cells behind the stem one by one.
+
+    Args:
+        outputs: What stem and stem cells give; each cell appends its own.
+        rate: How many times more filters there are behind a reduction.
+        skip: ``skip_reduction_layer_input``: whether the second input skips the reduction cell.
+    """
+    ends = _last(outputs).graph.end_points
     scaling = 1.0
     previous = None
     for index in range(num_cells):
         is_reduction = index in reductions
-        scaling *= filter_scaling_rate if is_reduction else 1.0
+        scaling *= rate if is_reduction else 1.0
         stride = 2 if is_reduction and row.reduction is None else 1
-        if skip_reduction_layer_input or not is_reduction:
+        if skip or not is_reduction:
             previous = outputs[-2]
         if is_reduction and row.reduction is not None:
             number = reductions.index(index)
             x = lay_cell(row.reduction, f"reduction_cell_{number}", scaling, 2, _last(outputs), outputs[-2])
             ends[f"Reduction_Cell_{number}"] = x
             outputs.append(x)
-            if not skip_reduction_layer_input:
+            if not skip:
                 previous = outputs[-2]
         x = ends[f"Cell_{index}"] = lay_cell(row.normal, f"cell_{index}", scaling, stride, _last(outputs), previous)
         outputs.append(x)
-        if num_classes and index in aux_cells:
-            auxiliary.append(_aux_head(x, arg_scope, num_classes=num_classes, scope=join(scope, f"aux_{index}")))
-    x = _final_layer(x, arg_scope, num_classes, dense_dropout_keep_prob, scope=join(scope, "final_layer"))
-    return [_cut(ends, final_endpoint)] if final_endpoint else [x, *auxiliary]
+        yield index, x
 
 
 def _last(outputs: list[Tensor | None]) -> Tensor:
