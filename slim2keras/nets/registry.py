@@ -19,7 +19,7 @@ from slim2keras.graph import LayerGraph, Shape, Tensor
 VariableShapes = Mapping[str, tuple[int, ...]]
 
 _REFUSED = {
-    "inputs": "give input_shape",
+    **dict.fromkeys(("inputs", "images", "input_tensor"), "give input_shape"),
     "is_training": "the mode is chosen when the model is called (training=...) or fine-tuned",
     "reuse": "a Keras model shares its layers when it is called again",
     "prediction_fn": 'the predictions are softmax; apply another function to the end point "Logits"',

@@ -11,7 +11,10 @@ import pytest
 from slim2keras.errors import UnsupportedArgumentError
 from slim2keras.nets import FAMILIES, NETS, find_net, list_nets
 from slim2keras.recognition import NetSpec
+from slim2keras.slim_networks import open_judge
 from slim2keras.slim_runtime import import_tf_slim
+from tests.parity.cases import JUDGED, SLIM_SOURCE
+from tests.reference import STAND_IN_SLIM
 
 SLIM_MODULES = {
     "alexnet_v2": "alexnet",
@@ -42,6 +45,18 @@ def test_every_argument_of_slims_function_is_supported_or_refused_by_name(net: s
         else:
             with pytest.raises(UnsupportedArgumentError, match=f"slim's argument {name} is not supported: "):
                 NETS[net].check_arguments({name: None})
+
+
+@pytest.mark.parametrize("net", JUDGED if SLIM_SOURCE else ("cifarnet", "lenet"))
+def test_every_argument_of_a_checkout_is_supported_or_refused_by_name(net: str) -> None:
+    with open_judge(SLIM_SOURCE or STAND_IN_SLIM) as judge:
+        functions = judge.functions(NetSpec.make(net, None, {}))
+        parameters = {**inspect.signature(functions[0]).parameters, **inspect.signature(functions[1]).parameters}
+    for name, parameter in parameters.items():
+        if name in NETS[net].defaults or parameter.kind is parameter.VAR_KEYWORD:
+            continue
+        with pytest.raises(UnsupportedArgumentError, match=f"slim's argument {name} is not supported: "):
+            NETS[net].check_arguments({name: None})
 
 
 @pytest.mark.parametrize(
