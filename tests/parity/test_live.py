@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import Any
 
@@ -113,7 +114,15 @@ def gradients_of_model(model: Any, batch: np.ndarray, target: np.ndarray) -> dic
     return {"loss": total.numpy(), "gradients": dict(zip(trainable, (item.numpy() for item in gradients), strict=True))}
 
 
-@pytest.mark.parametrize("net", NET_PARAMETERS)
+# In a graph oneDNN's gradient of a 3-D max pool goes elsewhere at tied maxima, and may crash: see docs/numerics.md.
+WITH_TRUE_GRADIENTS = [
+    parameter
+    for parameter in NET_PARAMETERS
+    if parameter.values[0] not in ("i3d", "s3dg") or os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "0"
+]
+
+
+@pytest.mark.parametrize("net", WITH_TRUE_GRADIENTS)
 def test_first_total_loss_and_gradients_are_slims(net: str) -> None:
     spec = NetSpec.make(net, SHAPES[net], {"num_classes": 5, "weight_decay": 0.001})
     values = values_of(spec.trace().variables())
