@@ -77,10 +77,6 @@ class NetSpec:
         defaults = find_net(self.net).defaults
         return {name: value for name, value in self.arguments.items() if value != defaults[name]}
 
-    def variables(self) -> dict[str, tuple[int, ...]]:
-        """Shape of every variable by its slim name, in slim's order."""
-        return {variable.name: variable.shape for variable in self.trace().variables()}
-
 
 @dataclass(frozen=True)
 class Candidate:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from slim2keras import layers
@@ -186,10 +187,7 @@ def _lay(
         x = arg_scope.spatiotemporal(x, depth(192), arg_scope.frames(index), name=name)
         return arg_scope.gate(x, index, name=name)
 
-    blocks = {
-        end_point: lambda x, name, end_point=end_point, index=index: operate(end_point, index, x, name)
-        for index, end_point in enumerate(_END_POINTS)
-    }
+    blocks = {end_point: partial(operate, end_point, index) for index, end_point in enumerate(_END_POINTS)}
     x = lay_base(x, scope, blocks, final_endpoint)
     window = reduced_kernel_size(x, (2, 7, 7))
     x = layers.avg_pool3d(x, window, stride=1, name=f"{scope}/Logits/AvgPool_0a_7x7")

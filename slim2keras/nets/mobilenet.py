@@ -193,14 +193,11 @@ class _ArgScope:
         return cls(options, weight_decay)
 
     def conv(self, x: Tensor, filters: int, kernel_size: int, **options: Any) -> Tensor:
-        return layers.conv2d(x, filters, kernel_size, **{**self._conv, **options})
+        options = {**self.conv_options, "weight_decay": self.weight_decay, **options}
+        return layers.conv2d(x, filters, kernel_size, **options)
 
     def depthwise(self, x: Tensor, kernel_size: int, **options: Any) -> Tensor:
         return layers.depthwise_conv2d(x, kernel_size, **{**self.conv_options, **options})
-
-    @property
-    def _conv(self) -> dict[str, Any]:
-        return {**self.conv_options, "weight_decay": self.weight_decay}
 
 
 def make_divisible(value: float, divisor: int, min_value: int | None = None) -> int:
