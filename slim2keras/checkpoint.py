@@ -1,4 +1,4 @@
-"""slim checkpoints as a read-only mapping from variable name to array.
+"""slim checkpoints as a read-only mapping from variable name to array; and writing them back.
 
 Read are V1 (one file, as in the tarballs of 2016 and 2017), V2 (``.index`` and ``.data-*``), training directories, and
 ``.tar.gz``/``.tgz`` archives of either.
@@ -14,10 +14,14 @@ import tempfile
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Any
 
-from slim2keras.errors import CheckpointReadError, did_you_mean
+import numpy as np
+
+from slim2keras.errors import CheckpointReadError, OutputError, Slim2KerasError, did_you_mean
+from slim2keras.output_files import check_free, check_space, whole_or_not_at_all
 from slim2keras.scopes import VariableInfo, VariableKind, classify_variables, global_step_name
 
 if TYPE_CHECKING:
@@ -32,6 +36,13 @@ _OBJECT_GRAPH_KEYS = ("_CHECKPOINTABLE_OBJECT_GRAPH", "_TRACKABLE_OBJECT_GRAPH")
 MAX_ARCHIVE_BYTES = 16 * 2**30
 """Most that an archive may unpack to: four times the largest training checkpoint published with slim."""
 MAX_ARCHIVE_MEMBERS = 10_000
+
+
+class CheckpointVersion(Enum):
+    """Formats of slim checkpoints."""
+
+    V1 = "V1"
+    V2 = "V2"
 
 
 @dataclass(frozen=True)
@@ -332,14 +343,20 @@ def _v2_files(prefix: Path) -> CheckpointFiles:
     shards = _shards(prefix)
     counts = {_SHARD.match(shard.name)["count"] for shard in shards}  # type: ignore[index]
     count = int(max(counts, default="00001"))
-    wanted = [prefix.with_name(f"{prefix.name}.data-{number:05d}-of-{count:05d}") for number in range(count)]
-    missing = [path.name for path in wanted if path not in shards]
+    files = _v2_paths(prefix, count)
+    missing = [path.name for path in files[1:] if path not in shards]
     if missing:
         raise CheckpointReadError(
             f"{prefix} is incomplete: {', '.join(missing)} missing. A V2 checkpoint is an .index and its .data files; "
             "copy all of them."
         )
-    return CheckpointFiles(prefix, "V2", (index, *wanted))
+    return CheckpointFiles(prefix, "V2", files)
+
+
+def _v2_paths(prefix: Path, num_shards: int) -> tuple[Path, ...]:
+    """The index and the data files of a V2 checkpoint."""
+    shards = [f"{prefix.name}.data-{number:05d}-of-{num_shards:05d}" for number in range(num_shards)]
+    return (prefix.with_name(f"{prefix.name}.index"), *map(prefix.with_name, shards))
 
 
 def _ends_as_table(path: Path) -> bool:
@@ -391,3 +408,71 @@ def _read_errors(given: Path, variable: str | None = None) -> Iterator[None]:
             f"{given} is corrupt{where}: {detail}. Fetch or copy the checkpoint again; if it was being written, use "
             "the one before."
         ) from error
+
+
+def write_checkpoint(
+    prefix: Path, values: Mapping[str, NDArray[Any]], version: CheckpointVersion, *, overwrite: bool = False
+) -> CheckpointFiles:
+    """Write a checkpoint with the ops of slim's ``Saver``, and read it back bit for bit.
+
+    Args:
+        prefix: Path as ``Saver.save`` returns it.
+        values: Variable name to value.
+        overwrite: Replace existing files.
+
+    Returns:
+        Where it lies. A ``checkpoint`` file beside it names it, unless there is one already.
+
+    Raises:
+        OutputError: If it exists already or cannot be written; nothing is left behind.
+    """
+    prefix = prefix.absolute()
+    if prefix.suffix in (".keras", ".h5", ".index", ".meta"):
+        raise OutputError(
+            f"{prefix} is no name of a checkpoint: it is a prefix without suffix, such as model.ckpt-5000."
+        )
+    files = (prefix,) if version is CheckpointVersion.V1 else _v2_paths(prefix, 1)
+    others = _v2_paths(prefix, 1) if version is CheckpointVersion.V1 else (prefix,)
+    check_free(*files, overwrite=overwrite)
+    check_free(*others, overwrite=False)
+    check_space(prefix, sum(value.nbytes for value in values.values()))
+    state = prefix.with_name("checkpoint")
+    targets = files if state.exists() else (*files, state)
+    with whole_or_not_at_all(*targets) as drafts:
+        draft = drafts[0].with_name(prefix.name)
+        _save(draft, values, version)
+        _check_written(draft, values)
+        if len(drafts) > len(files):
+            drafts[-1].write_text(_checkpoint_state(prefix.name), encoding="utf-8")
+    return CheckpointFiles(prefix, version.value, files)
+
+
+def _save(prefix: Path, values: Mapping[str, NDArray[Any]], version: CheckpointVersion) -> None:
+    import tensorflow as tf
+
+    names, tensors, whole = [*values], [*values.values()], [""] * len(values)
+    if version is CheckpointVersion.V1:
+        tf.raw_ops.SaveSlices(filename=str(prefix), tensor_names=names, shapes_and_slices=whole, data=tensors)
+    else:
+        tf.raw_ops.SaveV2(prefix=str(prefix), tensor_names=names, shape_and_slices=whole, tensors=tensors)
+
+
+def _check_written(prefix: Path, values: Mapping[str, NDArray[Any]]) -> None:
+    with open_checkpoint(prefix) as written:
+        differing = [
+            name
+            for name, value in values.items()
+            if name not in written or written[name].tobytes() != np.ascontiguousarray(value).tobytes()
+        ]
+    if differing:
+        raise Slim2KerasError(
+            f"{prefix.name} did not survive writing: {len(differing)} of {len(values)} variables differ when read back, "
+            f"the first {differing[0]}. The disk is at fault; nothing was kept."
+        )
+
+
+def _checkpoint_state(name: str) -> str:
+    """What slim's training loop finds its latest checkpoint by."""
+    import tensorflow as tf
+
+    return str(tf.compat.v1.train.generate_checkpoint_state_proto("", name))

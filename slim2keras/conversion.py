@@ -23,17 +23,16 @@ from slim2keras.keras_model import build_model
 from slim2keras.loading import LoadOptions, LoadPlan, apply_load, check_plan, plan_load, planned_values
 from slim2keras.model_files import (
     OutputFormat,
-    check_space,
     check_target,
     largest_read_back_difference,
     load_model,
     report_path,
     sha256,
-    whole_or_not_at_all,
     write_model,
     write_weights,
 )
 from slim2keras.nets import find_net
+from slim2keras.output_files import check_space, whole_or_not_at_all
 from slim2keras.published import PublishedCheckpoint, find_published
 from slim2keras.recognition import NetSpec, recognise, variables_left_out
 from slim2keras.scopes import VariableKind

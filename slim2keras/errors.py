@@ -81,6 +81,18 @@ class ParityError(Slim2KerasError):
     exit_status = ExitStatus.PARITY
 
 
+class NonFiniteLossError(Slim2KerasError):
+    """A training step whose loss or gradients are NaN or infinite; it changed nothing."""
+
+
+class TrainingDataError(Slim2KerasError, ValueError):
+    """A batch that cannot be trained on: labels without a class, or one value where a variance is wanted."""
+
+
+class MovingStatisticsWarning(UserWarning):
+    """The moving statistics of BatchNorm will not keep up with training (pit two)."""
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return `` Did you mean a or b?`` for names close to ``word``, else an empty string."""
     close = difflib.get_close_matches(word, list(known), n=3, cutoff=0.6)

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import importlib
 import io
 import os
 import re
-import secrets
-import shutil
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,16 +17,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from slim2keras.errors import NoSpaceError, OutputError, Slim2KerasError
+from slim2keras.errors import OutputError, Slim2KerasError
 from slim2keras.loading import layer_variables, slim_variables
+from slim2keras.output_files import check_free
 
 if TYPE_CHECKING:
     import h5py
     import tf_keras
     from numpy.typing import NDArray
-
-_FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-
 
 class OutputFormat(Enum):
     """Formats of ``tf_keras``, by suffix; the longest suffix decides."""
@@ -63,20 +58,6 @@ def report_path(target: Path) -> Path:
     return target.with_name(f"{target.name}.json")
 
 
-def check_space(target: Path, num_bytes: int) -> None:
-    """Check that the disk has room, before anything is written.
-
-    Raises:
-        NoSpaceError: If it has not.
-    """
-    free = shutil.disk_usage(target.parent).free
-    if free < num_bytes:
-        raise NoSpaceError(
-            f"{target} cannot be written: no space is left on the device, {num_bytes / 2**20:,.0f} MiB are needed and "
-            f"{free / 2**20:,.0f} MiB are free. Free some space, or write elsewhere."
-        )
-
-
 def check_target(target: Path, *, overwrite: bool) -> tuple[Path, OutputFormat]:
     """Check before any work is done that a model can be written there.
 
@@ -85,14 +66,7 @@ def check_target(target: Path, *, overwrite: bool) -> tuple[Path, OutputFormat]:
     """
     its_format = output_format(target)
     target = Path(os.path.abspath(target))
-    if not target.parent.is_dir():
-        raise OutputError(f"{target} cannot be written: there is no directory {target.parent}. Create it first.")
-    for path in (target, report_path(target)):
-        if path.exists() and not overwrite:
-            raise OutputError(
-                f"{path} exists already and is left as it is. Choose another name, or replace it with overwrite=True "
-                "(command line: --overwrite)."
-            )
+    check_free(target, report_path(target), overwrite=overwrite)
     if target.is_dir() and (its_format is not OutputFormat.SAVED_MODEL or not _is_replaceable(target)):
         raise OutputError(f"{target} is a directory that holds no SavedModel, and is left as it is. Give another name.")
     return target, its_format
@@ -100,53 +74,6 @@ def check_target(target: Path, *, overwrite: bool) -> tuple[Path, OutputFormat]:
 
 def _is_replaceable(directory: Path) -> bool:
     return (directory / "saved_model.pb").is_file() or not any(directory.iterdir())
-
-
-@contextlib.contextmanager
-def whole_or_not_at_all(*targets: Path) -> Iterator[list[Path]]:
-    """Give drafts to write to, and move them to their targets when the block has ended well.
-
-    The drafts lie in a hidden directory beside the first target, so that a move is one step of the file system; killed
-    at any moment, a target is there whole or not at all. An error or Ctrl-C removes the drafts.
-
-    Raises:
-        OutputError: If the drafts cannot be written.
-        NoSpaceError: If the disk is full.
-    """
-    with _write_errors(targets[0]):
-        drafts_directory = targets[0].with_name(f".{targets[0].name}.{secrets.token_hex(6)}")
-        try:
-            # Within the try: Ctrl-C may come right after the directory is there.
-            drafts_directory.mkdir()
-            drafts = [drafts_directory / target.name for target in targets]
-            yield drafts
-            for draft, target in zip(drafts, targets, strict=True):
-                if target.is_dir():
-                    target.replace(drafts_directory / f"{target.name}.replaced")
-                draft.replace(target)
-        finally:
-            shutil.rmtree(drafts_directory, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _write_errors(target: Path) -> Iterator[None]:
-    try:
-        yield
-    except Slim2KerasError:
-        raise
-    except Exception as error:
-        # HDF5 and TensorFlow pack the reason into the message, and only sometimes into errno.
-        message = str(error)
-        if getattr(error, "errno", None) in _FULL_DISK or "No space left" in message or "errno = 28" in message:
-            raise NoSpaceError(
-                f"{target} cannot be written: no space is left on the device. Nothing of it remains; free some space, "
-                "or write elsewhere."
-            ) from error
-        if isinstance(error, OSError):
-            raise OutputError(
-                f"{target} cannot be written: {error.strerror or error}. Nothing of it remains."
-            ) from error
-        raise
 
 
 Values = Iterable[tuple[str, "NDArray[np.float32]"]]

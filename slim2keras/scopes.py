@@ -6,9 +6,12 @@ the last part of a variable's name.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
+
+from slim2keras.errors import UnsupportedArgumentError, did_you_mean
 
 _SLIM_LEAF = {
     "kernel": "weights",
@@ -79,6 +82,35 @@ def in_scope(name: str, scope: str) -> bool:
 def in_any_scope(name: str, scopes: Iterable[str]) -> bool:
     """Whether ``name`` lies in one of ``scopes``."""
     return any(in_scope(name, scope) for scope in scopes)
+
+
+def first_matches(patterns: Iterable[str], names: Iterable[str], argument: str) -> dict[str, str]:
+    """Match names with regular expressions of whole scopes: ``block1`` is not ``block10``.
+
+    Args:
+        patterns: Each matches the names that are such a scope or lie below one.
+        argument: What the user calls the patterns, for messages.
+
+    Returns:
+        Name to the first pattern that matches it; names that match none are left out.
+
+    Raises:
+        UnsupportedArgumentError: If a pattern matches nothing, or is no regular expression.
+    """
+    names, patterns = list(names), list(patterns)
+    matched: dict[str, list[str]] = {}
+    for pattern in patterns:
+        try:
+            compiled = re.compile(rf"(?:{pattern})(?:/|$)")
+        except re.error as error:
+            raise UnsupportedArgumentError(f"{argument}: {pattern!r} is no regular expression: {error}.") from error
+        matched[pattern] = [name for name in names if compiled.match(name)]
+        if not matched[pattern]:
+            raise UnsupportedArgumentError(
+                f"{argument}: {pattern!r} matches none of {len(names)} names."
+                f"{did_you_mean(pattern, scopes_of(names))} A pattern is a scope, whole parts between slashes."
+            )
+    return {name: pattern for pattern in reversed(patterns) for name in matched[pattern]}
 
 
 def scopes_of(names: Iterable[str]) -> set[str]:

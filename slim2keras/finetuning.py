@@ -1,0 +1,541 @@
+"""The explicit training step: what ``slim.learning.create_train_op`` does, in that order, behind Keras' ``fit``.
+
+Sources: tf_slim/training/training.py, ``create_train_op``; research/slim/train_image_classifier.py.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+
+from slim2keras.batch_norm import (
+    AUTO,
+    BatchNormMode,
+    BatchStatistics,
+    ModeArgument,
+    batch_norm_layers,
+    check_decay,
+    check_layer,
+    decay_for,
+    explicit_modes,
+    move_statistics,
+    plan_modes,
+)
+from slim2keras.callbacks import MovingStatisticsReport
+from slim2keras.drop_path import scheduled_drop_path
+from slim2keras.errors import Slim2KerasError, UnsupportedArgumentError
+from slim2keras.failed_steps import GRADIENT, LABELS, LOSS, SINGLE_VALUE, STATISTICS, FailedStep, Suspect, explain
+from slim2keras.keras_model import spec_of
+from slim2keras.loading import all_layers, layer_variables, slim_variables
+from slim2keras.losses import SoftmaxCrossEntropy, check_classes, is_one_hot
+from slim2keras.recognition import NetSpec
+from slim2keras.scopes import ema_name, first_matches
+from slim2keras.training_state import OptimizerState, apply_optimizer_state, resume
+
+_OF_PROBABILITIES = ("categorical_crossentropy", "sparse_categorical_crossentropy", "binary_crossentropy")
+
+
+@dataclass(frozen=True)
+class FineTuningOptions:
+    """Arguments of ``finetune``, which describes them."""
+
+    batch_norm: ModeArgument
+    decay: float | str | None = None
+    train_only: Sequence[str] | None = None
+    exclude_from_training: Sequence[str] | None = None
+    clip_gradient_norm: float = 0.0
+    gradient_multipliers: Mapping[str, float] = field(default_factory=dict)
+    aux_weight: float = 0.4
+    ema_decay: float | None = None
+
+    def __post_init__(self) -> None:
+        check_decay(self.decay)
+        for name in ("train_only", "exclude_from_training"):
+            if isinstance(getattr(self, name), str):
+                raise UnsupportedArgumentError(f"{name} must be a list of scopes. Received: {getattr(self, name)!r}")
+        if self.train_only is not None and not self.train_only:
+            raise UnsupportedArgumentError("train_only is an empty list, so nothing would learn; None means everything.")
+        for name in ("clip_gradient_norm", "aux_weight"):
+            if not 0.0 <= getattr(self, name) < float("inf"):
+                raise UnsupportedArgumentError(
+                    f"{name} must be a number, 0 or greater. Received: {getattr(self, name)!r}"
+                )
+        if self.ema_decay is not None and not 0.0 < self.ema_decay < 1.0:
+            raise UnsupportedArgumentError(f"ema_decay must lie between 0 and 1. Received: ema_decay={self.ema_decay!r}")
+
+
+def finetune(
+    model: tf_keras.Model,
+    *,
+    batch_norm: ModeArgument,
+    decay: float | str | None = None,
+    train_only: Sequence[str] | None = None,
+    exclude_from_training: Sequence[str] | None = None,
+    clip_gradient_norm: float = 0.0,
+    gradient_multipliers: Mapping[str, float] | None = None,
+    aux_weight: float = 0.4,
+    ema_decay: float | None = None,
+    resume_from: str | Path | None = None,
+) -> FineTunedModel:
+    """Make a model that trains as slim does: ``compile`` it, ``fit`` it, ``evaluate`` it.
+
+    It shares layers and variables with the model given, so what it learns is there too, and ``model.save`` writes a
+    plain model at any time. Dropout is active in training, whatever the mode of BatchNorm.
+
+    Patterns are regular expressions of slim scopes, whole parts between slashes.
+
+    Args:
+        model: Model of ``build`` or ``convert``, or any functional model, such as one with a head of your own on top.
+        batch_norm: ``"update"`` normalises with the batch and moves the moving statistics, slim's training with update
+            ops; ``"batch"`` normalises with the batch and leaves them, slim without update ops; ``"frozen"`` normalises
+            with them. One for all layers, or a pattern to mode dict in which the first match wins:
+            ``{"resnet_v1_50/block[1-3]": "frozen", ".*": "update"}``.
+        decay: Fraction of the moving statistics that a step keeps in the layers in mode ``"update"``; theirs if left
+            out. ``"auto"`` picks, when ``fit`` knows the number of steps, one that leaves 1 % of the old statistics.
+        train_only: Scopes that learn, slim's ``trainable_scopes``; all by default. gamma and beta are variables like
+            others here.
+        exclude_from_training: Scopes that do not learn.
+        clip_gradient_norm: Norm to which the gradient of each variable is clipped; 0 for no clipping.
+        gradient_multipliers: Scope or variable to the factor of its gradients; the first match wins.
+        aux_weight: Weight of the loss of auxiliary logits, unless ``compile`` gets ``loss_weights``.
+        ema_decay: Decay of ``tf.train.ExponentialMovingAverage`` with ``num_updates=global_step``, over all variables
+            of the network, moving statistics too; none by default.
+        resume_from: slim training checkpoint to go on from: weights, moving statistics, optimizer slots,
+            ``global_step`` and shadows.
+
+    Returns:
+        The model; its ``trainable_variables`` are those that learn.
+
+    Raises:
+        UnsupportedArgumentError: If an argument has no meaning, a pattern matches nothing, or a ``trainable`` flag of a
+            layer contradicts the arguments.
+        CheckpointReadError: If ``resume_from`` cannot be read.
+        CheckpointMismatchError: If it lacks a variable, or (from ``compile``) the slots of the optimizer.
+
+    Example:
+        >>> tuned = finetune(model, batch_norm="update", decay=0.95, train_only=["resnet_v1_50/logits"])
+        >>> tuned.compile(slim2keras.optimizers.Momentum(0.01, 0.9), slim2keras.losses.SoftmaxCrossEntropy())
+        >>> tuned.fit(images, labels, epochs=5)
+    """
+    options = FineTuningOptions(
+        batch_norm=batch_norm,
+        decay=decay,
+        train_only=train_only,
+        exclude_from_training=exclude_from_training,
+        clip_gradient_norm=clip_gradient_norm,
+        gradient_multipliers=gradient_multipliers or {},
+        aux_weight=aux_weight,
+        ema_decay=ema_decay,
+    )
+    tuned = FineTunedModel(model, options)
+    if resume_from is not None:
+        tuned.resume(resume_from)
+    return tuned
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What follows from the options for a network.
+
+    Attributes:
+        modes: BatchNorm layer to mode.
+        chosen: Names of the variables that learn, as far as ``trainable`` flags let them.
+        multipliers: Variable to factor.
+    """
+
+    modes: Mapping[str, BatchNormMode]
+    chosen: frozenset[str]
+    multipliers: Mapping[str, float]
+
+
+def _plan(model: tf_keras.Model, options: FineTuningOptions) -> _Plan:
+    modes = plan_modes(batch_norm_layers(model), options.batch_norm)
+    chosen: Iterable[str] = _learnable_variables(model)
+    if options.train_only is not None:
+        chosen = first_matches(options.train_only, chosen, "train_only")
+    if options.exclude_from_training:
+        excluded = first_matches(options.exclude_from_training, _learnable_variables(model), "exclude_from_training")
+        chosen = [name for name in chosen if name not in excluded]
+    chosen = frozenset(chosen)
+    if not chosen:
+        raise UnsupportedArgumentError(
+            "Nothing would learn: train_only, exclude_from_training and the trainable flags of the layers leave no "
+            f"variable of {model.name}."
+        )
+    factors = options.gradient_multipliers
+    matches = first_matches(factors, sorted(chosen), "gradient_multipliers")
+    multipliers = {name: float(factors[pattern]) for name, pattern in matches.items()}
+    return _Plan(modes, chosen, multipliers)
+
+
+def _learnable_variables(model: tf_keras.Model) -> dict[str, Any]:
+    """Variables that the ``trainable`` flags of the layers let learn, by slim name."""
+    found = {}
+    for layer in all_layers(model):
+        learnable = {id(variable) for variable in layer.trainable_weights}
+        found |= {name: variable for name, variable in layer_variables(layer).items() if id(variable) in learnable}
+    return found
+
+
+def _slim_spec(model: tf_keras.Model) -> NetSpec | None:
+    """The network of slim2keras that a model is, ``None`` if it is somebody's own."""
+    if len(model.inputs) > 1:
+        return None
+    try:
+        return spec_of(model)
+    except Slim2KerasError:
+        return None
+
+
+@tf_keras.utils.register_keras_serializable(package="slim2keras")
+class FineTunedModel(tf_keras.Model):  # type: ignore[misc]
+    """A functional model with slim's training step; ``finetune`` makes it.
+
+    ``tf_keras.Model(tuned.input, tuned.output)`` is the plain model of the same variables.
+
+    Attributes:
+        options: As given to ``finetune``; a decay ``"auto"`` becomes a number in the first ``fit``.
+        plan: What follows from them.
+        shadows: Name of an ExponentialMovingAverage shadow in slim to its variable; empty without ``ema_decay``.
+    """
+
+    def __init__(self, model: tf_keras.Model, options: FineTuningOptions) -> None:
+        super().__init__(inputs=model.input, outputs=model.output, name=model.name)
+        self.slim_spec = _slim_spec(model)
+        self.options = options
+        self.plan = _plan(model, options)
+        self._shadows: Sequence[Any] = ()
+        self._optimizer_state: OptimizerState | None = None
+        self._failed: FailedStep | None = None
+        if options.ema_decay is not None:
+            self._shadows = [self._new_shadow(name, item) for name, item in slim_variables(self).items()]
+        if isinstance(options.decay, (int, float)):
+            self._set_decay(float(options.decay))
+
+    @property
+    def trainable_weights(self) -> list[Any]:
+        """Variables that learn: those chosen, as far as ``trainable`` flags let them."""
+        plan = getattr(self, "plan", None)
+        if plan is None:
+            return super().trainable_weights  # type: ignore[no-any-return]
+        return [variable for name, variable in _learnable_variables(self).items() if name in plan.chosen]
+
+    @property
+    def non_trainable_weights(self) -> list[Any]:
+        """All other variables, the shadows among them."""
+        learning = {id(variable) for variable in self.trainable_weights}
+        return [variable for variable in self.weights if id(variable) not in learning]
+
+    @property
+    def shadows(self) -> dict[str, Any]:
+        """Name of each ExponentialMovingAverage shadow in slim, and its variable."""
+        return dict(zip(map(ema_name, slim_variables(self)), self._shadows, strict=True)) if self._shadows else {}
+
+    @property
+    def _num_auxiliary(self) -> int:
+        """Outputs that are auxiliary logits: in a network of slim2keras those behind the first."""
+        return 0 if self.slim_spec is None else len(self.outputs) - 1
+
+    def _new_shadow(self, name: str, variable: Any) -> Any:
+        # Of several replicas the first one's, as slim averages its first clone.
+        shadow = self.add_weight(
+            name=ema_name(name),
+            shape=variable.shape,
+            dtype=variable.dtype,
+            initializer="zeros",
+            trainable=False,
+            aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+        )
+        shadow.assign(variable)
+        return shadow
+
+    def get_config(self) -> dict[str, Any]:
+        """The plain network and the options."""
+        plain = tf_keras.Model(self.input, self.output, name=self.name)
+        return {"network": plain.get_config(), "options": asdict(self.options)}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> FineTunedModel:
+        """Make the model again, its weights not yet loaded."""
+        network = tf_keras.Model.from_config(config["network"], custom_objects)
+        return cls(network, FineTuningOptions(**config["options"]))
+
+    def moving_layers(self) -> list[tf_keras.layers.Layer]:
+        """BatchNorm layers in mode ``"update"``."""
+        return [layer for layer in batch_norm_layers(self) if self.plan.modes[layer.name] is BatchNormMode.UPDATE]
+
+    def settle_decay(self, steps: int) -> None:
+        """Turn a decay ``"auto"`` into the number for the steps planned; once, so that a resumed run keeps it."""
+        if self.options.decay == AUTO:
+            decay = decay_for(steps, slowest=max(layer.momentum for layer in self.moving_layers()))
+            self.options = replace(self.options, decay=decay)
+            self._set_decay(decay)
+
+    def _set_decay(self, decay: float) -> None:
+        layers = self.moving_layers()
+        if not layers:
+            raise UnsupportedArgumentError(
+                f"decay={decay} concerns BatchNorm layers in mode 'update', and there are none. Leave it out."
+            )
+        for layer in layers:
+            layer.momentum = decay
+
+    def resume(self, checkpoint: str | Path) -> None:
+        """Take weights, moving statistics and shadows of a slim training checkpoint now, the rest in ``compile``."""
+        self._optimizer_state = resume(self, checkpoint)
+
+    def compile(
+        self,
+        optimizer: Any = "rmsprop",
+        loss: Any = None,
+        metrics: Any = None,
+        loss_weights: Any = None,
+        **options: Any,
+    ) -> None:
+        """As Keras' ``compile``; auxiliary logits share the loss of the logits, at ``aux_weight``.
+
+        Raises:
+            UnsupportedArgumentError: If the loss takes probabilities, and the network gives logits.
+            CheckpointMismatchError: If the optimizer does not fit the checkpoint that is resumed.
+        """
+        if self.slim_spec is not None:
+            _check_takes_logits(loss)
+        if loss_weights is None and self._num_auxiliary and not tf.nest.is_nested(loss):
+            loss_weights = [1.0, *[self.options.aux_weight] * self._num_auxiliary]
+        super().compile(optimizer=optimizer, loss=loss, metrics=metrics, loss_weights=loss_weights, **options)
+        if isinstance(self.optimizer, tf_keras.optimizers.Optimizer):
+            with self.distribute_strategy.scope():
+                self.optimizer.build(self.trainable_variables)
+        if self._optimizer_state is not None:
+            apply_optimizer_state(self, self._optimizer_state)
+            self._optimizer_state = None
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """Compile as a saved model was."""
+        self.compile(**tf_keras.saving.deserialize_keras_object(config))
+
+    def fit(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: Any = "auto",
+        callbacks: Any = None,
+        **options: Any,
+    ) -> Any:
+        """As Keras' ``fit``; says what the decay of BatchNorm means for the number of steps.
+
+        Raises:
+            NonFiniteLossError: If a loss or gradient is NaN or infinite; weights and statistics are not touched.
+            TrainingDataError: If labels are no classes of the network, or a BatchNorm layer gets one value a channel.
+        """
+        report = MovingStatisticsReport(options.get("initial_epoch", 0))
+        if isinstance(callbacks, tf_keras.callbacks.CallbackList):
+            callbacks.append(report)
+        else:
+            callbacks = [report, *(callbacks or [])]
+        return super().fit(x, y, batch_size, epochs, verbose, callbacks, **options)
+
+    def make_train_function(self, force: bool = False) -> Callable[[Any], Any]:  # noqa: FBT001, FBT002  (Keras')
+        """As Keras', and a failed step is told in words."""
+        if self.train_function is None or force:
+            self.train_function = self._explaining(super().make_train_function(force))
+        return self.train_function  # type: ignore[no-any-return]
+
+    def make_test_function(self, force: bool = False) -> Callable[[Any], Any]:  # noqa: FBT001, FBT002  (Keras')
+        """As Keras', and a failed step is told in words."""
+        if self.test_function is None or force:
+            self.test_function = self._explaining(super().make_test_function(force))
+        return self.test_function  # type: ignore[no-any-return]
+
+    def _explaining(self, step: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(step)
+        def run(*args: Any) -> Any:
+            try:
+                return step(*args)
+            except tf.errors.OpError:
+                failed, self._failed = self._failed, None
+                if failed is None:
+                    raise
+                raise explain(self, failed) from None
+
+        return run
+
+    def train_step(self, data: Any) -> dict[str, Any]:
+        """One step, in the order of ``slim.learning.create_train_op``.
+
+        Total loss with regularization, gradients of the chosen variables, multipliers, clipping, check for NaN,
+        optimizer, moving statistics, step counter, shadows.
+        """
+        x, y, sample_weight = tf_keras.utils.unpack_x_y_sample_weight(data)
+        y = self._targets_of_outputs(y)
+        variables = self.trainable_variables
+        self._check_flags()
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(variables)
+            with (
+                explicit_modes(batch_norm_layers(self), self.plan.modes) as batches,
+                scheduled_drop_path(self, self.optimizer.iterations),
+            ):
+                y_pred = self(x, training=True)
+            faults = {**self._label_faults(y), **_single_value_faults(batches)}
+            y_pred = self._unless(faults, y_pred, x, y)
+            loss = self.compute_loss(x, y, y_pred, sample_weight)
+            scaled = self.optimizer.get_scaled_loss(loss) if self._scales_loss else loss
+        gradients = self._transformed(tape.gradient(scaled, variables), variables)
+        # A ReLU may pass on zero for NaN: then the loss is finite, and the moving statistics would not be.
+        faults = {(LOSS, ""): _is_nonfinite(loss), **_nonfinite_statistics(batches)}
+        if not self._scales_loss:
+            faults |= {(GRADIENT, name): _is_nonfinite(tf.nn.l2_loss(item)) for name, item in gradients.items()}
+        gradients, statistics = self._unless(faults, (gradients, [(batch.mean, batch.variance) for batch in batches]), x, y)
+        by_name = slim_variables(self)
+        self.optimizer.apply_gradients(
+            [(gradient, by_name[name]) for name, gradient in gradients.items()], skip_gradients_aggregation=True
+        )
+        for batch, (mean, variance) in zip(batches, statistics, strict=True):
+            move_statistics(batch.layer, mean, variance)
+        self._move_shadows()
+        return self.compute_metrics(x, y, y_pred, sample_weight)  # type: ignore[no-any-return]
+
+    def test_step(self, data: Any) -> dict[str, Any]:
+        """As Keras'; auxiliary logits share the labels."""
+        x, y, sample_weight = tf_keras.utils.unpack_x_y_sample_weight(data)
+        x = self._unless(self._label_faults(y), x, x, y)
+        return super().test_step((x, self._targets_of_outputs(y), sample_weight))  # type: ignore[no-any-return]
+
+    def _targets_of_outputs(self, y: Any) -> Any:
+        if self._num_auxiliary and y is not None and not tf.nest.is_nested(y):
+            return [y] * len(self.outputs)
+        return y
+
+    def _check_flags(self) -> None:
+        """Refuse what may have changed since ``finetune``, and what is not settled."""
+        for layer in batch_norm_layers(self):
+            check_layer(layer, self.plan.modes[layer.name])
+        if self.options.decay == AUTO:
+            raise UnsupportedArgumentError(
+                'decay="auto" depends on the number of steps, which only fit knows. Finetune with a number, or use fit.'
+            )
+        if not self.trainable_variables:
+            raise UnsupportedArgumentError(
+                f"Nothing learns: trainable was set to False on every layer of {self.name} that was to learn."
+            )
+
+    @property
+    def _scales_loss(self) -> bool:
+        """Whether the optimizer scales the loss, so that gradients in half precision do not vanish."""
+        return hasattr(self.optimizer, "get_scaled_loss")
+
+    def _transformed(self, gradients: Sequence[Any], variables: Sequence[Any]) -> dict[str, tf.Tensor]:
+        """Gradients as the optimizer is to have them: unscaled, of all replicas, multiplied, clipped one by one.
+
+        Returns:
+            By name of the variable; those that the loss does not depend on are left out.
+        """
+        if self._scales_loss:
+            gradients = self.optimizer.get_unscaled_gradients(gradients)
+        names = {id(variable): name for name, variable in slim_variables(self).items()}
+        found = {names[id(v)]: item for v, item in zip(variables, gradients, strict=True) if item is not None}
+        without = [name for name in self.plan.multipliers if name not in found]
+        if without or not found:
+            raise UnsupportedArgumentError(f"No gradient reaches {', '.join(without) or 'any variable that learns'}.")
+        context = tf.distribute.get_replica_context()
+        if context.num_replicas_in_sync > 1:
+            # Clipping the sum is what one device would do with the whole batch.
+            found = context.all_reduce(tf.distribute.ReduceOp.SUM, found)
+        multipliers, norm = self.plan.multipliers, self.options.clip_gradient_norm
+        found = {name: item * multipliers[name] if name in multipliers else item for name, item in found.items()}
+        return {name: tf.clip_by_norm(item, norm) for name, item in found.items()} if norm else found
+
+    def _move_shadows(self) -> None:
+        """Move the averages, slower at first.
+
+        Source: tensorflow/python/training/moving_averages.py, ``ExponentialMovingAverage.apply`` with ``num_updates``.
+        """
+        if not self._shadows:
+            return
+        step = tf.cast(self.optimizer.iterations, tf.float32)
+        decay = tf.minimum(tf.constant(self.options.ema_decay, tf.float32), (1.0 + step) / (10.0 + step))
+        for variable, shadow in zip(slim_variables(self).values(), self._shadows, strict=True):
+            shadow.assign_sub((shadow - variable) * (1.0 - decay))
+
+    def _label_faults(self, y: Any) -> dict[Suspect, tf.Tensor]:
+        """Whether labels that are numbers are no classes; labels with a column a class are checked by their shape."""
+        by_column = tf_keras.losses.CategoricalCrossentropy
+        by_number = tf_keras.losses.SparseCategoricalCrossentropy
+        if y is None or not isinstance(self.loss, (by_column, by_number, SoftmaxCrossEntropy)):
+            return {}
+        labels, logits = tf.convert_to_tensor(tf.nest.flatten(y)[0]), self.outputs[0]
+        if isinstance(self.loss, by_column) or (not isinstance(self.loss, by_number) and is_one_hot(labels, logits)):
+            check_classes(labels, logits)
+            return {}
+        if getattr(self.loss, "ignore_class", None) is not None:
+            return {}
+        numbers = tf.cast(labels, tf.int64)
+        return {(LABELS, ""): tf.reduce_any((numbers < 0) | (numbers >= logits.shape[-1]))}
+
+    def _unless(self, faults: Mapping[Suspect, tf.Tensor], tensors: Any, x: Any, y: Any) -> Any:
+        """Give tensors on, but fail the step first if there is a fault, so that nothing that needs them happens.
+
+        XLA compiles neither Python nor assertions: there a step is not checked.
+        """
+        if not faults or self.jit_compile:
+            return tensors
+        batch = (x, () if y is None else y)
+        values = [tf.stack([*faults.values()]), self.optimizer.iterations, *tf.nest.flatten(batch)]
+        failed_step = functools.partial(_failed_step, [*faults], batch)
+        if tf.executing_eagerly():
+            if tf.reduce_any(values[0]):
+                raise explain(self, failed_step(*values))
+            return tensors
+
+        def fail(*values: Any) -> None:
+            # Told in words where the step was called from: this is another thread, within TensorFlow.
+            self._failed = failed_step(*values)
+            raise RuntimeError("the step cannot be taken")
+
+        passed = tf.cond(
+            tf.reduce_any(values[0]), lambda: tf.py_function(fail, values, tf.bool), lambda: tf.constant(value=True)
+        )
+        with tf.control_dependencies([passed]):
+            return tf.nest.map_structure(tf.identity, tensors)
+
+
+def _failed_step(suspects: Sequence[Suspect], structure: Any, flags: Any, step: Any, *batch: Any) -> FailedStep:
+    images, labels = tf.nest.pack_sequence_as(structure, batch)
+    faults = [suspect for suspect, flag in zip(suspects, np.asarray(flags), strict=True) if flag]
+    return FailedStep(faults, int(step), images, [np.asarray(item) for item in tf.nest.flatten(labels)])
+
+
+def _single_value_faults(batches: Sequence[BatchStatistics]) -> dict[Suspect, tf.Tensor]:
+    return {(SINGLE_VALUE, batch.layer.name): batch.is_single for batch in batches if batch.is_single is not None}
+
+
+def _nonfinite_statistics(batches: Sequence[BatchStatistics]) -> dict[Suspect, tf.Tensor]:
+    return {(STATISTICS, b.layer.name): _is_nonfinite(tf.reduce_sum(b.mean + b.variance)) for b in batches}
+
+
+def _is_nonfinite(value: tf.Tensor) -> tf.Tensor:
+    return tf.logical_not(tf.math.is_finite(value))
+
+
+def _check_takes_logits(loss: Any) -> None:
+    """Refuse a loss of probabilities: on logits it runs, and is quietly wrong."""
+    for item in tf.nest.flatten(loss):
+        if isinstance(item, tf_keras.losses.Loss):
+            wrong = item.get_config().get("from_logits") is False
+        else:
+            wrong = getattr(item, "__name__", item) in _OF_PROBABILITIES
+        if wrong:
+            raise UnsupportedArgumentError(
+                f"The network gives logits, and the loss takes probabilities. Received: loss={item!r}. Give "
+                "slim2keras.losses.SoftmaxCrossEntropy(), or a loss of Keras with from_logits=True."
+            )

@@ -1,0 +1,91 @@
+"""Output files that appear whole or not at all, whatever happens while they are written."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import secrets
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from slim2keras.errors import NoSpaceError, OutputError, Slim2KerasError
+
+_FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def check_free(*paths: Path, overwrite: bool) -> None:
+    """Check before any work is done that files may be written there.
+
+    Raises:
+        OutputError: If the directory is missing, or one exists and ``overwrite`` is false.
+    """
+    if not paths[0].parent.is_dir():
+        raise OutputError(f"{paths[0]} cannot be written: there is no directory {paths[0].parent}. Create it first.")
+    for path in paths:
+        if path.exists() and not overwrite:
+            raise OutputError(
+                f"{path} exists already and is left as it is. Choose another name, or replace it with overwrite=True "
+                "(command line: --overwrite)."
+            )
+
+
+def check_space(target: Path, num_bytes: int) -> None:
+    """Check that the disk has room, before anything is written.
+
+    Raises:
+        NoSpaceError: If it has not.
+    """
+    free = shutil.disk_usage(target.parent).free
+    if free < num_bytes:
+        raise NoSpaceError(
+            f"{target} cannot be written: no space is left on the device, {num_bytes / 2**20:,.0f} MiB are needed and "
+            f"{free / 2**20:,.0f} MiB are free. Free some space, or write elsewhere."
+        )
+
+
+@contextlib.contextmanager
+def whole_or_not_at_all(*targets: Path) -> Iterator[list[Path]]:
+    """Give drafts to write to, and move them to their targets when the block has ended well.
+
+    The drafts lie in a hidden directory beside the first target, so that a move is one step of the file system; killed
+    at any moment, a target is there whole or not at all. An error or Ctrl-C removes the drafts.
+
+    Raises:
+        OutputError: If the drafts cannot be written.
+        NoSpaceError: If the disk is full.
+    """
+    with _write_errors(targets[0]):
+        drafts_directory = targets[0].with_name(f".{targets[0].name}.{secrets.token_hex(6)}")
+        try:
+            # Within the try: Ctrl-C may come right after the directory is there.
+            drafts_directory.mkdir()
+            drafts = [drafts_directory / target.name for target in targets]
+            yield drafts
+            for draft, target in zip(drafts, targets, strict=True):
+                if target.is_dir():
+                    target.replace(drafts_directory / f"{target.name}.replaced")
+                draft.replace(target)
+        finally:
+            shutil.rmtree(drafts_directory, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _write_errors(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except Slim2KerasError:
+        raise
+    except Exception as error:
+        # HDF5 and TensorFlow pack the reason into the message, and only sometimes into errno.
+        message = str(error)
+        if getattr(error, "errno", None) in _FULL_DISK or "No space left" in message or "errno = 28" in message:
+            raise NoSpaceError(
+                f"{target} cannot be written: no space is left on the device. Nothing of it remains; free some space, "
+                "or write elsewhere."
+            ) from error
+        if isinstance(error, OSError):
+            raise OutputError(
+                f"{target} cannot be written: {error.strerror or error}. Nothing of it remains."
+            ) from error
+        raise

@@ -1,0 +1,189 @@
+"""A network in the middle of training: its variables with optimizer slots, step and shadows, under slim's names.
+
+Read from a slim checkpoint to go on training here, and written to one to go on there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from slim2keras.checkpoint import Checkpoint, CheckpointFiles, CheckpointVersion, open_checkpoint, write_checkpoint
+from slim2keras.errors import CheckpointMismatchError, UnsupportedArgumentError
+from slim2keras.graph import Variable
+from slim2keras.loading import LoadPlan, apply_load, check_plan, plan_load, planned_values, slim_variables
+from slim2keras.scopes import VariableKind, ema_name
+
+if TYPE_CHECKING:
+    import tf_keras
+    from numpy.typing import NDArray
+
+STEP = "global_step"
+
+
+def optimizer_of(model: tf_keras.Model) -> Any:
+    """The optimizer that a model was compiled with, without the wrapper of mixed precision; ``None`` if it was not."""
+    optimizer = getattr(model, "optimizer", None)
+    return getattr(optimizer, "inner_optimizer", optimizer)
+
+
+def slot_variables(model: tf_keras.Model) -> dict[str, Any]:
+    """Slim name to variable of the optimizer's slots and power accumulators.
+
+    Raises:
+        UnsupportedArgumentError: If the optimizer is none of ``slim2keras.optimizers``.
+    """
+    from slim2keras.optimizers import SlimOptimizer
+
+    optimizer = optimizer_of(model)
+    if not isinstance(optimizer, SlimOptimizer):
+        raise UnsupportedArgumentError(
+            f"The state of {type(optimizer).__module__.partition('.')[0]}'s {type(optimizer).__name__} has no place in "
+            "a slim checkpoint. Compile with one of slim2keras.optimizers; to export the weights alone, give a model "
+            "that is not compiled: tf_keras.Model(model.input, model.output)."
+        )
+    names = {id(variable): name for name, variable in slim_variables(model).items()}
+    learning = {names[id(variable)]: variable for variable in model.trainable_variables}
+    slots = {
+        f"{name}/{slot}": optimizer.slot(variable, slot)
+        for name, variable in learning.items()
+        for slot in optimizer.initial_slots()
+    }
+    return {**slots, **getattr(optimizer, "powers", {})}
+
+
+def state_variables(model: tf_keras.Model) -> dict[str, Any]:
+    """Slim name to variable of everything that slim's ``Saver`` would write.
+
+    The variables of the network; with ``ema_decay`` their shadows; of a compiled model the optimizer's slots, its power
+    accumulators and the step.
+    """
+    found = {**slim_variables(model), **getattr(model, "shadows", {})}
+    if optimizer_of(model) is not None:
+        found |= {**slot_variables(model), STEP: model.optimizer.iterations}
+    return found
+
+
+@dataclass(frozen=True)
+class OptimizerState:
+    """What a checkpoint says of its optimizer, until there is one to take it.
+
+    Attributes:
+        source: The checkpoint.
+        slots: Slots and power accumulators by slim name.
+        step: Training steps done.
+    """
+
+    source: str
+    slots: Mapping[str, NDArray[Any]]
+    step: int
+
+
+def resume(model: tf_keras.Model, path: str | Path) -> OptimizerState:
+    """Give a model the weights, moving statistics and shadows of a training checkpoint.
+
+    Returns:
+        What is left for the optimizer, see ``apply_optimizer_state``.
+
+    Raises:
+        CheckpointReadError: If the checkpoint cannot be read.
+        CheckpointMismatchError: If a variable is missing, of another shape, or unknown, or there is no step counter.
+    """
+    shadows = getattr(model, "shadows", {})
+    with open_checkpoint(path) as checkpoint:
+        step = checkpoint.global_step
+        if step is None:
+            raise CheckpointMismatchError(
+                f"{checkpoint.given} has no step counter, so it is not of a training run and nothing can be resumed. "
+                "Use convert, and finetune without resume_from."
+            )
+        wanted = {**slim_variables(model), **shadows}
+        plan = _plan(wanted, checkpoint, model.name)
+        apply_load(model, planned_values(model, plan, checkpoint))
+        for name, shadow in shadows.items():
+            shadow.assign(checkpoint[name])
+        kept = checkpoint.names(VariableKind.SLOT) + checkpoint.names(VariableKind.POWER)
+        return OptimizerState(str(checkpoint.given), {name: checkpoint[name] for name in kept}, step)
+
+
+def _plan(wanted: Mapping[str, Any], checkpoint: Checkpoint, title: str) -> LoadPlan:
+    variables = [Variable(name, tuple(item.shape), item.trainable) for name, item in wanted.items()]
+    plan = plan_load(variables, checkpoint.variables, checkpoint.kinds)
+    hint = ""
+    if any(variable.name == ema_name(variable.name.rpartition("/")[0]) for variable in plan.missing):
+        hint = "It was trained without ExponentialMovingAverage: leave ema_decay out, or do not resume."
+    check_plan(plan, title, len(variables), str(checkpoint.given), hint)
+    return plan
+
+
+def apply_optimizer_state(model: tf_keras.Model, state: OptimizerState) -> None:
+    """Give the optimizer of a compiled model its slots, power accumulators and step.
+
+    Raises:
+        CheckpointMismatchError: If the checkpoint has other slots for the variables that learn; lists them.
+    """
+    wanted = slot_variables(model)
+    learning = {name.rpartition("/")[0] for name in wanted} or {*slim_variables(model)}
+    there = {name: item for name, item in state.slots.items() if name.rpartition("/")[0] in learning or name in wanted}
+    # A power accumulator of Adam lies below no variable.
+    there |= {name: item for name, item in state.slots.items() if "/" not in name}
+    lines = [f"  - {name}   {tuple(item.shape)}" for name, item in wanted.items() if name not in there]
+    lines += [f"  + {name}   {item.shape}" for name, item in there.items() if name not in wanted]
+    lines += [
+        f"  ~ {name}   optimizer {tuple(item.shape)}   checkpoint {there[name].shape}"
+        for name, item in wanted.items()
+        if name in there and tuple(item.shape) != there[name].shape
+    ]
+    if lines:
+        more = [f"  and {len(lines) - 10} more"] if len(lines) > 10 else []
+        raise CheckpointMismatchError(
+            "\n".join(
+                [
+                    f"{state.source} does not have the slots of {type(optimizer_of(model)).__name__} for the variables "
+                    f"that learn: {len(lines)} differ.",
+                    *lines[:10],
+                    *more,
+                    "Compile with the optimizer that the checkpoint was trained with, or leave resume_from out to "
+                    "start the optimizer afresh.",
+                ]
+            )
+        )
+    for name, variable in wanted.items():
+        variable.assign(there[name])
+    model.optimizer.iterations.assign(state.step)
+
+
+def export_checkpoint(
+    model: tf_keras.Model,
+    prefix: str | Path,
+    *,
+    version: CheckpointVersion | str = CheckpointVersion.V2,
+    overwrite: bool = False,
+) -> CheckpointFiles:
+    """Write a slim checkpoint, which slim restores with a plain ``Saver`` to go on training.
+
+    Written are the variables of the network; of a compiled model also slots, power accumulators and ``global_step``;
+    with ``ema_decay`` the shadows. Names, shapes and bits are slim's: slim to Keras to slim changes nothing.
+
+    Args:
+        model: Model of ``build``, ``convert`` or ``finetune``.
+        prefix: Path that slim's ``Saver`` is given, e.g. ``"out/model.ckpt-6000"``.
+        version: ``"V2"``, an index and a data file; or ``"V1"``, one file as slim of 2016 has it.
+        overwrite: Replace existing files.
+
+    Returns:
+        Where it lies. The directory gets a ``checkpoint`` file that names it, unless one is there.
+
+    Raises:
+        OutputError: If it exists already or cannot be written; nothing is left behind.
+        UnsupportedArgumentError: If the model was compiled with an optimizer that slim does not have.
+
+    Example:
+        >>> export_checkpoint(tuned, "out/model.ckpt-6000")
+    """
+    values = {name: np.asarray(variable) for name, variable in state_variables(model).items()}
+    return write_checkpoint(Path(prefix), values, CheckpointVersion(version), overwrite=overwrite)
