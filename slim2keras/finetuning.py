@@ -240,8 +240,9 @@ class FineTunedModel(tf_keras.Model):  # type: ignore[misc]
 
     @property
     def _num_auxiliary(self) -> int:
-        """Outputs that are auxiliary logits: in a network of slim2keras those behind the first."""
-        return 0 if self.slim_spec is None else len(self.outputs) - 1
+        """Outputs that are auxiliary logits, all those behind the first; outputs of another name are none."""
+        others = self.output_names[1:]
+        return len(others) if all(name.rpartition("/")[2] == "AuxLogits" for name in others) else 0
 
     def _new_shadow(self, name: str, variable: Any) -> Any:
         # Of several replicas the first one's, as slim averages its first clone.
