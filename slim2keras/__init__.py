@@ -12,21 +12,25 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from slim2keras.conversion import convert
+    from slim2keras.finetuning import finetune
     from slim2keras.keras_model import build, end_points
     from slim2keras.nets import list_nets
     from slim2keras.parity import verify
+    from slim2keras.training_state import export_checkpoint
 
-__all__ = ["build", "convert", "end_points", "list_nets", "verify"]
+__all__ = ["build", "convert", "end_points", "export_checkpoint", "finetune", "list_nets", "verify"]
 
 _HOME = {
     "build": "keras_model",
     "convert": "conversion",
     "end_points": "keras_model",
+    "export_checkpoint": "training_state",
+    "finetune": "finetuning",
     "list_nets": "nets",
     "verify": "parity",
 }
 
-_MODULES = frozenset({"drop_path", "optimizers"})
+_MODULES = frozenset({"drop_path", "losses", "optimizers"})
 """Modules that are reached through the package, ``slim2keras.drop_path``, without an import of their own."""
 
 

@@ -71,22 +71,24 @@ def plan_modes(layers: Sequence[tf_keras.layers.Layer], batch_norm: ModeArgument
         UnsupportedArgumentError: If a mode is unknown, a pattern matches no layer or a layer no pattern, if a layer is
             none that can be given a mode, or if its ``trainable`` flag contradicts its mode.
     """
-    patterns = {".*": batch_norm} if isinstance(batch_norm, str) else dict(batch_norm)
+    patterns = batch_norm if isinstance(batch_norm, Mapping) else {".*": batch_norm}
     known = [mode.value for mode in BatchNormMode]
     for pattern, mode in patterns.items():
         if mode not in known:
-            where = "" if isinstance(batch_norm, str) else f" for {pattern!r}"
+            where = f" for {pattern!r}" if isinstance(batch_norm, Mapping) else ""
             raise UnsupportedArgumentError(
                 f"batch_norm must be one of {', '.join(known)}{where}. Received: {mode!r}. "
                 "update: batch statistics, moving ones follow; batch: batch statistics, moving ones stay; frozen: "
                 "moving statistics."
             )
     names = [layer.name for layer in layers]
-    matches = first_matches({} if not names and isinstance(batch_norm, str) else patterns, names, "batch_norm")
+    if not names and not isinstance(batch_norm, Mapping):
+        return {}
+    matches = first_matches(patterns, names, "batch_norm")
     unmatched = [name for name in names if name not in matches]
     if unmatched:
         raise UnsupportedArgumentError(
-            f"batch_norm says nothing of {len(unmatched)} of {len(names)} BatchNorm layers, the first {unmatched[0]!r}. "
+            f"batch_norm says nothing of {len(unmatched)} of {len(names)} BatchNorm layers, first {unmatched[0]!r}. "
             'Add a last pattern for the rest, such as ".*": "update".'
         )
     modes = {name: BatchNormMode(patterns[pattern]) for name, pattern in matches.items()}

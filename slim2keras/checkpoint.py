@@ -18,8 +18,6 @@ from enum import Enum
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Any
 
-import numpy as np
-
 from slim2keras.errors import CheckpointReadError, OutputError, Slim2KerasError, did_you_mean
 from slim2keras.output_files import check_free, check_space, whole_or_not_at_all
 from slim2keras.scopes import VariableInfo, VariableKind, classify_variables, global_step_name
@@ -460,14 +458,12 @@ def _save(prefix: Path, values: Mapping[str, NDArray[Any]], version: CheckpointV
 def _check_written(prefix: Path, values: Mapping[str, NDArray[Any]]) -> None:
     with open_checkpoint(prefix) as written:
         differing = [
-            name
-            for name, value in values.items()
-            if name not in written or written[name].tobytes() != np.ascontiguousarray(value).tobytes()
+            name for name, value in values.items() if name not in written or written[name].tobytes() != value.tobytes()
         ]
     if differing:
         raise Slim2KerasError(
-            f"{prefix.name} did not survive writing: {len(differing)} of {len(values)} variables differ when read back, "
-            f"the first {differing[0]}. The disk is at fault; nothing was kept."
+            f"{prefix.name} did not survive writing: {len(differing)} of {len(values)} variables differ when read "
+            f"back, the first {differing[0]}. The disk is at fault; nothing was kept."
         )
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from slim2keras import __version__
-from slim2keras.checkpoint import Checkpoint, open_checkpoint
+from slim2keras.checkpoint import Checkpoint, CheckpointVersion, open_checkpoint
 from slim2keras.errors import ModelReadError, Slim2KerasError
 from slim2keras.graph import Shape
 from slim2keras.keras_model import build_model
@@ -26,6 +26,7 @@ from slim2keras.model_files import (
     check_target,
     largest_read_back_difference,
     load_model,
+    load_model_with_optimizer,
     report_path,
     sha256,
     write_model,
@@ -36,6 +37,7 @@ from slim2keras.output_files import check_space, whole_or_not_at_all
 from slim2keras.published import PublishedCheckpoint, find_published
 from slim2keras.recognition import NetSpec, recognise, variables_left_out
 from slim2keras.scopes import VariableKind
+from slim2keras.training_state import export_checkpoint
 
 if TYPE_CHECKING:
     import tf_keras
@@ -317,12 +319,15 @@ def _versions() -> dict[str, str]:
     }
 
 
-def read_model(path: str | Path, checkpoint: str | Path) -> tf_keras.Model:
-    """Load a model file that ``convert_to_file`` wrote, with what its report says of it.
+def read_model(
+    path: str | Path, checkpoint: str | Path | None = None, *, with_optimizer: bool = False
+) -> tf_keras.Model:
+    """Load a model file that ``convert_to_file`` or ``model.save`` wrote, with what its report says of it.
 
     Args:
         path: ``.keras``, ``.h5``, SavedModel, or ``.weights.h5``.
         checkpoint: Where the network of a ``.weights.h5`` without report is told from.
+        with_optimizer: Compile it as it was saved, with the state of its optimizer.
 
     Raises:
         ModelReadError: If the file is missing or corrupt.
@@ -333,12 +338,9 @@ def read_model(path: str | Path, checkpoint: str | Path) -> tf_keras.Model:
         raise ModelReadError(f"There is no model {path}. `slim2keras convert CHECKPOINT -o {path}` writes it.")
     try:
         if not path.name.endswith(OutputFormat.WEIGHTS.value):
-            model = load_model(path)
+            model = load_model_with_optimizer(path) if with_optimizer else load_model(path)
         else:
-            if spec is None:
-                with open_checkpoint(checkpoint) as opened:
-                    spec = plan_conversion(opened, None, {}, None, options).spec
-            model = build_model(spec)
+            model = build_model(spec or _spec_of_checkpoint(checkpoint, path, options))
             model.load_weights(path)
     except Slim2KerasError:
         raise
@@ -352,6 +354,48 @@ def read_model(path: str | Path, checkpoint: str | Path) -> tf_keras.Model:
         model.slim_spec = spec
     model.slim_load_options = options
     return model
+
+
+def _spec_of_checkpoint(checkpoint: str | Path | None, path: Path, options: LoadOptions) -> NetSpec:
+    if checkpoint is None:
+        raise ModelReadError(
+            f"{path} holds weights alone, and the report {report_path(path).name} that says of which network is not "
+            "beside it. Give a .keras file, or convert the checkpoint again."
+        )
+    with open_checkpoint(checkpoint) as opened:
+        return plan_conversion(opened, None, {}, None, options).spec
+
+
+def export_file(
+    path: str | Path,
+    prefix: str | Path,
+    *,
+    version: CheckpointVersion = CheckpointVersion.V2,
+    overwrite: bool = False,
+) -> dict[str, Any]:
+    """Write a model file back as a slim checkpoint; of a compiled ``.keras`` with slots, step and shadows.
+
+    Args:
+        path: As in ``read_model``.
+        prefix: As in ``export_checkpoint``.
+
+    Returns:
+        Path, format and files, and the number of variables of each kind, as plain values.
+
+    Raises:
+        ModelReadError: If the model file cannot be read.
+        OutputError: If the checkpoint exists already or cannot be written; nothing is left behind.
+    """
+    written = export_checkpoint(read_model(path, with_optimizer=True), prefix, version=version, overwrite=overwrite)
+    with open_checkpoint(written.prefix) as checkpoint:
+        kinds = Counter(kind.value for kind in checkpoint.kinds.values())
+        return {
+            "path": str(prefix),
+            "format": written.version,
+            "files": [str(file) for file in written.files],
+            "global_step": checkpoint.global_step,
+            "variables": dict(kinds),
+        }
 
 
 def _read_report(path: Path) -> tuple[NetSpec | None, LoadOptions]:

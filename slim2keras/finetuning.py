@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -61,14 +62,18 @@ class FineTuningOptions:
             if isinstance(getattr(self, name), str):
                 raise UnsupportedArgumentError(f"{name} must be a list of scopes. Received: {getattr(self, name)!r}")
         if self.train_only is not None and not self.train_only:
-            raise UnsupportedArgumentError("train_only is an empty list, so nothing would learn; None means everything.")
+            raise UnsupportedArgumentError(
+                "train_only is an empty list, so nothing would learn; None means everything."
+            )
         for name in ("clip_gradient_norm", "aux_weight"):
             if not 0.0 <= getattr(self, name) < float("inf"):
                 raise UnsupportedArgumentError(
                     f"{name} must be a number, 0 or greater. Received: {getattr(self, name)!r}"
                 )
         if self.ema_decay is not None and not 0.0 < self.ema_decay < 1.0:
-            raise UnsupportedArgumentError(f"ema_decay must lie between 0 and 1. Received: ema_decay={self.ema_decay!r}")
+            raise UnsupportedArgumentError(
+                f"ema_decay must lie between 0 and 1. Received: ema_decay={self.ema_decay!r}"
+            )
 
 
 def finetune(
@@ -177,7 +182,7 @@ def _plan(model: tf_keras.Model, options: FineTuningOptions) -> _Plan:
 
 def _learnable_variables(model: tf_keras.Model) -> dict[str, Any]:
     """Variables that the ``trainable`` flags of the layers let learn, by slim name."""
-    found = {}
+    found: dict[str, Any] = {}
     for layer in all_layers(model):
         learnable = {id(variable) for variable in layer.trainable_weights}
         found |= {name: variable for name, variable in layer_variables(layer).items() if id(variable) in learnable}
@@ -345,28 +350,31 @@ class FineTunedModel(tf_keras.Model):  # type: ignore[misc]
             callbacks = [report, *(callbacks or [])]
         return super().fit(x, y, batch_size, epochs, verbose, callbacks, **options)
 
-    def make_train_function(self, force: bool = False) -> Callable[[Any], Any]:  # noqa: FBT001, FBT002  (Keras')
+    def make_train_function(self, force: bool = False) -> Callable[[Any], Any]:
         """As Keras', and a failed step is told in words."""
-        if self.train_function is None or force:
+        if getattr(self, "train_function", None) is None or force:
             self.train_function = self._explaining(super().make_train_function(force))
-        return self.train_function  # type: ignore[no-any-return]
+        return self.train_function
 
-    def make_test_function(self, force: bool = False) -> Callable[[Any], Any]:  # noqa: FBT001, FBT002  (Keras')
+    def make_test_function(self, force: bool = False) -> Callable[[Any], Any]:
         """As Keras', and a failed step is told in words."""
-        if self.test_function is None or force:
+        if getattr(self, "test_function", None) is None or force:
             self.test_function = self._explaining(super().make_test_function(force))
-        return self.test_function  # type: ignore[no-any-return]
+        return self.test_function
 
     def _explaining(self, step: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(step)
         def run(*args: Any) -> Any:
             try:
                 return step(*args)
-            except tf.errors.OpError:
+            except Exception as error:
                 failed, self._failed = self._failed, None
-                if failed is None:
-                    raise
-                raise explain(self, failed) from None
+                if failed is not None:
+                    raise explain(self, failed) from None
+                # What is raised while a function is traced comes in TensorFlow's own wrapping.
+                if not isinstance(error, Slim2KerasError) and isinstance(error.__context__, Slim2KerasError):
+                    raise error.__context__ from None
+                raise
 
         return run
 
@@ -387,8 +395,8 @@ class FineTunedModel(tf_keras.Model):  # type: ignore[misc]
                 scheduled_drop_path(self, self.optimizer.iterations),
             ):
                 y_pred = self(x, training=True)
-            faults = {**self._label_faults(y), **_single_value_faults(batches)}
-            y_pred = self._unless(faults, y_pred, x, y)
+            with self._unless({**self._label_faults(y), **_single_value_faults(batches)}, x, y):
+                y_pred = tf.nest.map_structure(tf.identity, y_pred)
             loss = self.compute_loss(x, y, y_pred, sample_weight)
             scaled = self.optimizer.get_scaled_loss(loss) if self._scales_loss else loss
         gradients = self._transformed(tape.gradient(scaled, variables), variables)
@@ -396,20 +404,21 @@ class FineTunedModel(tf_keras.Model):  # type: ignore[misc]
         faults = {(LOSS, ""): _is_nonfinite(loss), **_nonfinite_statistics(batches)}
         if not self._scales_loss:
             faults |= {(GRADIENT, name): _is_nonfinite(tf.nn.l2_loss(item)) for name, item in gradients.items()}
-        gradients, statistics = self._unless(faults, (gradients, [(batch.mean, batch.variance) for batch in batches]), x, y)
         by_name = slim_variables(self)
-        self.optimizer.apply_gradients(
-            [(gradient, by_name[name]) for name, gradient in gradients.items()], skip_gradients_aggregation=True
-        )
-        for batch, (mean, variance) in zip(batches, statistics, strict=True):
-            move_statistics(batch.layer, mean, variance)
-        self._move_shadows()
+        with self._unless(faults, x, y):
+            self.optimizer.apply_gradients(
+                [(gradient, by_name[name]) for name, gradient in gradients.items()], skip_gradients_aggregation=True
+            )
+            for batch in batches:
+                move_statistics(batch.layer, batch.mean, batch.variance)
+            self._move_shadows()
         return self.compute_metrics(x, y, y_pred, sample_weight)  # type: ignore[no-any-return]
 
     def test_step(self, data: Any) -> dict[str, Any]:
         """As Keras'; auxiliary logits share the labels."""
         x, y, sample_weight = tf_keras.utils.unpack_x_y_sample_weight(data)
-        x = self._unless(self._label_faults(y), x, x, y)
+        with self._unless(self._label_faults(y), x, y):
+            x = tf.nest.map_structure(tf.identity, x)
         return super().test_step((x, self._targets_of_outputs(y), sample_weight))  # type: ignore[no-any-return]
 
     def _targets_of_outputs(self, y: Any) -> Any:
@@ -483,20 +492,20 @@ class FineTunedModel(tf_keras.Model):  # type: ignore[misc]
         numbers = tf.cast(labels, tf.int64)
         return {(LABELS, ""): tf.reduce_any((numbers < 0) | (numbers >= logits.shape[-1]))}
 
-    def _unless(self, faults: Mapping[Suspect, tf.Tensor], tensors: Any, x: Any, y: Any) -> Any:
-        """Give tensors on, but fail the step first if there is a fault, so that nothing that needs them happens.
+    def _unless(self, faults: Mapping[Suspect, tf.Tensor], x: Any, y: Any) -> AbstractContextManager[Any]:
+        """Do what is within unless there is a fault; then the step fails.
 
         XLA compiles neither Python nor assertions: there a step is not checked.
         """
         if not faults or self.jit_compile:
-            return tensors
+            return nullcontext()
         batch = (x, () if y is None else y)
         values = [tf.stack([*faults.values()]), self.optimizer.iterations, *tf.nest.flatten(batch)]
         failed_step = functools.partial(_failed_step, [*faults], batch)
         if tf.executing_eagerly():
             if tf.reduce_any(values[0]):
                 raise explain(self, failed_step(*values))
-            return tensors
+            return nullcontext()
 
         def fail(*values: Any) -> None:
             # Told in words where the step was called from: this is another thread, within TensorFlow.
@@ -506,8 +515,7 @@ class FineTunedModel(tf_keras.Model):  # type: ignore[misc]
         passed = tf.cond(
             tf.reduce_any(values[0]), lambda: tf.py_function(fail, values, tf.bool), lambda: tf.constant(value=True)
         )
-        with tf.control_dependencies([passed]):
-            return tf.nest.map_structure(tf.identity, tensors)
+        return tf.control_dependencies([passed])  # type: ignore[no-any-return]
 
 
 def _failed_step(suspects: Sequence[Suspect], structure: Any, flags: Any, step: Any, *batch: Any) -> FailedStep:

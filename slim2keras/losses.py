@@ -47,7 +47,9 @@ class SlimLoss(tf_keras.losses.Loss):  # type: ignore[misc]
         while weights.shape.rank > losses.shape.rank:
             weights = weights[..., 0]
         weights *= tf.ones_like(losses)
-        return tf.math.divide_no_nan(tf.reduce_sum(losses * weights), tf.math.count_nonzero(weights, dtype=losses.dtype))
+        return tf.math.divide_no_nan(
+            tf.reduce_sum(losses * weights), tf.math.count_nonzero(weights, dtype=losses.dtype)
+        )
 
     @abc.abstractmethod
     def call(self, y_true: Any, y_pred: tf.Tensor) -> tf.Tensor:
@@ -103,7 +105,7 @@ class SigmoidCrossEntropy(SlimLoss):
 
 def is_one_hot(labels: tf.Tensor, logits: tf.Tensor) -> bool:
     """Whether labels have a column for each class, and are not numbers of classes."""
-    return labels.shape.rank == logits.shape.rank and (labels.shape[-1] != 1 or logits.shape[-1] == 1)
+    return bool(labels.shape.rank == logits.shape.rank and (labels.shape[-1] != 1 or logits.shape[-1] == 1))
 
 
 def check_classes(labels: tf.Tensor, logits: tf.Tensor) -> None:

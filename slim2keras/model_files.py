@@ -6,9 +6,11 @@ import contextlib
 import hashlib
 import importlib
 import io
+import json
 import os
 import re
 import warnings
+import zipfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     import h5py
     import tf_keras
     from numpy.typing import NDArray
+
 
 class OutputFormat(Enum):
     """Formats of ``tf_keras``, by suffix; the longest suffix decides."""
@@ -188,11 +191,31 @@ def _stored_tensors(model: tf_keras.Model, path: Path, its_format: OutputFormat)
 
 
 def load_model(path: Path) -> tf_keras.Model:
-    """Load a model file, not compiled, also one with a layer of our own."""
+    """Load a model file, not compiled, also one with a layer or a training step of our own."""
     import tf_keras
 
-    importlib.import_module("slim2keras.keras_layers")
+    for module in ("keras_layers", "finetuning"):
+        importlib.import_module(f"slim2keras.{module}")
     return tf_keras.models.load_model(path, compile=False)
+
+
+def load_model_with_optimizer(path: Path) -> tf_keras.Model:
+    """Load a model file with the state of its optimizer, if it is a ``.keras`` that was compiled.
+
+    Loss and metrics are left out: they may be functions that only the program has which wrote the file.
+    """
+    import tf_keras
+
+    model = load_model(path)
+    if path.suffix != OutputFormat.KERAS.value:
+        return model
+    with zipfile.ZipFile(path) as archive:
+        compiled = json.loads(archive.read("config.json")).get("compile_config")
+    if compiled:
+        model.compile(tf_keras.saving.deserialize_keras_object(compiled["optimizer"]))
+        model.optimizer.build(model.trainable_variables)
+        model.load_weights(path)
+    return model
 
 
 def _difference(value: NDArray[Any], stored: Any) -> float:

@@ -33,7 +33,8 @@ class SlimOptimizer(tf_keras.optimizers.Optimizer):  # type: ignore[misc]
         self, learning_rate: LearningRate, name: str, hyperparameters: Mapping[str, Any], **kwargs: Any
     ) -> None:
         """Keep the hyperparameters; ``kwargs`` are those of any tf_keras optimizer."""
-        super().__init__(name=name, **{"jit_compile": False, **kwargs})
+        # Keras' default of 0 for the decay of weights would still read and write each of them in every step.
+        super().__init__(name=name, **{"jit_compile": False, "weight_decay": None, **kwargs})
         self._learning_rate = self._build_learning_rate(learning_rate)
         self.hyperparameters = dict(hyperparameters)
 

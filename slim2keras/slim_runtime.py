@@ -38,13 +38,12 @@ def import_tf_slim() -> ModuleType:
             for name in _LEGACY_SUBMODULES:
                 module = importlib.import_module(f"tf_keras.src.legacy_tf_layers.{name}")
                 sys.modules[f"{_LEGACY_LAYERS}.{name}"] = module
-        slim = importlib.import_module("tf_slim")
         ops = importlib.import_module("tensorflow.python.framework.ops")
         for name in ("Tensor", "IndexedSlices"):
             # slim.learning looks for the classes here when it multiplies and clips gradients.
             if not hasattr(ops, name):
                 setattr(ops, name, getattr(importlib.import_module("tensorflow"), name))
-        return slim
+        return importlib.import_module("tf_slim")
     except ImportError as error:
         raise Slim2KerasError(
             f"slim itself cannot be imported: {error}. Install it with: pip install tf-slim==1.1.0"

@@ -139,18 +139,13 @@ def apply_optimizer_state(model: tf_keras.Model, state: OptimizerState) -> None:
         if name in there and tuple(item.shape) != there[name].shape
     ]
     if lines:
-        more = [f"  and {len(lines) - 10} more"] if len(lines) > 10 else []
+        title = type(optimizer_of(model)).__name__
+        more = f"\n  and {len(lines) - 10} more" if len(lines) > 10 else ""
         raise CheckpointMismatchError(
-            "\n".join(
-                [
-                    f"{state.source} does not have the slots of {type(optimizer_of(model)).__name__} for the variables "
-                    f"that learn: {len(lines)} differ.",
-                    *lines[:10],
-                    *more,
-                    "Compile with the optimizer that the checkpoint was trained with, or leave resume_from out to "
-                    "start the optimizer afresh.",
-                ]
-            )
+            f"{state.source} does not have the slots of {title} for the variables that learn: {len(lines)} differ.\n"
+            + "\n".join(lines[:10])
+            + f"{more}\nCompile with the optimizer that the checkpoint was trained with, or leave resume_from out to "
+            "start the optimizer afresh."
         )
     for name, variable in wanted.items():
         variable.assign(there[name])

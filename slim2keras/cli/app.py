@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 import slim2keras
-from slim2keras.cli import convert, inspect, nets, verify
+from slim2keras.cli import convert, export, inspect, nets, verify
 from slim2keras.cli.console import stderr
 from slim2keras.errors import ExitStatus, Slim2KerasError
 
@@ -88,7 +88,7 @@ def _print_error(text: str) -> None:
     stderr.print(text, markup=False, highlight=False, soft_wrap=True, style="red")
 
 
-for _command in (nets.nets, inspect.inspect, convert.convert, verify.verify):
+for _command in (nets.nets, inspect.inspect, convert.convert, verify.verify, export.export):
     app.command(epilog=_EPILOG)(_report_errors(_command))
 
 

@@ -1,4 +1,4 @@
-"""Fine-tuning against slim's own training: twenty steps from equal states, every variable, slot and shadow after them."""
+"""Fine-tuning against slim's own training: twenty steps from equal states, then every variable, slot and shadow."""
 
 from __future__ import annotations
 
@@ -161,7 +161,10 @@ def frozen_through_trainable(net: str) -> Run:
 
 MUTANTS = {
     "Keras SGD for Momentum": (keras_optimizer(lambda keras, rate: keras.optimizers.SGD(rate, 0.9)), "Momentum"),
-    "RMSprop from zero": (keras_optimizer(lambda keras, rate: keras.optimizers.RMSprop(rate, 0.9, 0.9, 1.0)), "RMSProp"),
+    "RMSprop from zero": (
+        keras_optimizer(lambda keras, rate: keras.optimizers.RMSprop(rate, 0.9, 0.9, 1.0)),
+        "RMSProp",
+    ),
     "L2 not halved": (doubled_l2, "Momentum"),
     "BatchNorm frozen through trainable = False": (frozen_through_trainable, "Momentum"),
 }

@@ -30,8 +30,8 @@ WEIGHT_DECAY = 0.001
 BARS = {"losses": 1e-5, "variables": 1e-5, "slots": 1e-4, "moving statistics": 1e-5, "shadows": 1e-5}
 """Largest difference after twenty steps, relative to the largest magnitude of the loss or the tensor.
 
-Tighter than asked (1e-4 for the losses): ours op by op has the bits of slim op by op. In Inception v3 alone gradients of
-the branches are added in another order; the slots show it first.
+Tighter than the design's 1e-4 for losses: ours op by op has the bits of slim op by op. In Inception v3 alone the
+gradients of the branches are added in another order; the slots show it first.
 """
 
 
