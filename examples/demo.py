@@ -16,6 +16,7 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
+from digits import load_digits
 from rich.console import Console
 from rich.table import Table
 
@@ -27,19 +28,6 @@ BATCH = 32
 DECAY = 0.9
 
 console = Console()
-
-
-def load_digits() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Training and held-out images in [-1, 1], (count, SIZE, SIZE, 3), with their labels."""
-    import tensorflow as tf
-    from sklearn.datasets import load_digits as sklearn_digits
-    from sklearn.model_selection import train_test_split
-
-    digits = sklearn_digits()
-    grey = (digits.images / 8.0 - 1.0).astype("float32")[..., None]
-    images = np.repeat(tf.image.resize(grey, (SIZE, SIZE)).numpy(), 3, axis=-1)
-    train, held_out, train_labels, held_out_labels = train_test_split(images, digits.target, random_state=0)
-    return train, train_labels, held_out, held_out_labels
 
 
 def train_with_slim(images: np.ndarray, labels: np.ndarray, directory: Path) -> Path:
@@ -110,7 +98,7 @@ def show(labels: np.ndarray, theirs: np.ndarray, ours: np.ndarray) -> None:
 
 
 def main() -> None:
-    train, train_labels, held_out, held_out_labels = load_digits()
+    train, train_labels, held_out, held_out_labels = load_digits(SIZE)
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         console.print(f"[bold]slim trains resnet_v1_50 for {STEPS} steps on {len(train)} digits[/]")

@@ -34,8 +34,11 @@ AUTO = "auto"
 """A decay that is picked when the number of steps is known."""
 LARGEST_SHARE_LEFT = 0.1
 """Of the statistics that training started from; with more left, ``is_training=False`` is not the trained network."""
-AUTO_SHARE_LEFT = 0.01
-"""What a decay that is picked for a number of steps leaves of the old statistics."""
+AUTO_SHARE_LEFT = 1e-4
+"""What a decay that is picked leaves of the old statistics: it averages over the last tenth of the steps.
+
+To forget the start is not enough: while the weights move, statistics of long ago are not theirs.
+"""
 SMALLEST_AUTO_DECAY = 0.9
 """Below it the moving statistics are little more than those of the last few batches."""
 
@@ -241,7 +244,7 @@ def steps_for(decay: float) -> int:
 
 
 def decay_for(steps: int, slowest: float) -> float:
-    """A decay that leaves 1 % of the old statistics after a number of steps.
+    """A decay that leaves 0.01 % of the old statistics after a number of steps.
 
     Args:
         steps: Steps planned.

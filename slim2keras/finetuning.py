@@ -103,7 +103,7 @@ def finetune(
             with them. One for all layers, or a pattern to mode dict in which the first match wins:
             ``{"resnet_v1_50/block[1-3]": "frozen", ".*": "update"}``.
         decay: Fraction of the moving statistics that a step keeps in the layers in mode ``"update"``; theirs if left
-            out. ``"auto"`` picks, when ``fit`` knows the number of steps, one that leaves 1 % of the old statistics.
+            out. ``"auto"`` picks one when ``fit`` knows the number of steps: an average over their last tenth.
         train_only: Scopes that learn, slim's ``trainable_scopes``; all by default. gamma and beta are variables like
             others here.
         exclude_from_training: Scopes that do not learn.

@@ -228,11 +228,11 @@ class TestDecay:
 
     def test_auto_picks_one_for_the_steps_and_keeps_it(self) -> None:
         tuned = tuned_model(decay="auto")
-        tuned.fit(X, Y, batch_size=8, epochs=30, verbose=0)
-        decay = tuned.options.decay
-        assert decay**60 == pytest.approx(0.01)
-        assert {layer.momentum for layer in batch_norm_layers(tuned)} == {decay}
         tuned.fit(X, Y, batch_size=8, epochs=60, verbose=0)
+        decay = tuned.options.decay
+        assert decay**120 == pytest.approx(1e-4)
+        assert {layer.momentum for layer in batch_norm_layers(tuned)} == {decay}
+        tuned.fit(X, Y, batch_size=8, epochs=90, verbose=0)
         assert tuned.options.decay == decay
 
     def test_auto_without_fit_is_refused(self) -> None:

@@ -10,9 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from slim2keras.finetuning import finetune
 from slim2keras.keras_model import build, build_model, end_points, spec_of
 from slim2keras.loading import slim_variables
+from slim2keras.losses import SoftmaxCrossEntropy
 from slim2keras.nets import NETS
+from slim2keras.optimizers import Momentum
 from slim2keras.recognition import NetSpec
 from tests.parity.cases import QUICK
 from tests.reference import assign_values, images, labels, values_of
@@ -161,3 +164,37 @@ def test_first_training_step(golden: Golden) -> None:
     moved = slim_variables(model)
     for name in train["moving_after_1"]:
         assert difference(samples(moved[name].numpy()), golden.arrays[f"moving:{name}"]) <= moving_bar, name
+
+
+RUN_QUICKLY = (
+    "alexnet_v2",
+    "cifarnet",
+    "inception_v3",
+    "lenet",
+    "mobilenet_v1_025",
+    "mobilenet_v3_small",
+    "resnet_v1_50",
+)
+WITH_FLOOR = [case for case in CASES if "losses" in FLOOR.get(case, {}) and "train" in meta_of(case)]
+
+
+@pytest.mark.parametrize(
+    "golden",
+    [pytest.param(case, marks=() if case in RUN_QUICKLY else pytest.mark.slow) for case in WITH_FLOOR],
+    indirect=True,
+)
+def test_three_steps_of_fine_tuning(golden: Golden) -> None:
+    """Losses of ``create_train_op`` with ``MomentumOptimizer`` on TensorFlow 1.15, through ``finetune``."""
+    train = golden.meta["train"]
+    spec = spec_of(golden.model)
+    kept = {name: 1.0 for name in spec.arguments if name.endswith("dropout_keep_prob") or name == "drop_path_keep_prob"}
+    model = build_model(NetSpec.make(spec.net, tuple(train["input"][1:]), {**spec.arguments, **kept}))
+    assign_values(model, values_of(spec.trace().variables()))
+    tuned = finetune(model, batch_norm="update")
+    tuned.compile(Momentum(train["learning_rate"], train["momentum"]), SoftmaxCrossEntropy())
+    batch = images(golden.meta["seed"] + 1, tuple(train["input"]))
+    target = labels(golden.meta["seed"] + 2, golden.meta["num_classes"], train["input"][0])
+    for step, wanted in enumerate(train["losses"]):
+        tuned.reset_metrics()
+        loss = tuned.train_on_batch(batch, target, return_dict=True)["loss"]
+        assert loss == pytest.approx(wanted, rel=max(1e-4, 4 * golden.floor["losses"][step])), step

@@ -15,7 +15,7 @@ from slim2keras import layers
 from slim2keras.graph import Tensor
 from slim2keras.keras_model import model_of
 from slim2keras.layers import BatchNorm
-from slim2keras.nets import inception, inception_v3, resnet
+from slim2keras.nets import find_net, inception, inception_v3, resnet
 from slim2keras.nets.heads import name_logits
 from slim2keras.slim_runtime import import_tf_slim, op_by_op_session, slim_graph
 from slim2keras.training_state import state_variables
@@ -224,6 +224,39 @@ NETS: dict[str, Net] = {
 }
 
 
+def _our_full(net: str, x: Tensor, decay: float) -> list[Tensor]:
+    dropout = {} if net.startswith("resnet") else {"dropout_keep_prob": 1.0}
+    arguments = {"num_classes": CLASSES, "batch_norm_decay": decay, "weight_decay": WEIGHT_DECAY, **dropout}
+    return find_net(net).lay(x, scope=find_net(net).scope, **arguments)
+
+
+def _their_full(net: str, slim: Any, x: Any, decay: float, is_training: Callable[[str], bool]) -> list[Any]:
+    import importlib
+
+    family = net if net.startswith("inception") else net.rpartition("_")[0]
+    module = importlib.import_module(f"tf_slim.nets.{family}")
+    arguments = {"num_classes": CLASSES, "is_training": is_training(net)}
+    if net.startswith("resnet"):
+        arg_scope = module.resnet_arg_scope(weight_decay=WEIGHT_DECAY, batch_norm_decay=decay)
+    else:
+        arg_scope = getattr(module, f"{net}_arg_scope")(weight_decay=WEIGHT_DECAY, batch_norm_decay=decay)
+        arguments["dropout_keep_prob"] = 1.0
+    with slim.arg_scope(arg_scope):
+        logits, ends = getattr(module, net)(x, **arguments)
+    return [logits, *([ends["AuxLogits"]] if "AuxLogits" in ends else [])]
+
+
+FULL_NETS: dict[str, Net] = {
+    name: Net(ours=partial(_our_full, name), theirs=partial(_their_full, name), shape=shape, decay=decay, logits="")
+    for name, shape, decay in (
+        ("resnet_v1_50", (65, 48, 3), 0.997),
+        ("resnet_v2_50", (65, 48, 3), 0.997),
+        ("inception_v3", (139, 150, 3), 0.9997),
+    )
+}
+"""Networks as they are: chaotic, so that few steps can be compared, and only with slim's own spread."""
+
+
 # The runs.
 
 SCHEDULES: dict[str, tuple[Callable[[float], Any], Callable[[Any, Any, float], Any]]] = {}
@@ -333,10 +366,9 @@ def train(tuned: Any, net: Net, case: Case, steps: range) -> list[float]:
     return found
 
 
-def run_ours(net: Net, case: Case, **options: Any) -> Run:
-    model = options.pop("model", None) or build_ours(net)
-    tuned = finetuned(net, case, model, **options)
-    losses = train(tuned, net, case, range(STEPS))
+def run_ours(net: Net, case: Case, steps: int = STEPS, **options: Any) -> Run:
+    tuned = finetuned(net, case, build_ours(net), **options)
+    losses = train(tuned, net, case, range(steps))
     return Run(losses, state_of(tuned))
 
 
@@ -429,9 +461,9 @@ def _value(name: str, variable: Any, shake: float) -> np.ndarray:
     return (found * (1.0 + shake * np.sign(found))).astype("float32") if shake else found
 
 
-def run_theirs(net: Net, case: Case, shake: float = 0.0) -> Run:
+def run_theirs(net: Net, case: Case, steps: int = STEPS, shake: float = 0.0) -> Run:
     with slim_training(net, case, shake) as training:
-        losses = training.train(net, range(STEPS))
+        losses = training.train(net, range(steps))
         return Run(losses, training.state())
 
 

@@ -1,0 +1,49 @@
+"""The examples, run as a user runs them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import slim2keras
+from slim2keras.checkpoint import open_checkpoint
+from slim2keras.recognition import NetSpec
+from tests.reference import values_of, write_checkpoint
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+def run(name: str, *arguments: object) -> str:
+    command = [sys.executable, str(EXAMPLES / name), *map(str, arguments)]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+def test_finetune(tmp_path: Path) -> None:
+    import tf_keras
+
+    spec = NetSpec.make("mobilenet_v1_025", None, {"num_classes": 1001})
+    checkpoint = write_checkpoint(tmp_path / "mobilenet.ckpt", values_of(spec.trace().variables()))
+    text = run("finetune.py", checkpoint, tmp_path / "tuned")
+    assert "at decay 0.9; after the 86 steps planned 0.0% of the old statistics will be left" in text
+    plain = tf_keras.models.load_model(tmp_path / "tuned.keras")
+    exported = slim2keras.convert(tmp_path / "tuned.ckpt-86", input_shape=(64, 64, 3))
+    images = np.random.RandomState(0).uniform(-1, 1, (2, 64, 64, 3)).astype("float32")
+    np.testing.assert_array_equal(plain(images, training=False), exported(images, training=False))
+    with open_checkpoint(tmp_path / "tuned.ckpt-86") as opened:
+        assert opened.global_step == 86
+
+
+@pytest.mark.slow
+def test_two_pits(tmp_path: Path) -> None:
+    text = run("two_pits.py", tmp_path / "picture.png")
+    assert "Largest difference between the weights of the six runs: 0\n" in text
+    assert (tmp_path / "picture.png").stat().st_size > 10_000
