@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup demo test test-all lint bench parity-table
+.PHONY: setup demo test test-all lint bench parity-table training-table
 
 setup: $(VENV)/installed
 
@@ -29,6 +29,10 @@ bench: setup
 	$(BIN)/python -m benchmarks.startup
 	$(BIN)/python -m benchmarks.conversion_speed
 	$(BIN)/python -m benchmarks.model_speed
+	$(BIN)/python -m benchmarks.finetune_speed
 
 parity-table: setup
 	$(BIN)/python -m benchmarks.parity_table
+
+training-table: setup
+	$(BIN)/python -m benchmarks.training_table

@@ -135,10 +135,11 @@ def main() -> int:
         make(CASES[int(sys.argv[1])], sys.argv[2])(MEMORY_STEPS)
         print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
         return 0
-    for index, case in enumerate(CASES):
+    # First, while this process is small: what it holds counts as the peak of a process that it starts.
+    memories = [{variant: measure_memory(index, variant) for variant in VARIANTS} for index in range(len(CASES))]
+    for case, memory in zip(CASES, memories, strict=True):
         print(f"{case.net}, batch {case.batch} of {case.size}x{case.size}, {ROUNDS * STEPS} steps each, alternating")
         times = measure_time(case)
-        memory = {variant: measure_memory(index, variant) for variant in VARIANTS}
         for other in VARIANTS[1:]:
             medians, fastest = (
                 [reduce(times[variant]) for variant in ("finetune", other)] for reduce in (statistics.median, min)

@@ -109,7 +109,7 @@ def check_layer(layer: tf_keras.layers.Layer, mode: BatchNormMode) -> None:
     """
     import tf_keras
 
-    rank = len(layer.input_shape)
+    rank = layer.input_spec.ndim
     stock = type(layer) is tf_keras.layers.BatchNormalization and not getattr(layer, "synchronized", False)
     if not stock or list(layer.axis) != [rank - 1]:
         raise UnsupportedArgumentError(

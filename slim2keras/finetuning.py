@@ -208,16 +208,21 @@ class FineTunedModel(tf_keras.Model):  # type: ignore[misc]
     Attributes:
         options: As given to ``finetune``; a decay ``"auto"`` becomes a number in the first ``fit``.
         plan: What follows from them.
-        shadows: Name of an ExponentialMovingAverage shadow in slim to its variable; empty without ``ema_decay``.
+        optimizer_state: Slots and step of the checkpoint that is resumed, until ``compile`` takes them.
     """
 
     def __init__(self, model: tf_keras.Model, options: FineTuningOptions) -> None:
+        if not getattr(model, "inputs", None):
+            raise UnsupportedArgumentError(
+                f"finetune wants a functional model, whose layers it can see. Received: {type(model).__name__}. Make one "
+                "with tf_keras.Model(inputs, outputs)."
+            )
         super().__init__(inputs=model.input, outputs=model.output, name=model.name)
         self.slim_spec = _slim_spec(model)
         self.options = options
         self.plan = _plan(model, options)
         self._shadows: Sequence[Any] = ()
-        self._optimizer_state: OptimizerState | None = None
+        self.optimizer_state: OptimizerState | None = None
         self._failed: FailedStep | None = None
         if options.ema_decay is not None:
             self._shadows = [self._new_shadow(name, item) for name, item in slim_variables(self).items()]
@@ -295,7 +300,7 @@ class FineTunedModel(tf_keras.Model):  # type: ignore[misc]
 
     def resume(self, checkpoint: str | Path) -> None:
         """Take weights, moving statistics and shadows of a slim training checkpoint now, the rest in ``compile``."""
-        self._optimizer_state = resume(self, checkpoint)
+        self.optimizer_state = resume(self, checkpoint)
 
     def compile(
         self,
@@ -319,9 +324,9 @@ class FineTunedModel(tf_keras.Model):  # type: ignore[misc]
         if isinstance(self.optimizer, tf_keras.optimizers.Optimizer):
             with self.distribute_strategy.scope():
                 self.optimizer.build(self.trainable_variables)
-        if self._optimizer_state is not None:
-            apply_optimizer_state(self, self._optimizer_state)
-            self._optimizer_state = None
+        if self.optimizer_state is not None:
+            apply_optimizer_state(self, self.optimizer_state)
+            self.optimizer_state = None
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compile as a saved model was."""

@@ -61,7 +61,15 @@ def state_variables(model: tf_keras.Model) -> dict[str, Any]:
 
     The variables of the network; with ``ema_decay`` their shadows; of a compiled model the optimizer's slots, its power
     accumulators and the step.
+
+    Raises:
+        UnsupportedArgumentError: If the optimizer's state cannot be had, or is still waiting for ``compile``.
     """
+    if getattr(model, "optimizer_state", None) is not None:
+        raise UnsupportedArgumentError(
+            f"{model.name} resumes a checkpoint and is not compiled, so its slots and step are not in an optimizer yet. "
+            "Compile it first."
+        )
     found = {**slim_variables(model), **getattr(model, "shadows", {})}
     if optimizer_of(model) is not None:
         found |= {**slot_variables(model), STEP: model.optimizer.iterations}

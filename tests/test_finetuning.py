@@ -275,6 +275,15 @@ class TestBadArguments:
         with pytest.raises(UnsupportedArgumentError, match=message):
             tuned_model(**options)
 
+    def test_a_model_whose_layers_cannot_be_seen_is_refused(self) -> None:
+        import tf_keras
+
+        class Own(tf_keras.Model):  # type: ignore[misc]
+            pass
+
+        with pytest.raises(UnsupportedArgumentError, match="wants a functional model"):
+            slim2keras.finetune(Own(), batch_norm="update")
+
     def test_the_mode_of_batch_norm_has_no_default(self) -> None:
         with pytest.raises(TypeError, match="batch_norm"):
             slim2keras.finetune(build_ours(NET))  # type: ignore[call-arg]
@@ -460,6 +469,12 @@ class TestResume:
             CheckpointMismatchError, match=rf"~ {LOGITS}/biases/Momentum   optimizer \(5,\)   checkpoint"
         ):
             tuned_model(resume_from=path)
+
+    def test_an_export_before_compile_would_lose_the_slots(self, tmp_path: Path) -> None:
+        export_checkpoint(tuned_model(), tmp_path / "model.ckpt-0")
+        tuned = slim2keras.finetune(build_ours(NET), batch_norm="update", resume_from=tmp_path / "model.ckpt-0")
+        with pytest.raises(UnsupportedArgumentError, match="is not compiled, so its slots"):
+            export_checkpoint(tuned, tmp_path / "model.ckpt-1")
 
     def test_it_is_done_once_not_at_every_compile(self, tmp_path: Path) -> None:
         export_checkpoint(tuned_model(), tmp_path / "model.ckpt-0")

@@ -11,6 +11,7 @@ import sys
 import tarfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -56,7 +57,7 @@ def spawn(*arguments: object) -> subprocess.Popen[str]:
 
 def test_help_describes_every_command_and_the_exit_codes() -> None:
     text = ok("--help")
-    for command in ("nets", "inspect", "convert", "verify"):
+    for command in ("nets", "inspect", "convert", "verify", "export"):
         assert command in text
         assert "Exit codes: 0 ok" in " ".join(ok(command, "--help").split())
     assert ok("--version").startswith("slim2keras ")
@@ -64,7 +65,7 @@ def test_help_describes_every_command_and_the_exit_codes() -> None:
 
 def test_every_command_and_option_is_documented() -> None:
     readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    for command in ("nets", "inspect", "convert", "verify"):
+    for command in ("nets", "inspect", "convert", "verify", "export"):
         assert f"slim2keras {command}" in readme
         for option in re.findall(r"--[a-z]+(?:-[a-z]+)*", ok(command, "--help")):
             assert option in readme, f"{command} {option}"
@@ -297,3 +298,64 @@ def test_stdout_carries_nothing_but_the_answer(small_checkpoint: Path) -> None:
     out, err = process.communicate(timeout=120)
     assert json.loads(out)["net"] == SMALL_NET
     assert err == ""
+
+
+@pytest.fixture(scope="module")
+def tuned_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network in the middle of fine-tuning, saved by Keras; loss and metric are functions that only we have."""
+    import slim2keras
+    from tests.reference import images, labels
+
+    def own_loss(y: Any, x: Any) -> Any:
+        return slim2keras.losses.SoftmaxCrossEntropy()(y, x)
+
+    tuned = slim2keras.finetune(slim2keras.build("lenet", num_classes=5), batch_norm="update", ema_decay=0.9)
+    tuned.compile(slim2keras.optimizers.Momentum(0.01, 0.9), own_loss)
+    for step in range(3):
+        tuned.train_on_batch(images(step, (4, 28, 28, 1)), labels(step, 5, 4))
+    path = tmp_path_factory.mktemp("tuned") / "tuned.keras"
+    tuned.save(path)
+    return path
+
+
+def test_export_of_a_tuned_model_has_slots_step_and_shadows(tuned_file: Path, tmp_path: Path) -> None:
+    text = ok("export", tuned_file, "-o", tmp_path / "model.ckpt-3")
+    assert "8 model" in text
+    assert "8 optimizer slot" in text
+    assert f"Written: {tmp_path}/model.ckpt-3 (V2)" in text.replace("\n", "")
+    facts = json.loads(ok("inspect", tmp_path, "--json"))
+    assert facts["net"] == "lenet"
+    assert facts["global_step"] == 3
+    fails(ExitStatus.USAGE, "exists already", "export", tuned_file, "-o", tmp_path / "model.ckpt-3")
+    report = json.loads(ok("export", tuned_file, "-o", tmp_path / "model.ckpt-3", "--overwrite", "--json"))
+    assert report["variables"] == {"model": 8, "EMA shadow": 8, "optimizer slot": 8, "step counter": 1}
+
+
+def test_export_undoes_convert(small_checkpoint: Path, tmp_path: Path) -> None:
+    model = tmp_path / "small.weights.h5"
+    ok("convert", small_checkpoint, "-o", model)
+    text = ok("export", model, "-o", tmp_path / "back.ckpt", "--format", "v1")
+    assert "Without step and slots" in text
+    ok("verify", tmp_path / "back.ckpt", model)
+    (tmp_path / "small.weights.h5.json").unlink()
+    fails(ExitStatus.UNREADABLE, "holds weights alone", "export", model, "-o", tmp_path / "again.ckpt")
+
+
+def test_export_refuses_what_is_no_model(small_checkpoint: Path, tmp_path: Path) -> None:
+    target = tmp_path / "model.ckpt-1"
+    fails(ExitStatus.UNREADABLE, "There is no model", "export", tmp_path / "none.keras", "-o", target)
+    (tmp_path / "broken.keras").write_bytes(b"PK but no more")
+    fails(ExitStatus.UNREADABLE, "cannot be loaded", "export", tmp_path / "broken.keras", "-o", target)
+    fails(ExitStatus.USAGE, "", "export", tmp_path / "broken.keras")
+    assert not target.exists()
+
+
+def test_export_refuses_an_optimizer_that_slim_does_not_have(tmp_path: Path) -> None:
+    import slim2keras
+
+    model = slim2keras.build("lenet", num_classes=5)
+    model.compile("adamw")
+    model.save(tmp_path / "other.keras")
+    target = tmp_path / "model.ckpt-1"
+    fails(ExitStatus.USAGE, "AdamW has no place in a slim checkpoint", "export", tmp_path / "other.keras", "-o", target)
+    assert not Path(f"{target}.index").exists()

@@ -17,6 +17,8 @@ from slim2keras.loading import slim_variables
 from slim2keras.training_state import export_checkpoint
 from tests.parity.training_runs import (
     BARS,
+    EVERYTHING,
+    FEATURES,
     FULL_NETS,
     NETS,
     SCHEDULES,
@@ -26,6 +28,7 @@ from tests.parity.training_runs import (
     build_ours,
     differences,
     finetuned,
+    of_net,
     run_ours,
     run_theirs,
     slim_training,
@@ -34,37 +37,7 @@ from tests.parity.training_runs import (
 )
 from tests.test_optimizers import PAIRS
 
-EVERYTHING = Case(
-    optimizer="Adam",
-    schedule="polynomial",
-    decay=0.9,
-    clip_gradient_norm=0.5,
-    multiplied=True,
-    ema_decay=0.99,
-    label_smoothing=0.1,
-    weighted=True,
-)
-"""All that may be combined, at once."""
-
-FEATURES = {
-    "slim's trainer": Case(optimizer="RMSProp", schedule="exponential", ema_decay=0.9999, label_smoothing=0.1),
-    "batch": Case(mode="batch"),
-    "frozen": Case(mode="frozen"),
-    "decay": Case(decay=0.95),
-    "train_only": Case(train_only=True),
-    "clipping": Case(clip_gradient_norm=0.1),
-    "multipliers": Case(multiplied=True),
-    "multipliers before clipping": Case(multiplied=True, clip_gradient_norm=0.1),
-    "weights": Case(weighted=True),
-    "EMA": Case(ema_decay=0.9),
-}
 FROZEN_BELOW = Case(frozen=("MobilenetV1/Conv2d_0", "MobilenetV1/Conv2d_1_depthwise"))
-
-WITHOUT_BATCH_NORM = [name for name, net in NETS.items() if net.decay is None]
-
-
-def of_net(net: str, case: Case) -> Case:
-    return replace(case, decay=None, mode="update") if net in WITHOUT_BATCH_NORM else case
 
 
 def cases() -> dict[str, tuple[str, Case]]:

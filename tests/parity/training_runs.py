@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 from unittest import mock
@@ -305,6 +305,37 @@ class Case:
     label_smoothing: float = 0.0
     weighted: bool = False
     aux_weight: float = 0.4
+
+
+EVERYTHING = Case(
+    optimizer="Adam",
+    schedule="polynomial",
+    decay=0.9,
+    clip_gradient_norm=0.5,
+    multiplied=True,
+    ema_decay=0.99,
+    label_smoothing=0.1,
+    weighted=True,
+)
+"""All that may be combined, at once."""
+
+FEATURES = {
+    "slim's trainer": Case(optimizer="RMSProp", schedule="exponential", ema_decay=0.9999, label_smoothing=0.1),
+    "batch": Case(mode="batch"),
+    "frozen": Case(mode="frozen"),
+    "decay": Case(decay=0.95),
+    "train_only": Case(train_only=True),
+    "clipping": Case(clip_gradient_norm=0.1),
+    "multipliers": Case(multiplied=True),
+    "multipliers before clipping": Case(multiplied=True, clip_gradient_norm=0.1),
+    "weights": Case(weighted=True),
+    "EMA": Case(ema_decay=0.9),
+}
+
+
+def of_net(net: str, case: Case) -> Case:
+    """The case without what concerns BatchNorm, for a network that has none."""
+    return case if NETS[net].decay else replace(case, decay=None, mode="update")
 
 
 @dataclass(frozen=True)
