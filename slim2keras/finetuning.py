@@ -214,8 +214,8 @@ class FineTunedModel(tf_keras.Model):  # type: ignore[misc]
     def __init__(self, model: tf_keras.Model, options: FineTuningOptions) -> None:
         if not getattr(model, "inputs", None):
             raise UnsupportedArgumentError(
-                f"finetune wants a functional model, whose layers it can see. Received: {type(model).__name__}. Make one "
-                "with tf_keras.Model(inputs, outputs)."
+                f"finetune wants a functional model, whose layers it can see. Received: {type(model).__name__}. Make "
+                "one with tf_keras.Model(inputs, outputs)."
             )
         super().__init__(inputs=model.input, outputs=model.output, name=model.name)
         self.slim_spec = _slim_spec(model)

@@ -74,6 +74,9 @@ class SoftmaxCrossEntropy(SlimLoss):
         """Loss of each image, (batch,), from one-hot labels, (batch, classes), or numbers, (batch,) or (batch, 1)."""
         labels = tf.convert_to_tensor(y_true)
         classes = y_pred.shape[-1]
+        if y_pred.shape[1:-1].num_elements() == 1:
+            # DenseNet's logits, and those of a network built without spatial_squeeze, keep their one pixel.
+            y_pred = tf.reshape(y_pred, (-1, classes))
         if is_one_hot(labels, y_pred):
             check_classes(labels, y_pred)
             onehot = tf.cast(labels, y_pred.dtype)

@@ -67,8 +67,8 @@ def state_variables(model: tf_keras.Model) -> dict[str, Any]:
     """
     if getattr(model, "optimizer_state", None) is not None:
         raise UnsupportedArgumentError(
-            f"{model.name} resumes a checkpoint and is not compiled, so its slots and step are not in an optimizer yet. "
-            "Compile it first."
+            f"{model.name} resumes a checkpoint and is not compiled, so its slots and step are not in an optimizer "
+            "yet. Compile it first."
         )
     found = {**slim_variables(model), **getattr(model, "shadows", {})}
     if optimizer_of(model) is not None:

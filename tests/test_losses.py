@@ -52,6 +52,12 @@ def test_sigmoid_cross_entropy(label_smoothing: float, weights: str) -> None:
     assert float(ours) == pytest.approx(theirs, rel=1e-6)
 
 
+def test_logits_of_one_pixel_are_squeezed() -> None:
+    pixel = LOGITS[:, np.newaxis, np.newaxis]
+    for labels in (NUMBERS, ONE_HOT):
+        assert float(SoftmaxCrossEntropy()(labels, pixel)) == float(SoftmaxCrossEntropy()(labels, LOGITS))
+
+
 def test_keras_own_loss_divides_by_all_images() -> None:
     """The mutant: what the class is for."""
     import tf_keras
