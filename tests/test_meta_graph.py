@@ -1,0 +1,125 @@
+"""The decay in a ``.meta``, in the shapes that slim and its users give it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slim2keras.errors import CheckpointReadError
+from slim2keras.meta_graph import decays_of_graph, read_decays
+from slim2keras.slim_runtime import import_tf_slim, slim_graph
+
+DECAYS = (0.9997, 0.997, 0.999, 0.9, 0.5)
+
+
+def slims_graph(decay: float, *, condition: bool = False, control_flow_v2: bool = True, **params: Any) -> Any:
+    """What slim makes of two convolutions with BatchNorm and an EMA over everything."""
+    slim = import_tf_slim()
+    import tensorflow as tf
+
+    v1 = tf.compat.v1
+    (v1.enable_control_flow_v2 if control_flow_v2 else v1.disable_control_flow_v2)()
+    try:
+        with slim_graph() as graph:
+            x = v1.placeholder(tf.float32, (4, 8, 8, 3))
+            is_training = v1.placeholder_with_default(True, ()) if condition else True
+            params = {"decay": decay, "is_training": is_training, **params}
+            for scope in ("net/conv1", "net/conv2"):
+                x = slim.conv2d(x, 4, 3, normalizer_fn=slim.batch_norm, normalizer_params=params, scope=scope)
+            v1.train.ExponentialMovingAverage(0.25).apply(slim.get_model_variables())
+            return v1.train.export_meta_graph(graph=graph).graph_def
+    finally:
+        v1.enable_control_flow_v2()
+
+
+SHAPES: dict[str, Callable[[float], Any]] = {
+    "a constant rate": lambda decay: slims_graph(decay, updates_collections=None),
+    "one minus a constant": slims_graph,
+    "unfused": lambda decay: slims_graph(decay, fused=False),
+    "a condition, by merge": lambda decay: slims_graph(decay, condition=True, control_flow_v2=False),
+    "a condition, by functions": lambda decay: slims_graph(decay, condition=True),
+}
+
+
+@pytest.mark.parametrize("decay", DECAYS)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_slims_own_graphs(shape: str, decay: float) -> None:
+    assert decays_of_graph(SHAPES[shape](decay)) == {"net/conv1/BatchNorm": decay, "net/conv2/BatchNorm": decay}
+
+
+def hand_made(rate: Callable[[Any], Any], *, under_condition: bool = False) -> Any:
+    """A moving average as TensorFlow 1 wrote it, with a reference variable; ``rate`` makes its last operand."""
+    import tensorflow as tf
+
+    graph = tf.compat.v1.GraphDef()
+
+    def node(name: str, op: str, *inputs: str, value: float | None = None) -> str:
+        made = graph.node.add(name=name, op=op, input=inputs)
+        if value is not None:
+            made.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(value, tf.float32))
+        return name
+
+    scope = "net/conv1/BatchNorm/cond" if under_condition else "net/conv1/BatchNorm"
+    variable = node("net/conv1/BatchNorm/moving_mean", "VariableV2")
+    if under_condition:
+        variable = (
+            node(f"{scope}/AssignMovingAvg/Switch", "Switch", variable, node(f"{scope}/pred_id", "Identity")) + ":1"
+        )
+    node(f"{scope}/AssignMovingAvg/mul", "Mul", node(f"{scope}/AssignMovingAvg/difference", "Sub"), rate(node))
+    node(f"{scope}/AssignMovingAvg", "AssignSub", variable, f"{scope}/AssignMovingAvg/mul")
+    return graph
+
+
+def one_minus(node: Any, operand: str) -> str:
+    return str(node("BatchNorm/AssignMovingAvg/sub", "Sub", node("sub/x", "Const", value=1.0), operand))
+
+
+STRANGERS: dict[str, Any] = {
+    "AssignMovingAvg/decay": hand_made(lambda node: node("AssignMovingAvg/decay", "Const", value=1 - 0.997)),
+    "the same under cond": hand_made(
+        lambda node: node("cond/AssignMovingAvg/decay", "Const", value=1 - 0.997), under_condition=True
+    ),
+    "Const_2 and sub": hand_made(lambda node: one_minus(node, node("BatchNorm/Const_2", "Const", value=0.997))),
+    "Select": hand_made(
+        lambda node: one_minus(
+            node,
+            node(
+                "Select",
+                "Select",
+                node("is_training", "Placeholder"),
+                node("Select/t", "Const", value=0.997),
+                node("Select/e", "Const", value=1.0),
+            ),
+        )
+    ),
+}
+
+
+@pytest.mark.parametrize("shape", STRANGERS)
+def test_graphs_of_strangers(shape: str) -> None:
+    assert decays_of_graph(STRANGERS[shape]) == {"net/conv1/BatchNorm": 0.997}
+
+
+@pytest.mark.parametrize(
+    "rate",
+    [
+        lambda node: node("loop", "Identity", "loop"),
+        lambda node: node("rate", "Placeholder"),
+        lambda node: node("cut off", "Sub"),
+        lambda node: "there/is/no/such/node",
+        lambda node: one_minus(node, node("decay", "Placeholder")),
+        lambda node: node("both", "Merge", node("a", "Const", value=0.1), node("b", "Const", value=0.2)),
+    ],
+)
+def test_a_rate_that_cannot_be_told_is_left_out(rate: Any) -> None:
+    assert decays_of_graph(hand_made(rate)) == {}
+
+
+def test_files(tmp_path: Path) -> None:
+    assert read_decays(tmp_path / "model.ckpt-1") == {}
+    (tmp_path / "model.ckpt-1.meta").write_bytes(b"\xff\xfe not a graph")
+    with pytest.raises(CheckpointReadError, match="is no graph"):
+        read_decays(tmp_path / "model.ckpt-1")
