@@ -12,21 +12,35 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from slim2keras.conversion import convert
+    from slim2keras.doctor import diagnose
     from slim2keras.finetuning import finetune
     from slim2keras.keras_model import build, end_points
     from slim2keras.nets import list_nets
     from slim2keras.parity import verify
+    from slim2keras.recalibration import recalibrate
     from slim2keras.training_state import export_checkpoint
 
-__all__ = ["build", "convert", "end_points", "export_checkpoint", "finetune", "list_nets", "verify"]
+__all__ = [
+    "build",
+    "convert",
+    "diagnose",
+    "end_points",
+    "export_checkpoint",
+    "finetune",
+    "list_nets",
+    "recalibrate",
+    "verify",
+]
 
 _HOME = {
     "build": "keras_model",
     "convert": "conversion",
+    "diagnose": "doctor",
     "end_points": "keras_model",
     "export_checkpoint": "training_state",
     "finetune": "finetuning",
     "list_nets": "nets",
+    "recalibrate": "recalibration",
     "verify": "parity",
 }
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any
@@ -142,14 +142,16 @@ class BatchStatistics:
     is_single: tf.Tensor | None
 
 
-def move_statistics(layer: tf_keras.layers.Layer, mean: tf.Tensor, variance: tf.Tensor) -> None:
+def move_statistics(
+    layer: tf_keras.layers.Layer, mean: tf.Tensor, variance: tf.Tensor, decay: float | None = None
+) -> None:
     """Take a batch into the moving statistics of a layer: ``moving -= (moving - batch) * (1 - decay)``.
 
-    As in slim, the decay is rounded to float32 before it is taken from one.
+    As in slim, the decay, the layer's own if left out, is rounded to float32 before it is taken from one.
 
     Source: tf_slim/layers/layers.py, ``batch_norm``, and the layer of tf_keras that it makes in a graph.
     """
-    rate = np.float32(1.0) - np.float32(layer.momentum)
+    rate = np.float32(1.0) - np.float32(layer.momentum if decay is None else decay)
     for moving, batch in ((layer.moving_mean, mean), (layer.moving_variance, variance)):
         moving.assign_sub((moving - batch) * rate)
 
@@ -164,13 +166,53 @@ def explicit_modes(
     that is given fills with the batch statistics of the layers in mode ``"update"``.
     """
     seen: list[BatchStatistics] = []
-    for layer in layers:
-        layer.call = functools.partial(_call, layer, modes[layer.name], seen)
-    try:
+    with _calls_replaced(layers, lambda layer: functools.partial(_call, layer, modes[layer.name], seen)):
         yield seen
+
+
+@contextlib.contextmanager
+def observed_inputs(layers: Sequence[tf_keras.layers.Layer]) -> Iterator[dict[str, tuple[tf.Tensor, ...]]]:
+    """Within it the layers normalise with the batch, and the dict given fills with the moments of what they get.
+
+    Layer name to count, mean and sum of squared deviations per channel, in float64.
+    """
+    moments: dict[str, tuple[tf.Tensor, ...]] = {}
+    with _calls_replaced(layers, lambda layer: functools.partial(_observe, layer, moments)):
+        yield moments
+
+
+@contextlib.contextmanager
+def _calls_replaced(
+    layers: Sequence[tf_keras.layers.Layer], make_call: Callable[[tf_keras.layers.Layer], Callable[..., tf.Tensor]]
+) -> Iterator[None]:
+    for layer in layers:
+        layer.call = make_call(layer)
+    try:
+        yield
     finally:
         for layer in layers:
             del layer.call
+
+
+def _observe(
+    layer: tf_keras.layers.Layer,
+    moments: dict[str, tuple[tf.Tensor, ...]],
+    inputs: tf.Tensor,
+    training: Any = None,
+    mask: Any = None,
+) -> tf.Tensor:
+    del training, mask
+    moments[layer.name] = moments_of(inputs)
+    return _normalise_with_batch(layer, inputs)[0]
+
+
+def moments_of(inputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Count, mean and sum of squared deviations of each channel, in float64."""
+    import tensorflow as tf
+
+    values = tf.reshape(tf.cast(inputs, tf.float64), (-1, inputs.shape[-1]))
+    mean = tf.reduce_mean(values, 0)
+    return tf.shape(values, tf.int64)[0], mean, tf.reduce_sum(tf.square(values - mean), 0)
 
 
 def _call(

@@ -425,14 +425,7 @@ def write_checkpoint(
         OutputError: If it exists already or cannot be written; nothing is left behind.
     """
     prefix = prefix.absolute()
-    if prefix.suffix in (".keras", ".h5", ".index", ".meta"):
-        raise OutputError(
-            f"{prefix} is no name of a checkpoint: it is a prefix without suffix, such as model.ckpt-5000."
-        )
-    files = (prefix,) if version is CheckpointVersion.V1 else _v2_paths(prefix, 1)
-    others = _v2_paths(prefix, 1) if version is CheckpointVersion.V1 else (prefix,)
-    check_free(*files, overwrite=overwrite)
-    check_free(*others, overwrite=False)
+    files = check_checkpoint_target(prefix, version, overwrite=overwrite)
     check_space(prefix, sum(value.nbytes for value in values.values()))
     state = prefix.with_name("checkpoint")
     targets = files if state.exists() else (*files, state)
@@ -443,6 +436,26 @@ def write_checkpoint(
         if len(drafts) > len(files):
             drafts[-1].write_text(_checkpoint_state(prefix.name), encoding="utf-8")
     return CheckpointFiles(prefix, version.value, files)
+
+
+def check_checkpoint_target(prefix: Path, version: CheckpointVersion, *, overwrite: bool) -> tuple[Path, ...]:
+    """Check before any work is done that a checkpoint can be written there.
+
+    Returns:
+        Its files.
+
+    Raises:
+        OutputError: If the name is none of a checkpoint, the directory is missing, or a file exists.
+    """
+    if prefix.suffix in (".keras", ".h5", ".index", ".meta"):
+        raise OutputError(
+            f"{prefix} is no name of a checkpoint: it is a prefix without suffix, such as model.ckpt-5000."
+        )
+    one_file, several = (prefix,), _v2_paths(prefix, 1)
+    files, others = (one_file, several) if version is CheckpointVersion.V1 else (several, one_file)
+    check_free(*files, overwrite=overwrite)
+    check_free(*others, overwrite=False)
+    return files
 
 
 def _save(prefix: Path, values: Mapping[str, NDArray[Any]], version: CheckpointVersion) -> None:

@@ -15,6 +15,7 @@ class ExitStatus(IntEnum):
     USAGE = 2
     UNREADABLE = 3
     MISMATCH = 4
+    SICK = 4
     PARITY = 5
     INTERRUPTED = 130
 
@@ -57,6 +58,12 @@ class CheckpointReadError(Slim2KerasError):
 
 class ModelReadError(Slim2KerasError):
     """A model file that is missing or corrupt, or that tf_keras cannot load."""
+
+    exit_status = ExitStatus.UNREADABLE
+
+
+class DataReadError(Slim2KerasError):
+    """Images or labels that are missing or corrupt, or that the network does not take."""
 
     exit_status = ExitStatus.UNREADABLE
 

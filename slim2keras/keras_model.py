@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from slim2keras.graph import Layer, LayerGraph, Shape
 from slim2keras.layers import CENTER
-from slim2keras.loading import LoadOptions, slim_variables
+from slim2keras.loading import LoadOptions, all_layers, slim_variables
 from slim2keras.recognition import NetSpec, recover_spec
 
 if TYPE_CHECKING:
@@ -79,6 +80,19 @@ def load_options_of(model: tf_keras.Model) -> LoadOptions:
     """How ``convert`` loaded the model; the defaults where that is not known."""
     options = getattr(model, "slim_load_options", None)
     return options if isinstance(options, LoadOptions) else LoadOptions()
+
+
+@contextlib.contextmanager
+def dropout_off(model: tf_keras.Model) -> Iterator[None]:
+    """Within it nothing is dropped in training mode, neither values nor paths."""
+    rates = [(layer, layer.rate) for layer in all_layers(model) if hasattr(layer, "rate")]
+    for layer, _ in rates:
+        layer.rate = 0.0
+    try:
+        yield
+    finally:
+        for layer, rate in rates:
+            layer.rate = rate
 
 
 def build_model(spec: NetSpec) -> tf_keras.Model:

@@ -12,7 +12,7 @@ import numpy as np
 
 from slim2keras.checkpoint import Checkpoint, open_checkpoint
 from slim2keras.errors import CheckpointMismatchError, ParityError
-from slim2keras.keras_model import end_points, load_options_of, spec_of
+from slim2keras.keras_model import dropout_off, end_points, load_options_of, spec_of
 from slim2keras.loading import LoadOptions, check_plan, plan_load, slim_variables
 from slim2keras.nets import find_net
 from slim2keras.recognition import NetSpec
@@ -258,22 +258,10 @@ def _run_model(model: tf_keras.Model, images: NDArray[Any], *, training: bool) -
 
     outputs = {**end_points(model), "output": model.outputs[0]}
     # Called eagerly, a functional model runs its layers one op after the other.
-    with _dropout_off(model), _statistics_kept(model) as statistics:
+    with dropout_off(model), _statistics_kept(model) as statistics:
         activations = tf_keras.Model(model.input, outputs)(images, training=training)
         moved = {name: variable.numpy() for name, variable in statistics.items()}
     return _Run({name: value.numpy() for name, value in activations.items()}, moved)
-
-
-@contextlib.contextmanager
-def _dropout_off(model: tf_keras.Model) -> Iterator[None]:
-    rates = [(layer, layer.rate) for layer in model.layers if hasattr(layer, "rate")]
-    for layer, _ in rates:
-        layer.rate = 0.0
-    try:
-        yield
-    finally:
-        for layer, rate in rates:
-            layer.rate = rate
 
 
 @contextlib.contextmanager

@@ -12,13 +12,13 @@ from typing import Annotated, Any
 import typer
 
 import slim2keras
-from slim2keras.cli import convert, export, inspect, nets, verify
+from slim2keras.cli import convert, doctor, export, inspect, nets, recalibrate, verify
 from slim2keras.cli.console import stderr
 from slim2keras.errors import ExitStatus, Slim2KerasError
 
 _EPILOG = (
-    "Exit codes: 0 ok, 1 unexpected error or disk full, 2 usage, 3 file unreadable, 4 checkpoint does not fit, "
-    "5 parity failed, 130 interrupted."
+    "Exit codes: 0 ok, 1 unexpected error or disk full, 2 usage, 3 file unreadable, 4 checkpoint does not fit or is "
+    "sick, 5 parity failed, 130 interrupted."
 )
 
 app = typer.Typer(
@@ -88,7 +88,16 @@ def _print_error(text: str) -> None:
     stderr.print(text, markup=False, highlight=False, soft_wrap=True, style="red")
 
 
-for _command in (nets.nets, inspect.inspect, convert.convert, verify.verify, export.export):
+_COMMANDS = (
+    nets.nets,
+    inspect.inspect,
+    convert.convert,
+    verify.verify,
+    export.export,
+    doctor.doctor,
+    recalibrate.recalibrate,
+)
+for _command in _COMMANDS:
     app.command(epilog=_EPILOG)(_report_errors(_command))
 
 

@@ -50,7 +50,9 @@ def fails(status: ExitStatus, message: str, *arguments: object) -> None:
 
 
 def spawn(*arguments: object) -> subprocess.Popen[str]:
-    code = "from slim2keras.cli import main; main()"
+    # Tests that run in the background of a shell have Ctrl-C ignored, and so would have the command.
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    code += "; from slim2keras.cli import main; main()"
     command = [sys.executable, "-c", code, *map(str, arguments)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 

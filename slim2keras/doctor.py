@@ -1,0 +1,500 @@
+"""Whether the BatchNorm statistics of a checkpoint can be trusted, told from the checkpoint alone.
+
+A BatchNorm layer is whatever has a ``moving_mean`` and a ``moving_variance``, so anybody's networks are examined.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from slim2keras.batch_norm import LARGEST_SHARE_LEFT, check_decay, decay_for, share_left
+from slim2keras.checkpoint import Checkpoint, open_checkpoint
+from slim2keras.errors import Slim2KerasError, UnsupportedArgumentError
+from slim2keras.meta_graph import read_decays
+from slim2keras.model_files import report_path, sha256
+from slim2keras.recognition import NetSpec, recognise
+from slim2keras.scopes import VariableKind, ema_name
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+SHA256 = "sha256"
+"""Key of a report of ``recalibrate``: of the index of the checkpoint that it is about."""
+DEAD_VARIANCE = 1e-8
+"""Below it a channel is constant: the epsilon of slim's networks, 1e-5 or more, is all that it is divided by."""
+EXPLODING_RATIO = 1e6
+"""Median variance of a layer over that of the network; a first layer on pixels up to 255 reaches 1e5 in health."""
+SMALL_GAMMA = 1e-4
+"""Of the median gamma of the layer."""
+LARGEST_SHIFT = 0.5
+"""Of the normalised activation, in standard deviations."""
+LARGEST_VARIANCE_RATIO = 2.0
+
+
+class Finding(Enum):
+    """What may be found of a layer."""
+
+    NEVER_UPDATED = "never updated"
+    NOT_RESTORED = "not restored"
+    FROZEN = "frozen at the pre-trained values"
+    UNDER_CONVERGED = "under-converged"
+    NONFINITE = "not finite"
+    NEGATIVE_VARIANCE = "negative variance"
+    EXPLODING = "exploding variance"
+    OUT_OF_STEP = "not in step with its EMA shadow"
+    DEAD_LAYER = "no channel alive"
+    DEAD_CHANNELS = "dead channels"
+    SMALL_GAMMA = "gamma near 0"
+
+    @property
+    def is_sick(self) -> bool:
+        """Whether the outputs are wrong with it; dead channels and small gammas are met in healthy networks."""
+        return self not in (Finding.DEAD_CHANNELS, Finding.SMALL_GAMMA)
+
+
+_AT_THE_START = frozenset({Finding.NEVER_UPDATED, Finding.NOT_RESTORED, Finding.FROZEN})
+
+
+@dataclass(frozen=True)
+class LayerDiagnosis:
+    """What was found of one BatchNorm layer.
+
+    Attributes:
+        name: Scope.
+        channels: Number of channels.
+        findings: Worst first; empty for a layer in health.
+        decay: Fraction of the statistics that a step keeps, ``None`` if unknown.
+        old_statistics_left: ``decay ** steps``, ``None`` if either is unknown.
+        median_variance: Median of the moving variance over the channels.
+        dead_channels: Channels whose variance is near 0.
+        facts: Finding to what it was seen by, in words.
+    """
+
+    name: str
+    channels: int
+    findings: tuple[Finding, ...]
+    decay: float | None
+    old_statistics_left: float | None
+    median_variance: float
+    dead_channels: int
+    facts: Mapping[Finding, str]
+
+    @property
+    def is_sick(self) -> bool:
+        return any(finding.is_sick for finding in self.findings)
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values."""
+        return {
+            "name": self.name,
+            "channels": self.channels,
+            "findings": [finding.value for finding in self.findings],
+            "sick": self.is_sick,
+            "decay": self.decay,
+            "old_statistics_left": self.old_statistics_left,
+            "median_variance": self.median_variance if np.isfinite(self.median_variance) else None,
+            "dead_channels": self.dead_channels,
+            "facts": {finding.value: fact for finding, fact in self.facts.items()},
+        }
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What was found of a checkpoint.
+
+    Attributes:
+        source: The checkpoint, as given.
+        layers: In the order of their names.
+        decay: Largest decay of the layers, ``None`` if unknown.
+        decay_source: Where it comes from.
+        steps: Training steps, ``None`` if unknown.
+        recommended_decay: For that many steps.
+        verdicts: One sentence for each thing that is wrong, worst first; then remarks.
+    """
+
+    source: str
+    layers: Sequence[LayerDiagnosis]
+    decay: float | None
+    decay_source: str
+    steps: int | None
+    recommended_decay: float | None
+    verdicts: Sequence[str] = field(default_factory=tuple)
+
+    @property
+    def is_healthy(self) -> bool:
+        """Whether the moving statistics of all layers can be trusted, as far as the checkpoint tells."""
+        return not any(layer.is_sick for layer in self.layers)
+
+    def with_finding(self, finding: Finding) -> list[LayerDiagnosis]:
+        """Layers of which it was found."""
+        return [layer for layer in self.layers if finding in layer.findings]
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values, for machines."""
+        return {
+            "source": self.source,
+            "healthy": self.is_healthy,
+            "verdicts": list(self.verdicts),
+            "decay": self.decay,
+            "decay_source": self.decay_source,
+            "steps": self.steps,
+            "recommended_decay": self.recommended_decay,
+            "layers": [layer.to_json() for layer in self.layers],
+        }
+
+
+def diagnose(
+    checkpoint: str | Path,
+    *,
+    pretrained: str | Path | None = None,
+    net: str | None = None,
+    decay: float | None = None,
+    steps: int | None = None,
+) -> Diagnosis:
+    """Examine the BatchNorm statistics of a checkpoint; no network definition is needed.
+
+    Args:
+        checkpoint: V1 file, V2 prefix, training directory, ``.tar.gz`` or ``.tgz``.
+        pretrained: Checkpoint that training started from: statistics with its very bits were never updated.
+        net: Network whose decay counts. If left out the decay is ``decay``; else that of the ``.meta`` beside the
+            checkpoint; else the default of the network that is recognised.
+        decay: Fraction of the moving statistics that a step kept.
+        steps: Steps that were or will be trained with this decay; the checkpoint's ``global_step`` if left out.
+
+    Raises:
+        CheckpointReadError: If a checkpoint cannot be read.
+        UnsupportedArgumentError: If decay or steps cannot be.
+        UnknownNetError: If there is no such network.
+
+    Example:
+        >>> diagnosis = diagnose("train_dir/")
+        >>> print(*diagnosis.verdicts, sep=", ")
+    """
+    check_decay(decay)
+    if isinstance(decay, str) or (steps is not None and steps < 0):
+        raise UnsupportedArgumentError(f"decay must be a number, and steps 0 or more. Received: {decay=}, {steps=}")
+    with open_checkpoint(checkpoint) as opened:
+        layers = [_BatchNorm.read(opened, scope) for scope in batch_norm_scopes(opened)]
+        decays = _find_decays(opened, net, decay)
+        run = _Run(opened.global_step if steps is None else steps, _counts_steps(opened), _typical_variance(layers))
+        if pretrained is not None:
+            with open_checkpoint(pretrained) as start:
+                run = replace(run, start=_read_start(start, layers), num_moved=_num_moved(opened, start))
+        run = replace(run, num_images=_recalibrated_from(opened))
+    examined = [_examine(layer, decays.of(layer.name), run) for layer in layers]
+    largest = max((layer.decay for layer in examined if layer.decay is not None), default=None)
+    recommended = decay_for(run.steps, slowest=largest) if run.steps and largest is not None else None
+    diagnosis = Diagnosis(str(checkpoint), examined, largest, decays.source, run.steps, recommended)
+    return replace(diagnosis, verdicts=tuple(_verdicts(diagnosis, run)))
+
+
+def batch_norm_scopes(checkpoint: Checkpoint) -> list[str]:
+    """Scopes of the BatchNorm layers of a checkpoint, by name."""
+    names = set(checkpoint.names(VariableKind.MODEL))
+    means = (name.removesuffix("/moving_mean") for name in sorted(names) if name.endswith("/moving_mean"))
+    return [scope for scope in means if f"{scope}/moving_variance" in names]
+
+
+@dataclass(frozen=True)
+class _BatchNorm:
+    """Statistics of a layer, (channels,) each; ``None`` for what the checkpoint does not have."""
+
+    name: str
+    mean: NDArray[Any]
+    variance: NDArray[Any]
+    gamma: NDArray[Any] | None
+    shadow_mean: NDArray[Any] | None
+    shadow_variance: NDArray[Any] | None
+
+    @classmethod
+    def read(cls, checkpoint: Checkpoint, name: str) -> _BatchNorm:
+        mean, variance = f"{name}/moving_mean", f"{name}/moving_variance"
+        optional = (checkpoint.get(item) for item in (f"{name}/gamma", ema_name(mean), ema_name(variance)))
+        return cls(name, checkpoint[mean], checkpoint[variance], *optional)
+
+    @property
+    def is_initial(self) -> bool:
+        """Whether the statistics are those of a fresh network."""
+        return bool(np.all(self.mean == 0.0) and np.all(self.variance == 1.0))
+
+    @property
+    def is_finite(self) -> bool:
+        return bool(np.isfinite(self.mean).all() and np.isfinite(self.variance).all())
+
+    def has_bits_of(self, other: _BatchNorm) -> bool:
+        """Whether the statistics of both are equal bit for bit."""
+        pairs = ((self.mean, other.mean), (self.variance, other.variance))
+        return all(mine.tobytes() == theirs.tobytes() for mine, theirs in pairs)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What is known of the training run.
+
+    Attributes:
+        steps: Steps trained.
+        is_trained: Whether the checkpoint shows that training went on after the variables were made.
+        typical_variance: Median over the layers of their median variance.
+        start: Layers of the checkpoint that training started from.
+        num_moved: Variables besides moving statistics that differ from it.
+        num_images: Images that the statistics were recalibrated from, ``None`` if training left them as they are.
+    """
+
+    steps: int | None
+    is_trained: bool
+    typical_variance: float
+    start: Mapping[str, _BatchNorm] = field(default_factory=dict)
+    num_moved: int = 0
+    num_images: int | None = None
+
+
+def _recalibrated_from(checkpoint: Checkpoint) -> int | None:
+    """Images that ``recalibrate`` took the statistics from, if its report is about these very files."""
+    location = checkpoint.location
+    try:
+        report = json.loads(report_path(location.prefix).read_text(encoding="utf-8"))
+        return int(report["after"]["images"]) if report[SHA256] == sha256(location.files[0]) else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _counts_steps(checkpoint: Checkpoint) -> bool:
+    step = checkpoint.global_step
+    return bool(checkpoint.names(VariableKind.SLOT)) if step is None else step > 0
+
+
+def _typical_variance(layers: Sequence[_BatchNorm]) -> float:
+    medians = [float(np.median(layer.variance)) for layer in layers if layer.is_finite]
+    return float(np.median(medians)) if medians else float("nan")
+
+
+def _read_start(start: Checkpoint, layers: Sequence[_BatchNorm]) -> dict[str, _BatchNorm]:
+    known = set(batch_norm_scopes(start))
+    return {layer.name: _BatchNorm.read(start, layer.name) for layer in layers if layer.name in known}
+
+
+def _num_moved(checkpoint: Checkpoint, start: Checkpoint) -> int:
+    """Model variables that differ from those that training started from, the moving statistics apart."""
+    return sum(
+        checkpoint[name].tobytes() != start[name].tobytes()
+        for name in checkpoint.names(VariableKind.MODEL)
+        if name in start and not name.endswith(("/moving_mean", "/moving_variance"))
+    )
+
+
+@dataclass(frozen=True)
+class _Decays:
+    """Decay by scope, a decay for the others, and where they come from."""
+
+    by_scope: Mapping[str, float]
+    others: float | None
+    source: str
+
+    def of(self, scope: str) -> float | None:
+        return self.by_scope.get(scope, self.others)
+
+
+def _find_decays(checkpoint: Checkpoint, net: str | None, decay: float | None) -> _Decays:
+    if decay is not None:
+        return _Decays({}, decay, "given")
+    if net is not None:
+        return _Decays({}, _decay_of(NetSpec.make(net, None, {})), f"the default of {net}")
+    by_scope = read_decays(checkpoint.location.prefix)
+    if by_scope:
+        return _Decays(by_scope, None, "the .meta beside the checkpoint")
+    shapes = {name: checkpoint.variables[name].shape for name in checkpoint.names(VariableKind.MODEL)}
+    try:
+        spec = recognise(shapes, source=str(checkpoint.given)).spec
+    except Slim2KerasError:
+        return _Decays({}, None, "unknown")
+    return _Decays({}, _decay_of(spec), f"assumed, the default of {spec.net}")
+
+
+def _decay_of(spec: NetSpec) -> float | None:
+    batch_norm = spec.batch_norm()
+    return None if batch_norm is None else batch_norm["decay"]
+
+
+def _examine(layer: _BatchNorm, decay: float | None, run: _Run) -> LayerDiagnosis:
+    is_known = decay is not None and run.steps is not None and run.num_images is None
+    left = share_left(decay, run.steps) if is_known else None  # type: ignore[arg-type]
+    facts = {} if layer.is_finite else {Finding.NONFINITE: _count(~np.isfinite(layer.mean + layer.variance))}
+    if not facts:
+        facts |= _start_facts(layer, run) or _share_facts(left)
+        facts |= _variance_facts(layer, run)
+        facts |= _shadow_facts(layer)
+    facts |= _gamma_facts(layer)
+    return LayerDiagnosis(
+        name=layer.name,
+        channels=layer.mean.size,
+        findings=tuple(sorted(facts, key=[*Finding].index)),
+        decay=decay,
+        old_statistics_left=left,
+        median_variance=float(np.median(layer.variance)),
+        dead_channels=int(np.sum(np.abs(layer.variance) < DEAD_VARIANCE)),
+        facts=facts,
+    )
+
+
+def _count(flags: NDArray[Any]) -> str:
+    return f"{int(np.sum(flags))} of {flags.size} channels"
+
+
+def _start_facts(layer: _BatchNorm, run: _Run) -> dict[Finding, str]:
+    """Statistics that training did not touch."""
+    start = run.start.get(layer.name)
+    if layer.is_initial:
+        was_there = start is not None and not start.is_initial
+        finding = Finding.NEVER_UPDATED if run.is_trained and not was_there else Finding.NOT_RESTORED
+        return {finding: "mean 0 and variance 1"}
+    if start is not None and run.num_moved and layer.has_bits_of(start):
+        return {Finding.FROZEN: f"equal bits, {run.num_moved} other variables moved"}
+    return {}
+
+
+def _share_facts(left: float | None) -> dict[Finding, str]:
+    if left is None or left <= LARGEST_SHARE_LEFT:
+        return {}
+    return {Finding.UNDER_CONVERGED: f"{left:.0%} of the old statistics left"}
+
+
+def _variance_facts(layer: _BatchNorm, run: _Run) -> dict[Finding, str]:
+    facts = {}
+    dead = np.abs(layer.variance) < DEAD_VARIANCE
+    if np.any(layer.variance < 0.0):
+        facts[Finding.NEGATIVE_VARIANCE] = _count(layer.variance < 0.0)
+    if np.all(dead):
+        facts[Finding.DEAD_LAYER] = f"largest variance {layer.variance.max():.0e}"
+    elif np.any(dead):
+        facts[Finding.DEAD_CHANNELS] = _count(dead)
+    ratio = float(np.median(layer.variance)) / run.typical_variance if run.typical_variance > 0.0 else 0.0
+    if ratio > EXPLODING_RATIO:
+        facts[Finding.EXPLODING] = f"{ratio:.0e} times that of the other layers"
+    return facts
+
+
+def _shadow_facts(layer: _BatchNorm) -> dict[Finding, str]:
+    if layer.shadow_mean is None or layer.shadow_variance is None:
+        return {}
+    drift = Drift.between(layer.shadow_mean, layer.shadow_variance, layer.mean, layer.variance)
+    return {Finding.OUT_OF_STEP: drift.describe()} if not drift.is_small else {}
+
+
+def _gamma_facts(layer: _BatchNorm) -> dict[Finding, str]:
+    if layer.gamma is None or not np.isfinite(layer.gamma).all():
+        return {}
+    small = np.abs(layer.gamma) <= SMALL_GAMMA * np.median(np.abs(layer.gamma))
+    return {Finding.SMALL_GAMMA: _count(small)} if np.any(small) else {}
+
+
+@dataclass(frozen=True)
+class Drift:
+    """How far statistics are from others, as the normalised activation feels it.
+
+    Attributes:
+        shift: Of the mean, in standard deviations; root mean square over the channels.
+        ratio: Of the variances, 1 or greater: the root mean square of its logarithm over the channels.
+    """
+
+    shift: float
+    ratio: float
+
+    @classmethod
+    def between(
+        cls,
+        mean: NDArray[Any],
+        variance: NDArray[Any],
+        true_mean: NDArray[Any],
+        true_variance: NDArray[Any],
+        epsilon: float = 1e-3,
+    ) -> Drift:
+        """Drift of a mean and a variance, (channels,), from the true ones."""
+        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+            deviation = np.sqrt(np.maximum(true_variance.astype("float64"), 0.0) + epsilon)
+            shifts = (mean.astype("float64") - true_mean) / deviation
+            logarithms = np.log((variance.astype("float64") + epsilon) / deviation**2)
+        return cls(float(np.sqrt(np.mean(shifts**2))), float(np.exp(np.sqrt(np.mean(logarithms**2)))))
+
+    @property
+    def is_small(self) -> bool:
+        """Whether it is what batches differ by anyway; NaN is not."""
+        return self.shift <= LARGEST_SHIFT and self.ratio <= LARGEST_VARIANCE_RATIO
+
+    def describe(self) -> str:
+        """In words."""
+        return f"mean shifted by {self.shift:.2g} deviations, variances a factor of {self.ratio:.2g} apart"
+
+
+_MEANING = {
+    Finding.NEVER_UPDATED: (
+        "pit one: {layers} never updated; test results with is_training=False are meaningless. The update ops "
+        "(tf.GraphKeys.UPDATE_OPS) were not run in training; run `slim2keras recalibrate`"
+    ),
+    Finding.NOT_RESTORED: (
+        "{layers} given the statistics of a fresh network: they were left out when the weights were saved or restored. "
+        "Test results with is_training=False are meaningless; restore them too, or run `slim2keras recalibrate`"
+    ),
+    Finding.FROZEN: (
+        "pit one: {layers} left at the pre-trained statistics, bit for bit, while {moved} other variables moved. Right "
+        "if BatchNorm was frozen on purpose; if it normalised with the batch, run `slim2keras recalibrate`"
+    ),
+    Finding.UNDER_CONVERGED: (
+        "pit two: {layers} left behind: after {steps} steps at decay {decay:.6g}, {left:.0%} of the statistics are "
+        "still the values they started from. Run `slim2keras recalibrate`, or train on with decay {recommended:.4g}"
+    ),
+    Finding.NONFINITE: (
+        "{layers} poisoned: statistics that are NaN or infinite, first {first}. Training diverged, or a batch had one "
+        "value per channel; run `slim2keras recalibrate` if the weights are finite, or take an earlier checkpoint"
+    ),
+    Finding.NEGATIVE_VARIANCE: "{layers} broken: a variance is negative, first {first}; run `slim2keras recalibrate`",
+    Finding.EXPLODING: (
+        "{layers} exploding: variances of more than a million times those of the other layers, first {first}. Training "
+        "diverged, or images came in another range"
+    ),
+    Finding.OUT_OF_STEP: (
+        "{layers} out of step with the EMA shadows, first {first} ({fact}): one of the two was not updated. Evaluate "
+        "with the one that is right, or run `slim2keras recalibrate`"
+    ),
+    Finding.DEAD_LAYER: "{layers} dead: no channel varies, first {first}",
+    Finding.DEAD_CHANNELS: "remark: {layers} partly dead: channels whose variance is near 0, most often harmless",
+    Finding.SMALL_GAMMA: "remark: {layers} partly switched off: gammas near 0, as after pruning",
+}
+"""What a finding means and what to do; each sentence begins with how many layers are concerned."""
+
+
+def _verdicts(diagnosis: Diagnosis, run: _Run) -> Iterator[str]:
+    if not diagnosis.layers:
+        yield "healthy: the checkpoint has no BatchNorm layer"
+        return
+    if diagnosis.is_healthy:
+        count = len(diagnosis.layers)
+        yield f"healthy: the statistics of all {count} layers can be trusted, as far as the checkpoint tells"
+    for finding in Finding:
+        found = diagnosis.with_finding(finding)
+        if found:
+            yield _MEANING[finding].format(
+                layers=_were(found, diagnosis),
+                first=found[0].name,
+                fact=found[0].facts[finding],
+                steps=run.steps,
+                decay=diagnosis.decay,
+                left=max(layer.old_statistics_left or 0.0 for layer in found),
+                recommended=diagnosis.recommended_decay,
+                moved=run.num_moved,
+            )
+    if run.num_images is not None:
+        yield f"remark: the statistics were recalibrated from {run.num_images} images"
+    elif any(layer.old_statistics_left is None for layer in diagnosis.layers if not _AT_THE_START & {*layer.findings}):
+        missing = "the decay (--decay)" if diagnosis.decay is None else "the number of steps (--steps)"
+        yield f"remark: pit two cannot be excluded without {missing}"
+
+
+def _were(layers: Sequence[LayerDiagnosis], diagnosis: Diagnosis) -> str:
+    return f"{len(layers)} of {len(diagnosis.layers)} layers {'was' if len(layers) == 1 else 'were'}"

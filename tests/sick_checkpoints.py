@@ -1,0 +1,117 @@
+"""Checkpoints of a small ResNet that slim itself trains on real images: one healthy, one for each way to fall sick."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from slim2keras.recognition import NetSpec
+from slim2keras.slim_networks import SlimNetwork, open_judge
+from slim2keras.slim_runtime import import_tf_slim
+
+SIZE, CLASSES, STEPS, BATCH = 32, 10, 200, 32
+POISONED = "resnet_v1_50/block2/unit_1/bottleneck_v1/conv2/BatchNorm"
+
+
+def spec(decay: float) -> NetSpec:
+    arguments = {"num_classes": CLASSES, "depth_multiplier": 0.125, "batch_norm_decay": decay}
+    return NetSpec.make("resnet_v1_50", (SIZE, SIZE, 3), arguments)
+
+
+def digits() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Training and held-out images of scikit-learn's digits, each with labels."""
+    from sklearn.datasets import load_digits
+
+    loaded = load_digits()
+    grey = (loaded.images / 8.0 - 1.0).astype("float32")
+    images = np.repeat(np.kron(grey, np.ones((1, SIZE // 8, SIZE // 8), "float32"))[..., None], 3, axis=-1)
+    return images[:1400], loaded.target[:1400], images[1400:], loaded.target[1400:]
+
+
+@contextlib.contextmanager
+def session_of(decay: float, *, is_training: bool, batch: int) -> Iterator[tuple[SlimNetwork, Any]]:
+    """slim's network and a session, its variables as slim draws them."""
+    import tensorflow as tf
+
+    with open_judge() as judge:
+        network = judge.build(spec(decay), (batch, SIZE, SIZE, 3), is_training=is_training)
+    with network.graph.as_default(), tf.compat.v1.Session(graph=network.graph) as session:
+        tf.compat.v1.set_random_seed(0)
+        yield network, session
+
+
+def train(prefix: Path, *, decay: float, run_update_ops: bool = True) -> Path:
+    """Train as slim's users do: with ``create_train_op``, or with ``minimize`` and without the update ops."""
+    slim = import_tf_slim()
+    import tensorflow as tf
+
+    v1 = tf.compat.v1
+    images, labels, _, _ = digits()
+    with session_of(decay, is_training=True, batch=BATCH) as (network, session):
+        target = v1.placeholder(tf.int64, (BATCH,))
+        v1.losses.sparse_softmax_cross_entropy(target, tf.reshape(network.end_points["output"], (BATCH, CLASSES)))
+        loss, optimizer = v1.losses.get_total_loss(), v1.train.MomentumOptimizer(0.02, 0.9)
+        step = v1.train.get_or_create_global_step()
+        if run_update_ops:
+            train_op = slim.learning.create_train_op(loss, optimizer)
+        else:
+            train_op = optimizer.minimize(loss, global_step=step)
+        session.run(v1.global_variables_initializer())
+        random = np.random.RandomState(0)
+        for _ in range(STEPS):
+            chosen = random.choice(len(images), BATCH, replace=False)
+            session.run(train_op, {network.images: images[chosen], target: labels[chosen]})
+        return Path(v1.train.Saver().save(session, str(prefix), global_step=STEPS))
+
+
+def restore_without_statistics(healthy: Path, prefix: Path) -> Path:
+    """What ``Saver(tf.trainable_variables())`` leaves out."""
+    import tensorflow as tf
+
+    v1 = tf.compat.v1
+    with session_of(0.9, is_training=True, batch=BATCH) as (_, session):
+        v1.train.get_or_create_global_step()
+        session.run(v1.global_variables_initializer())
+        v1.train.Saver(v1.trainable_variables()).restore(session, str(healthy))
+        return Path(v1.train.Saver().save(session, str(prefix)))
+
+
+def poison(healthy: Path, prefix: Path) -> Path:
+    """NaN in the statistics of one layer."""
+    import tensorflow as tf
+
+    v1 = tf.compat.v1
+    with session_of(0.9, is_training=True, batch=BATCH) as (network, session):
+        v1.train.get_or_create_global_step()
+        saver = v1.train.Saver()
+        saver.restore(session, str(healthy))
+        variable = network.variables[f"{POISONED}/moving_variance"]
+        session.run(variable.initializer, {variable.initial_value: np.full(variable.shape, np.nan, "float32")})
+        return Path(saver.save(session, str(prefix)))
+
+
+def accuracy_of_slim(checkpoint: Path) -> float:
+    """Of slim with ``is_training=False``, on the held-out images."""
+    import tensorflow as tf
+
+    _, _, images, labels = digits()
+    with session_of(0.9, is_training=False, batch=len(images)) as (network, session):
+        tf.compat.v1.train.Saver(list(network.variables.values())).restore(session, str(checkpoint))
+        logits = session.run(network.end_points["output"], {network.images: images})
+    return float(np.mean(logits.reshape(len(images), -1).argmax(1) == labels))
+
+
+def make_all(directory: Path) -> dict[str, Path]:
+    """Train and spoil; sickness to checkpoint."""
+    healthy = train(directory / "healthy.ckpt", decay=0.9)
+    return {
+        "healthy": healthy,
+        "pit one": train(directory / "pit_one.ckpt", decay=0.9, run_update_ops=False),
+        "pit two": train(directory / "pit_two.ckpt", decay=0.9997),
+        "not restored": restore_without_statistics(healthy, directory / "not_restored.ckpt"),
+        "poisoned": poison(healthy, directory / "poisoned.ckpt"),
+    }
