@@ -202,6 +202,8 @@ def _observe(
     mask: Any = None,
 ) -> tf.Tensor:
     del training, mask
+    if layer.name in moments:
+        raise UnsupportedArgumentError(f"{layer.name!r} is called twice, or two layers have that name: not supported.")
     moments[layer.name] = moments_of(inputs)
     return _normalise_with_batch(layer, inputs)[0]
 
@@ -262,17 +264,20 @@ def _is_single(inputs: tf.Tensor) -> tf.Tensor | None:
     return tf.size(inputs) <= inputs.shape[-1]
 
 
-def check_decay(decay: float | str | None) -> None:
+def check_decay(decay: float | str | None, *, auto: bool = False) -> None:
     """Refuse a decay that is no fraction.
 
+    Args:
+        decay: To check; ``None`` passes.
+        auto: Whether ``"auto"`` passes too.
+
     Raises:
-        UnsupportedArgumentError: If it is neither from 0 to 1, nor ``"auto"``, nor ``None``.
+        UnsupportedArgumentError: If it is not from 0 to 1.
     """
-    if decay is None or decay == AUTO or (isinstance(decay, (int, float)) and 0.0 <= decay <= 1.0):
-        return
-    raise UnsupportedArgumentError(
-        f'decay must be the fraction kept, from 0 to 1, or "auto". Received: decay={decay!r}'
-    )
+    is_fraction = isinstance(decay, (int, float)) and 0.0 <= decay <= 1.0
+    if decay is not None and not is_fraction and not (auto and decay == AUTO):
+        choices = "from 0 to 1" + (', or "auto"' if auto else "")
+        raise UnsupportedArgumentError(f"decay must be the fraction kept, {choices}. Received: decay={decay!r}")
 
 
 def share_left(decay: float, steps: int) -> float:

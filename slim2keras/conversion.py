@@ -105,10 +105,16 @@ def convert(
     with open_checkpoint(checkpoint) as opened:
         given = arguments if num_classes is None else {**arguments, "num_classes": num_classes}
         plan = plan_conversion(opened, net, given, input_shape, options)
-        model = build_model(plan.spec)
-        model.slim_load_options = options
-        apply_load(model, planned_values(model, plan.load, opened, allow_nonfinite=allow_nonfinite))
-        return model
+        return converted_model(opened, plan, options)
+
+
+def converted_model(checkpoint: Checkpoint, plan: ConversionPlan, options: LoadOptions) -> tf_keras.Model:
+    """Build the network of a plan and give it the values of the checkpoint."""
+    model = build_model(plan.spec)
+    model.slim_load_options = options
+    values = planned_values(model, plan.load, checkpoint, allow_nonfinite=options.allow_nonfinite)
+    apply_load(model, values)
+    return model
 
 
 def plan_conversion(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,8 @@ from slim2keras.recognition import NetSpec
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from slim2keras.conversion import Progress
 
 _IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp"})
 _SHOWN = 5
@@ -48,6 +50,12 @@ class ImageBatches:
             chosen = self.images[part]
             images = chosen if isinstance(chosen, np.ndarray) else np.stack([_read_image(p, self.spec) for p in chosen])
             yield images if self.labels is None else (images, self.labels[part])
+
+
+def image_counter(progress: Progress | None, what: str, batches: Iterable[Any]) -> Callable[[int], None] | None:
+    """Tell ``progress`` what is done from the number of images done; their number is 0 if it is unknown."""
+    total = len(batches) if isinstance(batches, ImageBatches) else 0
+    return progress and (lambda done: progress(what, done, total))
 
 
 def open_images(path: Path, spec: NetSpec, batch_size: int) -> ImageBatches:

@@ -5,8 +5,7 @@ A BatchNorm layer is whatever has a ``moving_mean`` and a ``moving_variance``, s
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
@@ -16,26 +15,27 @@ import numpy as np
 
 from slim2keras.batch_norm import LARGEST_SHARE_LEFT, check_decay, decay_for, share_left
 from slim2keras.checkpoint import Checkpoint, open_checkpoint
+from slim2keras.conversion import Progress, converted_model, plan_conversion
+from slim2keras.data import image_counter, open_images
 from slim2keras.errors import Slim2KerasError, UnsupportedArgumentError
+from slim2keras.graph import Shape
+from slim2keras.loading import LoadOptions
 from slim2keras.meta_graph import read_decays
-from slim2keras.model_files import report_path, sha256
+from slim2keras.population import BatchNormProbe, Drift, Gap
+from slim2keras.recalibration import assign_statistics, recalibrated_from
 from slim2keras.recognition import NetSpec, recognise
 from slim2keras.scopes import VariableKind, ema_name
 
 if TYPE_CHECKING:
+    import tf_keras
     from numpy.typing import NDArray
 
-SHA256 = "sha256"
-"""Key of a report of ``recalibrate``: of the index of the checkpoint that it is about."""
 DEAD_VARIANCE = 1e-8
 """Below it a channel is constant: the epsilon of slim's networks, 1e-5 or more, is all that it is divided by."""
 EXPLODING_RATIO = 1e6
 """Median variance of a layer over that of the network; a first layer on pixels up to 255 reaches 1e5 in health."""
 SMALL_GAMMA = 1e-4
 """Of the median gamma of the layer."""
-LARGEST_SHIFT = 0.5
-"""Of the normalised activation, in standard deviations."""
-LARGEST_VARIANCE_RATIO = 2.0
 
 
 class Finding(Enum):
@@ -45,18 +45,20 @@ class Finding(Enum):
     NOT_RESTORED = "not restored"
     FROZEN = "frozen at the pre-trained values"
     UNDER_CONVERGED = "under-converged"
+    DRIFTED = "off the data"
     NONFINITE = "not finite"
     NEGATIVE_VARIANCE = "negative variance"
     EXPLODING = "exploding variance"
     OUT_OF_STEP = "not in step with its EMA shadow"
     DEAD_LAYER = "no channel alive"
     DEAD_CHANNELS = "dead channels"
+    DRIFT_UNFELT = "off the data, not felt"
     SMALL_GAMMA = "gamma near 0"
 
     @property
     def is_sick(self) -> bool:
-        """Whether the outputs are wrong with it; dead channels and small gammas are met in healthy networks."""
-        return self not in (Finding.DEAD_CHANNELS, Finding.SMALL_GAMMA)
+        """Whether the outputs are wrong with it; the others are met in healthy networks."""
+        return self not in (Finding.DEAD_CHANNELS, Finding.DRIFT_UNFELT, Finding.SMALL_GAMMA)
 
 
 _AT_THE_START = frozenset({Finding.NEVER_UPDATED, Finding.NOT_RESTORED, Finding.FROZEN})
@@ -75,6 +77,7 @@ class LayerDiagnosis:
         median_variance: Median of the moving variance over the channels.
         dead_channels: Channels whose variance is near 0.
         facts: Finding to what it was seen by, in words.
+        drift: From the data, ``None`` without.
     """
 
     name: str
@@ -85,6 +88,7 @@ class LayerDiagnosis:
     median_variance: float
     dead_channels: int
     facts: Mapping[Finding, str]
+    drift: Drift | None = None
 
     @property
     def is_sick(self) -> bool:
@@ -102,6 +106,7 @@ class LayerDiagnosis:
             "median_variance": self.median_variance if np.isfinite(self.median_variance) else None,
             "dead_channels": self.dead_channels,
             "facts": {finding.value: fact for finding, fact in self.facts.items()},
+            "drift": None if self.drift is None else self.drift.to_json(),
         }
 
 
@@ -111,12 +116,14 @@ class Diagnosis:
 
     Attributes:
         source: The checkpoint, as given.
-        layers: In the order of their names.
+        layers: In the order of their names; with data, from the input of the network to its output.
         decay: Largest decay of the layers, ``None`` if unknown.
         decay_source: Where it comes from.
         steps: Training steps, ``None`` if unknown.
         recommended_decay: For that many steps.
-        verdicts: One sentence for each thing that is wrong, worst first; then remarks.
+        verdicts: One sentence for each thing that is wrong, worst first; then what the data say, and remarks.
+        gap: On the data, ``None`` without.
+        gap_repaired: On the same data, with the layers that drift recalibrated; ``None`` if none does, or none can be.
     """
 
     source: str
@@ -126,10 +133,12 @@ class Diagnosis:
     steps: int | None
     recommended_decay: float | None
     verdicts: Sequence[str] = field(default_factory=tuple)
+    gap: Gap | None = None
+    gap_repaired: Gap | None = None
 
     @property
     def is_healthy(self) -> bool:
-        """Whether the moving statistics of all layers can be trusted, as far as the checkpoint tells."""
+        """Whether the moving statistics can be trusted, as far as the checkpoint, and the data if any, tell."""
         return not any(layer.is_sick for layer in self.layers)
 
     def with_finding(self, finding: Finding) -> list[LayerDiagnosis]:
@@ -146,6 +155,8 @@ class Diagnosis:
             "decay_source": self.decay_source,
             "steps": self.steps,
             "recommended_decay": self.recommended_decay,
+            "gap": None if self.gap is None else self.gap.to_json(),
+            "gap_repaired": None if self.gap_repaired is None else self.gap_repaired.to_json(),
             "layers": [layer.to_json() for layer in self.layers],
         }
 
@@ -157,8 +168,17 @@ def diagnose(
     net: str | None = None,
     decay: float | None = None,
     steps: int | None = None,
+    data: Iterable[Any] | str | Path | None = None,
+    input_shape: Shape | None = None,
+    use_ema: bool = False,
+    batch_size: int = 32,
+    progress: Progress | None = None,
+    **arguments: Any,
 ) -> Diagnosis:
-    """Examine the BatchNorm statistics of a checkpoint; no network definition is needed.
+    """Examine the BatchNorm statistics of a checkpoint; without data no network definition is needed.
+
+    With data the network is built and the statistics are compared with those that the data give. What the checkpoint
+    alone lets fear, statistics left behind or frozen, is then decided by the data.
 
     Args:
         checkpoint: V1 file, V2 prefix, training directory, ``.tar.gz`` or ``.tgz``.
@@ -167,32 +187,90 @@ def diagnose(
             checkpoint; else the default of the network that is recognised.
         decay: Fraction of the moving statistics that a step kept.
         steps: Steps that were or will be trained with this decay; the checkpoint's ``global_step`` if left out.
+        data: Batches of images as the network takes them, or of (images, labels), e.g. a ``tf.data.Dataset``; gone
+            through up to twice. Or a folder of images or an ``.npz``, see ``data.open_images``.
+        input_shape: (height, width, channels), for data.
+        use_ema: Examine the data with the ``ExponentialMovingAverage`` shadows.
+        batch_size: Images a batch, where ``data`` is a path.
+        progress: Called with what is done, the number of images done and in all, 0 if unknown.
+        **arguments: slim arguments of the network, e.g. ``num_classes``, where they are not recognised.
 
     Raises:
         CheckpointReadError: If a checkpoint cannot be read.
         UnsupportedArgumentError: If decay or steps cannot be.
         UnknownNetError: If there is no such network.
+        UnrecognisedNetError: With data, if the network cannot be told.
+        CheckpointMismatchError: With data, if the checkpoint does not fit the network.
+        DataReadError: If the images cannot be read.
+        TrainingDataError: If there are too few images, or labels that are no classes.
 
     Example:
-        >>> diagnosis = diagnose("train_dir/")
+        >>> diagnosis = diagnose("train_dir/", data="images/")
         >>> print(*diagnosis.verdicts, sep=", ")
     """
     check_decay(decay)
-    if isinstance(decay, str) or (steps is not None and steps < 0):
-        raise UnsupportedArgumentError(f"decay must be a number, and steps 0 or more. Received: {decay=}, {steps=}")
+    if steps is not None and steps < 0:
+        raise UnsupportedArgumentError(f"steps must be 0 or more. Received: {steps=}")
     with open_checkpoint(checkpoint) as opened:
         layers = [_BatchNorm.read(opened, scope) for scope in batch_norm_scopes(opened)]
-        decays = _find_decays(opened, net, decay)
+        decays = _find_decays(opened, net, arguments, decay)
         run = _Run(opened.global_step if steps is None else steps, _counts_steps(opened), _typical_variance(layers))
         if pretrained is not None:
             with open_checkpoint(pretrained) as start:
                 run = replace(run, start=_read_start(start, layers), num_moved=_num_moved(opened, start))
-        run = replace(run, num_images=_recalibrated_from(opened))
-    examined = [_examine(layer, decays.of(layer.name), run) for layer in layers]
+        run = replace(run, num_images=recalibrated_from(opened))
+        measured = _NOT_MEASURED
+        if data is not None and layers:
+            options = LoadOptions(use_ema=use_ema, allow_nonfinite=True)
+            plan = plan_conversion(opened, net, arguments, input_shape, options)
+            batches = open_images(Path(data), plan.spec, batch_size) if isinstance(data, (str, Path)) else data
+            measured = _measure(converted_model(opened, plan, options), batches, progress)
+    place = {name: number for number, name in enumerate(measured.drifts)}
+    layers.sort(key=lambda layer: place.get(layer.name, len(place)))
+    examined = [_examine(layer, decays.of(layer.name), run, measured) for layer in layers]
     largest = max((layer.decay for layer in examined if layer.decay is not None), default=None)
     recommended = decay_for(run.steps, slowest=largest) if run.steps and largest is not None else None
-    diagnosis = Diagnosis(str(checkpoint), examined, largest, decays.source, run.steps, recommended)
+    diagnosis = Diagnosis(
+        source=str(checkpoint),
+        layers=examined,
+        decay=largest,
+        decay_source=decays.source,
+        steps=run.steps,
+        recommended_decay=recommended,
+        gap=measured.gap,
+        gap_repaired=measured.gap_repaired,
+    )
     return replace(diagnosis, verdicts=tuple(_verdicts(diagnosis, run)))
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """What the data say.
+
+    Attributes:
+        drifts: Scope to drift, from the input of the network to its output.
+        gap: On the data.
+        gap_repaired: With the layers that drift recalibrated.
+    """
+
+    drifts: Mapping[str, Drift] = field(default_factory=dict)
+    gap: Gap | None = None
+    gap_repaired: Gap | None = None
+
+
+_NOT_MEASURED = _Measured()
+
+
+def _measure(model: tf_keras.Model, batches: Iterable[Any], progress: Progress | None) -> _Measured:
+    probe = BatchNormProbe(model)
+    seen = probe.measure(batches, image_counter(progress, "examining", batches))
+    drifts = seen.drifts(probe.layers)
+    off = [layer for layer in probe.layers if not drifts[layer.name].is_small]
+    can_repair = off and all(seen.populations[layer.name].is_finite for layer in off)
+    if can_repair:
+        assign_statistics(off, seen.populations)
+        return _Measured(drifts, seen.gap, probe.measure(batches).gap)
+    return _Measured(drifts, seen.gap)
 
 
 def batch_norm_scopes(checkpoint: Checkpoint) -> list[str]:
@@ -255,16 +333,6 @@ class _Run:
     num_images: int | None = None
 
 
-def _recalibrated_from(checkpoint: Checkpoint) -> int | None:
-    """Images that ``recalibrate`` took the statistics from, if its report is about these very files."""
-    location = checkpoint.location
-    try:
-        report = json.loads(report_path(location.prefix).read_text(encoding="utf-8"))
-        return int(report["after"]["images"]) if report[SHA256] == sha256(location.files[0]) else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
 def _counts_steps(checkpoint: Checkpoint) -> bool:
     step = checkpoint.global_step
     return bool(checkpoint.names(VariableKind.SLOT)) if step is None else step > 0
@@ -301,11 +369,11 @@ class _Decays:
         return self.by_scope.get(scope, self.others)
 
 
-def _find_decays(checkpoint: Checkpoint, net: str | None, decay: float | None) -> _Decays:
+def _find_decays(checkpoint: Checkpoint, net: str | None, arguments: Mapping[str, Any], decay: float | None) -> _Decays:
     if decay is not None:
         return _Decays({}, decay, "given")
     if net is not None:
-        return _Decays({}, _decay_of(NetSpec.make(net, None, {})), f"the default of {net}")
+        return _Decays({}, _decay_of(NetSpec.make(net, None, arguments)), f"the default of {net}")
     by_scope = read_decays(checkpoint.location.prefix)
     if by_scope:
         return _Decays(by_scope, None, "the .meta beside the checkpoint")
@@ -322,14 +390,19 @@ def _decay_of(spec: NetSpec) -> float | None:
     return None if batch_norm is None else batch_norm["decay"]
 
 
-def _examine(layer: _BatchNorm, decay: float | None, run: _Run) -> LayerDiagnosis:
+def _examine(layer: _BatchNorm, decay: float | None, run: _Run, measured: _Measured) -> LayerDiagnosis:
     is_known = decay is not None and run.steps is not None and run.num_images is None
     left = share_left(decay, run.steps) if is_known else None  # type: ignore[arg-type]
     facts = {} if layer.is_finite else {Finding.NONFINITE: _count(~np.isfinite(layer.mean + layer.variance))}
+    drift = measured.drifts.get(layer.name)
     if not facts:
-        facts |= _start_facts(layer, run) or _share_facts(left)
+        if layer.is_initial or drift is None or not drift.is_small:
+            facts |= _start_facts(layer, run) or _share_facts(left)
         facts |= _variance_facts(layer, run)
         facts |= _shadow_facts(layer)
+    if drift is not None and not drift.is_small and not any(finding.is_sick for finding in facts):
+        is_felt = measured.gap is None or measured.gap.is_felt
+        facts[Finding.DRIFTED if is_felt else Finding.DRIFT_UNFELT] = drift.describe()
     facts |= _gamma_facts(layer)
     return LayerDiagnosis(
         name=layer.name,
@@ -340,6 +413,7 @@ def _examine(layer: _BatchNorm, decay: float | None, run: _Run) -> LayerDiagnosi
         median_variance=float(np.median(layer.variance)),
         dead_channels=int(np.sum(np.abs(layer.variance) < DEAD_VARIANCE)),
         facts=facts,
+        drift=drift,
     )
 
 
@@ -394,44 +468,6 @@ def _gamma_facts(layer: _BatchNorm) -> dict[Finding, str]:
     return {Finding.SMALL_GAMMA: _count(small)} if np.any(small) else {}
 
 
-@dataclass(frozen=True)
-class Drift:
-    """How far statistics are from others, as the normalised activation feels it.
-
-    Attributes:
-        shift: Of the mean, in standard deviations; root mean square over the channels.
-        ratio: Of the variances, 1 or greater: the root mean square of its logarithm over the channels.
-    """
-
-    shift: float
-    ratio: float
-
-    @classmethod
-    def between(
-        cls,
-        mean: NDArray[Any],
-        variance: NDArray[Any],
-        true_mean: NDArray[Any],
-        true_variance: NDArray[Any],
-        epsilon: float = 1e-3,
-    ) -> Drift:
-        """Drift of a mean and a variance, (channels,), from the true ones."""
-        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-            deviation = np.sqrt(np.maximum(true_variance.astype("float64"), 0.0) + epsilon)
-            shifts = (mean.astype("float64") - true_mean) / deviation
-            logarithms = np.log((variance.astype("float64") + epsilon) / deviation**2)
-        return cls(float(np.sqrt(np.mean(shifts**2))), float(np.exp(np.sqrt(np.mean(logarithms**2)))))
-
-    @property
-    def is_small(self) -> bool:
-        """Whether it is what batches differ by anyway; NaN is not."""
-        return self.shift <= LARGEST_SHIFT and self.ratio <= LARGEST_VARIANCE_RATIO
-
-    def describe(self) -> str:
-        """In words."""
-        return f"mean shifted by {self.shift:.2g} deviations, variances a factor of {self.ratio:.2g} apart"
-
-
 _MEANING = {
     Finding.NEVER_UPDATED: (
         "pit one: {layers} never updated; test results with is_training=False are meaningless. The update ops "
@@ -449,6 +485,11 @@ _MEANING = {
         "pit two: {layers} left behind: after {steps} steps at decay {decay:.6g}, {left:.0%} of the statistics are "
         "still the values they started from. Run `slim2keras recalibrate`, or train on with decay {recommended:.4g}"
     ),
+    Finding.DRIFTED: (
+        "{layers} off what these images give, first {first} ({fact}). The statistics are wrong: run `slim2keras "
+        "recalibrate`; or the images are not such as the network was trained on, or preprocessed otherwise"
+    ),
+    Finding.DRIFT_UNFELT: "remark: {layers} off what these images give, but the accuracy does not suffer",
     Finding.NONFINITE: (
         "{layers} poisoned: statistics that are NaN or infinite, first {first}. Training diverged, or a batch had one "
         "value per channel; run `slim2keras recalibrate` if the weights are finite, or take an earlier checkpoint"
@@ -475,7 +516,8 @@ def _verdicts(diagnosis: Diagnosis, run: _Run) -> Iterator[str]:
         return
     if diagnosis.is_healthy:
         count = len(diagnosis.layers)
-        yield f"healthy: the statistics of all {count} layers can be trusted, as far as the checkpoint tells"
+        tell = "the checkpoint tells" if diagnosis.gap is None else "the checkpoint and these images tell"
+        yield f"healthy: the statistics of all {count} layers can be trusted, as far as {tell}"
     for finding in Finding:
         found = diagnosis.with_finding(finding)
         if found:
@@ -489,11 +531,31 @@ def _verdicts(diagnosis: Diagnosis, run: _Run) -> Iterator[str]:
                 recommended=diagnosis.recommended_decay,
                 moved=run.num_moved,
             )
+    if diagnosis.gap is not None:
+        yield f"on the data: {diagnosis.gap.describe()}; {_causes(diagnosis)}"
     if run.num_images is not None:
         yield f"remark: the statistics were recalibrated from {run.num_images} images"
-    elif any(layer.old_statistics_left is None for layer in diagnosis.layers if not _AT_THE_START & {*layer.findings}):
+    elif diagnosis.gap is None and any(
+        layer.old_statistics_left is None for layer in diagnosis.layers if not _AT_THE_START & {*layer.findings}
+    ):
         missing = "the decay (--decay)" if diagnosis.decay is None else "the number of steps (--steps)"
         yield f"remark: pit two cannot be excluded without {missing}"
+
+
+def _causes(diagnosis: Diagnosis) -> str:
+    off = [layer for layer in diagnosis.layers if layer.drift is not None and not layer.drift.is_small]
+    if not off:
+        gain = diagnosis.gap is not None and diagnosis.gap.accuracy_lost is not None and diagnosis.gap.is_felt
+        return "no layer drifts" + (", but `slim2keras recalibrate` may gain the difference" if gain else "")
+    worst = max(off, key=lambda layer: layer.drift.size)  # type: ignore[union-attr]
+    repaired = diagnosis.gap_repaired
+    if repaired is None:
+        after = ""
+    elif repaired.accuracy_moving is None:
+        after = f"; {repaired.agreement:.1%} with them recalibrated"
+    else:
+        after = f"; {repaired.accuracy_moving:.1%} with them recalibrated"
+    return f"{_were(off, diagnosis)} off, furthest {worst.name} ({worst.drift.describe()}){after}"  # type: ignore[union-attr]
 
 
 def _were(layers: Sequence[LayerDiagnosis], diagnosis: Diagnosis) -> str:

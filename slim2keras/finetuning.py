@@ -57,7 +57,7 @@ class FineTuningOptions:
     ema_decay: float | None = None
 
     def __post_init__(self) -> None:
-        check_decay(self.decay)
+        check_decay(self.decay, auto=True)
         for name in ("train_only", "exclude_from_training"):
             if isinstance(getattr(self, name), str):
                 raise UnsupportedArgumentError(f"{name} must be a list of scopes. Received: {getattr(self, name)!r}")

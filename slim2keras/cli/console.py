@@ -51,6 +51,8 @@ SetOption = Annotated[
         "--set", metavar="NAME=VALUE", help="Any slim argument of the net, e.g. output_stride=16; repeatable."
     ),
 ]
+BatchSizeOption = Annotated[int, typer.Option("--batch-size", min=1, help="Images a batch.")]
+OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 

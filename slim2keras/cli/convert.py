@@ -16,6 +16,7 @@ from slim2keras.cli.console import (
     JsonOption,
     NetOption,
     NumClassesOption,
+    OverwriteOption,
     SetOption,
     UseEmaOption,
     import_tensorflow,
@@ -48,7 +49,7 @@ def convert(
     use_ema: UseEmaOption = False,
     allow_nonfinite: AllowNonfiniteOption = False,
     settings: SetOption = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
+    overwrite: OverwriteOption = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and write nothing.")] = False,
     json_output: JsonOption = False,
 ) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from slim2keras.checkpoint import CheckpointVersion
-from slim2keras.cli.console import JsonOption, import_tensorflow, print_json, print_line
+from slim2keras.cli.console import JsonOption, OverwriteOption, import_tensorflow, print_json, print_line
 
 ModelArgument = Annotated[
     Path, typer.Argument(metavar="MODEL", help=".keras, .h5, SavedModel, or .weights.h5 with its report beside it.")
@@ -26,7 +26,7 @@ def export(
     model: ModelArgument,
     prefix: PrefixOption,
     version: VersionOption = CheckpointVersion.V2,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
+    overwrite: OverwriteOption = False,
     json_output: JsonOption = False,
 ) -> None:
     """Write a model back as a slim checkpoint, which slim restores with a plain Saver.

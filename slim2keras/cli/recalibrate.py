@@ -8,11 +8,13 @@ from typing import Annotated
 import typer
 
 from slim2keras.cli.console import (
+    BatchSizeOption,
     CheckpointArgument,
     InputShapeOption,
     JsonOption,
     NetOption,
     NumClassesOption,
+    OverwriteOption,
     SetOption,
     UseEmaOption,
     import_tensorflow,
@@ -47,10 +49,10 @@ def recalibrate(
     input_shape: InputShapeOption = None,
     settings: SetOption = None,
     use_ema: UseEmaOption = False,
-    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Images a batch.")] = 32,
+    batch_size: BatchSizeOption = 32,
     sequential: SequentialOption = False,
     decay: DecayOption = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
+    overwrite: OverwriteOption = False,
     json_output: JsonOption = False,
 ) -> None:
     """Estimate the moving statistics of BatchNorm anew from images; no weight is touched.
