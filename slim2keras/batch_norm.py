@@ -201,10 +201,11 @@ def _observe(
     training: Any = None,
     mask: Any = None,
 ) -> tf.Tensor:
-    del training, mask
     if layer.name in moments:
         raise UnsupportedArgumentError(f"{layer.name!r} is called twice, or two layers have that name: not supported.")
     moments[layer.name] = moments_of(inputs)
+    if not training:
+        return type(layer).call(layer, inputs, training=False, mask=mask)
     return _normalise_with_batch(layer, inputs)[0]
 
 

@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import tf_keras
 
-from slim2keras.batch_norm import AUTO, LARGEST_SHARE_LEFT, decay_for, share_left, steps_for
+from slim2keras.batch_norm import (
+    AUTO,
+    LARGEST_SHARE_LEFT,
+    BatchNormMode,
+    batch_norm_layers,
+    decay_for,
+    share_left,
+    steps_for,
+)
 from slim2keras.errors import MovingStatisticsWarning, UnsupportedArgumentError
+from slim2keras.population import BatchNormProbe, Drift, Measurement
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 class MovingStatisticsReport(tf_keras.callbacks.Callback):  # type: ignore[misc]
@@ -51,20 +64,169 @@ class MovingStatisticsReport(tf_keras.callbacks.Callback):  # type: ignore[misc]
         if not layers or steps <= 0:
             return
         self.model.settle_decay(steps)
-        decay = max(layer.momentum for layer in layers)
-        left = share_left(decay, steps)
-        summary = (
-            f"BatchNorm: {len(layers)} layers move their statistics at decay {decay:.6g}; after the {steps} steps "
-            f"planned {left:.1%} of the old statistics will be left."
-        )
-        if left > LARGEST_SHARE_LEFT:
-            better = decay_for(steps, slowest=decay)
-            faster = f'Take decay={better:.4g} (or decay="auto") in finetune, or plan' if better < decay else "Plan"
-            warnings.warn(
-                f"{summary} evaluate, predict and is_training=False will lag behind what was learned. "
-                f"{faster} {steps_for(decay)} steps.",
-                MovingStatisticsWarning,
-                stacklevel=2,
-            )
+        text = _outlook(layers, steps)
+        if max(share_left(layer.momentum, steps) for layer in layers) > LARGEST_SHARE_LEFT:
+            warnings.warn(text, MovingStatisticsWarning, stacklevel=2)
         elif self.params["verbose"]:
-            print(summary, flush=True)  # noqa: T201  (as Keras' own progress, and silent when that is)
+            print(text, flush=True)  # noqa: T201  (as Keras' own progress, and silent when that is)
+
+
+def _outlook(layers: Sequence[tf_keras.layers.Layer], steps: int) -> str:
+    """What the decay means for the steps planned, and advice if too much of the old statistics will be left."""
+    decay = max(layer.momentum for layer in layers)
+    left = share_left(decay, steps)
+    summary = (
+        f"BatchNorm: {len(layers)} layers move their statistics at decay {decay:.6g}; after the {steps} steps "
+        f"planned {left:.1%} of the old statistics will be left."
+    )
+    if left <= LARGEST_SHARE_LEFT:
+        return summary
+    better = decay_for(steps, slowest=decay)
+    faster = f'Take decay={better:.4g} (or decay="auto") in finetune, or plan' if better < decay else "Plan"
+    return (
+        f"{summary} evaluate, predict and is_training=False will lag behind what was learned. {faster} "
+        f"{steps_for(decay)} steps."
+    )
+
+
+class BatchNormMonitor(tf_keras.callbacks.Callback):  # type: ignore[misc]
+    """Logs after each epoch of any ``fit`` whether the moving statistics can be trusted; warns when a pit opens.
+
+    What it adds to the logs, so that ``TensorBoard``, ``CSVLogger`` and ``History`` have it too if they stand behind
+    it in the list of callbacks:
+
+    - ``bn_old_statistics_left``: part of the moving statistics that is still the value that ``fit`` started from, of
+      the layer where it is largest; 1 if none moves.
+
+    With ``validation_data``, of the layer where it is largest:
+
+    - ``bn_mean_shift``: of the moving mean from that of the data, in standard deviations;
+    - ``bn_variance_ratio``: between the moving variance and that of the data, 1 or greater;
+    - ``bn_agreement``: part of the images with the same class from moving and from batch statistics;
+
+    and with labels:
+
+    - ``bn_accuracy_moving``, ``bn_accuracy_batch``, ``bn_accuracy_gap``: the gap is what moving statistics lose.
+
+    Args:
+        validation_data: Batches of (images, labels) or of images, e.g. a ``tf.data.Dataset``; gone through once an
+            epoch. ``dataset.take(10)`` makes it cheap.
+
+    Raises:
+        TrainingDataError: When ``fit`` begins, if the batches are not such as the model takes.
+
+    Warns:
+        MovingStatisticsWarning: When the moving statistics do not move (pit one), will not keep up (pit two), or lose
+            accuracy on the validation data.
+
+    Example:
+        >>> tuned.fit(dataset, callbacks=[BatchNormMonitor(validation), tf_keras.callbacks.CSVLogger("log.csv")])
+    """
+
+    _supports_tf_logs = True
+
+    def __init__(self, validation_data: Iterable[Any] | None = None) -> None:
+        super().__init__()
+        self.validation_data = validation_data
+        self._probe: BatchNormProbe | None = None
+        self._start: dict[str, tuple[NDArray[Any], NDArray[Any]]] = {}
+        self._moved: set[str] = set()
+        self._steps = self._last_batch = self._epochs = 0
+        self._open: set[str] = set()
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Note the statistics that training starts from."""
+        self._layers = [layer for layer in batch_norm_layers(self.model) if self._normalises_with_batch(layer)]
+        self._start = {layer.name: _statistics(layer) for layer in self._layers}
+        self._moved, self._open = set(), set()
+        self._steps = self._epochs = 0
+        self._probe = None
+        if self.validation_data is not None and self._layers:
+            self._probe = BatchNormProbe(self.model, self._layers)
+            self._probe.check(self.validation_data)
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Count steps."""
+        self._last_batch = batch
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Log and warn."""
+        logs = {} if logs is None else logs
+        self._steps += self._last_batch + 1
+        self._epochs += 1
+        unmoved = [layer for layer in self._layers if layer.name not in self._moved]
+        for layer in unmoved:
+            if any((now != was).any() for now, was in zip(_statistics(layer), self._start[layer.name], strict=True)):
+                self._moved.add(layer.name)
+        moving = [layer for layer in self._layers if layer.name in self._moved]
+        stuck = [layer for layer in unmoved if layer.name not in self._moved and self._plan() is not None]
+        shares = [1.0 for _ in stuck] + [share_left(layer.momentum, self._steps) for layer in moving]
+        logs["bn_old_statistics_left"] = max(shares, default=1.0)
+        self._tell_of_pit_one(stuck)
+        self._tell_of_pit_two(moving, epoch)
+        if self._probe is not None:
+            seen = self._probe.measure(self.validation_data)  # type: ignore[arg-type]
+            drifts = seen.drifts(self._layers)
+            logs.update(_as_logs(seen, drifts))
+            self._tell_of_gap(seen, drifts, epoch)
+
+    def _plan(self) -> Any:
+        """That of ``finetune``, which lets a layer normalise with the batch and not move; plain Keras does not."""
+        return getattr(self.model, "plan", None)
+
+    def _normalises_with_batch(self, layer: tf_keras.layers.Layer) -> bool:
+        plan = self._plan()
+        return bool(layer.trainable if plan is None else plan.modes[layer.name] is not BatchNormMode.FROZEN)
+
+    def _tell_of_pit_one(self, stuck: Sequence[tf_keras.layers.Layer]) -> None:
+        if self._opens("pit one", is_open=bool(stuck)):
+            self._warn(
+                f"pit one: {len(stuck)} of {len(self._layers)} BatchNorm layers normalise with the batch, but their "
+                f"moving statistics have not moved in {self._steps} steps; evaluate, predict and is_training=False "
+                'are not what was learned. Take batch_norm="update" in finetune, or recalibrate at the end.'
+            )
+
+    def _tell_of_pit_two(self, moving: Sequence[tf_keras.layers.Layer], epoch: int) -> None:
+        planned = self._steps * (self._epochs + self.params["epochs"] - epoch - 1) // self._epochs
+        lags = any(share_left(layer.momentum, planned) > LARGEST_SHARE_LEFT for layer in moving)
+        is_told_by_finetune = self._plan() is not None
+        if self._opens("pit two", is_open=lags) and not is_told_by_finetune:
+            self._warn(f"pit two: {_outlook(moving, planned)}")
+
+    def _tell_of_gap(self, seen: Measurement, drifts: dict[str, Drift], epoch: int) -> None:
+        off = [name for name, drift in drifts.items() if not drift.is_small]
+        if self._opens("gap", is_open=bool(off) and seen.gap.is_felt):
+            worst = max(off, key=lambda name: drifts[name].size)
+            self._warn(
+                f"After epoch {epoch + 1}: {seen.gap.describe()}; {len(off)} of {len(drifts)} BatchNorm layers are "
+                f"off, furthest {worst} ({drifts[worst].describe()}). Take a smaller decay, or recalibrate at the end."
+            )
+
+    def _opens(self, pit: str, *, is_open: bool) -> bool:
+        """Whether a pit was not open an epoch ago and is now."""
+        was_open = pit in self._open
+        (self._open.add if is_open else self._open.discard)(pit)
+        return is_open and not was_open
+
+    def _warn(self, text: str) -> None:
+        warnings.warn(text, MovingStatisticsWarning, stacklevel=3)
+
+
+def _statistics(layer: tf_keras.layers.Layer) -> tuple[NDArray[Any], NDArray[Any]]:
+    return layer.moving_mean.numpy(), layer.moving_variance.numpy()
+
+
+def _as_logs(seen: Measurement, drifts: dict[str, Drift]) -> dict[str, float]:
+    gap = seen.gap
+    found = {
+        "bn_mean_shift": max(drift.shift for drift in drifts.values()),
+        "bn_variance_ratio": max(drift.ratio for drift in drifts.values()),
+        "bn_agreement": gap.agreement,
+    }
+    if gap.accuracy_batch is not None and gap.accuracy_moving is not None and gap.accuracy_lost is not None:
+        found |= {
+            "bn_accuracy_moving": gap.accuracy_moving,
+            "bn_accuracy_batch": gap.accuracy_batch,
+            "bn_accuracy_gap": gap.accuracy_lost,
+        }
+    return found

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from slim2keras.batch_norm import BatchNormMode, batch_norm_layers, check_layer, observed_inputs
+from slim2keras.batch_norm import BatchNormMode, batch_norm_layers, check_layer, explicit_modes, observed_inputs
 from slim2keras.errors import TrainingDataError, UnsupportedArgumentError
 from slim2keras.keras_model import dropout_off
 
@@ -24,6 +24,8 @@ LARGEST_SHIFT = 0.25
 LARGEST_VARIANCE_RATIO = 1.5
 SMALLEST_FELT_GAP = 0.01
 """Of the accuracy."""
+_GIVE_BATCHES = "Give batches, e.g. tf.data.Dataset.from_tensor_slices((images, labels)).batch(32)."
+_NO_IMAGES = "The data set has no images (any more: it is gone through more than once)."
 
 
 @dataclass(frozen=True)
@@ -195,19 +197,24 @@ class BatchNormProbe:
     Args:
         model: Functional model whose first output are logits of classes, of ``convert``, ``build``, ``finetune`` or
             anybody's.
+        layers: Those of its BatchNorm layers to measure, all if left out. The others keep to their moving statistics.
 
     Raises:
         UnsupportedArgumentError: If there is no BatchNorm layer, or one that cannot be examined.
     """
 
-    def __init__(self, model: tf_keras.Model) -> None:
+    def __init__(self, model: tf_keras.Model, layers: Sequence[tf_keras.layers.Layer] | None = None) -> None:
         import tensorflow as tf
 
+        if len(getattr(model, "inputs", None) or ()) != 1:
+            raise UnsupportedArgumentError(f"{model.name} is not a functional model with one input.")
         self.model = model
-        self.layers = batch_norm_layers(model)
+        every = batch_norm_layers(model)
+        self.layers = every if layers is None else list(layers)
+        self._others = [layer for layer in every if layer not in self.layers]
         if not self.layers:
             raise UnsupportedArgumentError(f"{model.name} has no BatchNorm layer, so there are no moving statistics.")
-        for layer in self.layers:
+        for layer in every:
             check_layer(layer, BatchNormMode.FROZEN)
         self._run = tf.function(self._outputs_and_moments, reduce_retracing=True)
 
@@ -226,6 +233,7 @@ class BatchNormProbe:
         tallies = []
         with dropout_off(self.model):
             for images, labels in images_and_labels(dataset, progress):
+                self._check_images(images)
                 batch, moving, moments = self._run(images)
                 tallies.append(_tally(batch.numpy(), moving.numpy(), labels))
                 for name, values in moments.items():
@@ -235,9 +243,29 @@ class BatchNormProbe:
         means = {name: float(np.mean(column)) for name, column in columns.items()}
         return Measurement(populations, Gap(len(columns["agreement"]), **means))
 
+    def check(self, dataset: Iterable[Any]) -> None:
+        """Refuse a data set whose first batch does not fit the model.
+
+        Raises:
+            TrainingDataError: If it does not, or there is none.
+        """
+        for images, _ in images_and_labels(dataset):
+            self._check_images(images)
+            return
+        raise TrainingDataError(_NO_IMAGES)
+
+    def _check_images(self, images: tf.Tensor) -> None:
+        wanted = self.model.input.shape
+        if not wanted.is_compatible_with(images.shape):
+            raise TrainingDataError(
+                f"The data set has a batch of images {tuple(images.shape)}, but {self.model.name} takes "
+                f"{tuple(wanted)}. {_GIVE_BATCHES}"
+            )
+
     def _outputs_and_moments(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, dict[str, Any]]:
         moving = self.model(images, training=False)
-        with observed_inputs(self.layers) as moments:
+        frozen = {layer.name: BatchNormMode.FROZEN for layer in self._others}
+        with explicit_modes(self._others, frozen), observed_inputs(self.layers) as moments:
             batch = self.model(images, training=True)
         return _first_logits(batch), _first_logits(moving), moments
 
@@ -263,7 +291,7 @@ def checked_count(population: Population | None, name: str) -> Population:
         TrainingDataError: If it has not.
     """
     if population is None:
-        raise TrainingDataError("The data set has no images.")
+        raise TrainingDataError(_NO_IMAGES)
     if population.count < 2:
         raise TrainingDataError(f"{name} gets one value per channel, whose variance is undefined. Give more images.")
     return population
@@ -292,9 +320,15 @@ def _tally(batch: NDArray[Any], moving: NDArray[Any], labels: Any) -> dict[str, 
 
 
 def images_and_labels(dataset: Iterable[Any], progress: Progress | None = None) -> Iterator[tuple[tf.Tensor, Any]]:
-    """Batches of a data set; labels are ``None`` where it has none."""
+    """Batches of a data set; labels are ``None`` where it has none.
+
+    Raises:
+        TrainingDataError: If it is arrays, whose rows would be taken for batches.
+    """
     import tensorflow as tf
 
+    if isinstance(dataset, (tuple, np.ndarray, tf.Tensor)):
+        raise TrainingDataError(f"The data set is a {type(dataset).__name__}. {_GIVE_BATCHES}")
     done = 0
     for element in dataset:
         images, labels = (element[0], element[1]) if isinstance(element, (tuple, list)) else (element, None)
