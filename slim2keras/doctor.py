@@ -24,7 +24,7 @@ from slim2keras.meta_graph import read_decays
 from slim2keras.population import BatchNormProbe, Drift, Gap
 from slim2keras.recalibration import assign_statistics, recalibrated_from
 from slim2keras.recognition import NetSpec, recognise
-from slim2keras.scopes import VariableKind, ema_name
+from slim2keras.scopes import VariableInfo, VariableKind, ema_name
 
 if TYPE_CHECKING:
     import tf_keras
@@ -34,8 +34,8 @@ DEAD_VARIANCE = 1e-8
 """Below it a channel is constant: the epsilon of slim's networks, 1e-5 or more, is all that it is divided by."""
 EXPLODING_RATIO = 1e6
 """Median variance of a layer over that of the network; a first layer on pixels up to 255 reaches 1e5 in health."""
-SMALL_GAMMA = 1e-4
-"""Of the median gamma of the layer."""
+SMALL_GAMMA = 1e-6
+"""Of the median gamma of the layer; weight decay alone takes a gamma that nothing needs far below."""
 
 
 class Finding(Enum):
@@ -275,9 +275,24 @@ def _measure(model: tf_keras.Model, batches: Iterable[Any], progress: Progress |
 
 def batch_norm_scopes(checkpoint: Checkpoint) -> list[str]:
     """Scopes of the BatchNorm layers of a checkpoint, by name."""
-    names = set(checkpoint.names(VariableKind.MODEL))
+    names = checkpoint.names(VariableKind.MODEL)
     means = (name.removesuffix("/moving_mean") for name in sorted(names) if name.endswith("/moving_mean"))
-    return [scope for scope in means if f"{scope}/moving_variance" in names]
+    variables = checkpoint.variables
+    return [
+        scope
+        for scope in means
+        if _is_per_channel(variables.get(f"{scope}/moving_variance"), variables[f"{scope}/moving_mean"])
+    ]
+
+
+def _is_per_channel(info: VariableInfo | None, mean: VariableInfo) -> bool:
+    """Whether a variable has as many numbers as a moving mean, one or more, floating-point both."""
+    has_numbers = "float" in mean.dtype and 0 not in mean.shape
+    return has_numbers and info is not None and info.shape == mean.shape and "float" in info.dtype
+
+
+def _wide(values: NDArray[Any]) -> NDArray[np.float64]:
+    return values.astype("float64")
 
 
 @dataclass(frozen=True)
@@ -294,8 +309,10 @@ class _BatchNorm:
     @classmethod
     def read(cls, checkpoint: Checkpoint, name: str) -> _BatchNorm:
         mean, variance = f"{name}/moving_mean", f"{name}/moving_variance"
-        optional = (checkpoint.get(item) for item in (f"{name}/gamma", ema_name(mean), ema_name(variance)))
-        return cls(name, checkpoint[mean], checkpoint[variance], *optional)
+        optional = (f"{name}/gamma", ema_name(mean), ema_name(variance))
+        fits = (_is_per_channel(checkpoint.variables.get(item), checkpoint.variables[mean]) for item in optional)
+        values = (_wide(checkpoint[item]) if its else None for item, its in zip(optional, fits, strict=True))
+        return cls(name, _wide(checkpoint[mean]), _wide(checkpoint[variance]), *values)
 
     @property
     def is_initial(self) -> bool:
@@ -518,21 +535,10 @@ def _verdicts(diagnosis: Diagnosis, run: _Run) -> Iterator[str]:
         count = len(diagnosis.layers)
         tell = "the checkpoint tells" if diagnosis.gap is None else "the checkpoint and these images tell"
         yield f"healthy: the statistics of all {count} layers can be trusted, as far as {tell}"
-    for finding in Finding:
-        found = diagnosis.with_finding(finding)
-        if found:
-            yield _MEANING[finding].format(
-                layers=_were(found, diagnosis),
-                first=found[0].name,
-                fact=found[0].facts[finding],
-                steps=run.steps,
-                decay=diagnosis.decay,
-                left=max(layer.old_statistics_left or 0.0 for layer in found),
-                recommended=diagnosis.recommended_decay,
-                moved=run.num_moved,
-            )
+    yield from (_sentence(finding, diagnosis, run) for finding in _found(diagnosis) if finding.is_sick)
     if diagnosis.gap is not None:
         yield f"on the data: {diagnosis.gap.describe()}; {_causes(diagnosis)}"
+    yield from (_sentence(finding, diagnosis, run) for finding in _found(diagnosis) if not finding.is_sick)
     if run.num_images is not None:
         yield f"remark: the statistics were recalibrated from {run.num_images} images"
     elif diagnosis.gap is None and any(
@@ -540,6 +546,24 @@ def _verdicts(diagnosis: Diagnosis, run: _Run) -> Iterator[str]:
     ):
         missing = "the decay (--decay)" if diagnosis.decay is None else "the number of steps (--steps)"
         yield f"remark: pit two cannot be excluded without {missing}"
+
+
+def _found(diagnosis: Diagnosis) -> list[Finding]:
+    return [finding for finding in Finding if diagnosis.with_finding(finding)]
+
+
+def _sentence(finding: Finding, diagnosis: Diagnosis, run: _Run) -> str:
+    found = diagnosis.with_finding(finding)
+    return _MEANING[finding].format(
+        layers=_were(found, diagnosis),
+        first=found[0].name,
+        fact=found[0].facts[finding],
+        steps=run.steps,
+        decay=diagnosis.decay,
+        left=max(layer.old_statistics_left or 0.0 for layer in found),
+        recommended=diagnosis.recommended_decay,
+        moved=run.num_moved,
+    )
 
 
 def _causes(diagnosis: Diagnosis) -> str:

@@ -216,7 +216,7 @@ class BatchNormProbe:
             raise UnsupportedArgumentError(f"{model.name} has no BatchNorm layer, so there are no moving statistics.")
         for layer in every:
             check_layer(layer, BatchNormMode.FROZEN)
-        self._run = tf.function(self._outputs_and_moments, reduce_retracing=True)
+        self._run = tf.function(self._outputs_and_moments, autograph=False, reduce_retracing=True)
 
     def measure(self, dataset: Iterable[Any], progress: Progress | None = None) -> Measurement:
         """Go through a data set once.

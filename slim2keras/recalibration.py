@@ -167,7 +167,7 @@ def _assign_one_by_one(
     for layer in layers:
         before_it = tf_keras.Model(model.input, layer.input)
 
-        @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
+        @tf.function(autograph=False, reduce_retracing=True)  # type: ignore[untyped-decorator]
         def moments(images: tf.Tensor, before_it: Any = before_it) -> tuple[tf.Tensor, ...]:
             return moments_of(before_it(images, training=False))
 
@@ -184,7 +184,7 @@ def _move_over(
 
     modes = {layer.name: BatchNormMode.UPDATE for layer in layers}
 
-    @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
+    @tf.function(autograph=False, reduce_retracing=True)  # type: ignore[untyped-decorator]
     def step(images: tf.Tensor) -> None:
         with explicit_modes(layers, modes) as batches:
             model(images, training=True)

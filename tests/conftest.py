@@ -22,3 +22,11 @@ def small_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def own_checkpoint(tmp_path: Path) -> Path:
     """The same in a directory of its own, to be damaged."""
     return write_checkpoint(tmp_path / "model.ckpt-5000", {**small_values(), "global_step": np.int64(5000)})
+
+
+@pytest.fixture(scope="session")
+def sick_checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Sickness to a checkpoint that slim trained, and ``healthy`` to one; not to be changed."""
+    from tests.sick_checkpoints import make_all
+
+    return make_all(tmp_path_factory.mktemp("sick"))

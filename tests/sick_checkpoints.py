@@ -39,8 +39,10 @@ def session_of(decay: float, *, is_training: bool, batch: int) -> Iterator[tuple
 
     with open_judge() as judge:
         network = judge.build(spec(decay), (batch, SIZE, SIZE, 3), is_training=is_training)
-    with network.graph.as_default(), tf.compat.v1.Session(graph=network.graph) as session:
-        tf.compat.v1.set_random_seed(0)
+    v1 = tf.compat.v1
+    one_thread = v1.ConfigProto(intra_op_parallelism_threads=1, inter_op_parallelism_threads=1)  # the same every time
+    with network.graph.as_default(), v1.Session(graph=network.graph, config=one_thread) as session:
+        v1.set_random_seed(0)
         yield network, session
 
 
@@ -54,8 +56,8 @@ def train(prefix: Path, *, decay: float, run_update_ops: bool = True) -> Path:
     with session_of(decay, is_training=True, batch=BATCH) as (network, session):
         target = v1.placeholder(tf.int64, (BATCH,))
         v1.losses.sparse_softmax_cross_entropy(target, tf.reshape(network.end_points["output"], (BATCH, CLASSES)))
-        loss, optimizer = v1.losses.get_total_loss(), v1.train.MomentumOptimizer(0.02, 0.9)
-        step = v1.train.get_or_create_global_step()
+        loss, step = v1.losses.get_total_loss(), v1.train.get_or_create_global_step()
+        optimizer = v1.train.MomentumOptimizer(v1.train.piecewise_constant(step, [150], [0.02, 0.002]), 0.9)
         if run_update_ops:
             train_op = slim.learning.create_train_op(loss, optimizer)
         else:

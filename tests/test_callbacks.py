@@ -79,10 +79,11 @@ def test_pit_one_is_told_once() -> None:
     history, told, tuned = fit(BatchNormMonitor(), batch_norm="batch")
     count = len(batch_norm_layers(tuned))
     assert history["bn_old_statistics_left"] == [1.0] * EPOCHS
-    assert [text.split(";")[0] for text in told] == [
+    assert len(told) == 1
+    assert told[0].startswith(
         f"pit one: {count} of {count} BatchNorm layers normalise with the batch, but their moving statistics have not "
         f"moved in {STEPS} steps"
-    ]
+    )
 
 
 def test_a_gap_is_told_when_it_opens() -> None:
