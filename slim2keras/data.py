@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,9 +76,19 @@ def open_images(path: Path, spec: NetSpec, batch_size: int) -> ImageBatches:
     if not path.is_file():
         raise DataReadError(f"There are no images {path}. Give a folder of images, or an .npz.")
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             images, labels = arrays["images"], arrays.get("labels")
-    except (OSError, ValueError, KeyError, EOFError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        EOFError,
+        TypeError,
+        AttributeError,
+        MemoryError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
         raise DataReadError(
             f"{path} is no .npz with an array `images` (and maybe `labels`): {type(error).__name__}: {error}."
         ) from error

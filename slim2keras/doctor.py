@@ -533,8 +533,9 @@ def _verdicts(diagnosis: Diagnosis, run: _Run) -> Iterator[str]:
         return
     if diagnosis.is_healthy:
         count = len(diagnosis.layers)
+        whose = "the only layer" if count == 1 else f"all {count} layers"
         tell = "the checkpoint tells" if diagnosis.gap is None else "the checkpoint and these images tell"
-        yield f"healthy: the statistics of all {count} layers can be trusted, as far as {tell}"
+        yield f"healthy: the statistics of {whose} can be trusted, as far as {tell}"
     yield from (_sentence(finding, diagnosis, run) for finding in _found(diagnosis) if finding.is_sick)
     if diagnosis.gap is not None:
         yield f"on the data: {diagnosis.gap.describe()}; {_causes(diagnosis)}"

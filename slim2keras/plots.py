@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
-import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from slim2keras.doctor import Finding
@@ -69,7 +69,8 @@ def plot_drift(diagnosis: Diagnosis, path: str | Path, *, overwrite: bool = Fals
     shifts = [layer.drift.shift for layer in layers]  # type: ignore[union-attr]
     ratios = [layer.drift.ratio for layer in layers]  # type: ignore[union-attr]
     with mpl.rc_context({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False}):
-        figure, (upper, lower) = plt.subplots(2, 1, figsize=(9, 5.6), sharex=True, layout="constrained")
+        figure = Figure(figsize=(9, 5.6), layout="constrained")  # without pyplot, which may want a screen
+        upper, lower = figure.subplots(2, 1, sharex=True)
         _draw(upper, np.maximum(shifts, _SMALLEST_SHIFT), LARGEST_SHIFT, layers)
         upper.set_ylabel("mean off by\n(standard deviations)")
         _draw(lower, np.maximum(ratios, _SMALLEST_RATIO), LARGEST_VARIANCE_RATIO, layers)
@@ -83,7 +84,6 @@ def plot_drift(diagnosis: Diagnosis, path: str | Path, *, overwrite: bool = Fals
         upper.legend(loc="lower left", bbox_to_anchor=(-0.01, 1.0), ncols=len(verdicts), frameon=False)
         with whole_or_not_at_all(Path(path).absolute()) as (draft,):
             figure.savefig(draft, dpi=150, format=Path(path).suffix[1:].lower())
-        plt.close(figure)
 
 
 def _verdict(layer: LayerDiagnosis) -> tuple[str, str]:
@@ -102,6 +102,7 @@ def _draw(axes: Axes, values: NDArray[Any], bound: float, layers: Sequence[Layer
     bottom = min(float(shown.min()), bound) / 1.3
     axes.set_yscale("log")
     axes.set_ylim(bottom, top)
+    axes.set_xlim(0.0, len(layers) + 1.0)
     for number, (layer, value, is_finite) in enumerate(zip(layers, shown, finite, strict=True), 1):
         _, colour = _verdict(layer)
         if is_finite:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -44,6 +45,12 @@ def test_finetune(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_two_pits(tmp_path: Path) -> None:
-    text = run("two_pits.py", tmp_path / "picture.png")
+    text = run("two_pits.py", tmp_path)
     assert "Largest difference between the weights of the six runs: 0\n" in text
-    assert (tmp_path / "picture.png").stat().st_size > 10_000
+    repaired = [float(share) for share in re.findall(r"([\d.]+)% *$", text, re.MULTILINE)]
+    assert len(repaired) == 6
+    assert min(repaired) > 93.0
+    assert text.count("    healthy: ") == 2
+    for name in ("two_pits.png", "doctor.png"):
+        assert (tmp_path / name).stat().st_size > 10_000
+    assert len(list(tmp_path.iterdir())) == 2

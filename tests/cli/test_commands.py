@@ -27,6 +27,7 @@ from tests.reference import SMALL_NET, SMALL_SHAPE, STAND_IN_SLIM, small_values,
 
 SHAPE = ",".join(str(size) for size in SMALL_SHAPE)
 LOGITS = f"{SMALL_NET}/logits"
+COMMANDS = ("nets", "inspect", "convert", "verify", "export", "doctor", "recalibrate")
 
 
 class Result:
@@ -59,7 +60,7 @@ def spawn(*arguments: object) -> subprocess.Popen[str]:
 
 def test_help_describes_every_command_and_the_exit_codes() -> None:
     text = ok("--help")
-    for command in ("nets", "inspect", "convert", "verify", "export"):
+    for command in COMMANDS:
         assert command in text
         assert "Exit codes: 0 ok" in " ".join(ok(command, "--help").split())
     assert ok("--version").startswith("slim2keras ")
@@ -67,7 +68,7 @@ def test_help_describes_every_command_and_the_exit_codes() -> None:
 
 def test_every_command_and_option_is_documented() -> None:
     readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    for command in ("nets", "inspect", "convert", "verify", "export"):
+    for command in COMMANDS:
         assert f"slim2keras {command}" in readme
         for option in re.findall(r"--[a-z]+(?:-[a-z]+)*", ok(command, "--help")):
             assert option in readme, f"{command} {option}"
@@ -361,3 +362,95 @@ def test_export_refuses_an_optimizer_that_slim_does_not_have(tmp_path: Path) -> 
     target = tmp_path / "model.ckpt-1"
     fails(ExitStatus.USAGE, "AdamW has no place in a slim checkpoint", "export", tmp_path / "other.keras", "-o", target)
     assert not Path(f"{target}.index").exists()
+
+
+@pytest.fixture(scope="module")
+def images_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Images of the small network with labels."""
+    path = tmp_path_factory.mktemp("images") / "images.npz"
+    data = np.random.RandomState(0).normal(size=(12, *SMALL_SHAPE)).astype("float32")
+    np.savez(path, images=data, labels=np.zeros(12, int))
+    return path
+
+
+def never_updated(directory: Path) -> Path:
+    """The small network after 5000 steps without update ops."""
+    initial = {"moving_mean": 0.0, "moving_variance": 1.0}
+    values = {
+        name: np.full_like(value, initial.get(name.rpartition("/")[2], value)) for name, value in small_values().items()
+    }
+    return write_checkpoint(directory / "model.ckpt-5000", {**values, "global_step": np.int64(5000)})
+
+
+def test_the_doctor_exits_with_4_for_a_sick_checkpoint(tmp_path: Path) -> None:
+    result = Result("doctor", never_updated(tmp_path))
+    assert result.status == ExitStatus.SICK
+    assert result.out.startswith("pit one: ")
+    assert "run `slim2keras recalibrate`" in result.out
+    assert not result.err
+    found = Result("doctor", tmp_path, "--json")
+    assert found.status == ExitStatus.SICK
+    assert json.loads(found.out)["healthy"] is False
+
+
+def test_the_doctor_says_where_the_decay_is_from(tmp_path: Path) -> None:
+    values = {"net/moving_mean": np.ones(4, "float32"), "net/moving_variance": np.full(4, 2.0, "float32")}
+    checkpoint = write_checkpoint(tmp_path / "model.ckpt", {**values, "global_step": np.int64(200)})
+    assert "without the decay (--decay)" in ok("doctor", checkpoint)
+    assert "decay 0.9 (given); for 200 steps take 0.9" in ok("doctor", checkpoint, "--decay", 0.9)
+    result = Result("doctor", checkpoint, "--net", "inception_v3")
+    assert result.status == ExitStatus.SICK
+    assert result.out.startswith("pit two: 1 of 1 layers was left behind: after 200 steps at decay 0.9997, 94% ")
+    assert "decay 0.9997 (the default of inception_v3)" in result.out
+
+
+def test_diagnosis_picture_repair_and_diagnosis_again(tmp_path: Path, images_file: Path) -> None:
+    checkpoint = never_updated(tmp_path)
+    data = ("--data", images_file, "--input-shape", SHAPE, "--batch-size", 6)
+    result = Result("doctor", checkpoint, *data, "--plot", tmp_path / "drift.png")
+    assert result.status == ExitStatus.SICK
+    assert "on the data: accuracy " in result.out
+    assert f"Written: {tmp_path / 'drift.png'}" in result.out
+    assert (tmp_path / "drift.png").read_bytes().startswith(b"\x89PNG")
+    text = ok("recalibrate", checkpoint, *data, "-o", tmp_path / "well.ckpt-5000")
+    assert re.search(r"before: accuracy .*\nafter:  accuracy .*\nfurthest off: ", text)
+    report = json.loads((tmp_path / "well.ckpt-5000.json").read_text())
+    assert report["after"]["images"] == 12
+    assert "remark: the statistics were recalibrated from 12 images" in ok("doctor", tmp_path / "well.ckpt-5000")
+    out = ok("recalibrate", checkpoint, *data, "-o", tmp_path / "well.keras", "--sequential", "--json")
+    assert json.loads(out)["before"] == pytest.approx(report["before"])
+
+
+def test_doctor_and_recalibrate_refuse(tmp_path: Path, small_checkpoint: Path, images_file: Path) -> None:
+    out = tmp_path / "out.ckpt"
+    (tmp_path / "mine.png").write_text("mine")
+    fails(ExitStatus.USAGE, "give --data too", "doctor", small_checkpoint, "--plot", out)
+    fails(ExitStatus.USAGE, "not the name", "doctor", small_checkpoint, "--data", images_file, "--plot", out)
+    mine = tmp_path / "mine.png"
+    fails(ExitStatus.USAGE, "exists", "doctor", small_checkpoint, "--data", images_file, "--plot", mine)
+    fails(ExitStatus.USAGE, "decay must be", "doctor", small_checkpoint, "--decay", 2)
+    fails(ExitStatus.UNREADABLE, "nowhere", "doctor", tmp_path / "nowhere")
+    fails(ExitStatus.UNREADABLE, "no images", "doctor", small_checkpoint, "--data", tmp_path / "nowhere")
+    recalibrate = ("recalibrate", small_checkpoint, "-o", out, "--data")
+    fails(ExitStatus.UNREADABLE, "no images", *recalibrate, tmp_path / "nowhere")
+    fails(ExitStatus.UNREADABLE, r"but mine\.png|cannot be read", *recalibrate, tmp_path)
+    fails(ExitStatus.UNREADABLE, "--input-shape H,W,C", *recalibrate, images_file, "--input-shape", "64,64,3")
+    fails(
+        ExitStatus.USAGE,
+        "leave it or decay",
+        *recalibrate,
+        images_file,
+        "--input-shape",
+        SHAPE,
+        "--sequential",
+        "--decay",
+        1,
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.png"]
+
+
+def test_the_doctor_needs_no_network_it_knows(tmp_path: Path, images_file: Path) -> None:
+    values = {"mine/bn/moving_mean": np.ones(4, "float32"), "mine/bn/moving_variance": np.full(4, 2.0, "float32")}
+    checkpoint = write_checkpoint(tmp_path / "model.ckpt", values)
+    assert "healthy: the statistics of the only layer" in ok("doctor", checkpoint)
+    fails(ExitStatus.MISMATCH, "not a network that", "doctor", checkpoint, "--data", images_file)
