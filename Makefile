@@ -30,6 +30,7 @@ bench: setup
 	$(BIN)/python -m benchmarks.conversion_speed
 	$(BIN)/python -m benchmarks.model_speed
 	$(BIN)/python -m benchmarks.finetune_speed
+	$(BIN)/python -m benchmarks.doctor_speed
 
 parity-table: setup
 	$(BIN)/python -m benchmarks.parity_table

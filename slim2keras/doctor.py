@@ -269,7 +269,7 @@ def _measure(model: tf_keras.Model, batches: Iterable[Any], progress: Progress |
     can_repair = off and all(seen.populations[layer.name].is_finite for layer in off)
     if can_repair:
         assign_statistics(off, seen.populations)
-        return _Measured(drifts, seen.gap, probe.measure(batches).gap)
+        return _Measured(drifts, seen.gap, probe.measure(batches, image_counter(progress, "repairing", batches)).gap)
     return _Measured(drifts, seen.gap)
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Progress = Callable[[int], None]
-"""Called with the number of images done."""
+"""Called after each batch with its number of images, so that ``tqdm(...).update`` does."""
 LARGEST_SHIFT = 0.25
 """Of the normalised activation, in standard deviations."""
 LARGEST_VARIANCE_RATIO = 1.5
@@ -224,7 +224,7 @@ class BatchNormProbe:
         Args:
             dataset: Batches of images as the network takes them, or of (images, labels); labels are numbers of
                 classes, or have a column a class.
-            progress: Called with the number of images done.
+            progress: Called after each batch with its number of images.
 
         Raises:
             TrainingDataError: If there are no images, one value per channel, or labels that are no classes.
@@ -329,10 +329,8 @@ def images_and_labels(dataset: Iterable[Any], progress: Progress | None = None) 
 
     if isinstance(dataset, (tuple, np.ndarray, tf.Tensor)):
         raise TrainingDataError(f"The data set is a {type(dataset).__name__}. {_GIVE_BATCHES}")
-    done = 0
     for element in dataset:
         images, labels = (element[0], element[1]) if isinstance(element, (tuple, list)) else (element, None)
         yield tf.convert_to_tensor(images), labels
-        done += len(images)
         if progress:
-            progress(done)
+            progress(len(images))

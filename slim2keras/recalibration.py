@@ -100,7 +100,7 @@ def recalibrate(
         sequential: Layer by layer instead, each under the already repaired statistics of those before it, as the
             network will be used. Takes a sweep for every layer.
         decay: slim's moving average with this decay instead, from the statistics that are there, a step a batch.
-        progress: Called with the number of images done.
+        progress: Called after each batch with its number of images; ``num_sweeps`` says how often each image comes.
 
     Returns:
         Gap before and after, and how far off each layer was.
@@ -118,7 +118,7 @@ def recalibrate(
         raise UnsupportedArgumentError("sequential is about exact statistics; leave it or decay out.")
     probe = BatchNormProbe(model)
     layers = probe.layers
-    seen = probe.measure(dataset, None if sequential or decay is not None else progress)
+    seen = probe.measure(dataset, progress)
     old = _statistics(layers)
     try:
         if decay is not None:
@@ -128,7 +128,7 @@ def recalibrate(
         else:
             assign_statistics(layers, seen.populations)
         new = _statistics(layers)
-        after = probe.measure(dataset).gap
+        after = probe.measure(dataset, progress).gap
     except BaseException:
         for layer, (mean, variance) in zip(layers, old, strict=True):
             layer.moving_mean.assign(mean)
@@ -139,6 +139,11 @@ def recalibrate(
         for layer, was, now in zip(layers, old, new, strict=True)
     }
     return Recalibration(seen.gap, after, drifts)
+
+
+def num_sweeps(model: tf_keras.Model, *, sequential: bool = False, decay: float | None = None) -> int:
+    """How often ``recalibrate`` goes through the data: before, after, and what lies between."""
+    return 2 + (len(batch_norm_layers(model)) if sequential else decay is not None)
 
 
 def assign_statistics(layers: Sequence[Any], populations: Mapping[str, Population]) -> None:
@@ -252,8 +257,9 @@ def recalibrate_file(
         plan = plan_conversion(opened, request.net, request.arguments, request.input_shape, options)
         images = open_images(Path(data), plan.spec, request.batch_size)
         model = converted_model(opened, plan, options)
-        step = image_counter(progress, "recalibrating", images)
-        report = recalibrate(model, images, sequential=request.sequential, decay=request.decay, progress=step)
+        way: dict[str, Any] = {"sequential": request.sequential, "decay": request.decay}
+        count = image_counter(progress, "recalibrating", images, num_sweeps(model, **way))
+        report = recalibrate(model, images, **way, progress=count)
         if is_model:
             written = _write_model(model, target)
         else:

@@ -90,6 +90,11 @@ def print_line(text: str) -> None:
     stdout.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
+def print_sentence(text: str, style: str = "") -> None:
+    """Print plain text on stdout, broken between words on a terminal, a line of its own in a file."""
+    stdout.print(text, style=style, highlight=False, markup=False, soft_wrap=not stdout.is_terminal)
+
+
 def print_json(value: Any) -> None:
     """Print a value as JSON on stdout, for machines: no colour, no wrapping."""
     typer.echo(json.dumps(value, indent=2, allow_nan=False))

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
+from rich.markup import escape
+from rich.table import Column, Table
 
 from slim2keras.cli.console import (
     BatchSizeOption,
@@ -23,6 +24,7 @@ from slim2keras.cli.console import (
     parse_input_shape,
     print_json,
     print_line,
+    print_sentence,
     progress_bar,
     stdout,
 )
@@ -114,18 +116,18 @@ def _worst_first(layer: Any) -> tuple[bool, float]:
 def _show(diagnosis: Any) -> None:
     style = "green" if diagnosis.is_healthy else "red"
     for verdict in diagnosis.verdicts:
-        stdout.print(verdict, style="" if verdict.startswith("remark") else style, highlight=False, soft_wrap=True)
+        print_sentence(verdict, "" if verdict.startswith("remark") else style)
     worst = sorted((layer for layer in diagnosis.layers if layer.findings), key=_worst_first)
     if worst:
-        table = Table("layer", "channels", "finding", "seen by", box=None)
+        table = Table(Column("layer", overflow="fold"), "channels", "finding", "seen by", box=None)
         for layer in worst[:NUM_WORST]:
-            names = [finding.value for finding in layer.findings]
+            findings = "\n".join(finding.value for finding in layer.findings)
             table.add_row(
-                layer.name, str(layer.channels), "\n".join(names), "\n".join(map(layer.facts.get, layer.findings))
+                escape(layer.name), str(layer.channels), findings, "\n".join(map(layer.facts.get, layer.findings))
             )
         stdout.print(table)
         if len(worst) > NUM_WORST:
             stdout.print(f"and {len(worst) - NUM_WORST} more; --json lists all", highlight=False)
     if diagnosis.decay is not None:
         advice = f"; for {diagnosis.steps} steps take {diagnosis.recommended_decay:.4g}" if diagnosis.steps else ""
-        stdout.print(f"decay {diagnosis.decay:.6g} ({diagnosis.decay_source}){advice}", highlight=False, soft_wrap=True)
+        print_sentence(f"decay {diagnosis.decay:.6g} ({diagnosis.decay_source}){advice}")
