@@ -53,10 +53,27 @@ class ImageBatches:
             yield images if self.labels is None else (images, self.labels[part])
 
 
-def image_counter(progress: Progress | None, what: str, batches: Iterable[Any]) -> Callable[[int], None] | None:
-    """Tell ``progress`` what is done from the number of images done; their number is 0 if it is unknown."""
-    total = len(batches) if isinstance(batches, ImageBatches) else 0
-    return progress and (lambda done: progress(what, done, total))
+def image_counter(
+    progress: Progress | None, what: str, batches: Iterable[Any], sweeps: int = 1
+) -> Callable[[int], None]:
+    """Something to call with the number of images of each batch, that tells ``progress`` how many are done.
+
+    Args:
+        progress: Of the command line; told a total of 0 where the number of images is unknown.
+        what: Is being done.
+        batches: To count.
+        sweeps: Times that they are gone through.
+    """
+    total = sweeps * len(batches) if isinstance(batches, ImageBatches) else 0
+    done = 0
+
+    def count(images: int) -> None:
+        nonlocal done
+        done += images
+        if progress:
+            progress(what, done, total)
+
+    return count
 
 
 def open_images(path: Path, spec: NetSpec, batch_size: int) -> ImageBatches:
