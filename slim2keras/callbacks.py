@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import tf_keras
 
 from slim2keras.batch_norm import (
@@ -172,7 +173,9 @@ class BatchNormMonitor(tf_keras.callbacks.Callback):  # type: ignore[misc]
 
     def _plan(self) -> Any:
         """That of ``finetune``, which lets a layer normalise with the batch and not move; plain Keras does not."""
-        return getattr(self.model, "plan", None)
+        from slim2keras.finetuning import FineTunedModel
+
+        return self.model.plan if isinstance(self.model, FineTunedModel) else None
 
     def _normalises_with_batch(self, layer: tf_keras.layers.Layer) -> bool:
         plan = self._plan()
@@ -219,8 +222,8 @@ def _statistics(layer: tf_keras.layers.Layer) -> tuple[NDArray[Any], NDArray[Any
 def _as_logs(seen: Measurement, drifts: dict[str, Drift]) -> dict[str, float]:
     gap = seen.gap
     found = {
-        "bn_mean_shift": max(drift.shift for drift in drifts.values()),
-        "bn_variance_ratio": max(drift.ratio for drift in drifts.values()),
+        "bn_mean_shift": float(np.max([drift.shift for drift in drifts.values()])),
+        "bn_variance_ratio": float(np.max([drift.ratio for drift in drifts.values()])),
         "bn_agreement": gap.agreement,
     }
     if gap.accuracy_batch is not None and gap.accuracy_moving is not None and gap.accuracy_lost is not None:
