@@ -53,6 +53,23 @@ SetOption = Annotated[
 ]
 BatchSizeOption = Annotated[int, typer.Option("--batch-size", min=1, help="Images a batch.")]
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")]
+_NOT_OF_SLIM = frozenset(
+    [
+        "allow_nonfinite",
+        "batch_size",
+        "checkpoint",
+        "data",
+        "decay",
+        "exclude",
+        "input_shape",
+        "net",
+        "pretrained",
+        "progress",
+        "steps",
+        "use_ema",
+    ]
+)
+"""Arguments of ``convert`` and ``diagnose`` beside those of slim."""
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
@@ -104,13 +121,18 @@ def parse_arguments(settings: list[str] | None, num_classes: int | None) -> dict
     """Slim arguments from ``--set`` and ``--num-classes``.
 
     Raises:
-        UnsupportedArgumentError: If a setting is not NAME=VALUE.
+        UnsupportedArgumentError: If a setting is not NAME=VALUE, or none of slim's.
     """
     arguments = {} if num_classes is None else {"num_classes": num_classes}
     for setting in settings or []:
         name, separator, text = setting.partition("=")
         if not separator or not name:
             raise UnsupportedArgumentError(f"--set must be NAME=VALUE. Received: --set {setting}")
+        if name.strip() in _NOT_OF_SLIM:
+            raise UnsupportedArgumentError(
+                f"--set is for slim's arguments of the network, and {name.strip()} is none of them; what the command "
+                f"takes besides has options of its own, see --help. Received: --set {setting}"
+            )
         arguments[name.strip()] = _parse_value(text.strip())
     return arguments
 

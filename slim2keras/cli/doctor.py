@@ -97,14 +97,15 @@ def doctor(
             progress=progress,
             **parse_arguments(settings, num_classes),
         )
-    if plot is not None and diagnosis.gap is not None:
-        plot_drift(diagnosis, plot, overwrite=overwrite)
+    picture = plot if diagnosis.gap is not None else None
+    if picture is not None:
+        plot_drift(diagnosis, picture, overwrite=overwrite)
     if json_output:
         print_json(diagnosis.to_json())
     else:
         _show(diagnosis)
-        if plot is not None:
-            print_line(f"Written: {plot}")
+        if picture is not None:
+            print_line(f"Written: {picture}")
     if not diagnosis.is_healthy:
         raise typer.Exit(ExitStatus.SICK)
 

@@ -421,6 +421,11 @@ def test_diagnosis_picture_repair_and_diagnosis_again(tmp_path: Path, images_fil
     assert json.loads(out)["before"] == pytest.approx(report["before"])
 
 
+@pytest.mark.parametrize("command", ["doctor", "verify"])
+def test_only_slims_arguments_can_be_set(small_checkpoint: Path, command: str) -> None:
+    fails(ExitStatus.USAGE, "net is none of them", command, small_checkpoint, "--set", "net=vgg_16")
+
+
 def test_doctor_and_recalibrate_refuse(tmp_path: Path, small_checkpoint: Path, images_file: Path) -> None:
     out = tmp_path / "out.ckpt"
     (tmp_path / "mine.png").write_text("mine")
