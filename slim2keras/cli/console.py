@@ -53,6 +53,7 @@ SetOption = Annotated[
 ]
 BatchSizeOption = Annotated[int, typer.Option("--batch-size", min=1, help="Images a batch.")]
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 _NOT_OF_SLIM = frozenset(
     [
         "allow_nonfinite",
@@ -70,7 +71,6 @@ _NOT_OF_SLIM = frozenset(
     ]
 )
 """Arguments of ``convert`` and ``diagnose`` beside those of slim."""
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
 @contextlib.contextmanager

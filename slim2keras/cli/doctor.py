@@ -70,8 +70,7 @@ def doctor(
 ) -> None:
     """Examine the BatchNorm statistics of a checkpoint, of any slim network; exit code 4 if they are sick.
 
-    The decay is --decay, else the default of --net, else what stands in the .meta beside the checkpoint, else the
-    default of the network that is recognised.
+    The decay is --decay, else that of --net, of the .meta, or of the network recognised.
     Example: slim2keras doctor train_dir/ --data images/ --plot drift.png
     """
     from slim2keras.doctor import diagnose
