@@ -323,12 +323,14 @@ def images_and_labels(dataset: Iterable[Any], progress: Progress | None = None) 
     """Batches of a data set; labels are ``None`` where it has none.
 
     Raises:
-        TrainingDataError: If it is arrays, whose rows would be taken for batches.
+        TrainingDataError: If it is arrays, whose rows would be taken for batches, or has no end.
     """
     import tensorflow as tf
 
     if isinstance(dataset, (tuple, np.ndarray, tf.Tensor)):
         raise TrainingDataError(f"The data set is a {type(dataset).__name__}. {_GIVE_BATCHES}")
+    if isinstance(dataset, tf.data.Dataset) and dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
+        raise TrainingDataError("The data set repeats for ever. Leave repeat() out, or take(n) of it.")
     for element in dataset:
         images, labels = (element[0], element[1]) if isinstance(element, (tuple, list)) else (element, None)
         yield tf.convert_to_tensor(images), labels

@@ -142,6 +142,12 @@ def interrupted() -> Iterator[Any]:
     raise KeyboardInterrupt
 
 
+def endless() -> Any:
+    import tensorflow as tf
+
+    return tf.data.Dataset.from_tensors(X).repeat()
+
+
 class Changing:
     """A data set that is another one the second time."""
 
@@ -169,6 +175,7 @@ NOT_FINITE = [np.where(np.arange(3) == 1, np.nan, X[:8]).astype("float32")]
         (lambda: [(X, Y[:3])], {}, TrainingDataError, "3 labels"),
         (lambda: (X, Y), {}, TrainingDataError, "is a tuple"),
         (lambda: [X[:, :16]], {}, TrainingDataError, "takes"),
+        (endless, {}, TrainingDataError, "repeats for ever"),
         (batches, {"sequential": True, "decay": 0.5}, UnsupportedArgumentError, "leave it or decay out"),
         (batches, {"decay": "auto"}, UnsupportedArgumentError, "decay must be"),
     ],
