@@ -29,6 +29,7 @@ from slim2keras.scopes import first_matches
 if TYPE_CHECKING:
     import tensorflow as tf
     import tf_keras
+    from numpy.typing import NDArray
 
 AUTO = "auto"
 """A decay that is picked when the number of steps is known."""
@@ -62,6 +63,11 @@ def batch_norm_layers(model: tf_keras.Model) -> list[tf_keras.layers.Layer]:
     # The class of SyncBatchNormalization and of TensorFlow 1's layer derive from it, and are refused by name.
     base = tf_keras.layers.BatchNormalization.__bases__[0]
     return [layer for layer in all_layers(model) if isinstance(layer, base)]
+
+
+def moving_statistics(layer: tf_keras.layers.Layer) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Moving mean and variance of a layer, (channels,) each."""
+    return layer.moving_mean.numpy(), layer.moving_variance.numpy()
 
 
 def plan_modes(layers: Sequence[tf_keras.layers.Layer], batch_norm: ModeArgument) -> dict[str, BatchNormMode]:

@@ -15,6 +15,7 @@ from slim2keras.batch_norm import (
     BatchNormMode,
     batch_norm_layers,
     decay_for,
+    moving_statistics,
     share_left,
     steps_for,
 )
@@ -138,7 +139,7 @@ class BatchNormMonitor(tf_keras.callbacks.Callback):  # type: ignore[misc]
     def on_train_begin(self, logs: Any = None) -> None:
         """Note the statistics that training starts from."""
         self._layers = [layer for layer in batch_norm_layers(self.model) if self._normalises_with_batch(layer)]
-        self._start = {layer.name: _statistics(layer) for layer in self._layers}
+        self._start = {layer.name: moving_statistics(layer) for layer in self._layers}
         self._moved, self._open = set(), set()
         self._steps = self._epochs = 0
         self._probe = None
@@ -157,7 +158,9 @@ class BatchNormMonitor(tf_keras.callbacks.Callback):  # type: ignore[misc]
         self._epochs += 1
         unmoved = [layer for layer in self._layers if layer.name not in self._moved]
         for layer in unmoved:
-            if any((now != was).any() for now, was in zip(_statistics(layer), self._start[layer.name], strict=True)):
+            if any(
+                (now != was).any() for now, was in zip(moving_statistics(layer), self._start[layer.name], strict=True)
+            ):
                 self._moved.add(layer.name)
         moving = [layer for layer in self._layers if layer.name in self._moved]
         stuck = [layer for layer in unmoved if layer.name not in self._moved and self._plan() is not None]
@@ -213,10 +216,6 @@ class BatchNormMonitor(tf_keras.callbacks.Callback):  # type: ignore[misc]
 
     def _warn(self, text: str) -> None:
         warnings.warn(text, MovingStatisticsWarning, stacklevel=3)
-
-
-def _statistics(layer: tf_keras.layers.Layer) -> tuple[NDArray[Any], NDArray[Any]]:
-    return layer.moving_mean.numpy(), layer.moving_variance.numpy()
 
 
 def _as_logs(seen: Measurement, drifts: dict[str, Drift]) -> dict[str, float]:

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from slim2keras.batch_norm import BatchNormMode, batch_norm_layers, check_layer, explicit_modes, observed_inputs
+from slim2keras.batch_norm import (
+    BatchNormMode,
+    batch_norm_layers,
+    check_layer,
+    explicit_modes,
+    moving_statistics,
+    observed_inputs,
+)
 from slim2keras.errors import TrainingDataError, UnsupportedArgumentError
 from slim2keras.keras_model import dropout_off
 
@@ -95,7 +102,7 @@ class Drift:
     def of_layer(cls, layer: tf_keras.layers.Layer, population: Population) -> Drift:
         """Drift of a layer's moving statistics from those of the data."""
         true = population.mean, population.variance(unbiased=bool(layer.fused))
-        return cls.between(layer.moving_mean.numpy(), layer.moving_variance.numpy(), *true, epsilon=layer.epsilon)
+        return cls.between(*moving_statistics(layer), *true, epsilon=layer.epsilon)
 
     @property
     def is_small(self) -> bool:

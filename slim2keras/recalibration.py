@@ -13,8 +13,9 @@ from slim2keras.batch_norm import (
     batch_norm_layers,
     check_decay,
     explicit_modes,
-    moments_of,
     move_statistics,
+    moving_statistics,
+    observed_inputs,
 )
 from slim2keras.checkpoint import (
     Checkpoint,
@@ -119,7 +120,7 @@ def recalibrate(
     probe = BatchNormProbe(model)
     layers = probe.layers
     seen = probe.measure(dataset, progress)
-    old = _statistics(layers)
+    old = [moving_statistics(layer) for layer in layers]
     try:
         if decay is not None:
             _move_over(model, layers, dataset, decay, progress)
@@ -127,7 +128,7 @@ def recalibrate(
             _assign_one_by_one(model, layers, dataset, progress)
         else:
             assign_statistics(layers, seen.populations)
-        new = _statistics(layers)
+        new = [moving_statistics(layer) for layer in layers]
         after = probe.measure(dataset, progress).gap
     except BaseException:
         for layer, (mean, variance) in zip(layers, old, strict=True):
@@ -167,14 +168,14 @@ def _assign_one_by_one(
     model: tf_keras.Model, layers: Sequence[Any], dataset: Iterable[Any], progress: Progress | None
 ) -> None:
     import tensorflow as tf
-    import tf_keras
 
     for layer in layers:
-        before_it = tf_keras.Model(model.input, layer.input)
 
         @tf.function(autograph=False, reduce_retracing=True)  # type: ignore[untyped-decorator]
-        def moments(images: tf.Tensor, before_it: Any = before_it) -> tuple[tf.Tensor, ...]:
-            return moments_of(before_it(images, training=False))
+        def moments(images: tf.Tensor, layer: Any = layer) -> tuple[tf.Tensor, ...]:
+            with observed_inputs([layer]) as seen:
+                model(images, training=False)  # what lies behind the layer is pruned
+            return seen[layer.name]
 
         found: Population | None = None
         for images, _ in images_and_labels(dataset, progress):
@@ -199,12 +200,8 @@ def _move_over(
     with dropout_off(model):
         for images, _ in images_and_labels(dataset, progress):
             step(images)
-    for layer, (mean, variance) in zip(layers, _statistics(layers), strict=True):
-        _check_finite(Population(1, mean, variance), layer.name)
-
-
-def _statistics(layers: Sequence[Any]) -> list[tuple[NDArray[Any], NDArray[Any]]]:
-    return [(layer.moving_mean.numpy(), layer.moving_variance.numpy()) for layer in layers]
+    for layer in layers:
+        _check_finite(Population(1, *moving_statistics(layer)), layer.name)
 
 
 @dataclass(frozen=True)

@@ -92,6 +92,20 @@ def test_sequentially_each_layer_is_under_repaired_inputs() -> None:
         np.testing.assert_allclose(layer.moving_variance, rows.var(0, ddof=1), rtol=1e-5, err_msg=layer.name)
 
 
+def test_layers_of_a_model_within_a_model_too() -> None:
+    import tf_keras
+
+    inner = build_ours(NET)
+    inputs = tf_keras.Input(NET.shape)
+    outer = tf_keras.Model(inputs, inner(inputs))
+    plain = build_ours(NET)
+    for way in WAYS.values():
+        recalibrate(outer, batches(), **way)
+        recalibrate(plain, batches(), **way)
+        for name, value in values(plain).items():
+            np.testing.assert_array_equal(values(inner)[name], value, err_msg=name)
+
+
 def test_the_moving_average_is_that_of_training() -> None:
     """The same as ``fit`` with this momentum at a learning rate of nothing."""
     model, other = build_ours(NET), build_ours(NET)
