@@ -410,7 +410,9 @@ def _decay_of(spec: NetSpec) -> float | None:
 def _examine(layer: _BatchNorm, decay: float | None, run: _Run, measured: _Measured) -> LayerDiagnosis:
     is_known = decay is not None and run.steps is not None and run.num_images is None
     left = share_left(decay, run.steps) if is_known else None  # type: ignore[arg-type]
-    facts = {} if layer.is_finite else {Finding.NONFINITE: _count(~np.isfinite(layer.mean + layer.variance))}
+    facts = (
+        {} if layer.is_finite else {Finding.NONFINITE: _count(~(np.isfinite(layer.mean) & np.isfinite(layer.variance)))}
+    )
     drift = measured.drifts.get(layer.name)
     if not facts:
         if layer.is_initial or drift is None or not drift.is_small:

@@ -130,7 +130,7 @@ NAN = np.array([np.nan, *np.ones(CHANNELS - 1)])
     [
         (statistics(0.0, 1.0), Finding.NEVER_UPDATED, "pit one: 1 of 3 layers was never updated"),
         (statistics(NAN, 1.0), Finding.NONFINITE, "1 of 3 layers was poisoned"),
-        (statistics(0.1, np.inf), Finding.NONFINITE, "1 of 3 layers was poisoned"),
+        (statistics(-np.inf, np.inf), Finding.NONFINITE, "1 of 3 layers was poisoned"),
         (statistics(0.1, np.where(np.isnan(NAN), -0.1, 1.0)), Finding.NEGATIVE_VARIANCE, "a variance is negative"),
         (statistics(0.1, 1e-12), Finding.DEAD_LAYER, "1 of 3 layers was dead"),
         (statistics(0.1, 1e9), Finding.EXPLODING, "1 of 3 layers was exploding"),
