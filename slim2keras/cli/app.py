@@ -5,9 +5,10 @@ from __future__ import annotations
 import functools
 import os
 import signal
+import sys
 from collections.abc import Callable
 from types import FrameType
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -37,6 +38,39 @@ class _State:
     show_traceback = False
 
 
+class _Interruption:
+    """Ctrl-C, or SIGTERM, that is not lost.
+
+    An exception that a signal raises within TensorFlow's native code may be swallowed there. So it is raised again and
+    again, until the command stops; but not while it is being handled, which is when drafts are removed.
+    """
+
+    interval = 0.1
+    """Seconds."""
+    has_come = False
+
+    @classmethod
+    def listen(cls) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM, *([signal.SIGALRM] if hasattr(signal, "setitimer") else [])):
+            signal.signal(number, cls._raise)
+
+    @classmethod
+    def end(cls) -> None:
+        if cls.has_come and hasattr(signal, "setitimer"):
+            signal.setitimer(signal.ITIMER_REAL, 0.0)
+
+    @classmethod
+    def _raise(cls, _signal: int, _frame: FrameType | None) -> None:
+        cls.has_come = True
+        if hasattr(signal, "setitimer"):
+            signal.setitimer(signal.ITIMER_REAL, cls.interval)
+        handled = sys.exc_info()[1]
+        while handled is not None and not isinstance(handled, KeyboardInterrupt):
+            handled = handled.__context__
+        if handled is None:
+            raise KeyboardInterrupt
+
+
 def _print_version(value: bool) -> None:
     if value:
         typer.echo(f"slim2keras {slim2keras.__version__}")
@@ -62,17 +96,26 @@ def _report_errors(command: Callable[..., None]) -> Callable[..., None]:
         try:
             command(**arguments)
         except KeyboardInterrupt:
-            _print_error("Interrupted; nothing was written.")
-            raise typer.Exit(ExitStatus.INTERRUPTED) from None
+            _report_interruption()
         except (typer.Exit, typer.Abort):
             raise
         except Exception as error:
+            if _Interruption.has_come:  # native code made another error of it
+                _report_interruption()
             if _State.show_traceback:
                 raise
             _print_error(_describe_error(error))
             raise typer.Exit(getattr(error, "exit_status", ExitStatus.UNEXPECTED)) from None
+        finally:
+            _Interruption.end()
 
     return reporting
+
+
+def _report_interruption() -> NoReturn:
+    _Interruption.end()
+    _print_error("Interrupted; nothing was written.")
+    raise typer.Exit(ExitStatus.INTERRUPTED) from None
 
 
 def _describe_error(error: Exception) -> str:
@@ -105,9 +148,8 @@ def main() -> None:
     """Run the command and exit with a status of ``ExitStatus``."""
     # TensorFlow greets and warns on stderr, where the user looks for ours.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    signal.signal(signal.SIGTERM, _interrupt)
-    app()
-
-
-def _interrupt(_signal: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+    _Interruption.listen()
+    try:
+        app()
+    finally:
+        _Interruption.end()

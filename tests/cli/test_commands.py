@@ -296,6 +296,37 @@ def test_an_interrupted_conversion_leaves_nothing(tmp_path: Path, small_checkpoi
     assert not list(tmp_path.iterdir())
 
 
+LOSING = """
+import os, signal, time, typer
+import slim2keras.cli.app as module
+def losing() -> None:
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(10)
+    except KeyboardInterrupt:
+        time.sleep(1)  # not raised again while it is handled
+        print("handled", flush=True)
+    {then}
+    time.sleep(30)
+module.app.command()(module._report_errors(losing))
+module.main()
+"""
+
+
+@pytest.mark.parametrize("then", ["pass", "raise SystemError('an exception set')"])
+def test_an_interruption_that_native_code_swallows_comes_again(then: str) -> None:
+    process = subprocess.run(
+        [sys.executable, "-c", LOSING.format(then=then), "losing"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert process.returncode == ExitStatus.INTERRUPTED, process.stderr
+    assert process.stdout == "handled\n"
+    assert process.stderr == "Interrupted; nothing was written.\n"
+
+
 def test_stdout_carries_nothing_but_the_answer(small_checkpoint: Path) -> None:
     process = spawn("inspect", small_checkpoint, "--json")
     out, err = process.communicate(timeout=120)
