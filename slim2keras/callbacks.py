@@ -67,10 +67,15 @@ class MovingStatisticsReport(tf_keras.callbacks.Callback):  # type: ignore[misc]
             return
         self.model.settle_decay(steps)
         text = _outlook(layers, steps)
-        if max(share_left(layer.momentum, steps) for layer in layers) > LARGEST_SHARE_LEFT:
+        if _largest_share(layers, steps) > LARGEST_SHARE_LEFT:
             warnings.warn(text, MovingStatisticsWarning, stacklevel=2)
         elif self.params["verbose"]:
             print(text, flush=True)  # noqa: T201  (as Keras' own progress, and silent when that is)
+
+
+def _largest_share(layers: Sequence[tf_keras.layers.Layer], steps: int) -> float:
+    """Part of the old statistics that the slowest layer still has after so many steps."""
+    return share_left(max(layer.momentum for layer in layers), steps)
 
 
 def _outlook(layers: Sequence[tf_keras.layers.Layer], steps: int) -> str:
@@ -131,16 +136,15 @@ class BatchNormMonitor(tf_keras.callbacks.Callback):  # type: ignore[misc]
         super().__init__()
         self.validation_data = validation_data
         self._probe: BatchNormProbe | None = None
-        self._start: dict[str, tuple[NDArray[Any], NDArray[Any]]] = {}
-        self._moved: set[str] = set()
+        self._unmoved: dict[str, tuple[NDArray[Any], NDArray[Any]]] = {}
         self._steps = self._last_batch = self._epochs = 0
         self._open: set[str] = set()
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Note the statistics that training starts from."""
         self._layers = [layer for layer in batch_norm_layers(self.model) if self._normalises_with_batch(layer)]
-        self._start = {layer.name: moving_statistics(layer) for layer in self._layers}
-        self._moved, self._open = set(), set()
+        self._unmoved = {layer.name: moving_statistics(layer) for layer in self._layers}
+        self._open = set()
         self._steps = self._epochs = 0
         self._probe = None
         if self.validation_data is not None and self._layers:
@@ -156,16 +160,13 @@ class BatchNormMonitor(tf_keras.callbacks.Callback):  # type: ignore[misc]
         logs = {} if logs is None else logs
         self._steps += self._last_batch + 1
         self._epochs += 1
-        unmoved = [layer for layer in self._layers if layer.name not in self._moved]
-        for layer in unmoved:
-            if any(
-                (now != was).any() for now, was in zip(moving_statistics(layer), self._start[layer.name], strict=True)
-            ):
-                self._moved.add(layer.name)
-        moving = [layer for layer in self._layers if layer.name in self._moved]
-        stuck = [layer for layer in unmoved if layer.name not in self._moved and self._plan() is not None]
-        shares = [1.0 for _ in stuck] + [share_left(layer.momentum, self._steps) for layer in moving]
-        logs["bn_old_statistics_left"] = max(shares, default=1.0)
+        for layer in self._layers:
+            start = self._unmoved.get(layer.name)
+            if start is not None and not all(map(np.array_equal, moving_statistics(layer), start)):
+                del self._unmoved[layer.name]
+        moving = [layer for layer in self._layers if layer.name not in self._unmoved]
+        stuck = [layer for layer in self._layers if layer.name in self._unmoved and self._plan() is not None]
+        logs["bn_old_statistics_left"] = _largest_share(moving, self._steps) if moving and not stuck else 1.0
         self._tell_of_pit_one(stuck)
         self._tell_of_pit_two(moving, epoch)
         if self._probe is not None:
@@ -194,7 +195,7 @@ class BatchNormMonitor(tf_keras.callbacks.Callback):  # type: ignore[misc]
 
     def _tell_of_pit_two(self, moving: Sequence[tf_keras.layers.Layer], epoch: int) -> None:
         planned = self._steps * (self._epochs + self.params["epochs"] - epoch - 1) // self._epochs
-        lags = any(share_left(layer.momentum, planned) > LARGEST_SHARE_LEFT for layer in moving)
+        lags = bool(moving) and _largest_share(moving, planned) > LARGEST_SHARE_LEFT
         is_told_by_finetune = self._plan() is not None
         if self._opens("pit two", is_open=lags) and not is_told_by_finetune:
             self._warn(f"pit two: {_outlook(moving, planned)}")

@@ -19,6 +19,7 @@ from slim2keras.conversion import Progress, converted_model, plan_conversion
 from slim2keras.data import image_counter, open_images
 from slim2keras.errors import Slim2KerasError, UnsupportedArgumentError
 from slim2keras.graph import Shape
+from slim2keras.json_values import finite_or_none
 from slim2keras.loading import LoadOptions
 from slim2keras.meta_graph import read_decays
 from slim2keras.population import BatchNormProbe, Drift, Gap
@@ -103,7 +104,7 @@ class LayerDiagnosis:
             "sick": self.is_sick,
             "decay": self.decay,
             "old_statistics_left": self.old_statistics_left,
-            "median_variance": self.median_variance if np.isfinite(self.median_variance) else None,
+            "median_variance": finite_or_none(self.median_variance),
             "dead_channels": self.dead_channels,
             "facts": {finding.value: fact for finding, fact in self.facts.items()},
             "drift": None if self.drift is None else self.drift.to_json(),
@@ -214,11 +215,7 @@ def diagnose(
     with open_checkpoint(checkpoint) as opened:
         layers = [_BatchNorm.read(opened, scope) for scope in batch_norm_scopes(opened)]
         decays = _find_decays(opened, net, arguments, decay)
-        run = _Run(opened.global_step if steps is None else steps, _counts_steps(opened), _typical_variance(layers))
-        if pretrained is not None:
-            with open_checkpoint(pretrained) as start:
-                run = replace(run, start=_read_start(start, layers), num_moved=_num_moved(opened, start))
-        run = replace(run, num_images=recalibrated_from(opened))
+        run = _Run.read(opened, layers, steps, pretrained)
         measured = _NOT_MEASURED
         if data is not None and layers:
             options = LoadOptions(use_ema=use_ema, allow_nonfinite=True)
@@ -345,9 +342,27 @@ class _Run:
     steps: int | None
     is_trained: bool
     typical_variance: float
-    start: Mapping[str, _BatchNorm] = field(default_factory=dict)
-    num_moved: int = 0
-    num_images: int | None = None
+    start: Mapping[str, _BatchNorm]
+    num_moved: int
+    num_images: int | None
+
+    @classmethod
+    def read(
+        cls, checkpoint: Checkpoint, layers: Sequence[_BatchNorm], steps: int | None, pretrained: str | Path | None
+    ) -> _Run:
+        start: Mapping[str, _BatchNorm] = {}
+        num_moved = 0
+        if pretrained is not None:
+            with open_checkpoint(pretrained) as opened:
+                start, num_moved = _read_start(opened, layers), _num_moved(checkpoint, opened)
+        return cls(
+            steps=checkpoint.global_step if steps is None else steps,
+            is_trained=_counts_steps(checkpoint),
+            typical_variance=_typical_variance(layers),
+            start=start,
+            num_moved=num_moved,
+            num_images=recalibrated_from(checkpoint),
+        )
 
 
 def _counts_steps(checkpoint: Checkpoint) -> bool:

@@ -12,6 +12,7 @@ import numpy as np
 
 from slim2keras.checkpoint import Checkpoint, open_checkpoint
 from slim2keras.errors import CheckpointMismatchError, ParityError
+from slim2keras.json_values import finite_or_none
 from slim2keras.keras_model import dropout_off, end_points, load_options_of, spec_of
 from slim2keras.loading import LoadOptions, check_plan, plan_load, slim_variables
 from slim2keras.nets import find_net
@@ -56,11 +57,7 @@ class Comparison:
 
     def to_json(self) -> dict[str, Any]:
         """As plain values; JSON has no NaN and no infinity, they become ``None``."""
-        return {**asdict(self), "difference": _json_number(self.difference), "passed": self.passed}
-
-
-def _json_number(number: float) -> float | None:
-    return number if np.isfinite(number) else None
+        return {**asdict(self), "difference": finite_or_none(self.difference), "passed": self.passed}
 
 
 @dataclass(frozen=True)
@@ -115,7 +112,7 @@ class ParityReport:
         return {
             "net": self.net,
             "passed": self.passed,
-            "largest_difference": _json_number(self.largest_difference),
+            "largest_difference": finite_or_none(self.largest_difference),
             "first_difference": first.to_json() if first else None,
             "images_shape": list(self.images_shape),
             "not_judged": list(self.not_judged),

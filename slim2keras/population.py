@@ -17,6 +17,7 @@ from slim2keras.batch_norm import (
     observed_inputs,
 )
 from slim2keras.errors import TrainingDataError, UnsupportedArgumentError
+from slim2keras.json_values import finite_or_none
 from slim2keras.keras_model import dropout_off
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ class Drift:
 
     def to_json(self) -> dict[str, Any]:
         """As plain values; JSON has no NaN, it becomes ``None``."""
-        return _without_nan(asdict(self))
+        return {key: finite_or_none(value) for key, value in asdict(self).items()}
 
 
 @dataclass(frozen=True)
@@ -173,11 +174,7 @@ class Gap:
 
     def to_json(self) -> dict[str, Any]:
         """As plain values; JSON has no NaN, it becomes ``None``."""
-        return _without_nan(asdict(self))
-
-
-def _without_nan(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: None if value is None or not np.isfinite(value) else value for key, value in values.items()}
+        return {key: finite_or_none(value) for key, value in asdict(self).items()}
 
 
 @dataclass(frozen=True)

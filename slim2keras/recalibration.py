@@ -34,7 +34,6 @@ from slim2keras.loading import LoadOptions, LoadPlan, layer_variables, slim_vari
 from slim2keras.model_files import (
     OutputFormat,
     check_target,
-    output_format,
     report_path,
     sha256,
     write_model,
@@ -242,10 +241,9 @@ def recalibrate_file(
         DataReadError: If the images cannot be read.
         OutputError: If the output exists already or cannot be written; nothing is left behind.
     """
-    target = Path(output).absolute()
-    is_model = target.suffix in (".keras", ".h5")
-    if is_model:
-        check_target(target, overwrite=overwrite)
+    target, its_format = Path(output).absolute(), None
+    if target.suffix in (".keras", ".h5"):
+        target, its_format = check_target(target, overwrite=overwrite)
     else:
         check_checkpoint_target(target, CheckpointVersion.V2, overwrite=overwrite)
         check_free(report_path(target), overwrite=overwrite)
@@ -257,8 +255,8 @@ def recalibrate_file(
         way: dict[str, Any] = {"sequential": request.sequential, "decay": request.decay}
         count = image_counter(progress, "recalibrating", images, num_sweeps(model, **way))
         report = recalibrate(model, images, **way, progress=count)
-        if is_model:
-            written = _write_model(model, target)
+        if its_format is not None:
+            written = _write_model(model, target, its_format)
         else:
             values = {**opened, **_repaired(model, plan.load)}
             written = write_checkpoint(target, values, CheckpointVersion.V2, overwrite=overwrite).files[0]
@@ -268,8 +266,7 @@ def recalibrate_file(
     return report
 
 
-def _write_model(model: tf_keras.Model, target: Path) -> Path:
-    its_format = output_format(target)
+def _write_model(model: tf_keras.Model, target: Path, its_format: OutputFormat) -> Path:
     with whole_or_not_at_all(target) as (draft,):
         if its_format is OutputFormat.WEIGHTS:
             write_weights(model, ((name, item.numpy()) for name, item in slim_variables(model).items()), draft)
