@@ -79,6 +79,6 @@ def recalibrate(
         return
     print_line(f"before: {report.before.describe()}")
     print_line(f"after:  {report.after.describe()}")
-    worst = max(report.drifts, key=lambda name: report.drifts[name].shift)
+    worst = max(report.drifts, key=lambda name: report.drifts[name].size)
     print_line(f"furthest off: {worst}, {report.drifts[worst].describe()}")
     print_line(f"Written: {output} and {output}.json")
