@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -11,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from slim2keras.errors import DataReadError
+from slim2keras.errors import DataReadError, did_you_mean
 from slim2keras.nets import find_net
 from slim2keras.preprocessing import preprocess_for_eval
 from slim2keras.recognition import NetSpec
@@ -22,35 +24,72 @@ if TYPE_CHECKING:
     from slim2keras.conversion import Progress
 
 _IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp"})
+_LABELS_FILE = "labels.txt"
+_SHARD = re.compile(r"\.tfrecord|-\d{5}-of-\d{5}$")
 _SHOWN = 5
+_IGNORE_LABELS = "To go on without accuracy: labels=False (command line: --ignore-labels)."
 
 
 @dataclass(frozen=True)
 class ImageBatches:
-    """Batches of images, or of (images, labels), in the same order each time they are gone through.
+    """Batches of images, or of (images, labels), of all classes alike, in the same order each time.
+
+    slim trains on shuffled images. Read class by class, a batch would hold one class or two, and its statistics would
+    not be those of training; so the images of each class are spread evenly over the whole, by a seed.
 
     Attributes:
         images: Images, float32, (count, height, width, channels); or files to read.
         labels: Number of the class of each, ``None`` if unknown.
+        groups: Number of what each is to be spread by, its class or its folder.
         batch_size: Images a batch; the last may have fewer.
         spec: Network that the images are for.
+        numbering: How the labels were numbered, or why there are none, in words; empty if nobody asked for any.
+        seed: Of the order.
     """
 
     images: NDArray[Any] | Sequence[Path]
     labels: NDArray[Any] | None
+    groups: NDArray[Any]
     batch_size: int
     spec: NetSpec
+    numbering: str = ""
+    seed: int = 0
 
     def __len__(self) -> int:
         """Number of images."""
         return len(self.images)
 
     def __iter__(self) -> Iterator[Any]:
+        order = interleaved_order(self.groups, self.seed)
         for start in range(0, len(self), self.batch_size):
-            part = slice(start, start + self.batch_size)
-            chosen = self.images[part]
-            images = chosen if isinstance(chosen, np.ndarray) else np.stack([_read_image(p, self.spec) for p in chosen])
-            yield images if self.labels is None else (images, self.labels[part])
+            chosen = order[start : start + self.batch_size]
+            images = self._read(chosen)
+            yield images if self.labels is None else (images, self.labels[chosen])
+
+    def _read(self, chosen: NDArray[Any]) -> NDArray[Any]:
+        if isinstance(self.images, np.ndarray):
+            return self.images[chosen]
+        return np.stack([_read_image(self.images[number], self.spec) for number in chosen])
+
+
+def interleaved_order(groups: NDArray[Any], seed: int) -> NDArray[np.intp]:
+    """An order in which any stretch has about the share of each group that the whole has.
+
+    Args:
+        groups: Number of the group of each item, (count,).
+        seed: The same seed gives the same order.
+
+    Returns:
+        (count,), a permutation.
+    """
+    random = np.random.RandomState(seed)
+    shuffled = random.permutation(len(groups))
+    _, group, sizes = np.unique(groups[shuffled], return_inverse=True, return_counts=True)
+    by_group = np.argsort(group, kind="stable")
+    number_in_group = np.empty(len(groups))
+    number_in_group[by_group] = np.arange(len(groups)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    places = (number_in_group + random.uniform(size=len(sizes))[group]) / sizes[group]
+    return shuffled[np.argsort(places, kind="stable")]
 
 
 def image_counter(
@@ -76,25 +115,53 @@ def image_counter(
     return count
 
 
-def open_images(path: Path, spec: NetSpec, batch_size: int) -> ImageBatches:
+def open_images(path: Path, spec: NetSpec, batch_size: int, *, labels: bool = True) -> ImageBatches:
     """Open the images of a folder or of an ``.npz``.
 
     Args:
-        path: Folder of images, or of one folder a class, which are numbered by name; or ``.npz`` with float32
-            ``images``, (count, height, width, channels), preprocessed, and maybe ``labels``, (count,).
+        path: Folder of images, or of one folder a class; or ``.npz`` with float32 ``images``, (count, height, width,
+            channels), preprocessed, and maybe ``labels``, (count,). Folders are numbered by a ``labels.txt`` that lies
+            there (slim's lines ``0:daisy``, or a name a line), else by name, from 1 where the network has a class more
+            than there are folders: slim's background.
         spec: Network that they are for: its size, channels and preprocessing.
         batch_size: Images a batch.
+        labels: Whether labels are wanted.
 
     Raises:
         DataReadError: If nothing there can be read, or it does not fit the network.
     """
+    check_images_path(path)
     if path.is_dir():
-        return _open_folder(path, spec, batch_size)
-    if not path.is_file():
+        return _open_folder(path, spec, batch_size, labels=labels)
+    images, numbers = _read_arrays(path)
+    images = _checked(images, path, spec)
+    unlabelled = _reason_unlabelled(spec, labels=labels)
+    if numbers is None or unlabelled is not None:
+        return ImageBatches(images, None, np.zeros(len(images), int), batch_size, spec, unlabelled or "")
+    numbers = _checked_labels(numbers, len(images), path, spec)
+    return ImageBatches(images, numbers, numbers, batch_size, spec, f"labels as they stand in {path.name}")
+
+
+def check_images_path(path: Path) -> None:
+    """Refuse a path where nothing is, before anything else is done.
+
+    Raises:
+        DataReadError: If there is no such file or folder.
+    """
+    if not path.exists():
         raise DataReadError(f"There are no images {path}. Give a folder of images, or an .npz.")
+
+
+def _reason_unlabelled(spec: NetSpec, *, labels: bool) -> str | None:
+    if not labels:
+        return "labels ignored, as asked"
+    return None if spec.arguments["num_classes"] else f"no labels: {spec.net} ends in its features, without classes"
+
+
+def _read_arrays(path: Path) -> tuple[NDArray[Any], NDArray[Any] | None]:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            images, labels = arrays["images"], arrays.get("labels")
+            return arrays["images"], arrays.get("labels")
     except (
         OSError,
         ValueError,
@@ -107,13 +174,32 @@ def open_images(path: Path, spec: NetSpec, batch_size: int) -> ImageBatches:
         zlib.error,
     ) as error:
         raise DataReadError(
-            f"{path} is no .npz with an array `images` (and maybe `labels`): {type(error).__name__}: {error}."
+            _describe_other_file(path)
+            or f"{path} is no .npz with an array `images` (and maybe `labels`): {type(error).__name__}: {error}."
         ) from error
-    return ImageBatches(_checked(images, path, spec), _checked_labels(labels, len(images), path), batch_size, spec)
+
+
+def _describe_other_file(path: Path) -> str:
+    """What a file is that people give for images, and what to give instead; empty if it is none of these."""
+    import tensorflow as tf
+
+    instead = "Give a folder of images or an .npz; in Python, diagnose and recalibrate take any tf.data.Dataset."
+    with contextlib.suppress(tf.errors.OpError, StopIteration):
+        next(iter(tf.data.TFRecordDataset(str(path))))
+        return f"{path} is a file of TFRecords, which the command line does not read. {instead}"
+    with path.open("rb") as file:
+        head = file.read(64)
+    if head and all(byte in b"\t\n\r" or 32 <= byte < 127 for byte in head):
+        return f"{path} is text, beginning {head[:32].decode('ascii')!r}. {instead}"
+    return f"{path} is one image. Give the folder that it lies in." if path.suffix.lower() in _IMAGE_SUFFIXES else ""
 
 
 def _checked(images: NDArray[Any], path: Path, spec: NetSpec) -> NDArray[Any]:
     wanted = spec.input_shape
+    if images.ndim == len(wanted) + 1 and images.shape[-1] != wanted[-1]:
+        raise DataReadError(
+            f"{path} has images of {images.shape[-1]} channels; {spec.net} takes {wanted[-1]}, as its first weights do."
+        )
     fits = images.ndim == len(wanted) + 1 and all(
         size in (None, given) for size, given in zip(wanted, images.shape[1:], strict=True)
     )
@@ -126,32 +212,108 @@ def _checked(images: NDArray[Any], path: Path, spec: NetSpec) -> NDArray[Any]:
     return images
 
 
-def _checked_labels(labels: NDArray[Any] | None, count: int, path: Path) -> NDArray[Any] | None:
-    if labels is not None and (labels.shape != (count,) or labels.dtype.kind not in "iu"):
+def _checked_labels(labels: NDArray[Any], count: int, path: Path, spec: NetSpec) -> NDArray[Any]:
+    if labels.shape != (count,) or labels.dtype.kind not in "iu":
         raise DataReadError(
             f"{path} has labels {labels.shape} of {labels.dtype}; wanted are ({count},) integers, a class an image."
+        )
+    classes = spec.arguments["num_classes"]
+    outside = np.flatnonzero((labels < 0) | (labels >= classes))
+    if len(outside):
+        first = outside[0]
+        raise DataReadError(
+            f"{path} has {len(outside)} labels that are no classes of the network, which has {classes}, 0 to "
+            f"{classes - 1}: the first is {labels[first]}, of image {first}. {_IGNORE_LABELS}"
         )
     return labels
 
 
-def _open_folder(path: Path, spec: NetSpec, batch_size: int) -> ImageBatches:
+def _open_folder(path: Path, spec: NetSpec, batch_size: int, *, labels: bool) -> ImageBatches:
     folders = sorted(folder for folder in path.iterdir() if folder.is_dir() and not folder.name.startswith("."))
     if not folders:
-        return ImageBatches(_files_in(path), None, batch_size, spec)
-    files = [(file, number) for number, folder in enumerate(folders) for file in _files_in(folder)]
-    classes = spec.arguments["num_classes"] or 0
-    # A network with a background class has one more than there are folders.
-    offset = {classes: 0, classes - 1: 1}.get(len(folders))
-    labels = None if offset is None else np.asarray([number + offset for _, number in files])
-    return ImageBatches([file for file, _ in files], labels, batch_size, spec)
+        files = _files_in(path)
+        return ImageBatches(files, None, np.zeros(len(files), int), batch_size, spec, "no labels: one folder of images")
+    found = [(file, number) for number, folder in enumerate(folders) for file in _files_in(folder)]
+    files, groups = [file for file, _ in found], np.asarray([number for _, number in found])
+    unlabelled = _reason_unlabelled(spec, labels=labels)
+    if unlabelled is not None:
+        return ImageBatches(files, None, groups, batch_size, spec, unlabelled)
+    numbers, numbering = _number_folders(path, [folder.name for folder in folders], spec.arguments["num_classes"])
+    return ImageBatches(files, np.asarray(numbers)[groups], groups, batch_size, spec, numbering)
+
+
+def _number_folders(path: Path, names: Sequence[str], classes: int) -> tuple[list[int], str]:
+    """Class of each folder, and how it was found, in words."""
+    labels_file = path / _LABELS_FILE
+    if labels_file.is_file():
+        return _numbers_of_labels_file(
+            labels_file, names, classes
+        ), f"{len(names)} folders, classes as in {labels_file}"
+    first = classes - len(names)
+    if first not in (0, 1):
+        shown = ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
+        raise DataReadError(
+            f"{path} has {len(names)} folders ({shown}), and "
+            f"the network {classes} classes, so it is not clear which is which. Say it in {labels_file}, a line such "
+            f"as 0:{names[0]} for each. {_IGNORE_LABELS}"
+        )
+    why = "; class 0 is slim's background" if first else ""
+    return [*range(first, classes)], (
+        f"{len(names)} folders by name, {names[0]} is class {first} and {names[-1]} class {classes - 1}{why}"
+    )
+
+
+def _numbers_of_labels_file(path: Path, names: Sequence[str], classes: int) -> list[int]:
+    known = read_label_names(path)
+    unknown = [name for name in names if name not in known]
+    outside = [f"{name} ({known[name]})" for name in names if name in known and known[name] >= classes]
+    problems = []
+    if unknown:
+        problems.append(f"has no line for {', '.join(unknown[:_SHOWN])}.{did_you_mean(unknown[0], known)}")
+    if outside:
+        problems.append(f"numbers beyond the {classes} classes of the network: {', '.join(outside[:_SHOWN])}.")
+    if problems:
+        raise DataReadError(f"{path} {' It '.join(problems)} {_IGNORE_LABELS}")
+    return [known[name] for name in names]
+
+
+def read_label_names(path: Path) -> dict[str, int]:
+    """Read a ``labels.txt``: name of a class to its number.
+
+    Args:
+        path: Lines ``0:daisy``, as slim's ``dataset_utils.write_label_file`` writes them; or a name a line, from 0.
+
+    Raises:
+        DataReadError: If it cannot be read, is empty, or gives a name or a number twice.
+
+    Source: research/slim/datasets/dataset_utils.py.
+    """
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataReadError(f"{path} cannot be read as text: {error}.") from error
+    numbered = [match.groups() for line in lines if (match := re.fullmatch(r"(\d{1,9}):(.+)", line))]
+    pairs = numbered if len(numbered) == len(lines) else [(str(number), line) for number, line in enumerate(lines)]
+    found = {name.strip(): int(number) for number, name in pairs}
+    if not lines or (numbered and pairs is not numbered) or len({*found.values()}) < len(lines):
+        raise DataReadError(
+            f"{path} is no list of {len(lines)} classes: wanted are lines such as 0:daisy, or a name a line, each once."
+        )
+    return found
 
 
 def _files_in(folder: Path) -> list[Path]:
     files = sorted(file for file in folder.iterdir() if file.suffix.lower() in _IMAGE_SUFFIXES)
-    if not files:
-        others = ", ".join(sorted(item.name for item in folder.iterdir())[:_SHOWN]) or "nothing"
-        raise DataReadError(f"{folder} has no images (.jpg, .png, .bmp), but {others}.")
-    return files
+    if files:
+        return files
+    inside = sorted(folder.iterdir())
+    others = ", ".join(item.name for item in inside[:_SHOWN]) or "nothing"
+    hint = ""
+    if any(_SHARD.search(item.name) for item in inside):
+        hint = " TFRecords are not read: give a folder of images, an .npz, or in Python any tf.data.Dataset."
+    elif any(item.is_dir() for item in inside):
+        hint = f" If {folder.name} is one of several splits, give it by itself: {folder}."
+    raise DataReadError(f"{folder} has no images (.jpg, .png, .bmp), but {others}.{hint}")
 
 
 def _read_image(path: Path, spec: NetSpec) -> NDArray[Any]:

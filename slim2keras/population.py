@@ -32,6 +32,14 @@ LARGEST_SHIFT = 0.25
 LARGEST_VARIANCE_RATIO = 1.5
 SMALLEST_FELT_GAP = 0.01
 """Of the accuracy."""
+FEWEST_IMAGES = 100
+"""With fewer, chance alone moves means by a tenth of a deviation and variances by a quarter."""
+_LARGEST_CLUSTERING = 3.0
+"""Of the classes in batches; 1 is what chance gives, and the batch size is what one class a batch gives."""
+_CHANCE_IN_DEVIATIONS = 4.0
+"""Clustering that is met by chance, once in tens of thousands of shuffled data sets."""
+_SMALL_LAST_BATCH = 0.5
+"""Of the batch before it: statistics of a smaller one would be of another kind, so it joins that one."""
 _GIVE_BATCHES = "Give batches, e.g. tf.data.Dataset.from_tensor_slices((images, labels)).batch(32)."
 _NO_IMAGES = "The data set has no images (any more: it is gone through more than once)."
 
@@ -185,10 +193,13 @@ class Measurement:
         populations: Layer name to the statistics of what it gets while the layers before it normalise with the batch,
             in the order of the model. So each layer is judged apart from those before it.
         gap: Between batch and moving statistics.
+        is_mixed: Whether batches hold the classes alike, as those of training do; true without labels, which alone
+            could say otherwise.
     """
 
     populations: Mapping[str, Population]
     gap: Gap
+    is_mixed: bool = True
 
     def drifts(self, layers: Iterable[tf_keras.layers.Layer]) -> dict[str, Drift]:
         """Layer name to how far its moving statistics are from those of the data."""
@@ -234,18 +245,20 @@ class BatchNormProbe:
             TrainingDataError: If there are no images, one value per channel, or labels that are no classes.
         """
         found: dict[str, Population] = {}
-        tallies = []
+        tallies, classes = [], []
         with dropout_off(self.model):
             for images, labels in images_and_labels(dataset, progress):
                 self._check_images(images)
                 batch, moving, moments = self._run(images)
-                tallies.append(_tally(batch.numpy(), moving.numpy(), labels))
+                numbers = None if labels is None else _class_numbers(labels, batch)
+                tallies.append(_tally(batch.numpy(), moving.numpy(), numbers))
+                classes += [] if numbers is None else [numbers]
                 for name, values in moments.items():
                     found[name] = joined(found.get(name), values)
         populations = {layer.name: checked_count(found.get(layer.name), layer.name) for layer in self.layers}
         columns = {name: np.concatenate([tally[name] for tally in tallies]) for name in tallies[0]}
         means = {name: float(np.mean(column)) for name, column in columns.items()}
-        return Measurement(populations, Gap(len(columns["agreement"]), **means))
+        return Measurement(populations, Gap(len(columns["agreement"]), **means), are_mixed(classes))
 
     def check(self, dataset: Iterable[Any]) -> None:
         """Refuse a data set whose first batch does not fit the model.
@@ -301,30 +314,56 @@ def checked_count(population: Population | None, name: str) -> Population:
     return population
 
 
-def _tally(batch: NDArray[Any], moving: NDArray[Any], labels: Any) -> dict[str, NDArray[Any]]:
+def are_mixed(batches: Sequence[NDArray[Any]]) -> bool:
+    """Whether classes are spread over batches as in a shuffled data set, or more evenly.
+
+    Judged by Pearson's statistic of the counts of each class in each batch, over its degrees of freedom: 1 by chance,
+    and the size of the batches where each has one class.
+
+    Args:
+        batches: Class of each image, batch by batch; none without labels.
+    """
+    classes = np.unique(np.concatenate(batches)) if batches else np.empty(0)
+    freedom = (len(batches) - 1) * (len(classes) - 1)
+    if freedom <= 0:
+        return True
+    counts = np.stack([(batch[:, np.newaxis] == classes).sum(0) for batch in batches])
+    expected = counts.sum(1, keepdims=True) * (counts.sum(0) / counts.sum())
+    clustering = float(((counts - expected) ** 2 / expected).sum() / freedom)
+    return clustering <= max(_LARGEST_CLUSTERING, 1.0 + _CHANCE_IN_DEVIATIONS * (2.0 / freedom) ** 0.5)
+
+
+def _class_numbers(labels: Any, logits: tf.Tensor) -> NDArray[np.int64]:
+    """Class of each image, from numbers or a column a class."""
+    numbers = np.asarray(labels)
+    numbers = numbers.argmax(-1) if numbers.ndim > 1 and numbers.shape[-1] > 1 else numbers.reshape(-1)
+    if len(numbers) != len(logits) or numbers.min() < 0 or numbers.max() >= logits.shape[1]:
+        raise TrainingDataError(
+            f"There are {len(numbers)} labels from {numbers.min()} to {numbers.max()} for {len(logits)} images, and "
+            f"the network has {logits.shape[1]} classes. Give labels that number them from 0, or images alone."
+        )
+    return numbers.astype("int64")
+
+
+def _tally(batch: NDArray[Any], moving: NDArray[Any], numbers: NDArray[np.int64] | None) -> dict[str, NDArray[Any]]:
     """Columns of a ``Gap``, a value for each image."""
     import tensorflow as tf
 
     logits = {"batch": batch, "moving": moving}
     classes = {name: item.argmax(1) for name, item in logits.items()}
     found = {"agreement": classes["batch"] == classes["moving"]}
-    if labels is None:
+    if numbers is None:
         return found
-    numbers = np.asarray(labels)
-    numbers = numbers.argmax(-1) if numbers.ndim > 1 and numbers.shape[-1] > 1 else numbers.reshape(-1)
-    if len(numbers) != len(batch) or numbers.min() < 0 or numbers.max() >= batch.shape[1]:
-        raise TrainingDataError(
-            f"There are {len(numbers)} labels from {numbers.min()} to {numbers.max()} for {len(batch)} images, and the "
-            f"network has {batch.shape[1]} classes. Give labels that number them from 0, or images alone."
-        )
     for name, item in logits.items():
         found[f"accuracy_{name}"] = classes[name] == numbers
-        found[f"loss_{name}"] = tf.nn.sparse_softmax_cross_entropy_with_logits(numbers.astype("int64"), item).numpy()
+        found[f"loss_{name}"] = tf.nn.sparse_softmax_cross_entropy_with_logits(numbers, item).numpy()
     return found
 
 
 def images_and_labels(dataset: Iterable[Any], progress: Progress | None = None) -> Iterator[tuple[tf.Tensor, Any]]:
     """Batches of a data set; labels are ``None`` where it has none.
+
+    A last batch of less than half the images of the one before it joins that one.
 
     Raises:
         TrainingDataError: If it is arrays, whose rows would be taken for batches, or has no end.
@@ -335,8 +374,41 @@ def images_and_labels(dataset: Iterable[Any], progress: Progress | None = None) 
         raise TrainingDataError(f"The data set is a {type(dataset).__name__}. {_GIVE_BATCHES}")
     if isinstance(dataset, tf.data.Dataset) and dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
         raise TrainingDataError("The data set repeats for ever. Leave repeat() out, or take(n) of it.")
-    for element in dataset:
-        images, labels = (element[0], element[1]) if isinstance(element, (tuple, list)) else (element, None)
-        yield tf.convert_to_tensor(images), labels
+    for images, labels in _without_small_last(map(_as_pair, dataset)):
+        yield images, labels
         if progress:
             progress(len(images))
+
+
+def _as_pair(element: Any) -> tuple[tf.Tensor, Any]:
+    import tensorflow as tf
+
+    images, labels = (element[0], element[1]) if isinstance(element, (tuple, list)) else (element, None)
+    return tf.convert_to_tensor(images), labels
+
+
+def _without_small_last(batches: Iterator[tuple[tf.Tensor, Any]]) -> Iterator[tuple[tf.Tensor, Any]]:
+    """Batches, the last one joined to the one before it if it is much smaller."""
+    import tensorflow as tf
+
+    held = next(batches, None)
+    if held is None:
+        return
+    before = None
+    for batch in batches:
+        if before is not None:
+            yield before
+        before, held = held, batch
+    if before is None:
+        yield held
+    elif _are_joinable(before, held):
+        labels = None if held[1] is None else np.concatenate([np.asarray(before[1]), np.asarray(held[1])])
+        yield tf.concat([before[0], held[0]], 0), labels
+    else:
+        yield from (before, held)
+
+
+def _are_joinable(before: tuple[tf.Tensor, Any], last: tuple[tf.Tensor, Any]) -> bool:
+    (images, labels), (more, more_labels) = before, last
+    fits = images.shape[1:] == more.shape[1:] and (labels is None) is (more_labels is None)
+    return fits and images.shape.rank > 0 and len(more) < _SMALL_LAST_BATCH * len(images)
