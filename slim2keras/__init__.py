@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from slim2keras.doctor import diagnose
     from slim2keras.finetuning import finetune
     from slim2keras.keras_model import build, end_points
+    from slim2keras.loading import load_checkpoint
     from slim2keras.nets import list_nets
     from slim2keras.parity import verify
     from slim2keras.recalibration import recalibrate
@@ -28,6 +29,7 @@ __all__ = [
     "export_checkpoint",
     "finetune",
     "list_nets",
+    "load_checkpoint",
     "recalibrate",
     "verify",
 ]
@@ -40,6 +42,7 @@ _HOME = {
     "export_checkpoint": "training_state",
     "finetune": "finetuning",
     "list_nets": "nets",
+    "load_checkpoint": "loading",
     "recalibrate": "recalibration",
     "verify": "parity",
 }

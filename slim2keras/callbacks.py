@@ -20,7 +20,7 @@ from slim2keras.batch_norm import (
     steps_for,
 )
 from slim2keras.errors import MovingStatisticsWarning, UnsupportedArgumentError
-from slim2keras.population import BatchNormProbe, Drift, Measurement
+from slim2keras.population import UNMIXED, BatchNormProbe, Drift, Measurement
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -172,6 +172,8 @@ class BatchNormMonitor(tf_keras.callbacks.Callback):  # type: ignore[misc]
         if self._probe is not None:
             seen = self._probe.measure(self.validation_data)  # type: ignore[arg-type]
             drifts = seen.drifts(self._layers)
+            if self._opens("unmixed", is_open=not seen.is_mixed):
+                self._warn(f"validation_data: {UNMIXED} Until then what is logged of the batch means little.")
             logs.update(_as_logs(seen, drifts))
             self._tell_of_gap(seen, drifts, epoch)
 

@@ -7,6 +7,8 @@ Read are V1 (one file, as in the tarballs of 2016 and 2017), V2 (``.index`` and 
 from __future__ import annotations
 
 import contextlib
+import functools
+import json
 import re
 import shutil
 import tarfile
@@ -18,8 +20,8 @@ from enum import Enum
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Any
 
-from slim2keras.errors import CheckpointReadError, OutputError, Slim2KerasError, did_you_mean
-from slim2keras.output_files import check_free, check_space, whole_or_not_at_all
+from slim2keras.errors import CheckpointReadError, Slim2KerasError, did_you_mean
+from slim2keras.output_files import check_free, check_no_format, check_space, report_path, sha256, whole_or_not_at_all
 from slim2keras.scopes import VariableInfo, VariableKind, classify_variables, global_step_name
 
 if TYPE_CHECKING:
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 _TABLE_MAGIC = bytes.fromhex("57fb808b247547db")
 _TABLE_FOOTER_SIZE = 48
 _SHARD = re.compile(r"^(?P<prefix>.+)\.data-(?P<index>\d{5})-of-(?P<count>\d{5})$")
+SHA256 = "sha256"
+"""Key of the report beside a checkpoint: of what it is about, the index or the one file."""
 _OBJECT_GRAPH_KEYS = ("_CHECKPOINTABLE_OBJECT_GRAPH", "_TRACKABLE_OBJECT_GRAPH")
 
 MAX_ARCHIVE_BYTES = 16 * 2**30
@@ -56,6 +60,11 @@ class CheckpointFiles:
     prefix: Path
     version: str
     files: tuple[Path, ...]
+
+    @property
+    def index(self) -> Path:
+        """The V1 file, or the V2 index: its checksums stand for all of the checkpoint."""
+        return Path(f"{self.prefix}.index") if self.version == CheckpointVersion.V2.value else self.prefix
 
 
 class Checkpoint(Mapping[str, Any]):
@@ -122,7 +131,7 @@ def open_checkpoint(path: str | Path) -> Iterator[Checkpoint]:
     """
     given = Path(path)
     with contextlib.ExitStack() as stack:
-        if given.is_file() and _is_archive_name(given.name):
+        if is_archive(given):
             directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="slim2keras-")))
             with _unpack_errors(given, directory):
                 unpack_archive(given, directory)
@@ -236,8 +245,9 @@ def _unpack_errors(archive: Path, directory: Path) -> Iterator[None]:
         ) from error
 
 
-def _is_archive_name(name: str) -> bool:
-    return name.endswith((".tar", ".tar.gz", ".tgz"))
+def is_archive(path: Path) -> bool:
+    """Whether a path is a file that is named as a tar archive."""
+    return path.is_file() and path.name.endswith((".tar", ".tar.gz", ".tgz"))
 
 
 def _locate_in_directory(directory: Path) -> CheckpointFiles:
@@ -377,7 +387,9 @@ def _check_table(path: Path) -> None:
     if not head:
         found = "it is empty"
     elif head.startswith(b"\x89HDF"):
-        found = "it is an HDF5 file, as Keras writes them"
+        found = "it is an HDF5 file, as Keras writes them; `slim2keras export` makes a checkpoint of a model"
+    elif path.suffix == ".keras":
+        found = "it is a Keras model file; `slim2keras export` makes a checkpoint of it"
     elif head.startswith((b"PK", b"\x1f\x8b")):
         found = "it is a compressed archive under another name"
     elif all(byte in b"\t\n\r" or 32 <= byte < 127 for byte in head):
@@ -409,17 +421,26 @@ def _read_errors(given: Path, variable: str | None = None) -> Iterator[None]:
 
 
 def write_checkpoint(
-    prefix: Path, values: Mapping[str, NDArray[Any]], version: CheckpointVersion, *, overwrite: bool = False
+    prefix: Path,
+    values: Mapping[str, NDArray[Any]],
+    version: CheckpointVersion,
+    *,
+    overwrite: bool = False,
+    report: Mapping[str, Any] | None = None,
 ) -> CheckpointFiles:
     """Write a checkpoint with the ops of slim's ``Saver``, and read it back bit for bit.
+
+    As after ``Saver.save`` it is the latest one of its directory: the ``checkpoint`` file there names it, and keeps the
+    others that it named.
 
     Args:
         prefix: Path as ``Saver.save`` returns it.
         values: Variable name to value.
         overwrite: Replace existing files.
+        report: To write beside it as ``<prefix>.json``, with the SHA-256 of what it is about.
 
     Returns:
-        Where it lies. A ``checkpoint`` file beside it names it, unless there is one already.
+        Where it lies.
 
     Raises:
         OutputError: If it exists already or cannot be written; nothing is left behind.
@@ -427,15 +448,24 @@ def write_checkpoint(
     prefix = prefix.absolute()
     files = check_checkpoint_target(prefix, version, overwrite=overwrite)
     check_space(prefix, sum(value.nbytes for value in values.values()))
+    location = CheckpointFiles(prefix, version.value, files)
     state = prefix.with_name("checkpoint")
-    targets = files if state.exists() else (*files, state)
-    with whole_or_not_at_all(*targets) as drafts:
+    advanced = _advanced_state(state, prefix)
+    texts = {} if advanced is None else {state: advanced}
+    about = report_path(prefix)
+    if report is not None:
+        check_free(about, overwrite=overwrite)
+        texts[about] = ""
+    with whole_or_not_at_all(*files, *texts) as drafts:
         draft = drafts[0].with_name(prefix.name)
         _save(draft, values, version)
         _check_written(draft, values)
-        if len(drafts) > len(files):
-            drafts[-1].write_text(_checkpoint_state(prefix.name), encoding="utf-8")
-    return CheckpointFiles(prefix, version.value, files)
+        if report is not None:
+            facts = {**report, SHA256: sha256(draft.with_name(location.index.name))}
+            texts[about] = json.dumps(facts, indent=2) + "\n"
+        for target, text in zip(drafts[len(files) :], texts.values(), strict=True):
+            target.write_text(text, encoding="utf-8")
+    return location
 
 
 def check_checkpoint_target(prefix: Path, version: CheckpointVersion, *, overwrite: bool) -> tuple[Path, ...]:
@@ -447,10 +477,7 @@ def check_checkpoint_target(prefix: Path, version: CheckpointVersion, *, overwri
     Raises:
         OutputError: If the name is none of a checkpoint, the directory is missing, or a file exists.
     """
-    if prefix.suffix in (".keras", ".h5", ".index", ".meta"):
-        raise OutputError(
-            f"{prefix} is no name of a checkpoint: it is a prefix without suffix, such as model.ckpt-5000."
-        )
+    check_no_format(prefix, "a checkpoint's name, a prefix without suffix such as model.ckpt-5000")
     one_file, several = (prefix,), _v2_paths(prefix, 1)
     files, others = (one_file, several) if version is CheckpointVersion.V1 else (several, one_file)
     check_free(*files, overwrite=overwrite)
@@ -480,8 +507,21 @@ def _check_written(prefix: Path, values: Mapping[str, NDArray[Any]]) -> None:
         )
 
 
-def _checkpoint_state(name: str) -> str:
-    """What slim's training loop finds its latest checkpoint by."""
-    import tensorflow as tf
+def _advanced_state(state: Path, prefix: Path) -> str | None:
+    """A directory's ``checkpoint`` file with a checkpoint more, the latest, as slim's ``Saver`` writes it.
 
-    return str(tf.compat.v1.train.generate_checkpoint_state_proto("", name))
+    Returns:
+        ``None`` if what is there is no such file, but somebody's own.
+    """
+    import tensorflow as tf
+    from google.protobuf import text_format
+
+    make_state = functools.partial(tf.compat.v1.train.generate_checkpoint_state_proto, "", prefix.name)
+    found = type(make_state())()
+    if state.exists():
+        try:
+            text_format.Parse(state.read_text(encoding="utf-8"), found)
+        except (OSError, ValueError):  # protobuf's ParseError is a ValueError too
+            return None
+    others = [path for path in found.all_model_checkpoint_paths if state.parent / path != prefix]
+    return str(make_state([*others, prefix.name]))

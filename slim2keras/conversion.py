@@ -18,7 +18,7 @@ import numpy as np
 from slim2keras import __version__
 from slim2keras.checkpoint import Checkpoint, CheckpointVersion, open_checkpoint
 from slim2keras.errors import ModelReadError, Slim2KerasError
-from slim2keras.graph import Shape
+from slim2keras.graph import Shape, Variable
 from slim2keras.keras_model import build_model
 from slim2keras.loading import LoadOptions, LoadPlan, apply_load, check_plan, plan_load, planned_values
 from slim2keras.model_files import (
@@ -27,13 +27,11 @@ from slim2keras.model_files import (
     largest_read_back_difference,
     load_model,
     load_model_with_optimizer,
-    report_path,
-    sha256,
     write_model,
     write_weights,
 )
 from slim2keras.nets import find_net
-from slim2keras.output_files import check_space, whole_or_not_at_all
+from slim2keras.output_files import check_space, report_path, sha256, whole_or_not_at_all
 from slim2keras.published import PublishedCheckpoint, find_published
 from slim2keras.recognition import NetSpec, recognise, variables_left_out
 from slim2keras.scopes import VariableKind
@@ -123,8 +121,13 @@ def plan_conversion(
     arguments: Mapping[str, Any],
     input_shape: Shape | None,
     options: LoadOptions,
+    *,
+    can_exclude: bool = True,
 ) -> ConversionPlan:
     """Recognise the network and account for every variable; nothing is built or read but names and shapes.
+
+    Args:
+        can_exclude: Whether who asks can leave scopes out, so that advice to do so makes sense.
 
     Raises:
         UnrecognisedNetError: If the network cannot be told.
@@ -153,8 +156,22 @@ def plan_conversion(
         accounted=dict(variables_left_out(candidate, shapes)),
     )
     title = f"{spec.net} (num_classes={spec.arguments['num_classes']})"
-    check_plan(load, title, len(wanted), str(checkpoint.given), _size_hint(load, spec))
+    channels = _channels_hint(load, wanted[0], spec)
+    hint = channels or _size_hint(load, spec)
+    check_plan(load, title, len(wanted), str(checkpoint.given), hint, can_exclude=can_exclude and not channels)
     return ConversionPlan(spec, load, len(wanted), published)
+
+
+def _channels_hint(load: LoadPlan, first: Variable, spec: NetSpec) -> str:
+    """Next step where the images asked for have other channels than the first weights take."""
+    for variable, info in load.wrong_shape:
+        if variable.name == first.name and len(info.shape) == len(variable.shape):
+            right = (*spec.input_shape[:-1], info.shape[-2])
+            return (
+                f"The checkpoint takes images of {info.shape[-2]} channels, and {variable.shape[-2]} were asked for: "
+                f"give input_shape={right} (command line: --input-shape {','.join(map(str, right))})."
+            )
+    return ""
 
 
 def _size_hint(load: LoadPlan, spec: NetSpec) -> str:
@@ -261,7 +278,7 @@ def convert_to_file(
                 output={"path": str(target), "format": its_format.name.lower()},
                 largest_difference=difference,
                 versions=_versions(),
-                **_describe_plan(plan, options, opened, model.count_params()),
+                **describe_plan(plan, options, opened, model.count_params()),
             )
             draft_report.write_text(json.dumps(report.to_json(), indent=2) + "\n", encoding="utf-8")
     return report
@@ -287,9 +304,10 @@ def _describe_source(checkpoint: Checkpoint, files: Sequence[Mapping[str, Any]])
     }
 
 
-def _describe_plan(
+def describe_plan(
     plan: ConversionPlan, options: LoadOptions, checkpoint: Checkpoint, num_parameters: int
 ) -> dict[str, Any]:
+    """What a report says of the network and of what became of the checkpoint's variables, as plain values."""
     expected = plan.published or find_net(plan.spec.net)
     return {
         "net": plan.spec.net,

@@ -68,7 +68,8 @@ class ImageBatches:
 
     def _read(self, chosen: NDArray[Any]) -> NDArray[Any]:
         if isinstance(self.images, np.ndarray):
-            return self.images[chosen]
+            found: NDArray[Any] = self.images[chosen]
+            return found
         return np.stack([_read_image(self.images[number], self.spec) for number in chosen])
 
 

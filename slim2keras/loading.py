@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from slim2keras.checkpoint import Checkpoint
+from slim2keras.checkpoint import Checkpoint, open_checkpoint
 from slim2keras.errors import CheckpointMismatchError, NonFiniteError, UnsupportedArgumentError, did_you_mean
 from slim2keras.graph import Variable
 from slim2keras.scopes import (
@@ -164,8 +165,17 @@ def _check_exclude(exclude: Sequence[str], wanted: Sequence[str], variables: Map
             )
 
 
-def check_plan(plan: LoadPlan, net: str, num_wanted: int, checkpoint: str, next_step: str = "") -> None:
+def check_plan(
+    plan: LoadPlan, net: str, num_wanted: int, checkpoint: str, next_step: str = "", *, can_exclude: bool = True
+) -> None:
     """Raise with all that a plan leaves unaccounted for.
+
+    Args:
+        net: What to call the network.
+        num_wanted: Number of its variables.
+        checkpoint: What to call the checkpoint.
+        next_step: Advice that is better than to leave scopes out.
+        can_exclude: Whether who asks can leave scopes out.
 
     Raises:
         CheckpointMismatchError: ``-`` missing in the checkpoint, ``+`` in the checkpoint only, ``~`` of another shape.
@@ -185,12 +195,69 @@ def check_plan(plan: LoadPlan, net: str, num_wanted: int, checkpoint: str, next_
     lines += [f"  + {name}" for name in plan.unexpected]
     troubled = [variable.name for variable, _ in plan.wrong_shape] + [v.name for v in plan.missing] + plan.unexpected
     layers = list(dict.fromkeys(name.rpartition("/")[0] or name for name in troubled))
-    if 0 < len(layers) <= 4:
+    if can_exclude and 0 < len(layers) <= 4:
         flags = " ".join(f"--exclude {layer}" for layer in layers)
         lines.append(f"To start these layers afresh, or to leave them out: exclude={layers}   (command line: {flags})")
     if next_step:
         lines.append(next_step)
     raise CheckpointMismatchError("\n".join(lines))
+
+
+def load_checkpoint(
+    model: tf_keras.Model,
+    checkpoint: str | Path,
+    *,
+    exclude: Sequence[str] = (),
+    use_ema: bool = False,
+    allow_nonfinite: bool = False,
+) -> LoadPlan:
+    """Give a functional model of your own the values of a slim checkpoint; its layers are named after slim scopes.
+
+    As strict as ``convert``: every variable of the model must be in the checkpoint, and every model variable of the
+    checkpoint in the model, in the same shape; slots, shadows and counters are left out. Nothing is assigned unless all
+    of it fits.
+
+    Args:
+        model: Its layer ``"net/conv1"`` gets ``net/conv1/weights`` as its kernel, in the models within it too.
+        checkpoint: V1 file, V2 prefix, training directory, ``.tar.gz`` or ``.tgz``.
+        exclude: Scopes that keep the values that they have in the model, and that of the checkpoint are left out.
+        use_ema: Take ExponentialMovingAverage shadows instead of raw values.
+        allow_nonfinite: Load weights that are NaN or infinite.
+
+    Returns:
+        What became of every variable.
+
+    Raises:
+        CheckpointReadError: If the checkpoint is missing, truncated or corrupt.
+        CheckpointMismatchError: If a variable of either side is unaccounted for; lists all of them.
+        NonFiniteError: If weights are NaN or infinite.
+        UnsupportedArgumentError: If a scope in ``exclude`` matches nothing, or the model has no layers to see.
+
+    Example:
+        >>> plan = load_checkpoint(model, "model.ckpt-5000", exclude=["net/logits"])
+    """
+    if not getattr(model, "layers", None):
+        raise UnsupportedArgumentError(
+            f"load_checkpoint wants a model whose layers it can see. Received: {type(model).__name__}. Make one with "
+            "tf_keras.Model(inputs, outputs)."
+        )
+    options = LoadOptions(exclude, use_ema, allow_nonfinite)
+    with open_checkpoint(checkpoint) as opened:
+        plan = plan_load(
+            wanted_variables(slim_variables(model)),
+            opened.variables,
+            opened.kinds,
+            exclude=options.exclude,
+            use_ema=options.use_ema,
+        )
+        check_plan(plan, model.name, len(slim_variables(model)), str(opened.given))
+        apply_load(model, list(planned_values(model, plan, opened, allow_nonfinite=options.allow_nonfinite)))
+    return plan
+
+
+def wanted_variables(variables: Mapping[str, Any]) -> list[Variable]:
+    """Keras variables by slim name, as what a plan asks for."""
+    return [Variable(name, tuple(item.shape), item.trainable) for name, item in variables.items()]
 
 
 def layer_variables(layer: tf_keras.layers.Layer) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import importlib
 import io
 import json
@@ -21,7 +20,7 @@ import numpy as np
 
 from slim2keras.errors import OutputError, Slim2KerasError
 from slim2keras.loading import layer_variables, slim_variables
-from slim2keras.output_files import check_free
+from slim2keras.output_files import check_free, check_no_format, report_path
 
 if TYPE_CHECKING:
     import h5py
@@ -47,18 +46,16 @@ def output_format(path: Path) -> OutputFormat:
     for its_format in (OutputFormat.WEIGHTS, OutputFormat.KERAS, OutputFormat.H5):
         if path.name.endswith(its_format.value):
             return its_format
-    # A version number ("resnet_v1.5") is no suffix, and neither is a checkpoint's "model.ckpt-5000".
-    if path.suffix.lower() in (".pb", ".hdf5", ".json", ".ckpt", ".tflite", ".onnx", ".npz", ".pt", ".pth", ".zip"):
-        raise OutputError(
-            f"{path} has an unknown format: {path.suffix}. Give a name that ends in .keras, .h5 or .weights.h5, "
-            "or a directory without suffix for a SavedModel."
-        )
+    wanted = "a name that ends in .keras, .h5 or .weights.h5, or a directory without suffix for a SavedModel"
+    if path.suffix == ".ckpt":
+        raise OutputError(f"{path} is the name of a checkpoint. Give {wanted}.")
+    check_no_format(path, wanted)
     return OutputFormat.SAVED_MODEL
 
 
-def report_path(target: Path) -> Path:
-    """Where the report of a model file lies: beside it, ``.json`` appended."""
-    return target.with_name(f"{target.name}.json")
+def is_model_file(path: Path) -> bool:
+    """Whether a path is a file of Keras, by its name, or the directory of a SavedModel."""
+    return path.suffix in (".keras", ".h5") or (path / "saved_model.pb").is_file()
 
 
 def check_target(target: Path, *, overwrite: bool) -> tuple[Path, OutputFormat]:
@@ -226,12 +223,3 @@ def _difference(value: NDArray[Any], stored: Any) -> float:
     if np.array_equal(value.view("uint32"), stored.view("uint32")):
         return 0.0
     return float(np.max(np.abs(value - stored)))
-
-
-def sha256(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()

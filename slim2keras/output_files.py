@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import errno
+import hashlib
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -11,17 +13,58 @@ from pathlib import Path
 
 from slim2keras.errors import NoSpaceError, OutputError, Slim2KerasError
 
+_FORMATS = (
+    *(".keras", ".h5", ".hdf5", ".weights", ".pb", ".pbtxt", ".tf", ".tflite", ".onnx", ".npz", ".npy", ".pt", ".pth"),
+    *(".pkl", ".json", ".csv", ".txt", ".zip", ".tar", ".gz", ".tgz", ".index", ".meta"),
+)
+"""Suffixes of files that somebody who gives such a name expects."""
 _FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-def check_free(*paths: Path, overwrite: bool) -> None:
-    """Check before any work is done that files may be written there.
+def report_path(target: Path) -> Path:
+    """Where the report of an output file lies: beside it, ``.json`` appended."""
+    return target.with_name(f"{target.name}.json")
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def check_no_format(path: Path, wanted: str) -> None:
+    """Refuse a name whose suffix is that of a file format, or nearly so, where files without one are written.
+
+    Numbers are none (``model.ckpt-5000``, ``resnet_v1.5``).
+
+    Args:
+        path: To write.
+        wanted: What names there can be, for the message.
 
     Raises:
-        OutputError: If the directory is missing, or one exists and ``overwrite`` is false.
+        OutputError: If it looks like a format.
     """
-    if not paths[0].parent.is_dir():
-        raise OutputError(f"{paths[0]} cannot be written: there is no directory {paths[0].parent}. Create it first.")
+    suffix = path.suffix.lower()
+    near = difflib.get_close_matches(suffix, _FORMATS, n=1, cutoff=0.7) if len(suffix) > 1 else []
+    if near:
+        meant = "" if suffix == near[0] else f" Did you mean {path.with_suffix(near[0]).name}?"
+        raise OutputError(f"{path} has an unknown format: {path.suffix}.{meant} Give {wanted}.")
+
+
+def check_free(*paths: Path, overwrite: bool) -> None:
+    """Check before any work is done that files may be written there; their last directory will be made.
+
+    Raises:
+        OutputError: If the directory above that is missing, or one exists and ``overwrite`` is false.
+    """
+    directory = paths[0].parent
+    if not directory.is_dir() and not directory.parent.is_dir():
+        raise OutputError(f"{paths[0]} cannot be written: there is no directory {directory.parent}. Create it first.")
+    if directory.exists() and not directory.is_dir():
+        raise OutputError(f"{paths[0]} cannot be written: {directory} is a file, not a directory.")
     for path in paths:
         if path.exists() and not overwrite:
             raise OutputError(
@@ -36,7 +79,7 @@ def check_space(target: Path, num_bytes: int) -> None:
     Raises:
         NoSpaceError: If it has not.
     """
-    free = shutil.disk_usage(target.parent).free
+    free = shutil.disk_usage(target.parent if target.parent.is_dir() else target.parent.parent).free
     if free < num_bytes:
         raise NoSpaceError(
             f"{target} cannot be written: no space is left on the device, {num_bytes / 2**20:,.0f} MiB are needed and "
@@ -49,16 +92,20 @@ def whole_or_not_at_all(*targets: Path) -> Iterator[list[Path]]:
     """Give drafts to write to, and move them to their targets when the block has ended well.
 
     The drafts lie in a hidden directory beside the first target, so that a move is one step of the file system; killed
-    at any moment, a target is there whole or not at all. An error or Ctrl-C removes the drafts.
+    at any moment, a target is there whole or not at all. An error or Ctrl-C removes the drafts, and the directory of
+    the targets if it was made for them.
 
     Raises:
         OutputError: If the drafts cannot be written.
         NoSpaceError: If the disk is full.
     """
     with _write_errors(targets[0]):
+        directory = targets[0].parent
         drafts_directory = targets[0].with_name(f".{targets[0].name}.{secrets.token_hex(6)}")
+        is_made = not directory.exists()
         try:
             # Within the try: Ctrl-C may come right after the directory is there.
+            directory.mkdir(exist_ok=True)
             drafts_directory.mkdir()
             drafts = [drafts_directory / target.name for target in targets]
             yield drafts
@@ -68,6 +115,9 @@ def whole_or_not_at_all(*targets: Path) -> Iterator[list[Path]]:
                 draft.replace(target)
         finally:
             shutil.rmtree(drafts_directory, ignore_errors=True)
+            if is_made:
+                with contextlib.suppress(OSError):  # it holds what was written
+                    directory.rmdir()
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -40,6 +41,10 @@ _CHANCE_IN_DEVIATIONS = 4.0
 """Clustering that is met by chance, once in tens of thousands of shuffled data sets."""
 _SMALL_LAST_BATCH = 0.5
 """Of the batch before it: statistics of a smaller one would be of another kind, so it joins that one."""
+UNMIXED = (
+    "The batches of this data set hold some of the classes each, so their statistics are not those of training: "
+    "shuffle it before it is batched."
+)
 _GIVE_BATCHES = "Give batches, e.g. tf.data.Dataset.from_tensor_slices((images, labels)).batch(32)."
 _NO_IMAGES = "The data set has no images (any more: it is gone through more than once)."
 
@@ -324,13 +329,14 @@ def are_mixed(batches: Sequence[NDArray[Any]]) -> bool:
         batches: Class of each image, batch by batch; none without labels.
     """
     classes = np.unique(np.concatenate(batches)) if batches else np.empty(0)
-    freedom = (len(batches) - 1) * (len(classes) - 1)
-    if freedom <= 0:
+    if len(batches) < 2 or len(classes) < 2:
         return True
+    freedom = (len(batches) - 1) * (len(classes) - 1)
     counts = np.stack([(batch[:, np.newaxis] == classes).sum(0) for batch in batches])
     expected = counts.sum(1, keepdims=True) * (counts.sum(0) / counts.sum())
     clustering = float(((counts - expected) ** 2 / expected).sum() / freedom)
-    return clustering <= max(_LARGEST_CLUSTERING, 1.0 + _CHANCE_IN_DEVIATIONS * (2.0 / freedom) ** 0.5)
+    by_chance = 1.0 + _CHANCE_IN_DEVIATIONS * math.sqrt(2.0 / freedom)
+    return clustering <= max(_LARGEST_CLUSTERING, by_chance)
 
 
 def _class_numbers(labels: Any, logits: tf.Tensor) -> NDArray[np.int64]:
@@ -410,5 +416,6 @@ def _without_small_last(batches: Iterator[tuple[tf.Tensor, Any]]) -> Iterator[tu
 
 def _are_joinable(before: tuple[tf.Tensor, Any], last: tuple[tf.Tensor, Any]) -> bool:
     (images, labels), (more, more_labels) = before, last
-    fits = images.shape[1:] == more.shape[1:] and (labels is None) is (more_labels is None)
-    return fits and images.shape.rank > 0 and len(more) < _SMALL_LAST_BATCH * len(images)
+    if not images.shape.rank or images.shape[1:] != more.shape[1:] or (labels is None) is not (more_labels is None):
+        return False
+    return bool(len(more) < _SMALL_LAST_BATCH * len(images))

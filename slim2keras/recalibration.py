@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from rich.console import RenderableType
+from rich.text import Text
 
 from slim2keras.batch_norm import (
     BatchNormMode,
@@ -18,29 +22,29 @@ from slim2keras.batch_norm import (
     observed_inputs,
 )
 from slim2keras.checkpoint import (
-    Checkpoint,
     CheckpointVersion,
     check_checkpoint_target,
     open_checkpoint,
     write_checkpoint,
 )
 from slim2keras.conversion import Progress as FileProgress
-from slim2keras.conversion import converted_model, plan_conversion
-from slim2keras.data import image_counter, open_images
-from slim2keras.errors import TrainingDataError, UnsupportedArgumentError
+from slim2keras.conversion import converted_model, describe_plan, plan_conversion
+from slim2keras.data import check_images_path, image_counter, open_images
+from slim2keras.errors import MovingStatisticsWarning, TrainingDataError, UnsupportedArgumentError
 from slim2keras.graph import Shape
 from slim2keras.keras_model import dropout_off
 from slim2keras.loading import LoadOptions, LoadPlan, layer_variables, slim_variables
 from slim2keras.model_files import (
     OutputFormat,
     check_target,
-    report_path,
-    sha256,
     write_model,
     write_weights,
 )
-from slim2keras.output_files import check_free, whole_or_not_at_all
+from slim2keras.output_files import check_free, report_path, whole_or_not_at_all
+from slim2keras.pages import Report
 from slim2keras.population import (
+    FEWEST_IMAGES,
+    UNMIXED,
     BatchNormProbe,
     Drift,
     Gap,
@@ -56,28 +60,47 @@ if TYPE_CHECKING:
     import tf_keras
     from numpy.typing import NDArray
 
-_SHA256 = "sha256"
-"""Key of a report: of the index of the checkpoint that it is about."""
 
-
-@dataclass(frozen=True)
-class Recalibration:
+@dataclass(frozen=True, repr=False)
+class Recalibration(Report):
     """What ``recalibrate`` did.
 
     Attributes:
         before: Gap with the old statistics.
         after: Gap with the new ones.
         drifts: Layer to how far its old statistics were from the new ones, in the order of the model.
+        is_mixed: Whether the batches held the classes alike; if not, the statistics are not those of training.
+        numbering: How the labels of images from a path were numbered, in words.
     """
 
     before: Gap
     after: Gap
     drifts: Mapping[str, Drift]
+    is_mixed: bool = True
+    numbering: str = ""
+
+    def summary(self) -> str:
+        """In one line."""
+        return f"{len(self.drifts)} layers from {self.before.images} images, now {self.after.describe()}"
+
+    def page(self) -> Iterator[RenderableType]:
+        """Gap before and after, and the layer that was furthest off."""
+        yield Text(f"before: {self.before.describe()}")
+        yield Text(f"after:  {self.after.describe()}")
+        worst = max(self.drifts, key=lambda name: self.drifts[name].size)
+        yield Text(f"furthest off: {worst}, {self.drifts[worst].describe()}")
+        if self.numbering:
+            yield Text(f"labels: {self.numbering}")
+        if self.before.images < FEWEST_IMAGES:
+            yield Text(
+                f"remark: {self.before.images} images are few; {FEWEST_IMAGES} or more make statistics", "yellow"
+            )
 
     def to_json(self) -> dict[str, Any]:
         """As plain values, for machines."""
         drifts = {name: drift.to_json() for name, drift in self.drifts.items()}
-        return {"before": self.before.to_json(), "after": self.after.to_json(), "drifts": drifts}
+        gaps = {"before": self.before.to_json(), "after": self.after.to_json()}
+        return {**gaps, "drifts": drifts, "labels": self.numbering or None}
 
 
 def recalibrate(
@@ -105,6 +128,9 @@ def recalibrate(
     Returns:
         Gap before and after, and how far off each layer was.
 
+    Warns:
+        MovingStatisticsWarning: If the batches hold some of the classes each, as of a data set that is not shuffled.
+
     Raises:
         TrainingDataError: If there is no data, or too little, or it makes NaN of a layer.
         UnsupportedArgumentError: If a layer is none that can be recalibrated, or the arguments exclude each other.
@@ -119,6 +145,8 @@ def recalibrate(
     probe = BatchNormProbe(model)
     layers = probe.layers
     seen = probe.measure(dataset, progress)
+    if not seen.is_mixed:
+        warnings.warn(f"{UNMIXED} The statistics will be off.", MovingStatisticsWarning, stacklevel=2)
     old = [moving_statistics(layer) for layer in layers]
     try:
         if decay is not None:
@@ -138,7 +166,7 @@ def recalibrate(
         layer.name: Drift.between(*was, *now, epsilon=layer.epsilon)
         for layer, was, now in zip(layers, old, new, strict=True)
     }
-    return Recalibration(seen.gap, after, drifts)
+    return Recalibration(seen.gap, after, drifts, seen.is_mixed)
 
 
 def num_sweeps(model: tf_keras.Model, *, sequential: bool = False, decay: float | None = None) -> int:
@@ -211,6 +239,7 @@ class RecalibrationRequest:
     arguments: Mapping[str, Any] = field(default_factory=dict)
     input_shape: Shape | None = None
     use_ema: bool = False
+    labels: bool = True
     batch_size: int = 32
     sequential: bool = False
     decay: float | None = None
@@ -241,38 +270,50 @@ def recalibrate_file(
         DataReadError: If the images cannot be read.
         OutputError: If the output exists already or cannot be written; nothing is left behind.
     """
-    target, its_format = Path(output).absolute(), None
-    if target.suffix in (".keras", ".h5"):
-        target, its_format = check_target(target, overwrite=overwrite)
-    else:
-        check_checkpoint_target(target, CheckpointVersion.V2, overwrite=overwrite)
-        check_free(report_path(target), overwrite=overwrite)
+    check_images_path(Path(data))
+    target, its_format = check_recalibration_target(Path(output), overwrite=overwrite)
     with open_checkpoint(checkpoint) as opened:
         options = LoadOptions(use_ema=request.use_ema, allow_nonfinite=True)
-        plan = plan_conversion(opened, request.net, request.arguments, request.input_shape, options)
-        images = open_images(Path(data), plan.spec, request.batch_size)
+        plan = plan_conversion(opened, request.net, request.arguments, request.input_shape, options, can_exclude=False)
+        images = open_images(Path(data), plan.spec, request.batch_size, labels=request.labels)
         model = converted_model(opened, plan, options)
         way: dict[str, Any] = {"sequential": request.sequential, "decay": request.decay}
         count = image_counter(progress, "recalibrating", images, num_sweeps(model, **way))
-        report = recalibrate(model, images, **way, progress=count)
+        found = replace(recalibrate(model, images, **way, progress=count), numbering=images.numbering)
+        facts = {"source": str(checkpoint), "data": str(data), **found.to_json()}
         if its_format is not None:
-            written = _write_model(model, target, its_format)
+            facts |= describe_plan(plan, options, opened, model.count_params())
+            _write_model(model, target, its_format, facts)
         else:
             values = {**opened, **_repaired(model, plan.load)}
-            written = write_checkpoint(target, values, CheckpointVersion.V2, overwrite=overwrite).files[0]
-    facts = {"source": str(checkpoint), "data": str(data), **report.to_json(), _SHA256: sha256(written)}
-    with whole_or_not_at_all(report_path(target)) as (draft,):
-        draft.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
-    return report
+            write_checkpoint(target, values, CheckpointVersion.V2, overwrite=overwrite, report=facts)
+    return found
 
 
-def _write_model(model: tf_keras.Model, target: Path, its_format: OutputFormat) -> Path:
-    with whole_or_not_at_all(target) as (draft,):
+def check_recalibration_target(output: Path, *, overwrite: bool) -> tuple[Path, OutputFormat | None]:
+    """Check before any work is done that a model, or else a checkpoint, can be written there.
+
+    Returns:
+        Path, and format of a model; ``None`` for a slim checkpoint.
+
+    Raises:
+        OutputError: If the name is none of either, or exists already.
+    """
+    if output.suffix in (".keras", ".h5"):
+        return check_target(output, overwrite=overwrite)
+    target = output.absolute()
+    check_checkpoint_target(target, CheckpointVersion.V2, overwrite=overwrite)
+    check_free(report_path(target), overwrite=overwrite)
+    return target, None
+
+
+def _write_model(model: tf_keras.Model, target: Path, its_format: OutputFormat, facts: Mapping[str, Any]) -> None:
+    with whole_or_not_at_all(target, report_path(target)) as (draft, draft_report):
         if its_format is OutputFormat.WEIGHTS:
             write_weights(model, ((name, item.numpy()) for name, item in slim_variables(model).items()), draft)
         else:
             write_model(model, draft, its_format)
-    return target
+        draft_report.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
 
 
 def _repaired(model: tf_keras.Model, load: LoadPlan) -> dict[str, NDArray[Any]]:
@@ -283,13 +324,3 @@ def _repaired(model: tf_keras.Model, load: LoadPlan) -> dict[str, NDArray[Any]]:
             if name in load.sources and name.rpartition("/")[2].startswith("moving_"):
                 found[load.sources[name]] = variable.numpy()
     return found
-
-
-def recalibrated_from(checkpoint: Checkpoint) -> int | None:
-    """Images that the statistics of a checkpoint were taken from, if there is a report about these very files."""
-    location = checkpoint.location
-    try:
-        report = json.loads(report_path(location.prefix).read_text(encoding="utf-8"))
-        return int(report["after"]["images"]) if report[_SHA256] == sha256(location.files[0]) else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None

@@ -173,7 +173,13 @@ def _unrecognised(source: str, shapes: Shapes, net: str | None, found: Sequence[
     elif found:
         lines.append(f"Nearest:\n{_listed(found[:3])}")
     if len(lines) == 1:
-        lines.append("All networks: slim2keras nets. Their scope and arguments can be given (command line: --set).")
+        lines.append(
+            "All networks: slim2keras nets. Their scope can be given, scope=... (command line: --set scope=...)."
+        )
+    lines.append(
+        "A network of your own: make a tf_keras model whose layers are named after its scopes; "
+        "slim2keras.load_checkpoint(model, checkpoint) gives it the values, and finetune and recalibrate take it."
+    )
     return "\n".join(lines)
 
 

@@ -74,6 +74,11 @@ def ema_name(variable_name: str) -> str:
     return f"{variable_name}/{EMA_LEAF}"
 
 
+def natural_order(name: str) -> list[tuple[int, int, str]]:
+    """Key to sort names by as people do: ``Conv2d_2`` before ``Conv2d_10``."""
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in re.split(r"(\d+)", name)]
+
+
 def in_scope(name: str, scope: str) -> bool:
     """Whether ``name`` is ``scope`` or lies below it; every name lies below the empty scope."""
     return not scope or name == scope or name.startswith(scope + "/")

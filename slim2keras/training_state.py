@@ -14,8 +14,15 @@ import numpy as np
 
 from slim2keras.checkpoint import Checkpoint, CheckpointFiles, CheckpointVersion, open_checkpoint, write_checkpoint
 from slim2keras.errors import CheckpointMismatchError, UnsupportedArgumentError
-from slim2keras.graph import Variable
-from slim2keras.loading import LoadPlan, apply_load, check_plan, plan_load, planned_values, slim_variables
+from slim2keras.loading import (
+    LoadPlan,
+    apply_load,
+    check_plan,
+    plan_load,
+    planned_values,
+    slim_variables,
+    wanted_variables,
+)
 from slim2keras.scopes import VariableKind, ema_name
 
 if TYPE_CHECKING:
@@ -119,12 +126,12 @@ def resume(model: tf_keras.Model, path: str | Path) -> OptimizerState:
 
 
 def _plan(wanted: Mapping[str, Any], checkpoint: Checkpoint, title: str) -> LoadPlan:
-    variables = [Variable(name, tuple(item.shape), item.trainable) for name, item in wanted.items()]
+    variables = wanted_variables(wanted)
     plan = plan_load(variables, checkpoint.variables, checkpoint.kinds)
     hint = ""
     if any(variable.name == ema_name(variable.name.rpartition("/")[0]) for variable in plan.missing):
         hint = "It was trained without ExponentialMovingAverage: leave ema_decay out, or do not resume."
-    check_plan(plan, title, len(variables), str(checkpoint.given), hint)
+    check_plan(plan, title, len(variables), str(checkpoint.given), hint, can_exclude=False)
     return plan
 
 

@@ -11,11 +11,21 @@ import numpy as np
 import pytest
 
 import slim2keras
+from slim2keras.checkpoint import open_checkpoint
 from slim2keras.doctor import Diagnosis, Finding
-from slim2keras.errors import CheckpointReadError, OutputError, UnknownNetError, UnsupportedArgumentError
+from slim2keras.errors import (
+    CheckpointReadError,
+    MovingStatisticsWarning,
+    OutputError,
+    UnknownNetError,
+    UnsupportedArgumentError,
+)
 from slim2keras.plots import plot_drift
+from slim2keras.population import are_mixed
+from slim2keras.scopes import VariableKind
 from tests import sick_checkpoints as sick
-from tests.reference import write_checkpoint
+from tests.parity.training_runs import CLASSES, NETS, build_ours
+from tests.reference import images, labels, write_checkpoint
 
 LAYERS = ("net/conv1/BatchNorm", "net/conv2/BatchNorm", "net/conv3/BatchNorm")
 CHANNELS = 8
@@ -52,7 +62,7 @@ def statistics(mean: Any, variance: Any, layer: str = LAYERS[1]) -> Values:
 
 
 VERDICTS = {
-    "healthy": "healthy: the statistics of all 53 layers can be trusted",
+    "healthy": "healthy: ",
     "pit one": "pit one: 53 of 53 layers were never updated; test results with is_training=False are meaningless",
     "pit two": "pit two: 53 of 53 layers were left behind: after 200 steps at decay 0.9997, 94% of the statistics",
     "not restored": "53 of 53 layers were given the statistics of a fresh network",
@@ -77,6 +87,7 @@ def test_data_show_the_gap_and_its_causes(sick_checkpoints: dict[str, Path], sic
 
     images, labels, _, _ = sick.digits()
     data = tf.data.Dataset.from_tensor_slices((images, labels)).batch(100)
+    assert are_mixed([part.numpy() for _, part in data])
     diagnosis = slim2keras.diagnose(sick_checkpoints[sickness], data=data, input_shape=images.shape[1:])
     gap = diagnosis.gap
     assert gap is not None
@@ -88,6 +99,7 @@ def test_data_show_the_gap_and_its_causes(sick_checkpoints: dict[str, Path], sic
         assert gap.accuracy_moving == pytest.approx(gap.accuracy_batch, abs=0.02)
         assert not off
         assert diagnosis.is_healthy
+        assert "can be trusted, as far as the checkpoint and these images tell" in diagnosis.verdicts[0]
         return
     assert not diagnosis.is_healthy
     assert gap.accuracy_lost > 0.1
@@ -117,9 +129,9 @@ def test_a_network_of_ones_own_in_health(tmp_path: Path) -> None:
     assert findings(diagnosis) == {}
     assert [layer.name for layer in diagnosis.layers] == list(LAYERS)
     assert diagnosis.layers[0].old_statistics_left == pytest.approx(0.99**100_000)
-    assert diagnosis.verdicts == (
-        "healthy: the statistics of all 3 layers can be trusted, as far as the checkpoint tells",
-    )
+    assert len(diagnosis.verdicts) == 1
+    assert diagnosis.verdicts[0].startswith("healthy: nothing wrong is seen in the statistics of all 3 layers")
+    assert diagnosis.verdicts[0].endswith("whether they fit the images, --data tells")
 
 
 NAN = np.array([np.nan, *np.ones(CHANNELS - 1)])
@@ -271,3 +283,152 @@ def test_wrong_arguments(tmp_path: Path, options: dict[str, Any], error: type[Ex
 def test_whatever_somebody_calls_moving_mean(tmp_path: Path, mean: Any, variance: Any, is_layer: bool) -> None:
     diagnosis = diagnose(tmp_path, {"odd/moving_mean": mean, "odd/moving_variance": variance, "odd/gamma": mean})
     assert ("odd" in {layer.name for layer in diagnosis.layers}) is is_layer
+
+
+def copied(checkpoint: Path, directory: Path) -> Path:
+    """Without its ``.meta``, so that the decay can only be assumed."""
+    for suffix in (".index", ".data-00000-of-00001"):
+        (directory / f"copy.ckpt{suffix}").write_bytes(Path(f"{checkpoint}{suffix}").read_bytes())
+    return directory / "copy.ckpt"
+
+
+def test_a_decay_that_is_assumed_makes_no_verdict(sick_checkpoints: dict[str, Path], tmp_path: Path) -> None:
+    """What follows from the default of the network alone is told as a condition, and nothing is called sick by it."""
+    diagnosis = slim2keras.diagnose(copied(sick_checkpoints["healthy"], tmp_path))
+    assert diagnosis.is_healthy
+    assert {finding for found in findings(diagnosis).values() for finding in found} == {Finding.PERHAPS_UNDER_CONVERGED}
+    assert diagnosis.verdicts[0].startswith("not sick: ")
+    assert diagnosis.verdicts[1].startswith(
+        "perhaps pit two: if it was trained with decay 0.997, 55% of the statistics"
+    )
+    assert "only assumed, the default of resnet_v1_50: give --decay" in diagnosis.verdicts[1]
+    assert not slim2keras.diagnose(tmp_path / "copy.ckpt", decay=0.997).is_healthy
+
+
+def test_pit_two_may_be_pit_one_from_pretrained_statistics(tmp_path: Path) -> None:
+    """The advice helps in both, and says how to tell them apart; with the start given they are apart."""
+    start = values(1, step=None)
+    pretrained = write_checkpoint(tmp_path / "start.ckpt", start)
+    tuned = {name: value if "moving" in name else value + np.float32(0.1) for name, value in start.items()}
+    checkpoint = write_checkpoint(tmp_path / "tuned.ckpt", {**tuned, "global_step": np.int64(500)})
+    verdict = slim2keras.diagnose(checkpoint, decay=0.9997).verdicts[0]
+    assert "recalibrate the statistics" in verdict
+    assert "Whether they moved at all (pit one), --pretrained CHECKPOINT tells" in verdict
+    assert "train on" not in verdict
+    assert slim2keras.diagnose(checkpoint, decay=0.9997, pretrained=pretrained).verdicts[0].startswith("pit one: ")
+
+
+def network(layers: int = 4, channels: int = 32, *, folded: bool) -> Values:
+    """Convolutions whose outputs vary as their weights are large; folded, divided by what BatchNorm divides by."""
+    random = np.random.RandomState(0)
+    found: Values = {"global_step": np.int64(100_000)}
+    for number in range(layers):
+        scope = f"net/conv{number}"
+        weights = random.normal(size=(3, 3, 8, channels)) * random.lognormal(0.0, 0.7, channels)
+        variance = (weights**2).sum((0, 1, 2)) * random.lognormal(0.0, 0.7, channels)
+        if folded:
+            weights = weights / np.sqrt(variance + 1e-3)
+        for name, value in {
+            "weights": weights,
+            "BatchNorm/moving_variance": variance,
+            "BatchNorm/moving_mean": random.normal(size=channels),
+            "BatchNorm/beta": random.normal(size=channels),
+        }.items():
+            found[f"{scope}/{name}"] = value.astype("float32")
+    return found
+
+
+def test_folded_weights_with_the_old_statistics_are_seen(tmp_path: Path) -> None:
+    """A script that folds BatchNorm into the weights and leaves its statistics makes a network that divides twice."""
+    as_trained = write_checkpoint(tmp_path / "trained.ckpt", network(folded=False))
+    folded = write_checkpoint(tmp_path / "folded.ckpt", network(folded=True))
+    assert slim2keras.diagnose(as_trained, decay=0.99).is_healthy
+    diagnosis = slim2keras.diagnose(folded, decay=0.99)
+    assert not diagnosis.is_healthy
+    assert set(findings(diagnosis).values()) == {(Finding.FOLDED,)}
+    assert "take the checkpoint from before folding" in diagnosis.verdicts[0]
+
+
+def test_folding_is_seen_in_a_network_that_slim_trained(sick_checkpoints: dict[str, Path], tmp_path: Path) -> None:
+    """With gammas, and convolutions of all sizes."""
+    with open_checkpoint(sick_checkpoints["healthy"]) as trained:
+        held = {name: trained[name] for name in trained.names(VariableKind.MODEL)}
+    for name in [name for name in held if name.endswith("/moving_variance")]:
+        scope = name.removesuffix("/moving_variance")
+        weights = f"{scope.rpartition('/')[0]}/weights"
+        held[weights] = held[weights] * held[f"{scope}/gamma"] / np.sqrt(held[name] + np.float32(1e-5))
+    diagnosis = slim2keras.diagnose(write_checkpoint(tmp_path / "folded.ckpt", held), decay=0.9, steps=200)
+    assert len(diagnosis.with_finding(Finding.FOLDED)) == len(diagnosis.layers)
+
+
+def test_too_few_images_decide_nothing(sick_checkpoints: dict[str, Path]) -> None:
+    """Three images neither make a healthy network sick nor clear one; the output says so."""
+    images, labels, _, _ = sick.digits()
+    few = [(images[:3], labels[:3])]
+    diagnosis = slim2keras.diagnose(sick_checkpoints["healthy"], data=few, input_shape=images.shape[1:])
+    assert diagnosis.is_healthy
+    assert diagnosis.with_finding(Finding.PERHAPS_DRIFTED)
+    assert any("3 images are too few to tell" in verdict for verdict in diagnosis.verdicts)
+    assert not any("can be trusted" in verdict for verdict in diagnosis.verdicts)
+    again = slim2keras.diagnose(sick_checkpoints["pit two"], data=few, input_shape=images.shape[1:])
+    assert len(again.with_finding(Finding.UNDER_CONVERGED)) == len(again.layers)
+
+
+def test_a_data_set_that_is_sorted_decides_nothing(sick_checkpoints: dict[str, Path]) -> None:
+    """Batches of one class have statistics of their own; a healthy network is not called sick by them."""
+    images, labels, _, _ = sick.digits()
+    order = np.argsort(labels, kind="stable")
+    batches = [(images[part], labels[part]) for part in np.array_split(order, 20)]
+    diagnosis = slim2keras.diagnose(sick_checkpoints["healthy"], data=batches, input_shape=images.shape[1:])
+    assert diagnosis.is_healthy
+    assert any("hold some of the classes each" in verdict for verdict in diagnosis.verdicts)
+
+
+def test_a_network_of_ones_own_is_told_the_way_that_exists(tmp_path: Path) -> None:
+    """The command that cannot read the network is not advised; Python's way is."""
+    diagnosis = diagnose(tmp_path, statistics(0.0, 1.0))
+    assert not any("run `slim2keras recalibrate`" in verdict for verdict in diagnosis.verdicts)
+    assert "slim2keras.load_checkpoint(model, checkpoint)" in diagnosis.verdicts[-1]
+
+
+def test_layers_come_in_the_order_that_people_count_in(tmp_path: Path) -> None:
+    """``Conv2d_2`` before ``Conv2d_10``."""
+    names = [f"net/Conv2d_{number}/BatchNorm" for number in (10, 2, 1)]
+    changes = {name: value for layer in names for name, value in statistics(0.1, 1.5, layer).items()}
+    checkpoint = write_checkpoint(tmp_path / "model.ckpt", changes)
+    assert [layer.name for layer in slim2keras.diagnose(checkpoint).layers] == names[::-1]
+
+
+def test_a_diagnosis_is_a_line_and_a_page(tmp_path: Path) -> None:
+    """``repr`` for a prompt, ``print`` for a person."""
+    diagnosis = diagnose(tmp_path, statistics(0.0, 1.0), steps=1000, decay=0.9997)
+    assert len(repr(diagnosis).splitlines()) == 1
+    assert len(repr(diagnosis)) < 400
+    page = str(diagnosis)
+    assert LAYERS[1] in page
+    assert page.splitlines()[0].startswith("pit one: 1 of 3 layers was never updated")
+    assert "decay: 0.9997 (given), slow for 1,000 steps; 0.9908 would average over their last tenth" in page
+    assert "fast enough for 100,000 steps" in str(diagnose(tmp_path, decay=0.9))
+
+
+def test_the_doctor_reads_keras_files(tmp_path: Path) -> None:
+    """The question makes sense there too: the momentum is the decay, and a compiled file knows its steps."""
+    net = NETS["separable"]
+    tuned = slim2keras.finetune(build_ours(net), batch_norm="update", decay=0.999)
+    tuned.compile(slim2keras.optimizers.Momentum(0.01, 0.9), slim2keras.losses.SoftmaxCrossEntropy())
+    with pytest.warns(MovingStatisticsWarning):
+        tuned.fit(images(0, (8, *net.shape)), labels(1, CLASSES, 8), batch_size=4, epochs=5, verbose=0)
+    tuned.save(tmp_path / "tuned.keras")
+    diagnosis = slim2keras.diagnose(tmp_path / "tuned.keras")
+    assert diagnosis.steps == 10
+    assert diagnosis.decay == pytest.approx(0.999)
+    assert len(diagnosis.with_finding(Finding.UNDER_CONVERGED)) == len(diagnosis.layers)
+    plain = tf_keras_model_of(tuned)
+    plain.save(tmp_path / "plain.keras")
+    assert slim2keras.diagnose(tmp_path / "plain.keras", steps=100_000).is_healthy
+
+
+def tf_keras_model_of(tuned: Any) -> Any:
+    import tf_keras
+
+    return tf_keras.Model(tuned.input, tuned.output)

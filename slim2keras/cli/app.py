@@ -14,7 +14,7 @@ import typer
 
 import slim2keras
 from slim2keras.cli import convert, doctor, export, inspect, nets, recalibrate, verify
-from slim2keras.cli.console import stderr
+from slim2keras.cli.console import flag, stderr
 from slim2keras.errors import ExitStatus, Slim2KerasError
 
 _EPILOG = (
@@ -80,9 +80,9 @@ def _print_version(value: bool) -> None:
 @app.callback()
 def options(
     _version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+        bool, typer.Option("--version", metavar="", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
-    traceback: Annotated[bool, typer.Option("--traceback", help="Show the Python traceback of an error.")] = False,
+    traceback: Annotated[bool, flag("--traceback", "Show the Python traceback of an error.")] = False,
 ) -> None:
     """Slim checkpoints as tf.keras models, with the same numbers."""
     _State.show_traceback = traceback

@@ -16,6 +16,8 @@ import typer
 from rich.console import Console
 
 from slim2keras.errors import UnsupportedArgumentError
+from slim2keras.nets import find_net
+from slim2keras.pages import Report, print_page
 
 if TYPE_CHECKING:
     from slim2keras.conversion import Progress
@@ -24,6 +26,12 @@ if TYPE_CHECKING:
 # A file or a pipe takes whole lines.
 stdout = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 160)
 stderr = Console(stderr=True)
+
+
+def flag(name: str, text: str) -> Any:
+    """An option without a value; its help names no type."""
+    return typer.Option(name, metavar="", help=text)
+
 
 CheckpointArgument = Annotated[
     Path,
@@ -43,8 +51,8 @@ InputShapeOption = Annotated[
 ExcludeOption = Annotated[
     list[str] | None, typer.Option("--exclude", metavar="SCOPE", help="Scope to start afresh; repeatable.")
 ]
-UseEmaOption = Annotated[bool, typer.Option("--use-ema", help="Take ExponentialMovingAverage shadows.")]
-AllowNonfiniteOption = Annotated[bool, typer.Option("--allow-nonfinite", help="Load weights that are NaN or infinite.")]
+UseEmaOption = Annotated[bool, flag("--use-ema", "Take ExponentialMovingAverage shadows.")]
+AllowNonfiniteOption = Annotated[bool, flag("--allow-nonfinite", "Load weights that are NaN or infinite.")]
 SetOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -52,8 +60,9 @@ SetOption = Annotated[
     ),
 ]
 BatchSizeOption = Annotated[int, typer.Option("--batch-size", min=1, help="Images a batch.")]
-OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+IgnoreLabelsOption = Annotated[bool, flag("--ignore-labels", "Take the images of --data without their classes.")]
+OverwriteOption = Annotated[bool, flag("--overwrite", "Replace existing files.")]
+JsonOption = Annotated[bool, flag("--json", "Print JSON instead of a table.")]
 _NOT_OF_SLIM = frozenset(
     [
         "allow_nonfinite",
@@ -63,6 +72,7 @@ _NOT_OF_SLIM = frozenset(
         "decay",
         "exclude",
         "input_shape",
+        "labels",
         "net",
         "pretrained",
         "progress",
@@ -102,14 +112,36 @@ def import_tensorflow() -> None:
     tf.get_logger().setLevel("ERROR")
 
 
+def check_checkpoint(path: Path) -> None:
+    """Refuse what is no checkpoint before TensorFlow is imported, which takes seconds.
+
+    Raises:
+        CheckpointReadError: If nothing is there, or it can be no checkpoint.
+    """
+    from slim2keras.checkpoint import is_archive, locate_checkpoint
+
+    if not is_archive(path):
+        locate_checkpoint(path)
+
+
+def check_net(net: str | None) -> None:
+    """Refuse a network that there is not.
+
+    Raises:
+        UnknownNetError: With close names.
+    """
+    if net is not None:
+        find_net(net)
+
+
+def print_report(report: Report) -> None:
+    """Print the page of a report on stdout."""
+    print_page(report, stdout)
+
+
 def print_line(text: str) -> None:
     """Print a line of plain text on stdout as it is: names hold brackets, and paths must stay whole."""
     stdout.print(text, highlight=False, markup=False, soft_wrap=True)
-
-
-def print_sentence(text: str, style: str = "") -> None:
-    """Print plain text on stdout, broken between words on a terminal, a line of its own in a file."""
-    stdout.print(text, style=style, highlight=False, markup=False, soft_wrap=not stdout.is_terminal)
 
 
 def print_json(value: Any) -> None:
@@ -167,9 +199,14 @@ def progress_bar() -> Iterator[Progress | None]:
     if not stderr.is_terminal:
         yield None
         return
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description:<14}"), BarColumn(), TimeElapsedColumn())
+    columns = (
+        TextColumn("{task.description:<14}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(elapsed_when_finished=True),
+    )
     with Progress(*columns, console=stderr, transient=True) as bar:
         task = bar.add_task("opening", total=None)
 

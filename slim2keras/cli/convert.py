@@ -19,6 +19,9 @@ from slim2keras.cli.console import (
     OverwriteOption,
     SetOption,
     UseEmaOption,
+    check_checkpoint,
+    check_net,
+    flag,
     import_tensorflow,
     parse_arguments,
     parse_input_shape,
@@ -50,7 +53,7 @@ def convert(
     allow_nonfinite: AllowNonfiniteOption = False,
     settings: SetOption = None,
     overwrite: OverwriteOption = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and write nothing.")] = False,
+    dry_run: Annotated[bool, flag("--dry-run", "Show what would be done, and write nothing.")] = False,
     json_output: JsonOption = False,
 ) -> None:
     """Convert a slim checkpoint into a tf.keras model file, and write a JSON report beside it.
@@ -59,17 +62,22 @@ def convert(
     """
     from slim2keras.conversion import convert_to_file
     from slim2keras.loading import LoadOptions
+    from slim2keras.model_files import check_target
 
-    import_tensorflow()
     options = LoadOptions(exclude or (), use_ema, allow_nonfinite)
     arguments = parse_arguments(settings, num_classes)
     shape = parse_input_shape(input_shape)
-    if dry_run:
+    target = output_option or output
+    if (target is None and not dry_run) or (output_option and output and output_option != output):
+        raise OutputError("convert needs one output file: slim2keras convert CHECKPOINT -o OUTPUT")
+    if target is not None:
+        check_target(target, overwrite=overwrite)
+    check_net(net)
+    check_checkpoint(checkpoint)
+    import_tensorflow()
+    if target is None or dry_run:
         _show_plan(_plan(checkpoint, net, arguments, shape, options), json_output=json_output)
         return
-    target = output_option or output
-    if target is None or (output_option and output and output_option != output):
-        raise OutputError("convert needs one output file: slim2keras convert CHECKPOINT -o OUTPUT")
     with progress_bar() as progress:
         report = convert_to_file(
             checkpoint,
@@ -102,11 +110,13 @@ def _plan(checkpoint: Path, net: str | None, arguments: Any, shape: Any, options
 
     with open_checkpoint(checkpoint) as opened:
         plan = plan_conversion(opened, net, arguments, shape, options)
+        shapes = {name: list(opened.variables[source].shape) for name, source in plan.load.sources.items()}
     return {
         "net": plan.spec.net,
         "input_shape": list(plan.spec.input_shape),
         "arguments": dict(plan.spec.arguments),
         "load": plan.load.sources,
+        "shapes": shapes,
         "started_afresh": plan.load.fresh,
         "raw_statistics": plan.load.raw_statistics,
         "left_out": left_out_by_reason(plan.load),
@@ -119,7 +129,7 @@ def _show_plan(plan: dict[str, Any], *, json_output: bool) -> None:
         return
     stdout.print(f"[bold]{plan['net']}[/] {_changed(plan['arguments'], plan['net'])}", highlight=False, soft_wrap=True)
     for name, source in plan["load"].items():
-        stdout.print(f"  {name}" + (f"   from {source}" if source != name else ""), highlight=False, soft_wrap=True)
+        print_line(f"  {name}   {tuple(plan['shapes'][name])}" + (f"   from {source}" if source != name else ""))
     stdout.print(f"{plural(len(plan['load']), 'variable')} would be loaded.", highlight=False)
     for line in _remarks(plan["left_out"], plan["started_afresh"], plan["raw_statistics"]):
         print_line(line)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.markup import escape
-from rich.table import Column, Table
 
 from slim2keras.cli.console import (
     BatchSizeOption,
     CheckpointArgument,
+    IgnoreLabelsOption,
     InputShapeOption,
     JsonOption,
     NetOption,
@@ -19,14 +18,15 @@ from slim2keras.cli.console import (
     OverwriteOption,
     SetOption,
     UseEmaOption,
+    check_checkpoint,
+    check_net,
     import_tensorflow,
     parse_arguments,
     parse_input_shape,
     print_json,
     print_line,
-    print_sentence,
+    print_report,
     progress_bar,
-    stdout,
 )
 from slim2keras.errors import ExitStatus, UnsupportedArgumentError
 
@@ -47,7 +47,6 @@ PlotOption = Annotated[
     Path | None,
     typer.Option("--plot", metavar="PICTURE", help="Draw the drift from --data along the depth.", show_default=False),
 ]
-NUM_WORST = 12
 
 
 def doctor(
@@ -64,17 +63,28 @@ def doctor(
     input_shape: InputShapeOption = None,
     settings: SetOption = None,
     use_ema: UseEmaOption = False,
+    ignore_labels: IgnoreLabelsOption = False,
     batch_size: BatchSizeOption = 32,
     overwrite: OverwriteOption = False,
     json_output: JsonOption = False,
 ) -> None:
-    """Examine the BatchNorm statistics of a checkpoint, of any slim network; exit code 4 if they are sick.
+    """Examine the BatchNorm statistics of a checkpoint, of any slim network, or of a Keras file; exit code 4 if sick.
 
-    The decay is --decay, else that of --net, of the .meta, or of the network recognised.
+    The decay is --decay, else that of --net, what fine-tuning recorded, that of the .meta, or, assumed, of the network
+    recognised.
     Example: slim2keras doctor train_dir/ --data images/ --plot drift.png
     """
+    from slim2keras.model_files import is_model_file
+
+    if not is_model_file(checkpoint):
+        check_checkpoint(checkpoint)
+    check_net(net)
+    from slim2keras.data import check_images_path
     from slim2keras.doctor import diagnose
 
+    if data is not None:
+        check_images_path(data)
+    arguments, shape = parse_arguments(settings, num_classes), parse_input_shape(input_shape)
     if plot is not None:
         if data is None:
             raise UnsupportedArgumentError("--plot shows the drift from data: give --data too.")
@@ -90,11 +100,12 @@ def doctor(
             decay=decay,
             steps=steps,
             data=data,
-            input_shape=parse_input_shape(input_shape),
+            input_shape=shape,
             use_ema=use_ema,
+            labels=not ignore_labels,
             batch_size=batch_size,
             progress=progress,
-            **parse_arguments(settings, num_classes),
+            **arguments,
         )
     picture = plot if diagnosis.gap is not None else None
     if picture is not None:
@@ -102,32 +113,8 @@ def doctor(
     if json_output:
         print_json(diagnosis.to_json())
     else:
-        _show(diagnosis)
+        print_report(diagnosis)
         if picture is not None:
             print_line(f"Written: {picture}")
     if not diagnosis.is_healthy:
         raise typer.Exit(ExitStatus.SICK)
-
-
-def _worst_first(layer: Any) -> tuple[bool, float]:
-    return not layer.is_sick, -layer.drift.size if layer.drift else 0.0
-
-
-def _show(diagnosis: Any) -> None:
-    style = "green" if diagnosis.is_healthy else "red"
-    for verdict in diagnosis.verdicts:
-        print_sentence(verdict, "" if verdict.startswith("remark") else style)
-    worst = sorted((layer for layer in diagnosis.layers if layer.findings), key=_worst_first)
-    if worst:
-        table = Table(Column("layer", overflow="fold"), "channels", "finding", "seen by", box=None)
-        for layer in worst[:NUM_WORST]:
-            findings = "\n".join(finding.value for finding in layer.findings)
-            table.add_row(
-                escape(layer.name), str(layer.channels), findings, "\n".join(map(layer.facts.get, layer.findings))
-            )
-        stdout.print(table)
-        if len(worst) > NUM_WORST:
-            stdout.print(f"and {len(worst) - NUM_WORST} more; --json lists all", highlight=False)
-    if diagnosis.decay is not None:
-        advice = f"; for {diagnosis.steps} steps take {diagnosis.recommended_decay:.4g}" if diagnosis.steps else ""
-        print_sentence(f"decay {diagnosis.decay:.6g} ({diagnosis.decay_source}){advice}")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
 from rich.table import Table
 
 from slim2keras.cli.console import (
     CheckpointArgument,
     JsonOption,
+    flag,
     import_tensorflow,
     plural,
     print_json,
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def inspect(
     checkpoint: CheckpointArgument,
-    variables: Annotated[bool, typer.Option("--variables", help="List every variable.")] = False,
+    variables: Annotated[bool, flag("--variables", "List every variable.")] = False,
     json_output: JsonOption = False,
 ) -> None:
     """Show what a checkpoint is: format, network, classes, step, variables by kind, BatchNorm decay, EMA and slots."""

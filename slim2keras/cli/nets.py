@@ -5,17 +5,16 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Annotated
 
-import typer
 from rich.table import Column, Table
 
-from slim2keras.cli.console import JsonOption, print_json, stdout
+from slim2keras.cli.console import JsonOption, flag, print_json, stdout
 from slim2keras.nets import find_net, list_nets
 from slim2keras.published import PUBLISHED
 
 
 def nets(
     verbose: Annotated[
-        bool, typer.Option("--verbose", help="List the published checkpoints as well, with what they expect.")
+        bool, flag("--verbose", "List the published checkpoints as well, with what they expect.")
     ] = False,
     json_output: JsonOption = False,
 ) -> None:

@@ -10,6 +10,7 @@ import typer
 from slim2keras.cli.console import (
     BatchSizeOption,
     CheckpointArgument,
+    IgnoreLabelsOption,
     InputShapeOption,
     JsonOption,
     NetOption,
@@ -17,11 +18,15 @@ from slim2keras.cli.console import (
     OverwriteOption,
     SetOption,
     UseEmaOption,
+    check_checkpoint,
+    check_net,
+    flag,
     import_tensorflow,
     parse_arguments,
     parse_input_shape,
     print_json,
     print_line,
+    print_report,
     progress_bar,
 )
 
@@ -33,7 +38,7 @@ OutputOption = Annotated[
     typer.Option("--output", "-o", metavar="OUT", help="slim checkpoint, or .keras, .h5, .weights.h5."),
 ]
 SequentialOption = Annotated[
-    bool, typer.Option("--sequential", help="Layer by layer, each after those before it are repaired; slow.")
+    bool, flag("--sequential", "Layer by layer, each after those before it are repaired; slow.")
 ]
 DecayOption = Annotated[
     float | None, typer.Option("--decay", help="slim's moving average with this decay, not exact statistics.")
@@ -49,6 +54,7 @@ def recalibrate(
     input_shape: InputShapeOption = None,
     settings: SetOption = None,
     use_ema: UseEmaOption = False,
+    ignore_labels: IgnoreLabelsOption = False,
     batch_size: BatchSizeOption = 32,
     sequential: SequentialOption = False,
     decay: DecayOption = None,
@@ -60,25 +66,28 @@ def recalibrate(
     A checkpoint gets everything else bit for bit, optimizer slots included.
     Example: slim2keras recalibrate train_dir/ --data images/ -o repaired/model.ckpt-5000
     """
-    from slim2keras.recalibration import RecalibrationRequest, recalibrate_file
+    check_checkpoint(checkpoint)
+    check_net(net)
+    from slim2keras.data import check_images_path
+    from slim2keras.recalibration import RecalibrationRequest, check_recalibration_target, recalibrate_file
 
-    import_tensorflow()
+    check_images_path(data)
+    check_recalibration_target(output, overwrite=overwrite)
     request = RecalibrationRequest(
         net=net,
         arguments=parse_arguments(settings, num_classes),
         input_shape=parse_input_shape(input_shape),
         use_ema=use_ema,
+        labels=not ignore_labels,
         batch_size=batch_size,
         sequential=sequential,
         decay=decay,
     )
+    import_tensorflow()
     with progress_bar() as progress:
         report = recalibrate_file(checkpoint, data, output, request, overwrite=overwrite, progress=progress)
     if json_output:
         print_json(report.to_json())
         return
-    print_line(f"before: {report.before.describe()}")
-    print_line(f"after:  {report.after.describe()}")
-    worst = max(report.drifts, key=lambda name: report.drifts[name].size)
-    print_line(f"furthest off: {worst}, {report.drifts[worst].describe()}")
+    print_report(report)
     print_line(f"Written: {output} and {output}.json")

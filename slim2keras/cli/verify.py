@@ -18,6 +18,7 @@ from slim2keras.cli.console import (
     NumClassesOption,
     SetOption,
     UseEmaOption,
+    flag,
     import_tensorflow,
     parse_arguments,
     parse_input_shape,
@@ -59,7 +60,7 @@ def verify(
             show_default=False,
         ),
     ] = None,
-    show_all: Annotated[bool, typer.Option("--all", help="List every tensor, not the worst of each rung.")] = False,
+    show_all: Annotated[bool, flag("--all", "List every tensor, not the worst of each rung.")] = False,
     json_output: JsonOption = False,
 ) -> None:
     """Compare a model with slim's own network on the same images: end points, logits, moving statistics, loss.

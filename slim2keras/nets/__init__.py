@@ -22,6 +22,7 @@ from slim2keras.nets import (
     vgg,
 )
 from slim2keras.nets.registry import Net
+from slim2keras.scopes import natural_order
 
 FAMILIES = (
     alexnet,
@@ -47,7 +48,7 @@ NETS: dict[str, Net] = {net.name: net for family in FAMILIES for net in family.N
 
 def list_nets() -> list[str]:
     """Names of the networks, as in slim's ``nets_factory``, sorted by family and depth."""
-    return sorted(NETS, key=_natural_order)
+    return sorted(NETS, key=natural_order)
 
 
 def find_net(name: str) -> Net:
@@ -61,7 +62,3 @@ def find_net(name: str) -> Net:
             f"There is no network {name!r}.{did_you_mean(name, NETS)} All names: slim2keras nets (list_nets())."
         )
     return NETS[name]
-
-
-def _natural_order(name: str) -> list[tuple[int, int | str]]:
-    return [(0, int(part)) if part.isdigit() else (1, part) for part in name.split("_")]

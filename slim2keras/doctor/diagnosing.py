@@ -1,0 +1,151 @@
+"""The doctor: a checkpoint in, a diagnosis out.
+
+A BatchNorm layer is whatever has a ``moving_mean`` and a ``moving_variance``, so anybody's networks are examined.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from slim2keras.batch_norm import check_decay, decay_for
+from slim2keras.checkpoint import Checkpoint
+from slim2keras.conversion import Progress, converted_model, plan_conversion
+from slim2keras.data import ImageBatches, image_counter, open_images
+from slim2keras.doctor.evidence import Run, Statistics, batch_norm_scopes, find_decays, recognised
+from slim2keras.doctor.examination import Measured, examine
+from slim2keras.doctor.findings import Diagnosis
+from slim2keras.doctor.verdicts import verdicts
+from slim2keras.errors import UnsupportedArgumentError
+from slim2keras.graph import Shape
+from slim2keras.keras_model import spec_of
+from slim2keras.loading import LoadOptions
+from slim2keras.model_variables import ModelVariables, open_variables
+from slim2keras.population import BatchNormProbe
+from slim2keras.recalibration import assign_statistics
+
+if TYPE_CHECKING:
+    import tf_keras
+
+
+def diagnose(
+    checkpoint: str | Path,
+    *,
+    pretrained: str | Path | None = None,
+    net: str | None = None,
+    decay: float | None = None,
+    steps: int | None = None,
+    data: Iterable[Any] | str | Path | None = None,
+    input_shape: Shape | None = None,
+    use_ema: bool = False,
+    labels: bool = True,
+    batch_size: int = 32,
+    progress: Progress | None = None,
+    **arguments: Any,
+) -> Diagnosis:
+    """Examine the BatchNorm statistics of a checkpoint; without data no network definition is needed.
+
+    With data the network is built and the statistics are compared with those that the data give. What the checkpoint
+    alone lets fear, statistics left behind or frozen, is then decided by the data, if there are enough.
+
+    Args:
+        checkpoint: V1 file, V2 prefix, training directory, ``.tar.gz`` or ``.tgz``; or a Keras model file.
+        pretrained: Checkpoint that training started from: statistics with its very bits were never updated.
+        net: Network whose decay counts. If left out the decay is ``decay``; else what fine-tuning here recorded beside
+            the checkpoint; else that of the ``.meta`` beside it; else the default of the network that is recognised,
+            which is an assumption and makes nothing sick.
+        decay: Fraction of the moving statistics that a step kept.
+        steps: Steps that were or will be trained with this decay; the checkpoint's ``global_step`` if left out.
+        data: Batches of images as the network takes them, or of (images, labels), e.g. a ``tf.data.Dataset``; gone
+            through up to twice. Or a folder of images or an ``.npz``, see ``data.open_images``.
+        input_shape: (height, width, channels), for data.
+        use_ema: Examine the data with the ``ExponentialMovingAverage`` shadows.
+        labels: Whether to read the labels of data from a path.
+        batch_size: Images a batch, where ``data`` is a path.
+        progress: Called with what is done, the number of images done and in all, 0 if unknown.
+        **arguments: slim arguments of the network, e.g. ``num_classes``, where they are not recognised.
+
+    Raises:
+        CheckpointReadError: If a checkpoint cannot be read.
+        ModelReadError: If a model file cannot be read.
+        UnsupportedArgumentError: If decay or steps cannot be.
+        UnknownNetError: If there is no such network.
+        UnrecognisedNetError: With data, if the network cannot be told.
+        CheckpointMismatchError: With data, if the checkpoint does not fit the network.
+        DataReadError: If the images cannot be read.
+        TrainingDataError: If there are too few images, or labels that are no classes.
+
+    Example:
+        >>> diagnosis = diagnose("train_dir/", data="images/")
+        >>> print(diagnosis)
+    """
+    check_decay(decay)
+    if steps is not None and steps < 0:
+        raise UnsupportedArgumentError(f"steps must be 0 or more. Received: {steps=}")
+    with open_variables(checkpoint) as opened:
+        layers = [Statistics.read(opened, scope) for scope in batch_norm_scopes(opened)]
+        decays = find_decays(opened, net, arguments, decay)
+        run = Run.read(opened, layers, steps, pretrained)
+        measured = Measured()
+        if data is not None and layers:
+            options = LoadOptions(use_ema=use_ema, allow_nonfinite=True)
+            model = _model_of(opened, net, arguments, input_shape, options)
+            batches = (
+                open_images(Path(data), spec_of(model), batch_size, labels=labels)
+                if isinstance(data, (str, Path))
+                else data
+            )
+            measured = _measure(model, batches, progress)
+        candidate = recognised(opened)
+    place = {name: number for number, name in enumerate(measured.drifts)}
+    layers.sort(key=lambda layer: place.get(layer.name, len(place)))
+    examined = [examine(layer, decays, run, measured) for layer in layers]
+    largest = max((layer.decay for layer in examined if layer.decay is not None), default=None)
+    diagnosis = Diagnosis(
+        source=str(checkpoint),
+        layers=examined,
+        decay=largest,
+        decay_source=decays.source,
+        steps=run.steps,
+        recommended_decay=decay_for(run.steps, slowest=largest) if run.steps and largest is not None else None,
+        gap=measured.gap,
+        gap_repaired=measured.gap_repaired,
+        numbering=measured.numbering,
+    )
+    return replace(
+        diagnosis,
+        verdicts=tuple(verdicts(diagnosis, run, measured, is_of_zoo=candidate is not None and candidate.fits)),
+    )
+
+
+def _model_of(
+    checkpoint: Checkpoint,
+    net: str | None,
+    arguments: Mapping[str, Any],
+    input_shape: Shape | None,
+    options: LoadOptions,
+) -> tf_keras.Model:
+    if isinstance(checkpoint, ModelVariables):
+        return checkpoint.model
+    plan = plan_conversion(checkpoint, net, arguments, input_shape, options, can_exclude=False)
+    return converted_model(checkpoint, plan, options)
+
+
+def _measure(model: tf_keras.Model, batches: Iterable[Any], progress: Progress | None) -> Measured:
+    probe = BatchNormProbe(model)
+    seen = probe.measure(batches, image_counter(progress, "examining", batches))
+    drifts = seen.drifts(probe.layers)
+    measured = Measured(
+        drifts=drifts,
+        gap=seen.gap,
+        is_mixed=seen.is_mixed,
+        numbering=batches.numbering if isinstance(batches, ImageBatches) else "",
+    )
+    off = [layer for layer in probe.layers if not drifts[layer.name].is_small]
+    if not off or not all(seen.populations[layer.name].is_finite for layer in off):
+        return measured
+    assign_statistics(off, seen.populations)
+    repaired = probe.measure(batches, image_counter(progress, "repairing", batches))
+    return replace(measured, gap_repaired=repaired.gap)

@@ -1,0 +1,269 @@
+"""What a checkpoint tells of its BatchNorm layers and of the training that made it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from slim2keras.batch_norm import BatchNormMode
+from slim2keras.checkpoint import Checkpoint, open_checkpoint
+from slim2keras.errors import Slim2KerasError
+from slim2keras.meta_graph import read_decays
+from slim2keras.model_variables import ModelVariables
+from slim2keras.recognition import Candidate, NetSpec, recognise
+from slim2keras.scopes import VariableInfo, VariableKind, ema_name, natural_order
+from slim2keras.training_record import LayerRecord, read_record, recalibrated_from
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_WEIGHTS = ("pointwise_weights", "depthwise_weights", "weights")
+"""Last part of the name of what a BatchNorm layer follows, beside it; of a separable convolution the last kernel."""
+_FOLDED_CORRELATION = -0.3
+"""Of log norm of a channel's weights and log of what BatchNorm divides it by: trained networks have 0.3 to 0.9, and the
+same with the scale folded into the weights -0.5 to -1."""
+_FOLDED_DEVIATIONS = 5.0
+"""By how many standard deviations chance must be excluded."""
+
+
+def batch_norm_scopes(checkpoint: Checkpoint) -> list[str]:
+    """Scopes of the BatchNorm layers of a checkpoint, ``Conv2d_2`` before ``Conv2d_10``."""
+    names = checkpoint.names(VariableKind.MODEL)
+    means = (name.removesuffix("/moving_mean") for name in names if name.endswith("/moving_mean"))
+    variables = checkpoint.variables
+    return [
+        scope
+        for scope in sorted(means, key=natural_order)
+        if _is_per_channel(variables.get(f"{scope}/moving_variance"), variables[f"{scope}/moving_mean"])
+    ]
+
+
+def _is_per_channel(info: VariableInfo | None, mean: VariableInfo) -> bool:
+    """Whether a variable has as many numbers as a moving mean, one or more, floating-point both."""
+    has_numbers = "float" in mean.dtype and 0 not in mean.shape
+    return has_numbers and info is not None and info.shape == mean.shape and "float" in info.dtype
+
+
+def _wide(values: NDArray[Any]) -> NDArray[np.float64]:
+    return values.astype("float64")
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Statistics of a BatchNorm layer, (channels,) each; ``None`` for what the checkpoint does not have.
+
+    Attributes:
+        weight_norms: Euclidean norm of the weights of each channel that the layer gets.
+    """
+
+    name: str
+    mean: NDArray[Any]
+    variance: NDArray[Any]
+    gamma: NDArray[Any] | None
+    shadow_mean: NDArray[Any] | None
+    shadow_variance: NDArray[Any] | None
+    weight_norms: NDArray[Any] | None
+
+    @classmethod
+    def read(cls, checkpoint: Checkpoint, name: str) -> Statistics:
+        mean, variance = f"{name}/moving_mean", f"{name}/moving_variance"
+        optional = (f"{name}/gamma", ema_name(mean), ema_name(variance))
+        fits = (_is_per_channel(checkpoint.variables.get(item), checkpoint.variables[mean]) for item in optional)
+        gamma, shadow_mean, shadow_variance = (
+            _wide(checkpoint[item]) if its else None for item, its in zip(optional, fits, strict=True)
+        )
+        return cls(
+            name=name,
+            mean=_wide(checkpoint[mean]),
+            variance=_wide(checkpoint[variance]),
+            gamma=gamma,
+            shadow_mean=shadow_mean,
+            shadow_variance=shadow_variance,
+            weight_norms=_weight_norms(checkpoint, name),
+        )
+
+    @property
+    def is_initial(self) -> bool:
+        """Whether the statistics are those of a fresh network."""
+        return bool(np.all(self.mean == 0.0) and np.all(self.variance == 1.0))
+
+    @property
+    def is_finite(self) -> bool:
+        return bool(np.isfinite(self.mean).all() and np.isfinite(self.variance).all())
+
+    def has_bits_of(self, other: Statistics) -> bool:
+        """Whether the statistics of both are equal bit for bit."""
+        pairs = ((self.mean, other.mean), (self.variance, other.variance))
+        return all(mine.tobytes() == theirs.tobytes() for mine, theirs in pairs)
+
+    def scale_correlation(self) -> tuple[float, int] | None:
+        """How the weights of a channel go with what BatchNorm divides it by, and the number of channels.
+
+        A channel with large weights varies much, and is divided by much. Where a script has folded the division into
+        the weights and left the statistics, it is the other way round.
+        """
+        if self.weight_norms is None:
+            return None
+        gamma = np.ones_like(self.variance) if self.gamma is None else np.abs(self.gamma)
+        with np.errstate(all="ignore"):
+            divisor, norms = np.log(np.sqrt(self.variance) / gamma), np.log(self.weight_norms)
+        usable = np.isfinite(divisor) & np.isfinite(norms)
+        if usable.sum() < 4 or np.ptp(divisor[usable]) < 1e-3 or np.ptp(norms[usable]) < 1e-3:
+            return None
+        return float(np.corrcoef(divisor[usable], norms[usable])[0, 1]), int(usable.sum())
+
+
+def _weight_norms(checkpoint: Checkpoint, name: str) -> NDArray[Any] | None:
+    scope = name.rpartition("/")[0]
+    found = next((path for leaf in _WEIGHTS if (path := f"{scope}/{leaf}") in checkpoint.variables), None)
+    if found is None or "float" not in checkpoint.variables[found].dtype:
+        return None
+    weights = _wide(checkpoint[found])
+    # A channel of a depthwise kernel is the product of its last two axes.
+    channel_axes = 2 if found.endswith("depthwise_weights") else 1
+    norms = np.sqrt((weights**2).sum(tuple(range(weights.ndim - channel_axes)))).ravel()
+    return norms if norms.shape == checkpoint.variables[f"{name}/moving_mean"].shape else None
+
+
+def pooled_correlation(layers: Sequence[Statistics]) -> float | None:
+    """``Statistics.scale_correlation`` over all layers, ``None`` if chance cannot be excluded.
+
+    Source: R. A. Fisher, Statistical Methods for Research Workers, 1925: ``arctanh`` of a correlation has the variance
+    ``1 / (n - 3)``.
+    """
+    found = [item for layer in layers if not layer.is_initial and (item := layer.scale_correlation()) is not None]
+    weights = np.array([count - 3.0 for _, count in found])
+    if not found:
+        return None
+    transformed = np.arctanh(np.clip([correlation for correlation, _ in found], -0.999, 0.999))
+    pooled = float(np.sum(weights * transformed) / np.sum(weights))
+    return float(np.tanh(pooled)) if abs(pooled) * np.sqrt(np.sum(weights)) > _FOLDED_DEVIATIONS else None
+
+
+@dataclass(frozen=True)
+class Run:
+    """What is known of the training run.
+
+    Attributes:
+        steps: Steps trained.
+        is_trained: Whether the checkpoint shows that training went on after the variables were made.
+        typical_variance: Median over the layers of their median variance.
+        start: Layers of the checkpoint that training started from.
+        num_moved: Variables besides moving statistics that differ from it.
+        num_images: Images that the statistics were recalibrated from, ``None`` if training left them as they are.
+        correlation: Of weights and statistics over all layers, see ``pooled_correlation``.
+        record: What fine-tuning wrote beside the checkpoint, by layer.
+    """
+
+    steps: int | None
+    is_trained: bool
+    typical_variance: float
+    start: Mapping[str, Statistics]
+    num_moved: int
+    num_images: int | None
+    correlation: float | None
+    record: Mapping[str, LayerRecord]
+
+    @classmethod
+    def read(
+        cls, checkpoint: Checkpoint, layers: Sequence[Statistics], steps: int | None, pretrained: str | Path | None
+    ) -> Run:
+        start: Mapping[str, Statistics] = {}
+        num_moved = 0
+        if pretrained is not None:
+            with open_checkpoint(pretrained) as opened:
+                start, num_moved = _read_start(opened, layers), _num_moved(checkpoint, opened)
+        return cls(
+            steps=checkpoint.global_step if steps is None else steps,
+            is_trained=_counts_steps(checkpoint),
+            typical_variance=_typical_variance(layers),
+            start=start,
+            num_moved=num_moved,
+            num_images=recalibrated_from(checkpoint),
+            correlation=pooled_correlation(layers),
+            record=read_record(checkpoint) if steps is None else {},
+        )
+
+    @property
+    def is_folded(self) -> bool:
+        """Whether the weights have the scale of BatchNorm in them already."""
+        return self.correlation is not None and self.correlation < _FOLDED_CORRELATION
+
+
+def _counts_steps(checkpoint: Checkpoint) -> bool:
+    step = checkpoint.global_step
+    return bool(checkpoint.names(VariableKind.SLOT)) if step is None else step > 0
+
+
+def _typical_variance(layers: Iterable[Statistics]) -> float:
+    medians = [float(np.median(layer.variance)) for layer in layers if layer.is_finite]
+    return float(np.median(medians)) if medians else float("nan")
+
+
+def _read_start(start: Checkpoint, layers: Sequence[Statistics]) -> dict[str, Statistics]:
+    known = set(batch_norm_scopes(start))
+    return {layer.name: Statistics.read(start, layer.name) for layer in layers if layer.name in known}
+
+
+def _num_moved(checkpoint: Checkpoint, start: Checkpoint) -> int:
+    """Model variables that differ from those that training started from, the moving statistics apart."""
+    return sum(
+        checkpoint[name].tobytes() != start[name].tobytes()
+        for name in checkpoint.names(VariableKind.MODEL)
+        if name in start and not name.endswith(("/moving_mean", "/moving_variance"))
+    )
+
+
+@dataclass(frozen=True)
+class Decays:
+    """Decay by scope, a decay for the others, and where they come from.
+
+    Attributes:
+        is_assumed: Whether it is but the default of the network recognised: then it proves nothing.
+    """
+
+    by_scope: Mapping[str, float]
+    others: float | None
+    source: str
+    is_assumed: bool = False
+
+    def of(self, scope: str) -> float | None:
+        return self.by_scope.get(scope, self.others)
+
+
+def find_decays(checkpoint: Checkpoint, net: str | None, arguments: Mapping[str, Any], decay: float | None) -> Decays:
+    """Decays by what is surest: given, recorded by fine-tuning, in the graph, the default of the network."""
+    if decay is not None:
+        return Decays({}, decay, "given")
+    if net is not None:
+        return Decays({}, _decay_of(NetSpec.make(net, None, arguments)), f"the default of {net}")
+    if isinstance(checkpoint, ModelVariables):
+        return Decays(checkpoint.decays, None, "the momentum of the layers")
+    # A layer that did not move has a decay, but none that counted.
+    recorded = {name: item.decay for name, item in read_record(checkpoint).items() if item.mode is BatchNormMode.UPDATE}
+    by_scope = recorded or read_decays(checkpoint.location.prefix)
+    if by_scope:
+        return Decays(by_scope, None, "recorded by fine-tuning" if recorded else "the .meta beside the checkpoint")
+    candidate = recognised(checkpoint)
+    if candidate is None:
+        return Decays({}, None, "unknown")
+    spec = candidate.spec
+    return Decays({}, _decay_of(spec), f"assumed, the default of {spec.net}", is_assumed=True)
+
+
+def recognised(checkpoint: Checkpoint) -> Candidate | None:
+    """The network of slim2keras that the checkpoint is of or near to, ``None`` if it is of another."""
+    shapes = {name: checkpoint.variables[name].shape for name in checkpoint.names(VariableKind.MODEL)}
+    try:
+        return recognise(shapes, source=str(checkpoint.given))
+    except Slim2KerasError:
+        return None
+
+
+def _decay_of(spec: NetSpec) -> float | None:
+    batch_norm = spec.batch_norm()
+    return None if batch_norm is None else batch_norm["decay"]

@@ -1,0 +1,71 @@
+"""A model file seen as a checkpoint: its variables by slim's names, slots and step included."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from slim2keras.batch_norm import batch_norm_layers
+from slim2keras.checkpoint import Checkpoint, CheckpointFiles, open_checkpoint
+from slim2keras.conversion import read_model
+from slim2keras.errors import UnsupportedArgumentError
+from slim2keras.loading import slim_variables
+from slim2keras.model_files import is_model_file
+from slim2keras.scopes import VariableInfo, classify_variables
+from slim2keras.training_state import state_variables
+
+if TYPE_CHECKING:
+    import tf_keras
+    from numpy.typing import NDArray
+
+
+class ModelVariables(Checkpoint):
+    """Variables of a Keras model, as a checkpoint of it would have them.
+
+    Attributes:
+        model: The model.
+    """
+
+    def __init__(self, given: Path, model: tf_keras.Model) -> None:
+        self.given = given
+        self.model = model
+        files = tuple(sorted(path for path in given.rglob("*") if path.is_file())) if given.is_dir() else (given,)
+        self.location = CheckpointFiles(given, "Keras", files)
+        try:
+            self._values: Mapping[str, Any] = state_variables(model)
+        except UnsupportedArgumentError:
+            # An optimizer that slim does not have: its state has no names there.
+            self._values = slim_variables(model)
+        self.variables = {
+            name: VariableInfo(tuple(value.shape), np.dtype(value.dtype.as_numpy_dtype).name)
+            for name, value in sorted(self._values.items())
+        }
+        self.kinds = classify_variables(self.variables)
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        value: NDArray[Any] = np.asarray(self._values[name])
+        return value
+
+    @property
+    def decays(self) -> dict[str, float]:
+        """Momentum of every BatchNorm layer."""
+        return {layer.name: float(layer.momentum) for layer in batch_norm_layers(self.model)}
+
+
+@contextlib.contextmanager
+def open_variables(path: str | Path) -> Iterator[Checkpoint]:
+    """Open a checkpoint, or a model file as if it were one.
+
+    Raises:
+        CheckpointReadError: If it is no checkpoint that can be read.
+        ModelReadError: If it is a model file, and cannot be read.
+    """
+    if is_model_file(Path(path)):
+        yield ModelVariables(Path(path), read_model(path, with_optimizer=True))
+        return
+    with open_checkpoint(path) as checkpoint:
+        yield checkpoint
