@@ -66,10 +66,11 @@ CONSTRAINTS = _names("""
     radial_constraint unit_norm unitnorm
 """)
 
-ACTIVATIONS = _names("""
-    elu exponential gelu hard_sigmoid leaky_relu linear log_softmax mish relu relu6 selu sigmoid silu softmax
-    softplus softsign swish tanh
-""")
+_PUBLIC_ACTIVATIONS = (
+    "elu exponential gelu hard_sigmoid linear mish relu selu sigmoid softmax softplus softsign swish tanh"
+)
+
+ACTIVATIONS = _names(f"{_PUBLIC_ACTIVATIONS} leaky_relu log_softmax relu6 silu")
 
 OPTIMIZERS = _names("Adadelta Adafactor Adagrad Adam AdamW Adamax Ftrl Lion Nadam Optimizer RMSprop SGD")
 
@@ -167,7 +168,7 @@ _TENSORS = """
 _BACKEND = """
     abs argmax argmin batch_dot batch_flatten batch_normalization bias_add cast clip concatenate conv2d cos cumprod
     cumsum depthwise_conv2d dot dropout elu equal exp expand_dims flatten gather greater greater_equal hard_sigmoid
-    identity l2_normalize less less_equal log max maximum mean min minimum not_equal one_hot ones_like
+    l2_normalize less less_equal log max maximum mean min minimum not_equal one_hot ones_like
     permute_dimensions pool2d pow prod relu repeat repeat_elements reshape resize_images reverse round
     separable_conv2d shape sigmoid sign sin softmax softplus softsign spatial_2d_padding sqrt square squeeze stack
     std stop_gradient sum tanh temporal_padding tile transpose var zeros_like
@@ -180,7 +181,7 @@ FUNCTIONS = frozenset().union(
     _names(_IMAGE, "image."),
     _names(_LINALG, "linalg."),
     _names(_BACKEND, "keras.backend."),
-    _names(" ".join(ACTIVATIONS), "keras.activations."),
+    _names(_PUBLIC_ACTIVATIONS, "keras.activations."),
     _names(_TENSORS),
 )
 """Symbols of TensorFlow that a ``TFOpLambda`` may call. None takes a function, a path or bytes to decode."""
