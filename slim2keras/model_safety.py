@@ -206,8 +206,9 @@ def _why_not(entry: Mapping[str, Any], own: Mapping[str, type]) -> str | None:
         return (
             None if known and _is_stock(module) else f"function {entry.get('config')!r} of {module}, not tf_keras' own"
         )
-    if (its_class := own.get(registered or name)) is not None:
-        known = name in (its_class.__name__, registered or name) and module in (None, its_class.__module__)
+    # A SavedModel leaves the package out of the name of a model.
+    if its_class := own.get(registered or name) or own.get(f"slim2keras>{registered or name}"):
+        known = name.removeprefix("slim2keras>") == its_class.__name__ and module in (None, its_class.__module__)
     else:
         stem = name.removeprefix("Custom>")
         known = stem in (allowed.CLASSES if stem == name else allowed.OPTIMIZERS)

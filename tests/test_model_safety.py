@@ -19,6 +19,7 @@ import tensorflow as tf
 import tf_keras
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
+import slim2keras
 from slim2keras import allowed_names, model_safety
 from slim2keras.conversion import read_model
 from slim2keras.errors import ExitStatus, ModelReadError, UnsafeModelError
@@ -255,7 +256,7 @@ def test_heads_of_stock_layers_and_pure_functions_load(tmp_path: Path) -> None:
     layers = tf_keras.layers
     inputs = tf_keras.Input((6, 6, 3), dtype="float32")
     x = layers.Conv2D(4, 3, activation="swish", kernel_regularizer="l2", kernel_constraint="max_norm")(inputs)
-    x = layers.TimeDistributed(layers.Bidirectional(layers.GRU(2, return_sequences=True)))(x)
+    x = layers.TimeDistributed(layers.TimeDistributed(layers.Dense(2)))(x)
     x = tf.nn.relu6(tf.concat([x * 2.0 + 1.0, x[:, :, :, :1]], axis=-1))
     x = tf.math.reduce_mean(layers.Dropout(0.5)(layers.BatchNormalization()(x)), axis=[1, 2])
     rate = tf_keras.optimizers.schedules.ExponentialDecay(0.1, 10, 0.9)
@@ -266,6 +267,16 @@ def test_heads_of_stock_layers_and_pure_functions_load(tmp_path: Path) -> None:
         model.save(tmp_path / name, save_format="tf" if name == "head" else None)
         loaded = read_model(tmp_path / name, with_optimizer=name == "head.keras")
         np.testing.assert_array_equal(loaded(batch), model(batch))
+
+
+def test_our_own_classes_load(tmp_path: Path) -> None:
+    """A fine-tuned model with an optimizer and a loss of ours is no stranger, as ``.keras`` and as SavedModel."""
+    tuned = slim2keras.finetune(slim2keras.build("lenet", num_classes=5), batch_norm="update", ema_decay=0.9)
+    tuned.compile(slim2keras.optimizers.Momentum(0.1, 0.9), slim2keras.losses.SoftmaxCrossEntropy())
+    for name in ("tuned.keras", "tuned"):
+        tuned.save(tmp_path / name, save_format="tf" if name == "tuned" else None)
+        loaded = read_model(tmp_path / name, with_optimizer=True)
+        assert type(loaded).__name__ == "FineTunedModel"
 
 
 def edited_graph(plain_files: Path, directory: Path, op: str, function: str) -> Path:
