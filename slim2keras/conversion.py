@@ -27,9 +27,11 @@ from slim2keras.model_files import (
     largest_read_back_difference,
     load_model,
     load_model_with_optimizer,
+    load_weights,
     write_model,
     write_weights,
 )
+from slim2keras.model_safety import unreadable
 from slim2keras.nets import find_net
 from slim2keras.output_files import check_space, report_path, sha256, whole_or_not_at_all
 from slim2keras.published import PublishedCheckpoint, find_published
@@ -355,6 +357,7 @@ def read_model(
 
     Raises:
         ModelReadError: If the file is missing or corrupt.
+        UnsafeModelError: If the file could run code; nothing of it was run.
     """
     path = Path(path)
     spec, options = _read_report(report_path(path))
@@ -365,15 +368,12 @@ def read_model(
             model = load_model_with_optimizer(path) if with_optimizer else load_model(path)
         else:
             model = build_model(spec or _spec_of_checkpoint(checkpoint, path, options))
-            model.load_weights(path)
+            load_weights(model, path)
     except Slim2KerasError:
         raise
     except Exception as error:
-        # Zip, HDF5, JSON and protobuf each have errors of their own for a damaged file.
-        raise ModelReadError(
-            f"{path} cannot be loaded by tf_keras: {type(error).__name__}: {str(error).splitlines()[:1]}. "
-            "It is truncated, corrupt, or no model file; convert the checkpoint again."
-        ) from error
+        # tf_keras has no errors of its own for a model that it cannot make.
+        raise unreadable(path, error) from error
     if spec is not None:
         model.slim_spec = spec
     model.slim_load_options = options
@@ -430,7 +430,7 @@ def _read_report(path: Path) -> tuple[NetSpec | None, LoadOptions]:
         report = json.loads(path.read_text(encoding="utf-8"))
         spec = NetSpec.make(report["net"], tuple(report["input_shape"]), report["arguments"])
         return spec, LoadOptions(report["excluded"]["scopes"], report["use_ema"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ModelReadError(
             f"{path} is not a report of slim2keras: {type(error).__name__}: {error}. Remove it, or convert again."
         ) from error

@@ -62,6 +62,10 @@ class ModelReadError(Slim2KerasError):
     exit_status = ExitStatus.UNREADABLE
 
 
+class UnsafeModelError(ModelReadError):
+    """A model file that could run code or read other files; it was not loaded."""
+
+
 class DataReadError(Slim2KerasError):
     """Images or labels that are missing or corrupt, or that the network does not take."""
 

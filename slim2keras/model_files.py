@@ -20,6 +20,7 @@ import numpy as np
 
 from slim2keras.errors import OutputError, Slim2KerasError
 from slim2keras.loading import layer_variables, slim_variables
+from slim2keras.model_safety import check_model_file, check_weights_file
 from slim2keras.output_files import check_free, check_no_format, report_path
 
 if TYPE_CHECKING:
@@ -187,12 +188,21 @@ def _stored_tensors(model: tf_keras.Model, path: Path, its_format: OutputFormat)
         yield slim_variables(load_model(path))
 
 
-def load_model(path: Path) -> tf_keras.Model:
-    """Load a model file, not compiled, also one with a layer or a training step of our own."""
+def load_model(path: Path, *, with_optimizer: bool = False) -> tf_keras.Model:
+    """Load a model file, not compiled, also one with a layer or a training step of our own.
+
+    Args:
+        with_optimizer: Look into its optimizer too, which the caller will load.
+
+    Raises:
+        UnsafeModelError: If the file could run code.
+        ModelReadError: If the file is corrupt.
+    """
     import tf_keras
 
-    for module in ("keras_layers", "finetuning"):
+    for module in ("keras_layers", "optimizers", "finetuning"):
         importlib.import_module(f"slim2keras.{module}")
+    check_model_file(path, with_optimizer=with_optimizer)
     return tf_keras.models.load_model(path, compile=False)
 
 
@@ -203,7 +213,7 @@ def load_model_with_optimizer(path: Path) -> tf_keras.Model:
     """
     import tf_keras
 
-    model = load_model(path)
+    model = load_model(path, with_optimizer=True)
     if path.suffix != OutputFormat.KERAS.value:
         return model
     with zipfile.ZipFile(path) as archive:
@@ -213,6 +223,17 @@ def load_model_with_optimizer(path: Path) -> tf_keras.Model:
         model.optimizer.build(model.trainable_variables)
         model.load_weights(path)
     return model
+
+
+def load_weights(model: tf_keras.Model, path: Path) -> None:
+    """Load a ``.weights.h5`` into a model.
+
+    Raises:
+        UnsafeModelError: If the file takes values from other files.
+        ModelReadError: If the file is corrupt.
+    """
+    check_weights_file(path)
+    model.load_weights(path)
 
 
 def _difference(value: NDArray[Any], stored: Any) -> float:

@@ -1,0 +1,377 @@
+"""Looks into a model file before tf_keras loads it: a file that could run code is refused, whole.
+
+tf_keras' safe mode covers ``.keras`` alone: a ``Lambda`` layer in an HDF5 file or a SavedModel runs while it is loaded,
+and a ``TFOpLambda`` calls whatever function of TensorFlow the file names. Nothing here is deserialised: the
+configuration is read as JSON, the graph of a SavedModel as a protocol buffer, HDF5 link by link.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import struct
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from slim2keras import allowed_names as allowed
+from slim2keras.errors import ModelReadError, UnsafeModelError
+
+if TYPE_CHECKING:
+    import h5py
+    from tensorflow.core.protobuf.meta_graph_pb2 import MetaGraphDef
+
+LARGEST_CONFIG = 2**28
+"""Bytes of JSON that are read; the configuration of NASNet-A large takes 2 MiB."""
+
+_NAMED = {
+    "activation": allowed.ACTIVATIONS,
+    "constraint": allowed.CONSTRAINTS,
+    "initializer": allowed.INITIALIZERS,
+    "regularizer": allowed.REGULARIZERS,
+}
+"""Keys of a configuration whose string tf_keras looks up among all that its module has imported."""
+
+
+def check_model_file(path: Path, *, with_optimizer: bool = False) -> None:
+    """Refuse a model file that could run code, or read files other than itself, when it is loaded or called.
+
+    Loss and metrics, which slim2keras never loads, may be of any class; code in them is refused all the same.
+
+    Args:
+        with_optimizer: Whether the optimizer of a ``.keras`` file will be loaded too.
+
+    Raises:
+        UnsafeModelError: If it holds anything but classes, functions and ops of ``allowed_names`` and our own layers.
+        ModelReadError: If it is truncated, corrupt, or no model file.
+    """
+    # As tf_keras chooses its reader: by the content of a .keras file, not by its name alone.
+    if path.name.endswith(".keras") and zipfile.is_zipfile(path):
+        _refuse(path, _zip_findings(path, with_optimizer=with_optimizer))
+    elif path.is_dir():
+        _refuse(path, _saved_model_findings(path))
+    else:
+        _refuse(path, _hdf5_findings(path))
+
+
+def check_weights_file(path: Path) -> None:
+    """Refuse an HDF5 file of weights that takes values from other files of this machine.
+
+    Raises:
+        UnsafeModelError: If it has external links, external storage or virtual datasets.
+        ModelReadError: If it is truncated, corrupt, or no HDF5 file.
+    """
+    _refuse(path, _other_files_in(path))
+
+
+def unreadable(path: Path, error: Exception) -> ModelReadError:
+    """The error for a file that zip, HDF5, JSON, protobuf or tf_keras cannot read."""
+    return ModelReadError(
+        f"{path} cannot be loaded by tf_keras: {type(error).__name__}: {str(error).splitlines()[:1]}. "
+        "It is truncated, corrupt, or no model file; convert the checkpoint again."
+    )
+
+
+def _refuse(path: Path, findings: Iterable[str]) -> None:
+    try:
+        found = list(dict.fromkeys(findings))
+    except ModelReadError:
+        raise
+    except Exception as error:
+        # Zip, HDF5, JSON and protobuf each have errors of their own for a damaged file.
+        raise unreadable(path, error) from error
+    if found:
+        raise UnsafeModelError(
+            f"{path} was not loaded: it could run code, or read other files of this machine.\n"
+            + "".join(f"  {finding}\n" for finding in found)
+            + "Build the model in Python from stock layers, and give it the weights. If you trust where the file comes "
+            "from, load it yourself with tf_keras and hand over the model: "
+            "slim2keras.export_checkpoint(model, prefix), slim2keras.verify(checkpoint, model)."
+        )
+
+
+def _zip_findings(path: Path, *, with_optimizer: bool) -> Iterator[str]:
+    with zipfile.ZipFile(path) as archive:
+        config = _object(_bounded(archive.open("config.json"), f"config.json of {path}"))
+        # tf_keras leaves it out when asked not to compile; below the top it does not.
+        compiled = config.pop("compile_config", None)
+        yield from _config_findings(config)
+        yield from _code_findings(compiled)
+        if with_optimizer and isinstance(compiled, dict):
+            yield from _config_findings(compiled.get("optimizer"), "optimizer")
+        for member in archive.infolist():
+            if member.filename.endswith(".h5"):
+                with path.open("rb") as file:
+                    yield from _other_files_in(_opened(archive, member, file))
+
+
+def _hdf5_findings(path: Path) -> Iterator[str]:
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        yield from _config_findings(_object(_text(file, "model_config")))
+        if "training_config" in file.attrs:
+            yield from _code_findings(json.loads(_text(file, "training_config")))
+    yield from _other_files_in(path)
+
+
+def _text(file: h5py.File, attribute: str) -> str | bytes:
+    text = file.attrs.get(attribute)
+    if not isinstance(text, str | bytes) or len(text) > LARGEST_CONFIG:
+        raise ModelReadError(
+            f"{file.filename} has no {attribute}: it is no HDF5 file of a whole Keras model. "
+            "One of weights alone must be named .weights.h5."
+        )
+    return text
+
+
+def _bounded(file: Any, name: str) -> bytes:
+    """All of a file, or of a zip's member whatever it says of its size."""
+    with file:
+        content: bytes = file.read(LARGEST_CONFIG + 1)
+    if len(content) > LARGEST_CONFIG:
+        raise ModelReadError(f"{name} has more than {LARGEST_CONFIG} bytes; no model's configuration has.")
+    return content
+
+
+def _object(text: str | bytes) -> dict[str, Any]:
+    config = json.loads(text)
+    if not isinstance(config, dict):
+        raise TypeError(f"the configuration is a {type(config).__name__}, and no object")
+    return config
+
+
+def _config_findings(config: Any, where: str = "") -> Iterator[str]:
+    """Everything that a configuration names and that is not allowed, at any depth, with the layer it is in."""
+    own = _own_classes()
+    for place, entry in _entries(config, where):
+        if "class_name" in entry and (reason := _why_not(entry, own)):
+            yield f"{place or 'the model'}: {reason}"
+        for key, value in entry.items():
+            names = _NAMED.get(key.rpartition("_")[2])
+            if names is not None and isinstance(value, str) and value not in names:
+                yield f"{place or 'the model'}: {key} {value!r} is none of tf_keras' own"
+
+
+def _code_findings(config: Any) -> Iterator[str]:
+    """Code in the part of a configuration that is not loaded, where classes of the user are at home."""
+    for _, entry in _entries(config, ""):
+        if entry.get("class_name") in ("Lambda", "__lambda__"):
+            yield f"loss and metrics: {allowed.REFUSED[entry['class_name']]}"
+
+
+def _entries(config: Any, where: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every object of a configuration with the names of the layers around it, not by recursion: files may be deep."""
+    pending = [(where, config)]
+    while pending:
+        place, item = pending.pop()
+        if isinstance(item, dict):
+            if "class_name" in item:
+                place = "/".join(filter(None, (place, _name_of(item))))
+            yield place, item
+            pending += [(place, value) for value in reversed(item.values())]
+        elif isinstance(item, list):
+            pending += [(place, value) for value in reversed(item)]
+
+
+def _name_of(entry: Mapping[str, Any]) -> str:
+    config = entry.get("config")
+    name = config.get("name") if isinstance(config, dict) else entry.get("name")
+    return name if isinstance(name, str) else ""
+
+
+def _own_classes() -> dict[str, type]:
+    """Classes of slim2keras by the name under which tf_keras has them."""
+    import tf_keras
+
+    return {
+        name: its_class
+        for name, its_class in tf_keras.saving.get_custom_objects().items()
+        if name.startswith("slim2keras>") and its_class.__module__.startswith("slim2keras.")
+    }
+
+
+def _why_not(entry: Mapping[str, Any], own: Mapping[str, type]) -> str | None:
+    """Why an object of a configuration is refused; nothing if it is allowed."""
+    name, module, registered = (entry.get(key) for key in ("class_name", "module", "registered_name"))
+    if not isinstance(name, str) or not all(item is None or isinstance(item, str) for item in (module, registered)):
+        return f"class_name {name!r}, module {module!r}, registered_name {registered!r} are no names"
+    if name in allowed.REFUSED:
+        return f"{name}: {allowed.REFUSED[name]}"
+    if name in allowed.DATA:
+        return _why_not_data(entry)
+    if name == "function":
+        known = {entry.get("config"), registered or entry.get("config")} <= allowed.ACTIVATIONS
+        return (
+            None if known and _is_stock(module) else f"function {entry.get('config')!r} of {module}, not tf_keras' own"
+        )
+    # A SavedModel leaves the package out of the name of a model.
+    if its_class := own.get(registered or name) or own.get(f"slim2keras>{registered or name}"):
+        known = name.removeprefix("slim2keras>") == its_class.__name__ and module in (None, its_class.__module__)
+    else:
+        stem = name.removeprefix("Custom>")
+        known = stem in (allowed.CLASSES if stem == name else allowed.OPTIMIZERS)
+        known &= registered in (None, name, f"Custom>{name}") and _is_stock(module)
+    return _why_not_function(entry) if known else f"class {_qualified(name, module, registered)} is not stock tf_keras"
+
+
+def _qualified(name: str, module: str | None, registered: str | None) -> str:
+    alias = f" (registered as {registered})" if registered not in (None, name) else ""
+    return f"{module}.{name}{alias}" if module else f"{name}{alias}"
+
+
+def _is_stock(module: str | None) -> bool:
+    return module in (None, "builtins") or module.removeprefix("tf_") in allowed.MODULES
+
+
+def _why_not_data(entry: Mapping[str, Any]) -> str | None:
+    if entry["class_name"] == "TypeSpec" and entry.get("type_spec") not in allowed.TYPE_SPECS:
+        return f"type {entry.get('type_spec')!r} is not TensorFlow's own"
+    return None
+
+
+def _why_not_function(entry: Mapping[str, Any]) -> str | None:
+    if entry["class_name"] not in ("SlicingOpLambda", "TFOpLambda"):
+        return None
+    config = entry.get("config")
+    function = config.get("function") if isinstance(config, dict) else None
+    if isinstance(function, str) and function.removeprefix("compat.v1.") in allowed.FUNCTIONS:
+        return None
+    return f"{entry['class_name']} calls {function!r}, which is not in the list of functions that only compute"
+
+
+def _saved_model_findings(path: Path) -> Iterator[str]:
+    from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
+
+    for name in ("saved_model.cpb", "saved_model.pbtxt"):
+        if (path / name).exists():
+            yield f"{name}: TensorFlow may read it in the place of saved_model.pb, and it is not looked into"
+    saved = SavedModel()
+    saved.ParseFromString((path / "saved_model.pb").read_bytes())
+    descriptions = [*_metadata_file(path), *(text for graph in saved.meta_graphs for text in _metadata_of(graph))]
+    if not descriptions:
+        raise ModelReadError(
+            f"{path} is a SavedModel without Keras metadata; model.save of tf_keras writes one with it."
+        )
+    for description in descriptions:
+        metadata = _object(description)
+        training = metadata.pop("training_config", None)
+        yield from _config_findings(metadata)
+        yield from _code_findings(training)
+    for graph in saved.meta_graphs:
+        yield from _graph_findings(graph)
+
+
+def _metadata_file(path: Path) -> Iterator[str]:
+    from tf_keras.protobuf.saved_metadata_pb2 import SavedMetadata
+
+    file = path / "keras_metadata.pb"
+    if file.exists():
+        metadata = SavedMetadata()
+        metadata.ParseFromString(_bounded(file.open("rb"), str(file)))
+        yield from (node.metadata for node in metadata.nodes)
+
+
+def _metadata_of(graph: MetaGraphDef) -> Iterator[str]:
+    """Metadata inside the object graph, where files older than TensorFlow 2.5 have it."""
+    for node in graph.object_graph_def.nodes:
+        if node.user_object.identifier.startswith("_tf_keras_") and node.user_object.metadata:
+            yield node.user_object.metadata
+
+
+def _graph_findings(graph: MetaGraphDef) -> Iterator[str]:
+    """Ops that do more than compute.
+
+    The loader runs functions of the object graph, and layers that it cannot make from their configuration call theirs;
+    the graph itself, with the saver's functions, belongs to TensorFlow 1's loader, which is not used.
+    """
+    callable_functions = _callable_functions(graph)
+    library = {function.signature.name: function.node_def for function in graph.graph_def.library.function}
+    for name, nodes in {"the graph": graph.graph_def.node, **library}.items():
+        ops = {node.op for node in nodes} - allowed.OPS - library.keys()
+        if name not in callable_functions:
+            ops -= allowed.SAVER_OPS
+        yield from (f"{name}: op {op} is not in the list of ops that only compute" for op in sorted(ops))
+
+
+def _callable_functions(graph: MetaGraphDef) -> set[str]:
+    """Names of the functions that an object of a SavedModel has, and of all that these call."""
+    calls = {function.signature.name: set(_called(function.node_def)) for function in graph.graph_def.library.function}
+    objects = graph.object_graph_def
+    pending = {*objects.concrete_functions, *(item.gradient_func for item in graph.graph_def.library.gradient)}
+    for node in objects.nodes:
+        pending |= {*node.function.concrete_functions, node.bare_concrete_function.concrete_function_name}
+    found: set[str] = set()
+    while pending:
+        name = pending.pop()
+        found.add(name)
+        pending |= calls.get(name, set()) - found
+    return found
+
+
+def _called(nodes: Iterable[Any]) -> Iterator[str]:
+    for node in nodes:
+        yield node.op
+        for attribute in node.attr.values():
+            yield from (item.name for item in (attribute.func, *attribute.list.func))
+
+
+def _other_files_in(source: Path | BinaryIO) -> Iterator[str]:
+    """Where an HDF5 file takes values from other files: external links, external storage, virtual datasets."""
+    import h5py
+
+    with h5py.File(source, "r") as file:
+        pending: list[Any] = [file]
+        seen: set[int] = set()
+        while pending:
+            group = pending.pop()
+            for name in group:
+                place = f"{group.name.rstrip('/')}/{name}"
+                # A soft link leads to what has a hard link too, or through an external one.
+                if isinstance(link := group.get(name, getlink=True), h5py.ExternalLink):
+                    yield f"{place}: a link to the file {link.filename}"
+                elif isinstance(link, h5py.HardLink):
+                    item = group[name]
+                    address = h5py.h5o.get_info(item.id).addr
+                    if isinstance(item, h5py.Dataset) and (item.is_virtual or item.external):
+                        yield f"{place}: its values lie in another file"
+                    elif isinstance(item, h5py.Group) and address not in seen:
+                        seen.add(address)
+                        pending.append(item)
+
+
+def _opened(archive: zipfile.ZipFile, member: zipfile.ZipInfo, file: BinaryIO) -> BinaryIO:
+    """A member of a zip, as a file that seeks at once where it is not compressed; tf_keras never compresses.
+
+    Up to Python 3.11, ``zipfile`` reads a member again from its start for each step backwards.
+    """
+    if member.compress_type != zipfile.ZIP_STORED:
+        return archive.open(member)  # type: ignore[return-value]
+    file.seek(member.header_offset)
+    name_and_extra = struct.unpack("<26xHH", file.read(30))
+    return _Part(file, member.header_offset + 30 + sum(name_and_extra), member.file_size)  # type: ignore[return-value]
+
+
+class _Part(io.RawIOBase):
+    """Some bytes of a file, as a file."""
+
+    def __init__(self, file: BinaryIO, start: int, size: int) -> None:
+        self.file, self.start, self.size, self.position = file, start, size, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self.position = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self.position, io.SEEK_END: self.size}[whence]
+        return self.position
+
+    def readinto(self, buffer: Any) -> int:
+        self.file.seek(self.start + self.position)
+        content = self.file.read(max(0, min(len(buffer), self.size - self.position)))
+        buffer[: len(content)] = content
+        self.position += len(content)
+        return len(content)
