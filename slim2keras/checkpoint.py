@@ -521,7 +521,7 @@ def _advanced_state(state: Path, prefix: Path) -> str | None:
     if state.exists():
         try:
             text_format.Parse(state.read_text(encoding="utf-8"), found)
-        except (OSError, ValueError):  # protobuf's ParseError is a ValueError too
+        except (OSError, ValueError, text_format.ParseError):
             return None
     others = [path for path in found.all_model_checkpoint_paths if state.parent / path != prefix]
     return str(make_state([*others, prefix.name]))

@@ -32,15 +32,14 @@ _IGNORE_LABELS = "To go on without accuracy: labels=False (command line: --ignor
 
 @dataclass(frozen=True)
 class ImageBatches:
-    """Batches of images, or of (images, labels), of all classes alike, in the same order each time.
+    """Batches of images, or of (images, labels), shuffled, in the same order each time.
 
     slim trains on shuffled images. Read class by class, a batch would hold one class or two, and its statistics would
-    not be those of training; so the images of each class are spread evenly over the whole, by a seed.
+    not be those of training.
 
     Attributes:
         images: Images, float32, (count, height, width, channels); or files to read.
         labels: Number of the class of each, ``None`` if unknown.
-        groups: Number of what each is to be spread by, its class or its folder.
         batch_size: Images a batch; the last may have fewer.
         spec: Network that the images are for.
         numbering: How the labels were numbered, or why there are none, in words; empty if nobody asked for any.
@@ -49,7 +48,6 @@ class ImageBatches:
 
     images: NDArray[Any] | Sequence[Path]
     labels: NDArray[Any] | None
-    groups: NDArray[Any]
     batch_size: int
     spec: NetSpec
     numbering: str = ""
@@ -60,7 +58,7 @@ class ImageBatches:
         return len(self.images)
 
     def __iter__(self) -> Iterator[Any]:
-        order = interleaved_order(self.groups, self.seed)
+        order = np.random.RandomState(self.seed).permutation(len(self))
         for start in range(0, len(self), self.batch_size):
             chosen = order[start : start + self.batch_size]
             images = self._read(chosen)
@@ -71,26 +69,6 @@ class ImageBatches:
             found: NDArray[Any] = self.images[chosen]
             return found
         return np.stack([_read_image(self.images[number], self.spec) for number in chosen])
-
-
-def interleaved_order(groups: NDArray[Any], seed: int) -> NDArray[np.intp]:
-    """An order in which any stretch has about the share of each group that the whole has.
-
-    Args:
-        groups: Number of the group of each item, (count,).
-        seed: The same seed gives the same order.
-
-    Returns:
-        (count,), a permutation.
-    """
-    random = np.random.RandomState(seed)
-    shuffled = random.permutation(len(groups))
-    _, group, sizes = np.unique(groups[shuffled], return_inverse=True, return_counts=True)
-    by_group = np.argsort(group, kind="stable")
-    number_in_group = np.empty(len(groups))
-    number_in_group[by_group] = np.arange(len(groups)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    places = (number_in_group + random.uniform(size=len(sizes))[group]) / sizes[group]
-    return shuffled[np.argsort(places, kind="stable")]
 
 
 def image_counter(
@@ -138,9 +116,9 @@ def open_images(path: Path, spec: NetSpec, batch_size: int, *, labels: bool = Tr
     images = _checked(images, path, spec)
     unlabelled = _reason_unlabelled(spec, labels=labels)
     if numbers is None or unlabelled is not None:
-        return ImageBatches(images, None, np.zeros(len(images), int), batch_size, spec, unlabelled or "")
+        return ImageBatches(images, None, batch_size, spec, unlabelled or "")
     numbers = _checked_labels(numbers, len(images), path, spec)
-    return ImageBatches(images, numbers, numbers, batch_size, spec, f"labels as they stand in {path.name}")
+    return ImageBatches(images, numbers, batch_size, spec, f"labels as they stand in {path.name}")
 
 
 def check_images_path(path: Path) -> None:
@@ -191,7 +169,7 @@ def _describe_other_file(path: Path) -> str:
     with path.open("rb") as file:
         head = file.read(64)
     if head and all(byte in b"\t\n\r" or 32 <= byte < 127 for byte in head):
-        return f"{path} is text, beginning {head[:32].decode('ascii')!r}. {instead}"
+        return f"{path} is no .npz but text, beginning {head[:32].decode('ascii')!r}. {instead}"
     return f"{path} is one image. Give the folder that it lies in." if path.suffix.lower() in _IMAGE_SUFFIXES else ""
 
 
@@ -233,14 +211,14 @@ def _open_folder(path: Path, spec: NetSpec, batch_size: int, *, labels: bool) ->
     folders = sorted(folder for folder in path.iterdir() if folder.is_dir() and not folder.name.startswith("."))
     if not folders:
         files = _files_in(path)
-        return ImageBatches(files, None, np.zeros(len(files), int), batch_size, spec, "no labels: one folder of images")
+        return ImageBatches(files, None, batch_size, spec, "no labels: one folder of images")
     found = [(file, number) for number, folder in enumerate(folders) for file in _files_in(folder)]
-    files, groups = [file for file, _ in found], np.asarray([number for _, number in found])
+    files, folder_of = [file for file, _ in found], np.asarray([number for _, number in found])
     unlabelled = _reason_unlabelled(spec, labels=labels)
     if unlabelled is not None:
-        return ImageBatches(files, None, groups, batch_size, spec, unlabelled)
+        return ImageBatches(files, None, batch_size, spec, unlabelled)
     numbers, numbering = _number_folders(path, [folder.name for folder in folders], spec.arguments["num_classes"])
-    return ImageBatches(files, np.asarray(numbers)[groups], groups, batch_size, spec, numbering)
+    return ImageBatches(files, np.asarray(numbers)[folder_of], batch_size, spec, numbering)
 
 
 def _number_folders(path: Path, names: Sequence[str], classes: int) -> tuple[list[int], str]:

@@ -38,7 +38,7 @@ def sha256(path: Path) -> str:
 def check_no_format(path: Path, wanted: str) -> None:
     """Refuse a name whose suffix is that of a file format, or nearly so, where files without one are written.
 
-    Numbers are none (``model.ckpt-5000``, ``resnet_v1.5``).
+    Numbers are none (``resnet_v1.5``), and neither is a checkpoint's ``.ckpt-5000``.
 
     Args:
         path: To write.
@@ -48,7 +48,9 @@ def check_no_format(path: Path, wanted: str) -> None:
         OutputError: If it looks like a format.
     """
     suffix = path.suffix.lower()
-    near = difflib.get_close_matches(suffix, _FORMATS, n=1, cutoff=0.7) if len(suffix) > 1 else []
+    if not suffix[1:2].isalpha() or suffix.startswith(".ckpt"):
+        return
+    near = difflib.get_close_matches(suffix, _FORMATS, n=1, cutoff=0.7)
     if near:
         meant = "" if suffix == near[0] else f" Did you mean {path.with_suffix(near[0]).name}?"
         raise OutputError(f"{path} has an unknown format: {path.suffix}.{meant} Give {wanted}.")

@@ -22,7 +22,8 @@ from slim2keras.conversion import ConversionReport, convert_to_file, read_model
 from slim2keras.errors import CheckpointReadError, ModelReadError, NoSpaceError, OutputError, Slim2KerasError
 from slim2keras.keras_model import build_model, load_options_of, spec_of
 from slim2keras.loading import LoadOptions, slim_variables
-from slim2keras.model_files import OutputFormat, output_format, sha256
+from slim2keras.model_files import OutputFormat, output_format
+from slim2keras.output_files import sha256
 from tests.reference import (
     SMALL_NET,
     SMALL_SHAPE,
@@ -209,7 +210,7 @@ def test_a_target_that_cannot_be_is_refused_before_any_work(tmp_path: Path) -> N
     with pytest.raises(OutputError, match="there is no directory"):
         convert(tmp_path / "no.ckpt", tmp_path / "no" / "where" / "model.keras")
     (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match="there is no directory"):
+    with pytest.raises(OutputError, match="is a file, not a directory"):
         convert(tmp_path / "no.ckpt", tmp_path / "file" / "model.keras")
 
 

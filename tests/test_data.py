@@ -30,8 +30,14 @@ def write_image(path: Path, colour: tuple[int, int, int] = GREY, size: tuple[int
     return path
 
 
-def opened(path: Path, spec: NetSpec = SPEC, batch_size: int = 2) -> list[Any]:
-    return list(open_images(path, spec, batch_size))
+def opened(path: Path, spec: NetSpec = SPEC, batch_size: int = 2, **options: Any) -> list[Any]:
+    return list(open_images(path, spec, batch_size, **options))
+
+
+def classes_by_green(found: Any) -> set[tuple[bool, int]]:
+    """Whether an image is green, and its label."""
+    images, labels = found
+    return {(bool(image[0, 0, 1] > 100.0), int(label)) for image, label in zip(images, labels, strict=True)}
 
 
 def write_npz(path: Path, **arrays: Any) -> Path:
@@ -40,6 +46,7 @@ def write_npz(path: Path, **arrays: Any) -> Path:
 
 
 def test_a_flat_folder_has_no_labels(tmp_path: Path) -> None:
+    """Every image once, whatever the case of its suffix; other files are passed over."""
     for name in ("b.png", "a.jpg", "c.JPEG"):
         write_image(tmp_path / name, GREEN if name == "a.jpg" else GREY)
     (tmp_path / "notes.txt").write_text("not an image")
@@ -47,29 +54,96 @@ def test_a_flat_folder_has_no_labels(tmp_path: Path) -> None:
     assert first.shape == (2, 32, 32, 3)
     assert second.shape == (1, 32, 32, 3)
     assert first.dtype == np.float32
-    np.testing.assert_allclose(first[1, 0, 0], np.array(GREY) - (123.68, 116.78, 103.94), rtol=1e-5)
-    assert first[0, 0, 0, 1] > 100.0
+    every = np.concatenate([first, second])[:, 0, 0]
+    grey = np.array(GREY) - (123.68, 116.78, 103.94)
+    assert sorted(np.isclose(every, grey, rtol=1e-5).all(1)) == [False, True, True]
 
 
-@pytest.mark.parametrize(("folders", "expected"), [("abc", [0, 1, 2]), ("ab", [1, 2]), ("abcd", None)])
-def test_folders_are_classes_by_name(tmp_path: Path, folders: str, expected: list[int] | None) -> None:
-    """One fewer than the network has: its class 0 is slim's background."""
+@pytest.mark.parametrize(
+    ("folders", "expected", "words"),
+    [
+        ("abc", {(True, 0), (False, 1), (False, 2)}, "3 folders by name, a is class 0 and c class 2"),
+        ("ab", {(True, 1), (False, 2)}, "2 folders by name, a is class 1 and b class 2; class 0 is slim's background"),
+    ],
+)
+def test_folders_are_classes_by_name(tmp_path: Path, folders: str, expected: set[tuple[bool, int]], words: str) -> None:
+    """One fewer than the network has: its class 0 is slim's background. The mapping is told in words."""
+    for name in folders:
+        write_image(tmp_path / name / "image.png", GREEN if name == "a" else GREY)
+    (tmp_path / ".hidden").mkdir()
+    assert classes_by_green(opened(tmp_path, batch_size=10)[0]) == expected
+    assert open_images(tmp_path, SPEC, 10).numbering == words
+
+
+@pytest.mark.parametrize("folders", ["abcd", "a"])
+def test_folders_that_cannot_be_the_classes_are_refused(tmp_path: Path, folders: str) -> None:
+    """No labels are dropped or shifted in silence; the way out is named."""
     for name in folders:
         write_image(tmp_path / name / "image.png")
-    (tmp_path / ".hidden").mkdir()
-    found = opened(tmp_path, batch_size=10)[0]
-    if expected is None:
-        assert found.shape[0] == len(folders)
-    else:
-        assert found[1].tolist() == expected
+    with pytest.raises(DataReadError, match=r"the network 3 classes, .* Say it in .*labels\.txt.*--ignore-labels"):
+        opened(tmp_path)
+    assert len(opened(tmp_path, batch_size=10, labels=False)[0]) == len(folders)
+
+
+@pytest.mark.parametrize("text", ["0:b\n2:a\n1:c\n", "b\nc\na\n"])
+def test_a_labels_file_numbers_the_folders(tmp_path: Path, text: str) -> None:
+    """slim's own lines, or a name a line; folders may be fewer than classes then."""
+    write_image(tmp_path / "a" / "image.png", GREEN)
+    write_image(tmp_path / "b" / "image.png")
+    (tmp_path / "labels.txt").write_text(text)
+    assert classes_by_green(opened(tmp_path, batch_size=10)[0]) == {(True, 2), (False, 0)}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("0:daisy\n", "has no line for a, b"),
+        ("0:a\n7:b\n", r"numbers beyond the 3 classes of the network: b \(7\)"),
+        ("", "no list of 0 classes"),
+        ("0:a\n0:b\n", "no list of 2 classes"),
+        ("0:a\nb\n", "no list of 2 classes"),
+        ("\x00\xff", "cannot be read as text|no list"),
+    ],
+)
+def test_a_labels_file_that_does_not_fit(tmp_path: Path, text: str, message: str) -> None:
+    """Every way of being wrong is an error that names the file."""
+    for name in "ab":
+        write_image(tmp_path / name / "image.png")
+    (tmp_path / "labels.txt").write_bytes(text.encode("latin-1"))
+    with pytest.raises(DataReadError, match=message):
+        opened(tmp_path)
+
+
+def test_a_network_that_ends_in_features_takes_no_labels(tmp_path: Path) -> None:
+    """And says so."""
+    write_image(tmp_path / "a" / "image.png")
+    found = open_images(tmp_path, NetSpec.make("resnet_v1_50", (32, 32, 3), {"num_classes": 0}), 2)
+    assert found.labels is None
+    assert "ends in its features" in found.numbering
+
+
+def test_images_come_shuffled_and_each_time_alike(tmp_path: Path) -> None:
+    """A batch of sorted arrays holds all classes; images and labels stay together."""
+    labels = np.repeat(np.arange(3), 20)
+    images = np.broadcast_to(labels[:, None, None, None], (60, 32, 32, 3)).astype("float32")
+    path = write_npz(tmp_path / "data.npz", images=images, labels=labels)
+    found = open_images(path, SPEC, 12)
+    for part, numbers in found:
+        assert len({*numbers}) == 3
+        np.testing.assert_array_equal(part[:, 0, 0, 0], numbers)
+    assert sorted(np.concatenate([numbers for _, numbers in found])) == sorted(labels)
+    for (_, numbers), (_, again) in zip(found, open_images(path, SPEC, 12), strict=True):
+        np.testing.assert_array_equal(numbers, again)
 
 
 def test_an_npz_is_taken_as_it_is(tmp_path: Path) -> None:
+    """Values bit for bit, labels beside their images."""
     images = np.random.RandomState(0).normal(size=(5, 32, 32, 3)).astype("float32")
-    batches = opened(write_npz(tmp_path / "data.npz", images=images, labels=np.arange(5) % 3))
+    labels = np.arange(5) % 3
+    batches = opened(write_npz(tmp_path / "data.npz", images=images, labels=labels))
     assert [len(part) for part, _ in batches] == [2, 2, 1]
-    np.testing.assert_array_equal(np.concatenate([part for part, _ in batches]), images)
-    assert np.concatenate([labels for _, labels in batches]).tolist() == [0, 1, 2, 0, 1]
+    found = {part[row].tobytes(): numbers[row] for part, numbers in batches for row in range(len(part))}
+    assert found == {image.tobytes(): label for image, label in zip(images, labels, strict=True)}
     assert len(opened(write_npz(tmp_path / "data.npz", images=images))[0]) == 2
 
 
@@ -82,6 +156,9 @@ GOOD = np.zeros((4, 32, 32, 3), "float32")
         ({"images": GOOD.astype("uint8")}, r"of uint8; resnet_v1_50 takes \(count, 32, 32, 3\) of float32"),
         ({"images": GOOD[:, :16]}, r"images \(4, 16, 32, 3\)"),
         ({"images": GOOD[0]}, r"images \(32, 32, 3\)"),
+        ({"images": GOOD[..., :1]}, "images of 1 channels; resnet_v1_50 takes 3"),
+        ({"images": GOOD, "labels": np.array([0, 1, 3, 2])}, "1 labels that are no classes .* first is 3, of image 2"),
+        ({"images": GOOD, "labels": np.array([0, 1, -1, 2])}, "the first is -1, of image 2"),
         ({"images": GOOD[:0]}, r"images \(0, 32, 32, 3\)"),
         ({"pictures": GOOD}, "no .npz with an array `images`"),
         ({"images": GOOD, "labels": np.zeros(3, int)}, r"labels \(3,\)"),
@@ -100,6 +177,35 @@ def test_files_that_are_no_npz(tmp_path: Path, content: bytes) -> None:
     path.write_bytes(content)
     with pytest.raises(DataReadError, match=r"is no \.npz"):
         opened(path)
+
+
+def test_other_files_are_told_what_they_are(tmp_path: Path) -> None:
+    """TFRecords, text and single images are what people give instead; each is told the way on."""
+    import tensorflow as tf
+
+    records = tmp_path / "flowers_train_00000-of-00005.tfrecord"
+    with tf.io.TFRecordWriter(str(records)) as writer:
+        writer.write(b"an example")
+    (tmp_path / "labels.csv").write_text("file,label\n")
+    write_image(tmp_path / "one.png")
+    for name, message in {
+        records.name: "is a file of TFRecords",
+        "labels.csv": "is no .npz but text, beginning 'file,label",
+        "one.png": "is one image. Give the folder",
+    }.items():
+        with pytest.raises(DataReadError, match=message):
+            opened(tmp_path / name)
+    (tmp_path / "one.png").unlink()
+    with pytest.raises(DataReadError, match="TFRecords are not read"):
+        opened(tmp_path)
+
+
+def test_a_folder_of_splits_is_told_so(tmp_path: Path) -> None:
+    """``train/daisy/1.png`` wants ``train``."""
+    for split in ("train", "validation"):
+        write_image(tmp_path / split / "daisy" / "1.png")
+    with pytest.raises(DataReadError, match="give it by itself"):
+        opened(tmp_path)
 
 
 def test_a_truncated_npz(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -206,3 +207,61 @@ def test_a_window_of_another_image_size_is_explained(tmp_path: Path) -> None:
 def test_no_classes_ends_the_model_in_its_features(small_checkpoint: Path) -> None:
     model = slim2keras.convert(small_checkpoint, num_classes=0, input_shape=SMALL_SHAPE)
     assert model.output_shape == (None, 1, 1, 256)
+
+
+def own_model(scope: str = "net", classes: int = 5) -> Any:
+    """A model of somebody's own, its layers named after slim scopes, one of them in a model within it."""
+    import tf_keras
+
+    inputs = tf_keras.Input((4, 4, 8))
+    x = tf_keras.layers.Conv2D(8, 3, use_bias=False, name=f"{scope}/conv")(inputs)
+    x = tf_keras.layers.BatchNormalization(scale=False, name=f"{scope}/conv/BatchNorm")(x)
+    body = tf_keras.Model(inputs, tf_keras.layers.Flatten()(x), name="body")
+    images = tf_keras.Input((4, 4, 8))
+    return tf_keras.Model(images, tf_keras.layers.Dense(classes, name=f"{scope}/logits")(body(images)))
+
+
+def own_values(model: Any) -> dict[str, np.ndarray]:
+    return {name: value(name, tuple(item.shape)) for name, item in slim_variables(model).items()}
+
+
+def test_a_model_of_ones_own_gets_the_values_of_a_checkpoint(tmp_path: Path) -> None:
+    """Bit for bit, models within it too; slots and counters are left out and accounted for."""
+    model = own_model()
+    values = own_values(model)
+    extra = {"net/conv/weights/Momentum": values["net/conv/weights"], "global_step": np.int64(7)}
+    loaded = slim2keras.load_checkpoint(model, write_checkpoint(tmp_path / "model.ckpt-7", {**values, **extra}))
+    for name, variable in slim_variables(model).items():
+        np.testing.assert_array_equal(variable, values[name], err_msg=name)
+    assert loaded.unused == {"net/conv/weights/Momentum": "optimizer slot", "global_step": "step counter"}
+
+
+def test_a_model_of_ones_own_is_as_strict_and_changes_only_if_all_fits(tmp_path: Path) -> None:
+    """What is missing, surplus or of another shape is listed; what is excluded keeps the values of the model."""
+    checkpoint = write_checkpoint(tmp_path / "model.ckpt", own_values(own_model(classes=9)))
+    model = own_model()
+    before = {name: variable.numpy() for name, variable in slim_variables(model).items()}
+    with pytest.raises(CheckpointMismatchError, match="~ net/logits/weights"):
+        slim2keras.load_checkpoint(model, checkpoint)
+    for name, variable in slim_variables(model).items():
+        np.testing.assert_array_equal(variable, before[name], err_msg=name)
+    loaded = slim2keras.load_checkpoint(model, checkpoint, exclude=["net/logits"])
+    assert loaded.fresh == ["net/logits/weights", "net/logits/biases"]
+    np.testing.assert_array_equal(slim_variables(model)["net/logits/weights"], before["net/logits/weights"])
+    with pytest.raises(CheckpointMismatchError, match="- other/conv/weights"):
+        slim2keras.load_checkpoint(own_model("other"), checkpoint)
+    with pytest.raises(UnsupportedArgumentError, match="whose layers it can see"):
+        slim2keras.load_checkpoint(None, checkpoint)
+
+
+def test_a_model_of_ones_own_is_not_given_half_of_a_damaged_checkpoint(tmp_path: Path) -> None:
+    """NaN is refused before anything is assigned."""
+    model = own_model()
+    values = own_values(model)
+    values["net/logits/biases"][0] = np.nan
+    checkpoint = write_checkpoint(tmp_path / "model.ckpt", values)
+    before = slim_variables(model)["net/conv/weights"].numpy()
+    with pytest.raises(NonFiniteError, match="net/logits/biases"):
+        slim2keras.load_checkpoint(model, checkpoint)
+    np.testing.assert_array_equal(slim_variables(model)["net/conv/weights"], before)
+    slim2keras.load_checkpoint(model, checkpoint, allow_nonfinite=True)

@@ -12,10 +12,19 @@ import pytest
 
 import slim2keras
 from slim2keras.batch_norm import batch_norm_layers
-from slim2keras.checkpoint import open_checkpoint
-from slim2keras.errors import DataReadError, OutputError, TrainingDataError, UnsupportedArgumentError
+from slim2keras.checkpoint import CheckpointVersion, open_checkpoint
+from slim2keras.checkpoint import write_checkpoint as write_slim_checkpoint
+from slim2keras.conversion import read_model
+from slim2keras.errors import (
+    DataReadError,
+    MovingStatisticsWarning,
+    OutputError,
+    TrainingDataError,
+    UnsupportedArgumentError,
+)
+from slim2keras.keras_model import spec_of
 from slim2keras.loading import slim_variables
-from slim2keras.population import BatchNormProbe, Population
+from slim2keras.population import BatchNormProbe, Population, are_mixed, images_and_labels
 from slim2keras.recalibration import RecalibrationRequest, num_sweeps, recalibrate, recalibrate_file
 from tests import sick_checkpoints as sick
 from tests.parity.training_runs import CLASSES, NETS, build_ours
@@ -331,3 +340,111 @@ def test_what_exists_is_kept(sick_checkpoints: dict[str, Path], digits_file: Pat
     with pytest.raises(DataReadError, match="no images"):
         recalibrate_file(sick_checkpoints["pit one"], tmp_path / "none.npz", tmp_path / "new.ckpt", request)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["other.ckpt.json", "well.ckpt.index", "well.keras"]
+
+
+def sorted_batches(*, is_sorted: bool) -> list[Any]:
+    """Twelve batches of eight, of two classes."""
+    pictures, classes = images(0, (96, *NET.shape)), np.arange(96) % 2
+    order = np.argsort(classes, kind="stable") if is_sorted else np.random.RandomState(0).permutation(96)
+    return [(pictures[part], classes[part]) for part in np.array_split(order, 12)]
+
+
+def test_a_sorted_data_set_is_warned_of() -> None:
+    """Nothing is put into another order there, so the mix of classes in each batch decides about a warning."""
+    with pytest.warns(MovingStatisticsWarning, match="hold some of the classes each"):
+        report = recalibrate(build_ours(NET), sorted_batches(is_sorted=True))
+    assert not report.is_mixed
+    assert recalibrate(build_ours(NET), sorted_batches(is_sorted=False)).is_mixed
+
+
+@pytest.mark.parametrize(
+    ("classes", "expected"),
+    [
+        ([[0, 1, 2, 0], [2, 1, 0, 1]], True),
+        ([[0] * 20, [1] * 20], False),
+        ([[0] * 20], True),
+        ([[3] * 20, [3] * 20], True),
+        ([], True),
+        ([[0] * 12 + [1] * 8, [0] * 8 + [1] * 12], True),
+    ],
+)
+def test_when_classes_are_mixed(classes: list[list[int]], expected: bool) -> None:
+    """What chance gives is mixed; one class a batch is not; one batch or one class cannot be told."""
+    assert are_mixed([np.array(batch) for batch in classes]) is expected
+
+
+def test_shuffled_classes_are_mixed_whatever_their_number() -> None:
+    """No false alarm over a hundred shuffles, of two classes and of five hundred."""
+    for seed in range(100):
+        random = np.random.RandomState(seed)
+        for count in (2, 10, 500):
+            assert are_mixed([random.randint(0, count, 32) for _ in range(2 + seed % 7)])
+
+
+def test_a_small_last_batch_joins_the_one_before() -> None:
+    """One image has statistics of its own kind, and would count as a whole step of the moving average."""
+    recalibrated, expected = build_ours(NET), build_ours(NET)
+    recalibrate(recalibrated, [X[:10], X[10:20], X[20:21]], decay=0.5)
+    recalibrate(expected, [X[:10], X[10:21]], decay=0.5)
+    for name, value in values(expected).items():
+        np.testing.assert_array_equal(values(recalibrated)[name], value, err_msg=name)
+    assert [len(part) for part, _ in images_and_labels([X[:8], X[8:16], X[16:21]])] == [8, 8, 5]
+    labelled = [(X[:8], Y[:8]), (X[8:9], Y[8:9])]
+    ((pictures, numbers),) = images_and_labels(labelled)
+    np.testing.assert_array_equal(pictures, X[:9])
+    assert list(numbers) == list(Y[:9])
+
+
+def test_a_name_that_looks_like_a_format_is_no_checkpoint(tmp_path: Path) -> None:
+    """A slip of the pen does not write a slim checkpoint called ``well.kears``."""
+    (tmp_path / "data").mkdir()
+    for name in ("well.kears", "r.pb", "x.hdf5", "a.kera", "b.json", "c.KERAS"):
+        with pytest.raises(OutputError, match="unknown format"):
+            recalibrate_file("nowhere", tmp_path / "data", tmp_path / name, RecalibrationRequest())
+
+
+def test_a_recalibrated_model_file_is_read_again(sick_checkpoints: dict[str, Path], tmp_path: Path) -> None:
+    """Its report says which network it is, as that of a conversion does."""
+    pictures, numbers, _, _ = sick.digits()
+    np.savez(tmp_path / "digits.npz", images=pictures[:128], labels=numbers[:128])
+    request = RecalibrationRequest(input_shape=SHAPE)
+    recalibrate_file(sick_checkpoints["pit one"], tmp_path / "digits.npz", tmp_path / "well.keras", request)
+    model = read_model(tmp_path / "well.keras")
+    assert spec_of(model).arguments["num_classes"] == sick.CLASSES
+    assert slim2keras.diagnose(tmp_path / "well.keras").layers
+
+
+def test_recalibration_advances_the_checkpoint_file(sick_checkpoints: dict[str, Path], tmp_path: Path) -> None:
+    """The doctor of the directory sees the repaired checkpoint, as ``tf.train.latest_checkpoint`` does."""
+    import tensorflow as tf
+
+    values_of_it = dict(open_values(sick_checkpoints["pit one"]))
+    write_slim_checkpoint(tmp_path / "model.ckpt-114", values_of_it, CheckpointVersion.V2)
+    assert not slim2keras.diagnose(tmp_path).is_healthy
+    pictures, numbers, _, _ = sick.digits()
+    np.savez(tmp_path / "digits.npz", images=pictures[:256], labels=numbers[:256])
+    recalibrate_file(
+        tmp_path, tmp_path / "digits.npz", tmp_path / "model.ckpt-115", RecalibrationRequest(input_shape=SHAPE)
+    )
+    assert tf.train.latest_checkpoint(str(tmp_path)) == str(tmp_path / "model.ckpt-115")
+    diagnosis = slim2keras.diagnose(tmp_path)
+    assert diagnosis.is_healthy
+    assert any("recalibrated from 256 images" in verdict for verdict in diagnosis.verdicts)
+
+
+def open_values(checkpoint: Path) -> Iterator[tuple[str, np.ndarray]]:
+    with open_checkpoint(checkpoint) as opened:
+        yield from opened.items()
+
+
+def test_a_report_is_a_line_and_a_page() -> None:
+    """``repr`` for a prompt, ``print`` for a person."""
+    report = recalibrate(build_ours(NET), batches(with_labels=True))
+    assert len(repr(report).splitlines()) == 1
+    assert [line.partition(":")[0] for line in str(report).splitlines()] == [
+        "before",
+        "after",
+        "furthest off",
+        "remark",
+    ]
+    assert "21 images are few" in str(report)

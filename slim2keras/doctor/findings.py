@@ -161,7 +161,7 @@ class Diagnosis(Report):
         if self.numbering:
             yield Text(f"labels: {self.numbering}")
         if self.decay is not None:
-            yield Text(f"decay: {self.decay:.6g} ({self.decay_source}){self._advice()}")
+            yield Text(f"decay {self.decay:.6g} ({self.decay_source}){self._advice()}")
 
     def _advice(self) -> str:
         """What the decay means for the steps."""

@@ -214,7 +214,8 @@ def test_usage_errors_exit_with_2(tmp_path: Path, small_checkpoint: Path) -> Non
         "one output file": ("convert", small_checkpoint),
         "exists already": ("convert", small_checkpoint, "-o", existing),
         "unknown format": ("convert", small_checkpoint, "-o", tmp_path / "model.pb"),
-        "there is no directory": ("convert", small_checkpoint, "-o", tmp_path / "no" / "model.keras"),
+        "there is no directory": ("convert", small_checkpoint, "-o", tmp_path / "no" / "where" / "model.keras"),
+        "Did you mean model.keras": ("convert", small_checkpoint, "-o", tmp_path / "model.kears"),
         "Did you mean resnet_v1_50": (*convert, "--net", "resnet_v1_5"),
         "no argument 'output_strid'": (*convert, "--set", "output_strid=8"),
         "--set must be NAME=VALUE": (*convert, "--set", "output_stride"),
@@ -428,11 +429,11 @@ def test_the_doctor_says_where_the_decay_is_from(tmp_path: Path) -> None:
     values = {"net/moving_mean": np.ones(4, "float32"), "net/moving_variance": np.full(4, 2.0, "float32")}
     checkpoint = write_checkpoint(tmp_path / "model.ckpt", {**values, "global_step": np.int64(200)})
     assert "without the decay (--decay)" in ok("doctor", checkpoint)
-    assert "decay 0.9 (given); for 200 steps take 0.9" in ok("doctor", checkpoint, "--decay", 0.9)
+    assert "decay 0.9 (given), fast enough for 200 steps" in ok("doctor", checkpoint, "--decay", 0.9)
     result = Result("doctor", checkpoint, "--net", "inception_v3")
     assert result.status == ExitStatus.SICK
     assert result.out.startswith("pit two: 1 of 1 layers was left behind: after 200 steps at decay 0.9997, 94% ")
-    assert "decay 0.9997 (the default of inception_v3)" in result.out
+    assert "decay 0.9997 (the default of inception_v3), slow for 200 steps; 0.955" in result.out
 
 
 def test_diagnosis_picture_repair_and_diagnosis_again(tmp_path: Path, images_file: Path) -> None:
@@ -488,5 +489,98 @@ def test_doctor_and_recalibrate_refuse(tmp_path: Path, small_checkpoint: Path, i
 def test_the_doctor_needs_no_network_it_knows(tmp_path: Path, images_file: Path) -> None:
     values = {"mine/bn/moving_mean": np.ones(4, "float32"), "mine/bn/moving_variance": np.full(4, 2.0, "float32")}
     checkpoint = write_checkpoint(tmp_path / "model.ckpt", values)
-    assert "healthy: the statistics of the only layer" in ok("doctor", checkpoint)
+    assert "healthy: nothing wrong is seen in the statistics of the only layer" in ok("doctor", checkpoint)
     fails(ExitStatus.MISMATCH, "not a network that", "doctor", checkpoint, "--data", images_file)
+
+
+def test_a_dry_run_checks_the_target_and_shows_shapes(tmp_path: Path, small_checkpoint: Path) -> None:
+    """As the run would: a target that exists is refused before, not after."""
+    (tmp_path / "model.keras").write_text("precious")
+    dry = ("convert", small_checkpoint, "--dry-run", "-o")
+    fails(ExitStatus.USAGE, "exists already", *dry, tmp_path / "model.keras")
+    assert f"{LOGITS}/weights   (1, 1, 256, 7)" in ok(*dry, tmp_path / "other.keras")
+    assert [path.name for path in tmp_path.iterdir()] == ["model.keras"]
+
+
+def test_outputs_make_their_last_directory(tmp_path: Path, small_checkpoint: Path) -> None:
+    """After hours of training nothing fails for want of ``out/``; an error leaves none behind."""
+    ok("convert", small_checkpoint, "-o", tmp_path / "new" / "model.weights.h5")
+    ok("export", tmp_path / "new" / "model.weights.h5", "-o", tmp_path / "out" / "model.ckpt-1")
+    fails(ExitStatus.UNREADABLE, "no checkpoint", "convert", tmp_path / "none", "-o", tmp_path / "more" / "model.keras")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["new", "out"]
+
+
+def test_a_wrong_number_of_channels_is_told_as_such(small_checkpoint: Path, images_file: Path) -> None:
+    """And not as a layer to exclude, which ``doctor`` cannot."""
+    data = ("--data", images_file, "--input-shape", "33,36,1")
+    result = Result("doctor", small_checkpoint, *data)
+    assert result.status == ExitStatus.MISMATCH
+    assert "The checkpoint takes images of 3 channels, and 1 were asked for" in result.err
+    assert "--input-shape 33,36,3" in result.err
+    assert "--exclude" not in result.err
+
+
+def test_advice_names_options_that_the_command_has(tmp_path: Path, small_checkpoint: Path, images_file: Path) -> None:
+    """``--exclude`` is offered where it is, and nowhere else."""
+    wrong = ("--num-classes", 3)
+    for command in (("doctor", small_checkpoint), ("recalibrate", small_checkpoint, "-o", tmp_path / "well.ckpt")):
+        result = Result(*command, "--data", images_file, *wrong)
+        assert result.status == ExitStatus.MISMATCH
+        assert "--exclude" not in result.err
+    assert f"--exclude {LOGITS}" in Result("convert", small_checkpoint, "-o", tmp_path / "m.keras", *wrong).err
+
+
+@pytest.mark.parametrize(
+    ("status", "arguments"),
+    [
+        (ExitStatus.UNREADABLE, ("inspect", "nowhere")),
+        (ExitStatus.UNREADABLE, ("convert", "nowhere", "-o", "model.keras")),
+        (ExitStatus.USAGE, ("convert", "nowhere")),
+        (ExitStatus.USAGE, ("convert", "nowhere", "-o", "model.pb")),
+        (ExitStatus.USAGE, ("convert", "nowhere", "-o", "model.keras", "--net", "resnet")),
+        (ExitStatus.USAGE, ("convert", "nowhere", "-o", "model.keras", "--input-shape", "big")),
+        (ExitStatus.UNREADABLE, ("verify", "nowhere")),
+        (ExitStatus.UNREADABLE, ("verify", "nowhere", "model.keras")),
+        (ExitStatus.UNREADABLE, ("doctor", "nowhere")),
+        (ExitStatus.UNREADABLE, ("doctor", "nowhere.keras")),
+        (ExitStatus.UNREADABLE, ("recalibrate", "nowhere", "--data", "images", "-o", "well.ckpt")),
+        (ExitStatus.UNREADABLE, ("export", "nowhere.keras", "-o", "model.ckpt-1")),
+    ],
+)
+def test_errors_that_need_no_tensorflow_do_not_wait_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: ExitStatus, arguments: tuple[str, ...]
+) -> None:
+    """What is wrong with names and paths is told before the seconds that its import takes."""
+
+    def imported() -> None:
+        raise AssertionError("TensorFlow was imported for nothing")
+
+    monkeypatch.chdir(tmp_path)
+    for command in ("convert", "inspect", "verify", "doctor", "recalibrate", "export"):
+        monkeypatch.setattr(f"slim2keras.cli.{command}.import_tensorflow", imported)
+    fails(status, "Error", *arguments)
+
+
+def test_help_shows_no_type_behind_a_flag() -> None:
+    """A flag takes no value."""
+    for command in COMMANDS:
+        assert "bool" not in ok(command, "--help")
+
+
+def test_the_doctor_reads_what_keras_saved(tuned_file: Path, tmp_path: Path) -> None:
+    """A network without BatchNorm is healthy; a checkpoint's name that is none names the command that makes one."""
+    assert "has no BatchNorm layer" in ok("doctor", tuned_file)
+    fails(ExitStatus.UNREADABLE, "`slim2keras export` makes", "convert", tuned_file, "-o", tmp_path / "out.keras")
+
+
+def test_labels_that_do_not_fit_are_refused_and_can_be_ignored(tmp_path: Path, small_checkpoint: Path) -> None:
+    """Three folders for seven classes; without labels the doctor still compares."""
+    import tensorflow as tf
+
+    for name in ("a", "b", "c"):
+        (tmp_path / name).mkdir()
+        pixels = np.random.RandomState(ord(name)).randint(0, 256, (40, 40, 3)).astype("uint8")
+        tf.io.write_file(str(tmp_path / name / "1.png"), tf.io.encode_png(pixels))
+    arguments = ("doctor", small_checkpoint, "--data", tmp_path, "--input-shape", SHAPE)
+    fails(ExitStatus.UNREADABLE, "it is not clear which is which", *arguments)
+    assert "labels: labels ignored, as asked" in Result(*arguments, "--ignore-labels").out
