@@ -132,7 +132,9 @@ class Net:
 
 def _checked(net: str, name: str, value: Any, annotation: Any) -> Any:
     """The value as a plain number, string or None of the annotated type; a NumPy number serves as well."""
-    allowed = typing.get_args(annotation) if isinstance(annotation, types.UnionType) else (annotation,)
+    # Python 3.10 gives ``int | None`` with the default None as ``typing.Optional[int]``.
+    is_union = typing.get_origin(annotation) in (types.UnionType, typing.Union)
+    allowed = typing.get_args(annotation) if is_union else (annotation,)
     # An int serves as a float, but a bool is neither: depth_multiplier=True is a mistake.
     if isinstance(value, numbers.Integral) and not isinstance(value, bool) and int in allowed:
         value = int(value)
