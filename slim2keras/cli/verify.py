@@ -53,9 +53,9 @@ def verify(
         Path | None,
         typer.Option(
             "--slim-source",
-            metavar="DIR",
-            help="Directory research/slim of a checkout of tensorflow/models, to judge by its own code: all of its 40 "
-            "networks, where tf_slim has 16.",
+            metavar="PATH",
+            help="research/slim, to judge by its own code: all of its 40 networks, where tf_slim has 16. A directory, "
+            "or the archive that pip fetches: see the README, or the error where it is needed and not given.",
             show_default=False,
         ),
     ] = None,

@@ -23,6 +23,7 @@ from slim2keras.nets import list_nets
 from slim2keras.published import PUBLISHED
 from slim2keras.recognition import NetSpec
 from slim2keras.scopes import ema_name
+from slim2keras.slim_runtime import DOWNLOAD_SLIM
 from tests.reference import SMALL_NET, SMALL_SHAPE, STAND_IN_SLIM, small_values, values_of, write_checkpoint
 
 SHAPE = ",".join(str(size) for size in SMALL_SHAPE)
@@ -185,6 +186,11 @@ def test_the_users_own_slim_judges_what_tf_slim_lacks(tmp_path: Path) -> None:
     assert "Parity holds" in ok("verify", checkpoint, "--slim-source", STAND_IN_SLIM)
     fails(ExitStatus.USAGE, "tf_slim has no network lenet", "verify", checkpoint)
     fails(ExitStatus.USAGE, "no nets/nets_factory.py", "verify", checkpoint, "--slim-source", tmp_path)
+
+
+def test_the_readme_and_the_error_fetch_slim_by_the_same_command() -> None:
+    """Whoever reads either can judge a MobileNet."""
+    assert DOWNLOAD_SLIM in (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 
 
 def test_verify_fails_with_5_and_names_the_first_difference(tmp_path: Path, small_checkpoint: Path) -> None:
