@@ -19,6 +19,7 @@ from slim2keras import __version__
 from slim2keras.checkpoint import Checkpoint, CheckpointVersion, open_checkpoint
 from slim2keras.errors import ModelReadError, Slim2KerasError
 from slim2keras.graph import Shape
+from slim2keras.input_size import InputShapeSource, with_known_size
 from slim2keras.keras_model import build_model
 from slim2keras.loading import LoadOptions, LoadPlan, apply_load, check_plan, plan_load, planned_values
 from slim2keras.model_files import (
@@ -58,12 +59,14 @@ class ConversionPlan:
         load: What becomes of each variable.
         num_variables: Variables of the network.
         published: The published checkpoint that this is by its name.
+        input_shape_source: Where the size of the images is from.
     """
 
     spec: NetSpec
     load: LoadPlan
     num_variables: int
     published: PublishedCheckpoint | None = None
+    input_shape_source: InputShapeSource = InputShapeSource.GIVEN
 
 
 def convert(
@@ -83,7 +86,8 @@ def convert(
         checkpoint: V1 file, V2 prefix, training directory, ``.tar.gz`` or ``.tgz``.
         net: Network as in slim's ``nets_factory``; found from the checkpoint's own names and shapes if left out.
         num_classes: Classes; those of the checkpoint if left out. 0 ends the model in its features.
-        input_shape: (height, width, channels); the network's own size and the checkpoint's channels if left out.
+        input_shape: (height, width, channels). If left out, the channels of the checkpoint, and the size that it was
+            published with; else that of the ``.meta`` beside it; else the network's own.
         exclude: Scopes to start afresh with slim's own initializers, slim's ``checkpoint_exclude_scopes``.
         use_ema: Take ExponentialMovingAverage shadows instead of raw values.
         allow_nonfinite: Load weights that are NaN or infinite.
@@ -140,9 +144,9 @@ def plan_conversion(
         source=str(checkpoint.given),
     )
     published = find_published(checkpoint.given, candidate.spec)
-    spec = candidate.spec
-    if published and input_shape is None:
-        spec = NetSpec(spec.net, (*[published.image_size] * 2, spec.input_shape[-1]), spec.arguments)
+    spec, shape_source = candidate.spec, InputShapeSource.GIVEN
+    if input_shape is None:
+        spec, shape_source = with_known_size(checkpoint, spec, published)
     wanted = list(spec.trace().variables())
     load = plan_load(
         wanted,
@@ -154,7 +158,7 @@ def plan_conversion(
     )
     title = f"{spec.net} (num_classes={spec.arguments['num_classes']})"
     check_plan(load, title, len(wanted), str(checkpoint.given), _size_hint(load, spec))
-    return ConversionPlan(spec, load, len(wanted), published)
+    return ConversionPlan(spec, load, len(wanted), published, shape_source)
 
 
 def _size_hint(load: LoadPlan, spec: NetSpec) -> str:
@@ -177,6 +181,7 @@ class ConversionReport:
         source: Path as given, format, step, and every file with its SHA-256.
         net: Name of the network.
         input_shape: (height, width, channels), ``None`` where open.
+        input_shape_source: Where it is from: given, published, from the .meta, from the weights, or default.
         arguments: Every slim argument.
         batch_norm: Decay and epsilon, ``None`` without BatchNorm.
         published: Facts of the published checkpoint that this is by its name, ``None`` if it is none.
@@ -195,6 +200,7 @@ class ConversionReport:
     source: Mapping[str, Any]
     net: str
     input_shape: Sequence[int | None]
+    input_shape_source: str
     arguments: Mapping[str, Any]
     batch_norm: Mapping[str, float] | None
     published: Mapping[str, Any] | None
@@ -294,6 +300,7 @@ def _describe_plan(
     return {
         "net": plan.spec.net,
         "input_shape": plan.spec.input_shape,
+        "input_shape_source": plan.input_shape_source.value,
         "arguments": plan.spec.arguments,
         "batch_norm": plan.spec.batch_norm(),
         "published": asdict(plan.published) if plan.published else None,

@@ -8,7 +8,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, Any
 
@@ -177,6 +177,11 @@ def progress_bar() -> Iterator[Progress | None]:
             bar.update(task, description=what, completed=done, total=total if done else None)
 
         yield step
+
+
+def describe_input(shape: Sequence[int | None], source: str) -> str:
+    """``96 x 96 x 1 (from the .meta)``."""
+    return f"{' x '.join('open' if size is None else str(size) for size in shape)} ({source})"
 
 
 def plural(count: int, noun: str) -> str:

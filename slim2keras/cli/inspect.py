@@ -11,6 +11,7 @@ from rich.table import Table
 from slim2keras.cli.console import (
     CheckpointArgument,
     JsonOption,
+    describe_input,
     import_tensorflow,
     plural,
     print_json,
@@ -20,6 +21,7 @@ from slim2keras.cli.console import (
 
 if TYPE_CHECKING:
     from slim2keras.checkpoint import Checkpoint
+    from slim2keras.recognition import NetSpec
 
 
 def inspect(
@@ -47,8 +49,6 @@ def inspect(
 def describe(checkpoint: Checkpoint) -> dict[str, Any]:
     """Everything that ``inspect`` shows, as plain values."""
     from slim2keras.errors import UnrecognisedNetError
-    from slim2keras.nets import find_net
-    from slim2keras.published import PublishedCheckpoint, find_published
     from slim2keras.recognition import recognise
     from slim2keras.scopes import VariableKind
 
@@ -74,19 +74,50 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
         candidate = recognise(shapes, source=str(checkpoint.given))
     except UnrecognisedNetError as error:
         return {**facts, "net": None, "why": str(error)}
-    expected = find_published(checkpoint.given, candidate.spec) or find_net(candidate.spec.net)
+    return {**facts, "fits": candidate.fits, **_describe_net(checkpoint, candidate.spec)}
+
+
+def _describe_net(checkpoint: Checkpoint, spec: NetSpec) -> dict[str, Any]:
+    from slim2keras.input_size import with_known_size
+    from slim2keras.nets import find_net
+    from slim2keras.published import find_published
+
+    published = find_published(checkpoint.given, spec)
+    spec, shape_source = with_known_size(checkpoint, spec, published)
+    expected = published or find_net(spec.net)
     return {
-        **facts,
-        "net": candidate.spec.net,
-        "fits": candidate.fits,
-        "num_classes": candidate.spec.arguments["num_classes"],
-        "input_shape": list(candidate.spec.input_shape),
-        "scope": candidate.spec.scope,
-        "arguments": candidate.spec.changed_arguments(),
-        "batch_norm": candidate.spec.batch_norm(),
+        "net": spec.net,
+        "num_classes": spec.arguments["num_classes"],
+        "input_shape": list(spec.input_shape),
+        "input_shape_source": shape_source.value,
+        "scope": spec.scope,
+        "arguments": spec.changed_arguments(),
+        **_describe_batch_norm(checkpoint, spec),
         "preprocessing": expected.preprocessing,
         "labels_offset": expected.labels_offset,
-        "published": expected.name if isinstance(expected, PublishedCheckpoint) else None,
+        "published": published.name if published else None,
+    }
+
+
+def _describe_batch_norm(checkpoint: Checkpoint, spec: NetSpec) -> dict[str, Any]:
+    """Decay and epsilon, and every decay that the layers have by the ``.meta``; the largest is the slowest."""
+    from slim2keras.errors import CheckpointReadError
+    from slim2keras.meta_graph import read_decays
+
+    batch_norm, decays, meta_error = spec.batch_norm(), [], None
+    try:
+        by_scope = read_decays(checkpoint.location.prefix)
+        decays = sorted({decay for scope, decay in by_scope.items() if f"{scope}/moving_mean" in checkpoint})
+    except CheckpointReadError as error:
+        meta_error = str(error)
+    if batch_norm and decays:
+        batch_norm["decay"] = decays[-1]
+    source = "from the .meta" if decays else "default"
+    return {
+        "batch_norm": batch_norm,
+        "decay_source": source if batch_norm else None,
+        "decays": decays or None,
+        "meta_error": meta_error,
     }
 
 
@@ -101,12 +132,11 @@ def _show(facts: dict[str, Any]) -> None:
         fits = "" if facts["fits"] else "  [yellow]nearest; variables differ, see convert --dry-run[/]"
         table.add_row("net", f"[bold]{facts['net']}[/]{fits}")
         table.add_row("classes", str(facts["num_classes"] or "none, ends in features"))
-        table.add_row("input", " x ".join(str(size) for size in facts["input_shape"]))
+        table.add_row("input", describe_input(facts["input_shape"], facts["input_shape_source"]))
         table.add_row("arguments", format_arguments(facts["arguments"]) or "slim's defaults")
-        decay = facts["batch_norm"]
-        table.add_row(
-            "BatchNorm", f"decay {decay['decay']}, epsilon {decay['epsilon']} (of the net)" if decay else "none"
-        )
+        table.add_row("BatchNorm", _batch_norm(facts))
+        if facts["meta_error"]:
+            table.add_row(".meta", "[yellow]cannot be read: size and decay are not from it[/]")
         if facts["published"]:
             table.add_row("published as", f"{facts['published']}, see nets --verbose")
         table.add_row("preprocessing", f"{facts['preprocessing']}, labels offset {facts['labels_offset']}")
@@ -123,3 +153,11 @@ def _show(facts: dict[str, Any]) -> None:
         for row in facts["variables"]:
             listing.add_row(row["name"], str(tuple(row["shape"])), row["dtype"], row["kind"])
         stdout.print(listing)
+
+
+def _batch_norm(facts: dict[str, Any]) -> str:
+    if not facts["batch_norm"]:
+        return "none"
+    decays = facts["decays"] or [facts["batch_norm"]["decay"]]
+    shown = " to ".join(str(decay) for decay in dict.fromkeys((decays[0], decays[-1])))
+    return f"decay {shown} ({facts['decay_source']}), epsilon {facts['batch_norm']['epsilon']} (default)"

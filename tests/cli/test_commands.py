@@ -24,7 +24,7 @@ from slim2keras.published import PUBLISHED
 from slim2keras.recognition import NetSpec
 from slim2keras.scopes import ema_name
 from slim2keras.slim_runtime import DOWNLOAD_SLIM
-from tests.reference import SMALL_NET, SMALL_SHAPE, STAND_IN_SLIM, small_values, values_of, write_checkpoint
+from tests.reference import SMALL_NET, SMALL_SHAPE, STAND_IN_SLIM, small_values, values_of, write_checkpoint, write_meta
 
 SHAPE = ",".join(str(size) for size in SMALL_SHAPE)
 LOGITS = f"{SMALL_NET}/logits"
@@ -118,6 +118,58 @@ def test_inspect_of_an_unknown_network_still_shows_the_variables(tmp_path: Path)
     path = write_checkpoint(tmp_path / "own.ckpt", {"my/conv/weights": np.ones((3, 3, 3, 8), "float32")})
     assert "not recognised" in ok("inspect", path)
     assert json.loads(ok("inspect", path, "--json"))["net"] is None
+
+
+@pytest.fixture(scope="module")
+def grey_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A grey net of 96 pixels with another decay than the default, its .meta as slim's trainer writes it."""
+    arguments = {"num_classes": 2, "depth_multiplier": 0.125, "batch_norm_decay": 0.9}
+    spec = NetSpec.make(SMALL_NET, (96, 96, 1), arguments)
+    values = values_of(spec.trace().variables())
+    path = write_checkpoint(tmp_path_factory.mktemp("grey") / "model.ckpt-9", {**values, "global_step": np.int64(9)})
+    write_meta(path, spec)
+    return path
+
+
+def test_size_and_decay_are_those_of_the_meta_and_a_default_is_called_one(
+    grey_checkpoint: Path, small_checkpoint: Path
+) -> None:
+    """What ``inspect`` shows of a checkpoint is what it was trained with, or is marked."""
+    text = ok("inspect", grey_checkpoint)
+    assert "96 x 96 x 1 (from the .meta)" in text
+    assert "decay 0.9 (from the .meta), epsilon 1e-05 (default)" in text
+    facts = json.loads(ok("inspect", grey_checkpoint, "--json"))
+    assert (facts["input_shape"], facts["input_shape_source"]) == ([96, 96, 1], "from the .meta")
+    assert (facts["batch_norm"]["decay"], facts["decay_source"]) == (0.9, "from the .meta")
+    text = ok("inspect", small_checkpoint)
+    assert "224 x 224 x 3 (default)" in text
+    assert "decay 0.997 (default)" in text
+    facts = json.loads(ok("inspect", small_checkpoint, "--json"))
+    assert (facts["input_shape_source"], facts["decay_source"]) == ("default", "default")
+
+
+def test_convert_takes_the_size_of_the_meta_and_prints_it(
+    tmp_path: Path, grey_checkpoint: Path, small_checkpoint: Path
+) -> None:
+    """Nobody gets a model of another size than trained without being told."""
+    dry = ("--dry-run", "--input-shape", "64,None,1")
+    assert "input 96 x 96 x 1 (from the .meta)" in ok("convert", grey_checkpoint, "--dry-run")
+    assert "input 64 x open x 1 (given)" in ok("convert", grey_checkpoint, *dry)
+    assert "input 224 x 224 x 3 (default)" in ok("convert", small_checkpoint, "--dry-run")
+    output = tmp_path / "grey.weights.h5"
+    assert "input 96 x 96 x 1 (from the .meta)" in ok("convert", grey_checkpoint, "-o", output)
+    report = json.loads(Path(f"{output}.json").read_text())
+    assert (report["input_shape"], report["input_shape_source"]) == ([96, 96, 1], "from the .meta")
+
+
+def test_a_broken_meta_is_no_reason_not_to_convert(own_checkpoint: Path) -> None:
+    """Its size and decay are unknown then, and ``inspect`` says why."""
+    Path(f"{own_checkpoint}.meta").write_bytes(b"\xff\xfe not a graph")
+    text = ok("inspect", own_checkpoint)
+    assert "224 x 224 x 3 (default)" in text
+    assert "cannot be read: size and decay are not from it" in text
+    assert "is no graph" in json.loads(ok("inspect", own_checkpoint, "--json"))["meta_error"]
+    assert "input 224 x 224 x 3 (default)" in ok("convert", own_checkpoint, "--dry-run")
 
 
 def test_convert_writes_a_model_and_a_report(tmp_path: Path, small_checkpoint: Path) -> None:
