@@ -8,6 +8,7 @@ import importlib
 import importlib.util
 import inspect
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -175,6 +176,10 @@ def open_judge(slim_source: Path | None = None) -> Iterator[Judge]:
 
 def _functions_of_factory(factory: ModuleType, spec: NetSpec) -> tuple[Any, Any]:
     names = [name for name in (spec.net, find_net(spec.net).slim_name) if name in factory.networks_map]
+    sibling = f"{spec.net.rpartition('_')[0]}_50"
+    if not names and spec.net.startswith("resnet") and sibling in factory.networks_map:
+        module = sys.modules[factory.networks_map[sibling].__module__]
+        return _resnet_function(spec, module), factory.arg_scopes_map[sibling]
     if not names:
         raise UnsupportedArgumentError(f"research/slim has no network {spec.net}, so it cannot judge it.")
     return factory.networks_map[names[0]], factory.arg_scopes_map[names[0]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -120,6 +121,25 @@ def test_a_new_width_of_a_mobilenet_is_judged(monkeypatch: pytest.MonkeyPatch, o
     report = compare_with_slim(spec, model, values, images(3, (2, 65, 64, 3)), slim_source=SLIM_SOURCE)
     assert report.passed, report.first_failure
     assert not report.not_judged
+
+
+@pytest.mark.parametrize("net", ["resnet_v1_14", "resnet_v2_14"])
+@pytest.mark.parametrize("slim_source", [None, SLIM_SOURCE][: 2 if SLIM_SOURCE else 1])
+def test_a_resnet_of_another_depth_is_judged_by_slims_blocks(
+    monkeypatch: pytest.MonkeyPatch, net: str, slim_source: Path | None
+) -> None:
+    """A depth that slim has no function for needs no word of how to judge it, with either slim."""
+    known = NETS[f"{net[:-3]}_50"]
+    assert isinstance(known.lay, functools.partial)
+    lay = functools.partial(known.lay.func, replace(known.lay.args[0], units=(1, 1, 1, 1)), *known.lay.args[1:])
+    row = replace(known, name=net, scope=net, slim_name=net, lay=functools.partial(lay, **known.lay.keywords))
+    monkeypatch.setitem(NETS, net, row)
+    spec = NetSpec.make(net, (33, 36, 3), {"num_classes": 5})
+    model = build_model(spec)
+    values = values_of(spec.trace().variables())
+    assign_values(model, values)
+    report = compare_with_slim(spec, model, values, images(3, (3, 33, 36, 3)), slim_source=slim_source)
+    assert report.passed, report.first_failure
 
 
 def test_every_network_says_which_function_of_slim_judges_it() -> None:
