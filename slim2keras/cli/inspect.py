@@ -107,7 +107,7 @@ def _describe_batch_norm(checkpoint: Checkpoint, spec: NetSpec) -> dict[str, Any
     batch_norm, decays, meta_error = spec.batch_norm(), [], None
     try:
         by_scope = read_decays(checkpoint.location.prefix)
-        decays = sorted({decay for scope, decay in by_scope.items() if f"{scope}/moving_mean" in checkpoint})
+        decays = sorted({decay for scope, decay in by_scope.items() if f"{scope}/moving_mean" in checkpoint.variables})
     except CheckpointReadError as error:
         meta_error = str(error)
     if batch_norm and decays:
