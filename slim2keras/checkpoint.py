@@ -132,10 +132,7 @@ def open_checkpoint(path: str | Path) -> Iterator[Checkpoint]:
     given = Path(path)
     with contextlib.ExitStack() as stack:
         if is_archive(given):
-            directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="slim2keras-")))
-            with _unpack_errors(given, directory):
-                unpack_archive(given, directory)
-            found = _locate_in_archive(directory, given)
+            found = _locate_in_archive(stack.enter_context(unpacked_archive(given)), given)
             location = CheckpointFiles(found.prefix, found.version, (given,))
         else:
             location = locate_checkpoint(given)
@@ -164,6 +161,20 @@ def locate_checkpoint(path: Path) -> CheckpointFiles:
     raise CheckpointReadError(
         f"There is no checkpoint {path}.{near} Give a V1 file, a V2 prefix, a training directory or a .tar.gz."
     )
+
+
+@contextlib.contextmanager
+def unpacked_archive(archive: Path) -> Iterator[Path]:
+    """Unpack a tar archive into a temporary directory, which is gone when the block ends.
+
+    Raises:
+        CheckpointReadError: As ``unpack_archive``, or if the disk has no room.
+    """
+    with tempfile.TemporaryDirectory(prefix="slim2keras-") as name:
+        directory = Path(name)
+        with _unpack_errors(archive, directory):
+            unpack_archive(archive, directory)
+        yield directory
 
 
 def unpack_archive(archive: Path, directory: Path) -> None:
@@ -230,7 +241,7 @@ def _check_member(member: tarfile.TarInfo, archive: Path, count: int, total: int
         return
     raise CheckpointReadError(
         f"{archive} is refused: its member {member.name!r} {reason}. Nothing was unpacked outside a temporary "
-        "directory. If you trust the file, unpack it yourself and give the checkpoint's path."
+        "directory. If you trust the file, unpack it yourself and give the path of what is in it."
     )
 
 

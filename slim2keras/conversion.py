@@ -19,10 +19,12 @@ from slim2keras import __version__
 from slim2keras.checkpoint import Checkpoint, CheckpointVersion, open_checkpoint
 from slim2keras.errors import ModelReadError, Slim2KerasError
 from slim2keras.graph import Shape, Variable
+from slim2keras.input_size import InputShapeSource, with_known_size
 from slim2keras.keras_model import build_model
 from slim2keras.loading import LoadOptions, LoadPlan, apply_load, check_plan, plan_load, planned_values
 from slim2keras.model_files import (
     OutputFormat,
+    check_model_path,
     check_target,
     largest_read_back_difference,
     load_model,
@@ -58,12 +60,14 @@ class ConversionPlan:
         load: What becomes of each variable.
         num_variables: Variables of the network.
         published: The published checkpoint that this is by its name.
+        input_shape_source: Where the size of the images is from.
     """
 
     spec: NetSpec
     load: LoadPlan
     num_variables: int
     published: PublishedCheckpoint | None = None
+    input_shape_source: InputShapeSource = InputShapeSource.GIVEN
 
 
 def convert(
@@ -83,7 +87,8 @@ def convert(
         checkpoint: V1 file, V2 prefix, training directory, ``.tar.gz`` or ``.tgz``.
         net: Network as in slim's ``nets_factory``; found from the checkpoint's own names and shapes if left out.
         num_classes: Classes; those of the checkpoint if left out. 0 ends the model in its features.
-        input_shape: (height, width, channels); the network's own size and the checkpoint's channels if left out.
+        input_shape: (height, width, channels). If left out, the channels of the checkpoint, and the size that it was
+            published with; else that of the ``.meta`` beside it; else the network's own.
         exclude: Scopes to start afresh with slim's own initializers, slim's ``checkpoint_exclude_scopes``.
         use_ema: Take ExponentialMovingAverage shadows instead of raw values.
         allow_nonfinite: Load weights that are NaN or infinite.
@@ -145,9 +150,9 @@ def plan_conversion(
         source=str(checkpoint.given),
     )
     published = find_published(checkpoint.given, candidate.spec)
-    spec = candidate.spec
-    if published and input_shape is None:
-        spec = NetSpec(spec.net, (*[published.image_size] * 2, spec.input_shape[-1]), spec.arguments)
+    spec, shape_source = candidate.spec, InputShapeSource.GIVEN
+    if input_shape is None:
+        spec, shape_source = with_known_size(checkpoint, spec, published)
     wanted = list(spec.trace().variables())
     load = plan_load(
         wanted,
@@ -161,7 +166,7 @@ def plan_conversion(
     channels = _channels_hint(load, wanted[0], spec)
     hint = channels or _size_hint(load, spec)
     check_plan(load, title, len(wanted), str(checkpoint.given), hint, can_exclude=can_exclude and not channels)
-    return ConversionPlan(spec, load, len(wanted), published)
+    return ConversionPlan(spec, load, len(wanted), published, shape_source)
 
 
 def _channels_hint(load: LoadPlan, first: Variable, spec: NetSpec) -> str:
@@ -196,6 +201,7 @@ class ConversionReport:
         source: Path as given, format, step, and every file with its SHA-256.
         net: Name of the network.
         input_shape: (height, width, channels), ``None`` where open.
+        input_shape_source: Where it is from: given, published, from the .meta, from the weights, or default.
         arguments: Every slim argument.
         batch_norm: Decay and epsilon, ``None`` without BatchNorm.
         published: Facts of the published checkpoint that this is by its name, ``None`` if it is none.
@@ -214,6 +220,7 @@ class ConversionReport:
     source: Mapping[str, Any]
     net: str
     input_shape: Sequence[int | None]
+    input_shape_source: str
     arguments: Mapping[str, Any]
     batch_norm: Mapping[str, float] | None
     published: Mapping[str, Any] | None
@@ -314,6 +321,7 @@ def describe_plan(
     return {
         "net": plan.spec.net,
         "input_shape": plan.spec.input_shape,
+        "input_shape_source": plan.input_shape_source.value,
         "arguments": plan.spec.arguments,
         "batch_norm": plan.spec.batch_norm(),
         "published": asdict(plan.published) if plan.published else None,
@@ -360,9 +368,8 @@ def read_model(
         UnsafeModelError: If the file could run code; nothing of it was run.
     """
     path = Path(path)
+    check_model_path(path)
     spec, options = _read_report(report_path(path))
-    if not path.exists():
-        raise ModelReadError(f"There is no model {path}. `slim2keras convert CHECKPOINT -o {path}` writes it.")
     try:
         if not path.name.endswith(OutputFormat.WEIGHTS.value):
             model = load_model_with_optimizer(path) if with_optimizer else load_model(path)

@@ -1,16 +1,16 @@
-"""The decay of BatchNorm in the ``.meta`` file that slim's ``Saver`` writes beside a checkpoint.
+"""The decay of BatchNorm, and the size of the images, in the ``.meta`` that slim's ``Saver`` writes.
 
 slim moves a statistic by ``moving -= (moving - batch) * rate``, ``rate`` being one minus the decay. How the rate stands
 in the graph depends on slim's version and on ``is_training``: a constant, one minus a constant, or a choice by a
 condition between the decay and one. So nothing is searched by name: the graph is followed from the assignment to the
-constants.
+constants; and from the first convolution to the images, whose shape stands in the graph as far as it was known.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from slim2keras.errors import CheckpointReadError
 
@@ -20,9 +20,16 @@ if TYPE_CHECKING:
 _ASSIGNMENTS = ("AssignSub", "AssignSubVariableOp")
 _VARIABLES = ("Variable", "VariableV2", "VarHandleOp")
 _PASSED_ON = ("Identity", "Cast", "Switch", "Enter", "Snapshot")
+_CONVOLUTIONS = ("Conv2D", "Conv3D")
+_FAKE_QUANTIZED = ("FakeQuantWithMinMaxVars", "FakeQuantWithMinMaxVarsPerChannel")
+_READ_BY = (*_PASSED_ON, "ReadVariableOp", *_FAKE_QUANTIZED)
+# slim's ``conv2d_same`` pads the images by hand.
+_BEFORE_CONVOLUTION = (*_PASSED_ON, *_FAKE_QUANTIZED, "Pad", "PadV2", "MirrorPad")
 _STATISTICS = ("moving_mean", "moving_variance")
 # A decay in float32 has about seven digits; what follows them is rounding.
 _DIGITS = 7
+
+_Read = TypeVar("_Read")
 
 
 def read_decays(prefix: Path) -> dict[str, float]:
@@ -37,16 +44,38 @@ def read_decays(prefix: Path) -> dict[str, float]:
     Raises:
         CheckpointReadError: If the file is no graph.
     """
+    return _read_graph(prefix, decays_of_graph) or {}
+
+
+def read_input_shape(prefix: Path, first_weights: str) -> tuple[int, ...] | None:
+    """Read the shape of the images that a network was built for from the ``.meta`` beside its checkpoint.
+
+    Args:
+        prefix: Of the checkpoint.
+        first_weights: Name of the weights of the network's first convolution.
+
+    Returns:
+        (height, width, channels), of videos the frames first; ``None`` if there is no ``.meta``, if it cannot be read,
+        if it leaves a size open, or if the network stands in it more than once at different sizes.
+    """
+    try:
+        return _read_graph(prefix, lambda graph: input_shape_of_graph(graph, first_weights))
+    except CheckpointReadError:
+        return None
+
+
+def _read_graph(prefix: Path, read: Callable[[GraphDef], _Read]) -> _Read | None:
+    """What ``read`` finds in the ``.meta``, ``None`` if there is none."""
     path = Path(f"{prefix}.meta")
     if not path.is_file():
-        return {}
+        return None
     import tensorflow as tf
     from google.protobuf.message import DecodeError
 
     meta_graph = tf.compat.v1.MetaGraphDef()
     try:
         meta_graph.ParseFromString(path.read_bytes())
-        return decays_of_graph(meta_graph.graph_def)
+        return read(meta_graph.graph_def)
     except (DecodeError, OSError, RecursionError, ValueError) as error:
         raise CheckpointReadError(
             f"{path} is no graph: {error}. It is truncated or corrupt; remove it, and give the decay with --decay."
@@ -67,6 +96,22 @@ def decays_of_graph(graph: GraphDef) -> dict[str, float]:
     return found
 
 
+def input_shape_of_graph(graph: GraphDef, first_weights: str) -> tuple[int, ...] | None:
+    """Shape of an image that goes into the convolution by ``first_weights``, ``None`` unless there is exactly one."""
+    nodes = _Nodes(graph)
+    shapes = {
+        nodes.image_shape(node)
+        for node in graph.node
+        if node.op in _CONVOLUTIONS and len(node.input) >= 2 and nodes.variable(node.input[1]) == first_weights
+    }
+    shapes.discard(None)
+    return shapes.pop() if len(shapes) == 1 else None
+
+
+_OPEN = -1
+"""How TensorFlow writes a size that is not known."""
+
+
 class _Nodes:
     """A graph's nodes by name, followed against the flow of data; cycles, which loops have, end a walk."""
 
@@ -84,11 +129,36 @@ class _Nodes:
         while (node := self._node(name)) is not None and node.name not in seen:
             if node.op in _VARIABLES:
                 return str(node.name)
-            if node.op not in _PASSED_ON or not node.input:
+            if node.op not in _READ_BY or not node.input:
                 break
             seen.add(node.name)
             name = node.input[0]
         return ""
+
+    def image_shape(self, convolution: Any) -> tuple[int, ...] | None:
+        """Shape of one of the images that a convolution takes in, channels last, ``None`` if a size is open."""
+        name, seen = convolution.input[0], set()
+        while (node := self._node(name)) is not None and node.op in _BEFORE_CONVOLUTION and node.name not in seen:
+            seen.add(node.name)
+            name = node.input[0] if node.input else ""
+        _, *sizes = self._sizes(name) or (_OPEN, _OPEN)
+        if convolution.attr["data_format"].s.startswith(b"NC"):
+            sizes = [*sizes[1:], *sizes[:1]]
+        return tuple(sizes) if min(sizes, default=_OPEN) > 0 else None
+
+    def _sizes(self, name: str) -> tuple[int, ...]:
+        """Sizes of a tensor as they were known when the graph was made, the batch first; empty if nothing is known."""
+        node, output = self._node(name), int(name.partition(":")[2] or 0)
+        if node is None:
+            return ()
+        if "_output_shapes" in node.attr or "output_shapes" in node.attr:
+            key = "_output_shapes" if "_output_shapes" in node.attr else "output_shapes"
+            return _sizes_of(node.attr[key].list.shape, output)
+        if node.op.startswith("QueueDequeue") and (queue := self._node(next(iter(node.input), ""))) is not None:
+            sizes = _sizes_of(queue.attr["shapes"].list.shape, output)
+            # A queue of examples gives several at once.
+            return (_OPEN, *sizes) if "Many" in node.op or "UpTo" in node.op else sizes
+        return _sizes_of([node.attr["shape"].shape], output)
 
     def constant_factors(self, name: str) -> set[float]:
         """Values that the constant factor of a product may have."""
@@ -132,6 +202,10 @@ class _Nodes:
             # The node goes, so that a walk in a circle ends.
             node = nodes.pop(node.input[0].partition(":")[0], None)
         return _scalar(node) if node is not None and node.op == "Const" else set()
+
+
+def _sizes_of(shapes: Sequence[Any], output: int) -> tuple[int, ...]:
+    return tuple(axis.size for axis in shapes[output].dim) if output < len(shapes) else ()
 
 
 def _scalar(node: Any) -> set[float]:

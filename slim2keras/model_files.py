@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from slim2keras.errors import OutputError, Slim2KerasError
+from slim2keras.errors import ModelReadError, OutputError, Slim2KerasError
 from slim2keras.loading import layer_variables, slim_variables
 from slim2keras.model_safety import check_model_file, check_weights_file
 from slim2keras.output_files import check_free, check_no_format, report_path
@@ -57,6 +57,16 @@ def output_format(path: Path) -> OutputFormat:
 def is_model_file(path: Path) -> bool:
     """Whether a path is a file of Keras, by its name, or the directory of a SavedModel."""
     return path.suffix in (".keras", ".h5") or (path / "saved_model.pb").is_file()
+
+
+def check_model_path(path: Path) -> None:
+    """Refuse a path where no model is, before anything else is done.
+
+    Raises:
+        ModelReadError: If there is no such file or directory.
+    """
+    if not path.exists():
+        raise ModelReadError(f"There is no model {path}. `slim2keras convert CHECKPOINT -o {path}` writes it.")
 
 
 def check_target(target: Path, *, overwrite: bool) -> tuple[Path, OutputFormat]:

@@ -156,8 +156,9 @@ def verify(
         images: float32, (batch, height, width, channels); by default two of noise.
         exclude: Scopes that were started afresh; as the model was converted, if left out.
         use_ema: Whether the model has the EMA shadows; as the model was converted, if left out.
-        slim_source: Directory ``research/slim`` of a checkout of tensorflow/models, whose networks judge then; by
-            default those of ``tf_slim``, which has ResNet, Inception v1 to v3, VGG, AlexNet and OverFeat.
+        slim_source: ``research/slim``, whose networks judge then: a directory, or the archive that ``pip download
+            --no-deps tf-models-research-object-detection==2.8.0.post1`` fetches. By default those of ``tf_slim``,
+            which has ResNet, Inception v1 to v3, VGG, AlexNet and OverFeat.
 
     Raises:
         CheckpointReadError: If the checkpoint cannot be read.

@@ -8,6 +8,7 @@ import importlib
 import importlib.util
 import inspect
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from slim2keras.errors import UnsupportedArgumentError
 from slim2keras.nets import NETS, find_net
 from slim2keras.recognition import NetSpec
-from slim2keras.slim_runtime import import_tf_slim, slim_graph, slim_source_modules
+from slim2keras.slim_runtime import DOWNLOAD_SLIM, import_tf_slim, slim_directory, slim_graph, slim_source_modules
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -151,42 +152,53 @@ class Judge:
             )
 
     def _changed(self, spec: NetSpec) -> list[str]:
-        """Arguments that this cut does not take and that are not our defaults."""
-        defaults = find_net(spec.net).defaults
+        """Arguments that this cut does not take and that are not the defaults of the function that judges."""
+        defaults = find_net(find_net(spec.net).slim_name or spec.net).defaults
         return [name for name in self._not_taken(spec) if spec.arguments[name] != defaults[name]]
 
 
 @contextlib.contextmanager
 def open_judge(slim_source: Path | None = None) -> Iterator[Judge]:
-    """The slim that judges: ``tf_slim``, or the user's checkout of ``research/slim``.
+    """The slim that judges: ``tf_slim``, or the user's ``research/slim``, see ``slim_directory``.
 
     Raises:
-        UnsupportedArgumentError: If ``slim_source`` is no such checkout.
+        UnsupportedArgumentError: If ``slim_source`` is no such thing.
+        CheckpointReadError: If it is an archive that cannot be unpacked.
         Slim2KerasError: If slim cannot be imported.
     """
     if slim_source is None:
         import_tf_slim()
         yield Judge("tf_slim", _functions_of_tf_slim)
         return
-    with slim_source_modules(slim_source) as factory:
+    with slim_directory(slim_source) as directory, slim_source_modules(directory) as factory:
         yield Judge("research/slim", functools.partial(_functions_of_factory, factory))
 
 
 def _functions_of_factory(factory: ModuleType, spec: NetSpec) -> tuple[Any, Any]:
-    if spec.net not in factory.networks_map:
+    names = [name for name in (spec.net, find_net(spec.net).slim_name) if name in factory.networks_map]
+    sibling = f"{spec.net.rpartition('_')[0]}_50"
+    if not names and spec.net.startswith("resnet") and sibling in factory.networks_map:
+        module = sys.modules[factory.networks_map[sibling].__module__]
+        return _resnet_function(spec, module), factory.arg_scopes_map[sibling]
+    if not names:
         raise UnsupportedArgumentError(f"research/slim has no network {spec.net}, so it cannot judge it.")
-    return factory.networks_map[spec.net], factory.arg_scopes_map[spec.net]
+    return factory.networks_map[names[0]], factory.arg_scopes_map[names[0]]
 
 
 def _functions_of_tf_slim(spec: NetSpec) -> tuple[Any, Any]:
-    net = spec.net
+    net = find_net(spec.net).slim_name
+    if net is None:
+        raise UnsupportedArgumentError(
+            f"slim has no network {spec.net}: it is not in nets_factory, and its original runs on TensorFlow 1 only. "
+            "Neither tf_slim nor research/slim can judge it."
+        )
     family = net.rpartition("_")[0] if net.startswith(("resnet", "vgg")) else net
     module_name = {"alexnet_v2": "alexnet"}.get(family, family)
     if importlib.util.find_spec(f"tf_slim.nets.{module_name}") is None:
         raise UnsupportedArgumentError(
-            f"tf_slim has no network {net}, so it cannot judge it. slim's own code judges those of nets_factory: "
-            "slim_source=DIR (command line: --slim-source DIR), the directory research/slim of a checkout of "
-            "tensorflow/models."
+            f"tf_slim has no network {spec.net}, so it cannot judge it. research/slim has it; its archive is fetched by"
+            f"\n  {DOWNLOAD_SLIM}\n"
+            "Give that, or a directory research/slim: slim_source=PATH (command line: --slim-source PATH)."
         )
     module = importlib.import_module(f"tf_slim.nets.{module_name}")
     if module_name.startswith("resnet"):
@@ -214,7 +226,9 @@ def _resnet_function(spec: NetSpec, module: ModuleType) -> Any:
 
 def _config(function: Any, spec: NetSpec) -> Any:
     """NASNet's hyperparameters, as slim has them and with the arguments given."""
-    size = spec.net.rpartition("_")[2]
+    slim_name = find_net(spec.net).slim_name
+    assert slim_name is not None, "all NASNets are in slim's factory"
+    size = slim_name.rpartition("_")[2]
     config = inspect.unwrap(function).__globals__[_CONFIGS[size]]()
     for name in config.values():
         if name in spec.arguments:

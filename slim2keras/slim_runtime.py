@@ -17,10 +17,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from slim2keras.checkpoint import unpacked_archive
 from slim2keras.errors import Slim2KerasError, UnsupportedArgumentError
 
 if TYPE_CHECKING:
     import tensorflow as tf
+
+DOWNLOAD_SLIM = "pip download --no-deps tf-models-research-object-detection==2.8.0.post1"
+"""Fetches an archive whose folder ``slim`` has the networks of ``research/slim``."""
 
 _LEGACY_LAYERS = "tf_keras.legacy_tf_layers"
 _LEGACY_SUBMODULES = ("base", "convolutional", "core", "normalization", "pooling")
@@ -136,22 +140,40 @@ class _TensorFlow1(ModuleType):
 
 
 @contextlib.contextmanager
-def slim_source_modules(directory: Path) -> Iterator[ModuleType]:
-    """Import ``nets.nets_factory`` of a checkout of ``research/slim``, whose files are not touched.
+def slim_directory(source: Path) -> Iterator[Path]:
+    """Find ``research/slim`` in what the user has of it; an archive is unpacked for the duration.
 
-    They were written for TensorFlow 1: ``tensorflow.contrib`` is there for the duration, with slim and HParams, and so
-    are the names that NumPy dropped. What the checkout calls ``nets`` takes the place of any other module of that name,
-    which comes back afterwards.
+    Args:
+        source: The directory itself, one with a folder ``slim``, or a tar archive of either, as ``DOWNLOAD_SLIM``
+            fetches it.
 
     Raises:
-        UnsupportedArgumentError: If the directory is no such checkout.
+        UnsupportedArgumentError: If it is not there.
+        CheckpointReadError: If the archive cannot be unpacked.
+    """
+    with unpacked_archive(source) if source.is_file() else contextlib.nullcontext(source) as directory:
+        # In the archive and in a checkout of tensorflow/models, slim lies one folder further down.
+        found = [directory, directory / "slim", *sorted(directory.glob("*/slim"))]
+        slim = next((path for path in found if (path / "nets" / "nets_factory.py").is_file()), None)
+        if slim is None:
+            raise UnsupportedArgumentError(
+                f"{source} has no nets/nets_factory.py: slim_source must be the directory research/slim of a checkout "
+                f"of tensorflow/models, or the archive that this fetches: {DOWNLOAD_SLIM}"
+            )
+        yield slim
+
+
+@contextlib.contextmanager
+def slim_source_modules(directory: Path) -> Iterator[ModuleType]:
+    """Import ``nets.nets_factory`` of a directory ``research/slim``, whose files are not touched.
+
+    They were written for TensorFlow 1: ``tensorflow.contrib`` is there for the duration, with slim and HParams, and so
+    are the names that NumPy dropped. What the directory calls ``nets`` takes the place of any other module of that
+    name, which comes back afterwards.
+
+    Raises:
         Slim2KerasError: If its files cannot be imported.
     """
-    if not (directory / "nets" / "nets_factory.py").is_file():
-        raise UnsupportedArgumentError(
-            f"{directory} has no nets/nets_factory.py: slim_source must be the directory research/slim of a checkout "
-            "of tensorflow/models."
-        )
     slim = import_tf_slim()
     import tensorflow as tf
 

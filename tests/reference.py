@@ -68,6 +68,29 @@ def write_checkpoint(path: Path, values: Mapping[str, np.ndarray], version: str 
     return path
 
 
+def write_meta(prefix: Path, spec: NetSpec) -> None:
+    """Write the ``.meta`` beside a checkpoint as slim's trainer does: of the graph that trains."""
+    import tensorflow as tf
+
+    from slim2keras.slim_networks import open_judge
+
+    with open_judge() as judge:
+        graph = judge.build(spec, (2, *spec.input_shape), is_training=True).graph
+    with graph.as_default():
+        tf.compat.v1.train.export_meta_graph(f"{prefix}.meta")
+
+
+def write_meta_of_first_layer(prefix: Path, first_weights: str, input_shape: tuple[int | None, ...]) -> None:
+    """Write a ``.meta`` with images and the first convolution alone."""
+    import tensorflow as tf
+
+    with tf.Graph().as_default() as graph:
+        images = tf.compat.v1.placeholder(tf.float32, (2, *input_shape))
+        weights = tf.compat.v1.get_variable(first_weights, (3, 3, input_shape[-1], 4), use_resource=False)
+        tf.nn.conv2d(images, weights, 2, "SAME")
+        tf.compat.v1.train.export_meta_graph(f"{prefix}.meta", graph=graph)
+
+
 def assign_values(model: Any, values: Mapping[str, np.ndarray]) -> None:
     from slim2keras.loading import slim_variables
 

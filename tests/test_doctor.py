@@ -111,7 +111,8 @@ def test_data_show_the_gap_and_its_causes(sick_checkpoints: dict[str, Path], sic
 
 def test_the_picture_is_drawn(sick_checkpoints: dict[str, Path], tmp_path: Path) -> None:
     images, _, _, _ = sick.digits()
-    diagnosis = slim2keras.diagnose(sick_checkpoints["poisoned"], data=[images[:64]], input_shape=images.shape[1:])
+    # The size of the images stands in the .meta.
+    diagnosis = slim2keras.diagnose(sick_checkpoints["poisoned"], data=[images[:64]])
     for name in ("drift.png", "drift.svg"):
         plot_drift(diagnosis, tmp_path / name)
         assert (tmp_path / name).stat().st_size > 10_000

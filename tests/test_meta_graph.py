@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from slim2keras.errors import CheckpointReadError
-from slim2keras.meta_graph import decays_of_graph, read_decays
+from slim2keras.meta_graph import decays_of_graph, input_shape_of_graph, read_decays, read_input_shape
 from slim2keras.slim_runtime import import_tf_slim, slim_graph
 
 DECAYS = (0.9997, 0.997, 0.999, 0.9, 0.5)
@@ -123,3 +123,92 @@ def test_files(tmp_path: Path) -> None:
     (tmp_path / "model.ckpt-1.meta").write_bytes(b"\xff\xfe not a graph")
     with pytest.raises(CheckpointReadError, match="is no graph"):
         read_decays(tmp_path / "model.ckpt-1")
+
+
+def test_a_file_that_is_no_graph_tells_no_size(tmp_path: Path) -> None:
+    """A size is a default that one can do without: neither a missing nor a broken ``.meta`` is an error."""
+    assert read_input_shape(tmp_path / "model.ckpt-1", "net/conv1/weights") is None
+    for content in (b"", b"\xff\xfe not a graph", b"\x12\x7f" * 40):
+        (tmp_path / "model.ckpt-1.meta").write_bytes(content)
+        assert read_input_shape(tmp_path / "model.ckpt-1", "net/conv1/weights") is None
+
+
+def graph_on(*inputs: Callable[[Any], Any], stripped: bool = False, **options: Any) -> Any:
+    """What slim makes of a convolution, by the same weights on each of the inputs; ``stripped`` of known shapes."""
+    slim = import_tf_slim()
+    import tensorflow as tf
+
+    with slim_graph() as graph:
+        for images in inputs:
+            slim.conv2d(images(tf), 4, 3, scope="net/conv1", reuse=tf.compat.v1.AUTO_REUSE, **options)
+        graph_def = tf.compat.v1.train.export_meta_graph(graph=graph).graph_def
+    for node in graph_def.node if stripped else ():
+        node.attr.pop("_output_shapes", None)
+    return graph_def
+
+
+def placeholder(*shape: int | None) -> Callable[[Any], Any]:
+    return lambda tf: tf.compat.v1.placeholder(tf.float32, shape)
+
+
+def batched(tf: Any) -> Any:
+    """As ``train_image_classifier`` feeds: single images, batched by a queue."""
+    return tf.compat.v1.train.batch([tf.zeros((96, 80, 1)), tf.zeros(())], 32)[0]
+
+
+def prefetched(tf: Any) -> Any:
+    """And batches, kept in a queue for the clones."""
+    from tf_slim.data.prefetch_queue import prefetch_queue
+
+    return prefetch_queue([tf.zeros((32, 5)), tf.zeros((32, 96, 80, 1))]).dequeue()[1]
+
+
+def from_dataset(tf: Any) -> Any:
+    dataset = tf.data.Dataset.from_tensors((tf.zeros(()), tf.zeros((32, 96, 80, 1))))
+    return tf.compat.v1.data.make_one_shot_iterator(dataset).get_next()[1]
+
+
+def quantized(tf: Any) -> Any:
+    images = tf.pad(placeholder(None, 96, 80, 1)(tf), [[0, 0], [3, 3], [3, 3], [0, 0]])
+    return tf.quantization.fake_quant_with_min_max_vars(images, -1.0, 1.0)
+
+
+@pytest.mark.parametrize("stripped", [False, True])
+@pytest.mark.parametrize("images", [placeholder(None, 96, 80, 1), batched, prefetched, from_dataset, quantized])
+def test_the_size_of_the_images(images: Any, stripped: bool) -> None:
+    """However the images come in, and whether or not the graph kept the shapes in between."""
+    assert input_shape_of_graph(graph_on(images, stripped=stripped), "net/conv1/weights") == (96, 80, 1)
+
+
+def test_the_size_of_images_that_have_their_channels_first() -> None:
+    """The shape is (height, width, channels) all the same."""
+    graph = graph_on(placeholder(2, 1, 96, 80), data_format="NCHW")
+    assert input_shape_of_graph(graph, "net/conv1/weights") == (96, 80, 1)
+
+
+def test_a_network_that_is_there_twice_tells_its_size_if_it_is_one() -> None:
+    """Clones agree, an evaluation of open size says nothing against it, and two sizes are none."""
+    one, same, open_size, other = (placeholder(None, size, size, 3) for size in (96, 96, None, 64))
+    assert input_shape_of_graph(graph_on(one, same, open_size), "net/conv1/weights") == (96, 96, 3)
+    assert input_shape_of_graph(graph_on(one, other), "net/conv1/weights") is None
+
+
+def test_a_size_that_cannot_be_told_is_none() -> None:
+    """Nothing is guessed from an open size or from another layer."""
+    assert input_shape_of_graph(graph_on(placeholder(None, None, 80, 1)), "net/conv1/weights") is None
+    assert input_shape_of_graph(graph_on(placeholder(None, 96, 80, 1)), "net/conv2/weights") is None
+
+
+def test_a_graph_that_runs_in_a_circle_ends() -> None:
+    """A loop between images and convolution, or one cut off, tells no size."""
+    import tensorflow as tf
+
+    graph = tf.compat.v1.GraphDef()
+    graph.node.add(name="net/conv1/weights", op="VariableV2")
+    graph.node.add(name="a", op="Identity", input=["b"])
+    graph.node.add(name="b", op="Pad", input=["a"])
+    graph.node.add(name="cut", op="Identity")
+    graph.node.add(name="queue", op="QueueDequeueManyV2")
+    for images in ("a", "cut", "queue", "nowhere"):
+        graph.node.add(name=f"conv/{images}", op="Conv2D", input=[images, "net/conv1/weights"])
+    assert input_shape_of_graph(graph, "net/conv1/weights") is None

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import functools
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from slim2keras.errors import UnsupportedArgumentError
 from slim2keras.keras_model import build_model
+from slim2keras.nets import NETS
 from slim2keras.parity import ParityReport, compare_with_slim
 from slim2keras.recognition import NetSpec
 from slim2keras.slim_networks import open_judge
+from tests.parity.cases import EXEMPT, SLIM_SOURCE
 from tests.reference import STAND_IN_SLIM, assign_values, images, values_of
 
 
@@ -63,11 +68,101 @@ def test_the_users_own_slim_finds_a_difference() -> None:
     assert report.first_failure.rung == "regularization loss"
 
 
+def registered(monkeypatch: pytest.MonkeyPatch, name: str, of: str, **arguments: Any) -> str:
+    """A row of a family with other arguments under a name that slim does not have."""
+    net = NETS[of]
+    row = replace(net, name=name, lay=functools.partial(net.lay, **arguments), slim_name=net.slim_name)
+    monkeypatch.setitem(NETS, name, row)
+    return name
+
+
+def test_a_row_that_slim_lacks_is_judged_by_the_function_it_is_a_variant_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The user's slim judges a row of our own with the row's arguments, and still finds a difference."""
+    net = registered(monkeypatch, "lenet_decayed", "lenet", weight_decay=0.01)
+    report = judged_by_the_stand_in(NetSpec.make(net, None, {}))
+    assert report.passed, report.first_failure
+    assert report.net == "lenet_decayed"
+    assert not report.not_judged
+    assert not judged_by_the_stand_in(NetSpec.make(net, None, {}), weight_decay=0.02).passed
+
+
+def test_a_row_that_tf_slim_lacks_is_judged_by_it_at_its_depth(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``tf_slim`` judges a new width of a family that it has."""
+    net = registered(monkeypatch, "inception_v2_0125", "inception_v2", depth_multiplier=0.125, min_depth=4)
+    spec = NetSpec.make(net, (97, 64, 3), {"num_classes": 5})
+    model = build_model(spec)
+    values = values_of(spec.trace().variables())
+    assign_values(model, values)
+    report = compare_with_slim(spec, model, values, images(3, (2, 97, 64, 3)))
+    assert report.passed, report.first_failure
+
+
+def test_an_argument_of_a_row_that_slims_function_lacks_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What makes the row a variant is never left out of the judgement in silence."""
+    net = registered(monkeypatch, "inception_v2_plain", "inception_v2", use_separable_conv=False)
+    with open_judge() as judge, pytest.raises(UnsupportedArgumentError, match="has no argument use_separable_conv"):
+        judge.unjudged_end_points(NetSpec.make(net, None, {}), [])
+
+
+@pytest.mark.skipif(SLIM_SOURCE is None, reason="needs the source of research/slim")
+@pytest.mark.parametrize(
+    ("of", "arguments"),
+    [
+        ("mobilenet_v1", {"depth_multiplier": 0.375}),
+        ("mobilenet_v2", {"depth_multiplier": 0.2, "finegrain_classification_mode": True}),
+    ],
+)
+def test_a_new_width_of_a_mobilenet_is_judged(monkeypatch: pytest.MonkeyPatch, of: str, arguments: Any) -> None:
+    """The row of docs/adding-a-network.md is judged by slim's own MobileNet."""
+    spec = NetSpec.make(registered(monkeypatch, f"{of}_new", of, **arguments), (65, 64, 3), {"num_classes": 5})
+    model = build_model(spec)
+    values = values_of(spec.trace().variables())
+    assign_values(model, values)
+    report = compare_with_slim(spec, model, values, images(3, (2, 65, 64, 3)), slim_source=SLIM_SOURCE)
+    assert report.passed, report.first_failure
+    assert not report.not_judged
+
+
+@pytest.mark.parametrize("net", ["resnet_v1_14", "resnet_v2_14"])
+@pytest.mark.parametrize("slim_source", [None, SLIM_SOURCE][: 2 if SLIM_SOURCE else 1])
+def test_a_resnet_of_another_depth_is_judged_by_slims_blocks(
+    monkeypatch: pytest.MonkeyPatch, net: str, slim_source: Path | None
+) -> None:
+    """A depth that slim has no function for needs no word of how to judge it, with either slim."""
+    known = NETS[f"{net[:-3]}_50"]
+    assert isinstance(known.lay, functools.partial)
+    lay = functools.partial(known.lay.func, replace(known.lay.args[0], units=(1, 1, 1, 1)), *known.lay.args[1:])
+    row = replace(known, name=net, scope=net, slim_name=net, lay=functools.partial(lay, **known.lay.keywords))
+    monkeypatch.setitem(NETS, net, row)
+    spec = NetSpec.make(net, (33, 36, 3), {"num_classes": 5})
+    model = build_model(spec)
+    values = values_of(spec.trace().variables())
+    assign_values(model, values)
+    report = compare_with_slim(spec, model, values, images(3, (3, 33, 36, 3)), slim_source=slim_source)
+    assert report.passed, report.first_failure
+
+
+def test_every_network_says_which_function_of_slim_judges_it() -> None:
+    """Names of slim's functions are themselves networks of ours; what slim lacks says so."""
+    assert {net.slim_name for net in NETS.values()} - {None} <= set(NETS)
+    assert {name for name, net in NETS.items() if net.slim_name is None} == set(EXEMPT)
+
+
+@pytest.mark.parametrize("net", sorted(EXEMPT))
+def test_a_network_that_no_slim_has_is_not_sent_to_one(net: str) -> None:
+    """The error does not send the user for a source that cannot judge the network either."""
+    with open_judge() as judge, pytest.raises(UnsupportedArgumentError, match=f"slim has no network {net}") as caught:
+        judge.functions(NetSpec.make(net, None, {}))
+    assert "--slim-source" not in str(caught.value)
+
+
 def test_without_a_checkout_the_error_says_how_to_give_one() -> None:
     spec = NetSpec.make("lenet", None, {})
     with (
         open_judge() as judge,
-        pytest.raises(UnsupportedArgumentError, match=r"tf_slim has no network lenet(.|\n)*--slim-source"),
+        pytest.raises(
+            UnsupportedArgumentError, match=r"tf_slim has no network lenet(.|\n)*pip download(.|\n)*--slim-source"
+        ),
     ):
         judge.build(spec, (1, 28, 28, 1), is_training=False)
 

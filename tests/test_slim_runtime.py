@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import tarfile
 import warnings
 from pathlib import Path
 from types import ModuleType
@@ -11,10 +12,12 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from slim2keras.errors import Slim2KerasError, UnsupportedArgumentError
+from slim2keras.checkpoint import unpack_archive
+from slim2keras.errors import CheckpointReadError, Slim2KerasError, UnsupportedArgumentError
 from slim2keras.keras_model import build
+from slim2keras.recognition import NetSpec
 from slim2keras.slim_networks import open_judge
-from slim2keras.slim_runtime import import_tf_slim, slim_graph, slim_source_modules
+from slim2keras.slim_runtime import import_tf_slim, slim_directory, slim_graph, slim_source_modules
 from tests.reference import STAND_IN_SLIM, images, small_spec
 
 
@@ -74,8 +77,56 @@ def test_another_package_called_nets_comes_back(monkeypatch: pytest.MonkeyPatch)
 def test_a_directory_that_is_no_checkout_is_refused(tmp_path: Path) -> None:
     with (
         pytest.raises(UnsupportedArgumentError, match=r"has no nets/nets_factory.py: slim_source must be"),
-        slim_source_modules(tmp_path),
+        slim_directory(tmp_path),
     ):
+        pass
+
+
+def packed(directory: Path, folder: str) -> Path:
+    """An archive of the stand-in, which lies in a folder of it; beside it what else the archive has."""
+    archive = directory / "tf_models_research-2.8.0.tar.gz"
+    with tarfile.open(archive, "w:gz") as tar:
+        tar.add(STAND_IN_SLIM, folder)
+        tar.add(__file__, "tf_models_research-2.8.0/setup.py")
+    return archive
+
+
+@pytest.mark.parametrize("folder", ["tf_models_research-2.8.0/slim", "slim", "."])
+def test_the_archive_that_pip_fetches_serves_as_it_is(tmp_path: Path, folder: str) -> None:
+    """slim is found where the archive has it, and what was unpacked is gone afterwards."""
+    with slim_directory(packed(tmp_path, folder)) as directory:
+        assert (directory / "nets" / "lenet.py").is_file()
+    assert not directory.exists()
+
+
+def test_an_archive_unpacked_by_hand_serves_too(tmp_path: Path) -> None:
+    """Both the folder that has ``slim`` and the one above it are taken, and stay."""
+    unpack_archive(packed(tmp_path, "tf_models_research-2.8.0/slim"), tmp_path)
+    for given in (tmp_path, tmp_path / "tf_models_research-2.8.0"):
+        with slim_directory(given) as directory:
+            assert directory == tmp_path / "tf_models_research-2.8.0" / "slim"
+    assert directory.is_dir()
+
+
+def test_the_judge_opens_an_archive(tmp_path: Path) -> None:
+    """``slim_source`` takes the archive itself."""
+    with open_judge(packed(tmp_path, "tf_models_research-2.8.0/slim")) as judge:
+        assert judge.functions(NetSpec.make("lenet", None, {}))[0].__name__ == "lenet"
+
+
+def test_a_file_that_is_no_archive_of_slim_is_refused(tmp_path: Path) -> None:
+    """A corrupt archive, one without slim and one that points outside are each an error that says so."""
+    (tmp_path / "text.tar.gz").write_text("dear diary")
+    with pytest.raises(CheckpointReadError, match="not a tar archive"), slim_directory(tmp_path / "text.tar.gz"):
+        pass
+    with tarfile.open(tmp_path / "other.tar.gz", "w:gz") as tar:
+        tar.add(__file__, "setup.py")
+    message = r"other.tar.gz has no nets/nets_factory.py: (.|\n)*pip download"
+    with pytest.raises(UnsupportedArgumentError, match=message), slim_directory(tmp_path / "other.tar.gz"):
+        pass
+    with tarfile.open(tmp_path / "hostile.tar", "w") as tar:
+        tar.add(__file__, "../nets/nets_factory.py")
+    with pytest.raises(CheckpointReadError, match="points outside"), slim_directory(tmp_path / "hostile.tar"):
         pass
 
 

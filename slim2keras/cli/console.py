@@ -8,7 +8,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, Any
 
@@ -124,6 +124,18 @@ def check_checkpoint(path: Path) -> None:
         locate_checkpoint(path)
 
 
+def check_variables(path: Path) -> None:
+    """The same of what may be a model file too.
+
+    Raises:
+        CheckpointReadError: If nothing is there, or it can be no checkpoint.
+    """
+    from slim2keras.model_files import is_model_file
+
+    if not (path.exists() and is_model_file(path)):
+        check_checkpoint(path)
+
+
 def check_net(net: str | None) -> None:
     """Refuse a network that there is not.
 
@@ -214,6 +226,11 @@ def progress_bar() -> Iterator[Progress | None]:
             bar.update(task, description=what, completed=done, total=total if done else None)
 
         yield step
+
+
+def describe_input(shape: Sequence[int | None], source: str) -> str:
+    """``96 x 96 x 1 (from the .meta)``."""
+    return f"{' x '.join('open' if size is None else str(size) for size in shape)} ({source})"
 
 
 def plural(count: int, noun: str) -> str:

@@ -21,6 +21,7 @@ from slim2keras.cli.console import (
     UseEmaOption,
     check_checkpoint,
     check_net,
+    describe_input,
     flag,
     import_tensorflow,
     parse_arguments,
@@ -92,7 +93,7 @@ def convert(
     if json_output:
         print_json(report.to_json())
         return
-    stdout.print(f"[bold]{report.net}[/] {_changed(report.arguments, report.net)}", highlight=False, soft_wrap=True)
+    _show_net(report.net, report.arguments, report.input_shape, report.input_shape_source)
     stdout.print(
         f"{plural(report.variables['network'], 'variable')}, {plural(report.variables['parameters'], 'parameter')}; "
         f"read back: largest difference {report.largest_difference}",
@@ -114,6 +115,7 @@ def _plan(checkpoint: Path, net: str | None, arguments: Any, shape: Any, options
     return {
         "net": plan.spec.net,
         "input_shape": list(plan.spec.input_shape),
+        "input_shape_source": plan.input_shape_source.value,
         "arguments": dict(plan.spec.arguments),
         "load": plan.load.sources,
         "shapes": shapes,
@@ -127,7 +129,7 @@ def _show_plan(plan: dict[str, Any], *, json_output: bool) -> None:
     if json_output:
         print_json(plan)
         return
-    stdout.print(f"[bold]{plan['net']}[/] {_changed(plan['arguments'], plan['net'])}", highlight=False, soft_wrap=True)
+    _show_net(plan["net"], plan["arguments"], plan["input_shape"], plan["input_shape_source"])
     for name, source in plan["load"].items():
         print_line(f"  {name}   {tuple(plan['shapes'][name])}" + (f"   from {source}" if source != name else ""))
     stdout.print(f"{plural(len(plan['load']), 'variable')} would be loaded.", highlight=False)
@@ -136,10 +138,12 @@ def _show_plan(plan: dict[str, Any], *, json_output: bool) -> None:
     stdout.print("Dry run: nothing was written.", highlight=False)
 
 
-def _changed(arguments: Mapping[str, Any], net: str) -> str:
+def _show_net(net: str, arguments: Mapping[str, Any], input_shape: Sequence[int | None], source: str) -> None:
     from slim2keras.recognition import NetSpec, format_arguments
 
-    return format_arguments(NetSpec.make(net, None, arguments).changed_arguments())
+    changed = format_arguments(NetSpec.make(net, None, arguments).changed_arguments())
+    stdout.print(f"[bold]{net}[/] {changed}", highlight=False, soft_wrap=True)
+    print_line(f"input {describe_input(input_shape, source)}")
 
 
 def _remarks(left_out: Mapping[str, int], fresh: Sequence[str], raw_statistics: Sequence[str]) -> list[str]:

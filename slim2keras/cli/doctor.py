@@ -18,8 +18,8 @@ from slim2keras.cli.console import (
     OverwriteOption,
     SetOption,
     UseEmaOption,
-    check_checkpoint,
     check_net,
+    check_variables,
     import_tensorflow,
     parse_arguments,
     parse_input_shape,
@@ -74,10 +74,7 @@ def doctor(
     recognised.
     Example: slim2keras doctor train_dir/ --data images/ --plot drift.png
     """
-    from slim2keras.model_files import is_model_file
-
-    if not is_model_file(checkpoint):
-        check_checkpoint(checkpoint)
+    check_variables(checkpoint)
     check_net(net)
     from slim2keras.data import check_images_path
     from slim2keras.doctor import diagnose

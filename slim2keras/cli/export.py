@@ -34,6 +34,11 @@ def export(
     Of a compiled .keras file with optimizer slots, global_step and EMA shadows, so that slim goes on training; of any
     other the weights and moving statistics. Example: slim2keras export tuned.keras -o out/model.ckpt-6000
     """
+    from slim2keras.checkpoint import check_checkpoint_target
+    from slim2keras.model_files import check_model_path
+
+    check_model_path(model)
+    check_checkpoint_target(prefix.absolute(), version, overwrite=overwrite)
     from slim2keras.conversion import export_file
 
     import_tensorflow()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 from rich.table import Table
@@ -10,6 +11,8 @@ from rich.table import Table
 from slim2keras.cli.console import (
     CheckpointArgument,
     JsonOption,
+    check_variables,
+    describe_input,
     flag,
     import_tensorflow,
     plural,
@@ -17,9 +20,11 @@ from slim2keras.cli.console import (
     print_line,
     stdout,
 )
+from slim2keras.scopes import natural_order
 
 if TYPE_CHECKING:
     from slim2keras.checkpoint import Checkpoint
+    from slim2keras.recognition import NetSpec
 
 
 def inspect(
@@ -27,16 +32,20 @@ def inspect(
     variables: Annotated[bool, flag("--variables", "List every variable.")] = False,
     json_output: JsonOption = False,
 ) -> None:
-    """Show what a checkpoint is: format, network, classes, step, variables by kind, BatchNorm decay, EMA and slots."""
-    from slim2keras.checkpoint import open_checkpoint
+    """Show what a checkpoint is: format, network, classes, step, variables by kind, BatchNorm decay, EMA and slots.
 
+    A Keras model file is shown as the checkpoint that export would make of it.
+    """
+    check_variables(checkpoint)
     import_tensorflow()
-    with open_checkpoint(checkpoint) as opened:
+    from slim2keras.model_variables import open_variables
+
+    with open_variables(checkpoint) as opened:
         facts = describe(opened)
         if variables or json_output:
             facts["variables"] = [
                 {"name": name, "shape": list(info.shape), "dtype": info.dtype, "kind": opened.kinds[name].value}
-                for name, info in opened.variables.items()
+                for name, info in sorted(opened.variables.items(), key=lambda item: natural_order(item[0]))
             ]
     if json_output:
         print_json(facts)
@@ -47,8 +56,6 @@ def inspect(
 def describe(checkpoint: Checkpoint) -> dict[str, Any]:
     """Everything that ``inspect`` shows, as plain values."""
     from slim2keras.errors import UnrecognisedNetError
-    from slim2keras.nets import find_net
-    from slim2keras.published import PublishedCheckpoint, find_published
     from slim2keras.recognition import recognise
     from slim2keras.scopes import VariableKind
 
@@ -74,19 +81,59 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
         candidate = recognise(shapes, source=str(checkpoint.given))
     except UnrecognisedNetError as error:
         return {**facts, "net": None, "why": str(error)}
-    expected = find_published(checkpoint.given, candidate.spec) or find_net(candidate.spec.net)
+    return {**facts, "fits": candidate.fits, **_describe_net(checkpoint, candidate.spec)}
+
+
+def _describe_net(checkpoint: Checkpoint, spec: NetSpec) -> dict[str, Any]:
+    from slim2keras.input_size import with_known_size
+    from slim2keras.model_variables import ModelVariables
+    from slim2keras.nets import find_net
+    from slim2keras.published import find_published
+
+    published = find_published(checkpoint.given, spec)
+    if isinstance(checkpoint, ModelVariables):
+        spec, source = replace(spec, input_shape=tuple(checkpoint.model.input_shape[1:])), "of the model"
+    else:
+        spec, shape_source = with_known_size(checkpoint, spec, published)
+        source = shape_source.value
+    expected = published or find_net(spec.net)
     return {
-        **facts,
-        "net": candidate.spec.net,
-        "fits": candidate.fits,
-        "num_classes": candidate.spec.arguments["num_classes"],
-        "input_shape": list(candidate.spec.input_shape),
-        "scope": candidate.spec.scope,
-        "arguments": candidate.spec.changed_arguments(),
-        "batch_norm": candidate.spec.batch_norm(),
+        "net": spec.net,
+        "num_classes": spec.arguments["num_classes"],
+        "input_shape": list(spec.input_shape),
+        "input_shape_source": source,
+        "scope": spec.scope,
+        "arguments": spec.changed_arguments(),
+        **_describe_batch_norm(checkpoint, spec),
         "preprocessing": expected.preprocessing,
         "labels_offset": expected.labels_offset,
-        "published": expected.name if isinstance(expected, PublishedCheckpoint) else None,
+        "published": published.name if published else None,
+    }
+
+
+def _describe_batch_norm(checkpoint: Checkpoint, spec: NetSpec) -> dict[str, Any]:
+    """Decay and epsilon, and every decay that the layers have by the ``.meta``; the largest is the slowest."""
+    from slim2keras.errors import CheckpointReadError
+    from slim2keras.meta_graph import read_decays
+    from slim2keras.model_variables import ModelVariables
+
+    batch_norm, decays, meta_error, source = spec.batch_norm(), [], None, "from the .meta"
+    try:
+        if isinstance(checkpoint, ModelVariables):
+            by_scope, source = checkpoint.decays, "of the model"
+        else:
+            by_scope = read_decays(checkpoint.location.prefix)
+        decays = sorted({decay for scope, decay in by_scope.items() if f"{scope}/moving_mean" in checkpoint.variables})
+    except CheckpointReadError as error:
+        meta_error = str(error)
+    if batch_norm and decays:
+        batch_norm["decay"] = decays[-1]
+    source = source if decays else "default"
+    return {
+        "batch_norm": batch_norm,
+        "decay_source": source if batch_norm else None,
+        "decays": decays or None,
+        "meta_error": meta_error,
     }
 
 
@@ -101,12 +148,11 @@ def _show(facts: dict[str, Any]) -> None:
         fits = "" if facts["fits"] else "  [yellow]nearest; variables differ, see convert --dry-run[/]"
         table.add_row("net", f"[bold]{facts['net']}[/]{fits}")
         table.add_row("classes", str(facts["num_classes"] or "none, ends in features"))
-        table.add_row("input", " x ".join(str(size) for size in facts["input_shape"]))
+        table.add_row("input", describe_input(facts["input_shape"], facts["input_shape_source"]))
         table.add_row("arguments", format_arguments(facts["arguments"]) or "slim's defaults")
-        decay = facts["batch_norm"]
-        table.add_row(
-            "BatchNorm", f"decay {decay['decay']}, epsilon {decay['epsilon']} (of the net)" if decay else "none"
-        )
+        table.add_row("BatchNorm", _batch_norm(facts))
+        if facts["meta_error"]:
+            table.add_row(".meta", "[yellow]cannot be read: size and decay are not from it[/]")
         if facts["published"]:
             table.add_row("published as", f"{facts['published']}, see nets --verbose")
         table.add_row("preprocessing", f"{facts['preprocessing']}, labels offset {facts['labels_offset']}")
@@ -123,3 +169,11 @@ def _show(facts: dict[str, Any]) -> None:
         for row in facts["variables"]:
             listing.add_row(row["name"], str(tuple(row["shape"])), row["dtype"], row["kind"])
         stdout.print(listing)
+
+
+def _batch_norm(facts: dict[str, Any]) -> str:
+    if not facts["batch_norm"]:
+        return "none"
+    decays = facts["decays"] or [facts["batch_norm"]["decay"]]
+    shown = " to ".join(str(decay) for decay in dict.fromkeys((decays[0], decays[-1])))
+    return f"decay {shown} ({facts['decay_source']}), epsilon {facts['batch_norm']['epsilon']} (default)"

@@ -18,6 +18,8 @@ from slim2keras.cli.console import (
     NumClassesOption,
     SetOption,
     UseEmaOption,
+    check_checkpoint,
+    check_net,
     flag,
     import_tensorflow,
     parse_arguments,
@@ -54,9 +56,9 @@ def verify(
         Path | None,
         typer.Option(
             "--slim-source",
-            metavar="DIR",
-            help="Directory research/slim of a checkout of tensorflow/models, to judge by its own code: all of its 40 "
-            "networks, where tf_slim has 16.",
+            metavar="PATH",
+            help="research/slim, to judge by its own code: all of its 40 networks, where tf_slim has 16. A directory, "
+            "or the archive that pip fetches: see the README, or the error where it is needed and not given.",
             show_default=False,
         ),
     ] = None,
@@ -67,6 +69,13 @@ def verify(
 
     Exits with 5 if a difference exceeds its bar. Example: slim2keras verify model.ckpt-5000 model.keras
     """
+    check_checkpoint(checkpoint)
+    check_net(net)
+    arguments, shape = parse_arguments(settings, num_classes), parse_input_shape(input_shape)
+    if model is not None:
+        from slim2keras.model_files import check_model_path
+
+        check_model_path(model)
     import_tensorflow()
     from slim2keras import parity
     from slim2keras.conversion import convert, read_model
@@ -78,10 +87,10 @@ def verify(
         loaded = convert(
             checkpoint,
             net=net,
-            input_shape=parse_input_shape(input_shape),
+            input_shape=shape,
             exclude=exclude or (),
             use_ema=use_ema,
-            **parse_arguments(settings, num_classes),
+            **arguments,
         )
     report = parity.verify(
         checkpoint, loaded, exclude=exclude or None, use_ema=use_ema or None, slim_source=slim_source

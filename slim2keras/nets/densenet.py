@@ -129,6 +129,7 @@ NETS = tuple(
         labels_offset=1,
         anchor="dense_block1/conv_block1/x1/Conv/weights",
         read_arguments=_read_arguments,
+        slim_name=None,
     )
     for depth, row in CONFIGS.items()
 )

@@ -318,6 +318,7 @@ NETS = (
         labels_offset=0,
         anchor="Repeat/block35_1/Branch_2/Conv2d_0c_3x3/weights",
         read_arguments=_read_arguments_v1,
+        slim_name=None,
         beside=("Logits",),
     ),
     Net(

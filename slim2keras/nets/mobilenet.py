@@ -508,7 +508,9 @@ def _width_in(variables: VariableShapes, scope: str) -> int | None:
     return shape[-1] if shape else None
 
 
-def _net(name: str, lay: Any, row: _Row, scope: str, roundings: Sequence[int | None] = (None,)) -> Net:
+def _net(
+    name: str, lay: Any, row: _Row, scope: str, *, roundings: Sequence[int | None] = (None,), slim_name: str = ""
+) -> Net:
     return Net(
         name=name,
         lay=lay,
@@ -518,10 +520,11 @@ def _net(name: str, lay: Any, row: _Row, scope: str, roundings: Sequence[int | N
         labels_offset=0,
         anchor="expanded_conv_1/expand/weights",
         read_arguments=partial(_read_arguments, row, roundings),
+        slim_name=slim_name,
     )
 
 
-_v2 = partial(_net, row=_V2, scope="MobilenetV2", roundings=(None, 1, 2, 4, 16))
+_v2 = partial(_net, row=_V2, scope="MobilenetV2", roundings=(None, 1, 2, 4, 16), slim_name="mobilenet_v2")
 
 NETS = (
     _v2("mobilenet_v2", mobilenet_v2),
@@ -542,5 +545,6 @@ NETS = (
         partial(mobilenet_v3, _EDGETPU, depth_multiplier=0.75, finegrain_classification_mode=True),
         _EDGETPU,
         "MobilenetEdgeTPU",
+        slim_name="mobilenet_edgetpu",
     ),
 )

@@ -156,6 +156,7 @@ NETS = tuple(
         labels_offset=0,
         anchor="Conv2d_1_depthwise/depthwise_weights",
         read_arguments=_read_arguments,
+        slim_name="mobilenet_v1",
     )
     for end, multiplier in DEPTH_MULTIPLIERS.items()
 )

@@ -42,7 +42,7 @@ class Net:
     """A network of slim's ``nets_factory``.
 
     Attributes:
-        name: Key in ``nets_factory.networks_map``.
+        name: Key in ``nets_factory.networks_map``, or in that style.
         lay: Lays the layers on the input, records end points, and returns the outputs, logits first.
         scope: slim's default root scope.
         image_size: ``default_image_size`` of the slim function.
@@ -54,6 +54,8 @@ class Net:
         anchor: A variable that each network of the family has, below the root scope; where it lies, the root is.
         read_arguments: From variables below the root scope, candidates for the arguments that decide about variables.
         beside: Scopes of the network that lie beside its root scope.
+        slim_name: Key in ``nets_factory.networks_map`` of the function that this is with other arguments, for a row
+            that the factory does not have; its own name if left out, ``None`` where slim has no such network.
         defaults: slim's arguments and their defaults.
         types: And their types.
     """
@@ -69,10 +71,13 @@ class Net:
     channels: int = 3
     frames: int | None = None
     beside: tuple[str, ...] = ()
+    slim_name: str | None = ""
     defaults: Mapping[str, Any] = field(init=False)
     types: Mapping[str, Any] = field(init=False)
 
     def __post_init__(self) -> None:
+        if self.slim_name == "":
+            object.__setattr__(self, "slim_name", self.name)
         parameters = inspect.signature(self.lay).parameters.values()
         defaults = {item.name: item.default for item in parameters if item.kind is inspect.Parameter.KEYWORD_ONLY}
         function = self.lay.func if isinstance(self.lay, functools.partial) else self.lay
@@ -132,7 +137,9 @@ class Net:
 
 def _checked(net: str, name: str, value: Any, annotation: Any) -> Any:
     """The value as a plain number, string or None of the annotated type; a NumPy number serves as well."""
-    allowed = typing.get_args(annotation) if isinstance(annotation, types.UnionType) else (annotation,)
+    # Python 3.10 gives ``int | None`` with the default None as ``typing.Optional[int]``.
+    is_union = typing.get_origin(annotation) in (types.UnionType, typing.Union)
+    allowed = typing.get_args(annotation) if is_union else (annotation,)
     # An int serves as a float, but a bool is neither: depth_multiplier=True is a mistake.
     if isinstance(value, numbers.Integral) and not isinstance(value, bool) and int in allowed:
         value = int(value)

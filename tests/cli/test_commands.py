@@ -23,7 +23,8 @@ from slim2keras.nets import list_nets
 from slim2keras.published import PUBLISHED
 from slim2keras.recognition import NetSpec
 from slim2keras.scopes import ema_name
-from tests.reference import SMALL_NET, SMALL_SHAPE, STAND_IN_SLIM, small_values, values_of, write_checkpoint
+from slim2keras.slim_runtime import DOWNLOAD_SLIM
+from tests.reference import SMALL_NET, SMALL_SHAPE, STAND_IN_SLIM, small_values, values_of, write_checkpoint, write_meta
 
 SHAPE = ",".join(str(size) for size in SMALL_SHAPE)
 LOGITS = f"{SMALL_NET}/logits"
@@ -119,6 +120,58 @@ def test_inspect_of_an_unknown_network_still_shows_the_variables(tmp_path: Path)
     assert json.loads(ok("inspect", path, "--json"))["net"] is None
 
 
+@pytest.fixture(scope="module")
+def grey_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A grey net of 96 pixels with another decay than the default, its .meta as slim's trainer writes it."""
+    arguments = {"num_classes": 2, "depth_multiplier": 0.125, "batch_norm_decay": 0.9}
+    spec = NetSpec.make(SMALL_NET, (96, 96, 1), arguments)
+    values = values_of(spec.trace().variables())
+    path = write_checkpoint(tmp_path_factory.mktemp("grey") / "model.ckpt-9", {**values, "global_step": np.int64(9)})
+    write_meta(path, spec)
+    return path
+
+
+def test_size_and_decay_are_those_of_the_meta_and_a_default_is_called_one(
+    grey_checkpoint: Path, small_checkpoint: Path
+) -> None:
+    """What ``inspect`` shows of a checkpoint is what it was trained with, or is marked."""
+    text = ok("inspect", grey_checkpoint)
+    assert "96 x 96 x 1 (from the .meta)" in text
+    assert "decay 0.9 (from the .meta), epsilon 1e-05 (default)" in text
+    facts = json.loads(ok("inspect", grey_checkpoint, "--json"))
+    assert (facts["input_shape"], facts["input_shape_source"]) == ([96, 96, 1], "from the .meta")
+    assert (facts["batch_norm"]["decay"], facts["decay_source"]) == (0.9, "from the .meta")
+    text = ok("inspect", small_checkpoint)
+    assert "224 x 224 x 3 (default)" in text
+    assert "decay 0.997 (default)" in text
+    facts = json.loads(ok("inspect", small_checkpoint, "--json"))
+    assert (facts["input_shape_source"], facts["decay_source"]) == ("default", "default")
+
+
+def test_convert_takes_the_size_of_the_meta_and_prints_it(
+    tmp_path: Path, grey_checkpoint: Path, small_checkpoint: Path
+) -> None:
+    """Nobody gets a model of another size than trained without being told."""
+    dry = ("--dry-run", "--input-shape", "64,None,1")
+    assert "input 96 x 96 x 1 (from the .meta)" in ok("convert", grey_checkpoint, "--dry-run")
+    assert "input 64 x open x 1 (given)" in ok("convert", grey_checkpoint, *dry)
+    assert "input 224 x 224 x 3 (default)" in ok("convert", small_checkpoint, "--dry-run")
+    output = tmp_path / "grey.weights.h5"
+    assert "input 96 x 96 x 1 (from the .meta)" in ok("convert", grey_checkpoint, "-o", output)
+    report = json.loads(Path(f"{output}.json").read_text())
+    assert (report["input_shape"], report["input_shape_source"]) == ([96, 96, 1], "from the .meta")
+
+
+def test_a_broken_meta_is_no_reason_not_to_convert(own_checkpoint: Path) -> None:
+    """Its size and decay are unknown then, and ``inspect`` says why."""
+    Path(f"{own_checkpoint}.meta").write_bytes(b"\xff\xfe not a graph")
+    text = ok("inspect", own_checkpoint)
+    assert "224 x 224 x 3 (default)" in text
+    assert "cannot be read: size and decay are not from it" in text
+    assert "is no graph" in json.loads(ok("inspect", own_checkpoint, "--json"))["meta_error"]
+    assert "input 224 x 224 x 3 (default)" in ok("convert", own_checkpoint, "--dry-run")
+
+
 def test_convert_writes_a_model_and_a_report(tmp_path: Path, small_checkpoint: Path) -> None:
     output = tmp_path / "model.weights.h5"
     text = ok("convert", small_checkpoint, "-o", output, "--input-shape", SHAPE)
@@ -185,6 +238,11 @@ def test_the_users_own_slim_judges_what_tf_slim_lacks(tmp_path: Path) -> None:
     assert "Parity holds" in ok("verify", checkpoint, "--slim-source", STAND_IN_SLIM)
     fails(ExitStatus.USAGE, "tf_slim has no network lenet", "verify", checkpoint)
     fails(ExitStatus.USAGE, "no nets/nets_factory.py", "verify", checkpoint, "--slim-source", tmp_path)
+
+
+def test_the_readme_and_the_error_fetch_slim_by_the_same_command() -> None:
+    """Whoever reads either can judge a MobileNet."""
+    assert DOWNLOAD_SLIM in (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 
 
 def test_verify_fails_with_5_and_names_the_first_difference(tmp_path: Path, small_checkpoint: Path) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from typing import Any, Optional, Union
 
 import numpy as np
 import pytest
 
 from slim2keras.errors import UnsupportedArgumentError
-from slim2keras.nets import FAMILIES, NETS, find_net, list_nets
+from slim2keras.nets import FAMILIES, NETS, find_net, list_nets, registry
 from slim2keras.recognition import NetSpec
 from slim2keras.slim_networks import open_judge
 from slim2keras.slim_runtime import import_tf_slim
@@ -80,6 +80,15 @@ def test_every_argument_of_a_checkout_is_supported_or_refused_by_name(net: str) 
 def test_a_wrong_argument_says_what_is_wrong(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(UnsupportedArgumentError, match=message):
         NetSpec.make("resnet_v1_50", None, arguments).trace()
+
+
+@pytest.mark.parametrize("annotation", [int | None, Optional[int], Union[int, None]])  # noqa: UP007, UP045
+def test_both_unions_of_python_are_understood(annotation: Any) -> None:
+    """``int | None`` is checked the same where ``typing.get_type_hints`` gives it as ``Optional[int]``."""
+    assert registry._checked("lenet", "output_stride", None, annotation) is None
+    assert registry._checked("lenet", "output_stride", np.int64(8), annotation) == 8
+    with pytest.raises(UnsupportedArgumentError, match="output_stride of lenet must be int or None"):
+        registry._checked("lenet", "output_stride", "8", annotation)
 
 
 def test_numbers_of_numpy_serve_as_well() -> None:

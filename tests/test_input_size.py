@@ -1,0 +1,72 @@
+"""The size of the images where the user gives none: what it is, and what it is said to be from."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from slim2keras.checkpoint import open_checkpoint
+from slim2keras.conversion import plan_conversion
+from slim2keras.input_size import InputShapeSource, with_known_size
+from slim2keras.loading import LoadOptions
+from slim2keras.published import PUBLISHED
+from slim2keras.recognition import NetSpec
+from slim2keras.scopes import VariableInfo
+from tests.reference import values_of, write_checkpoint, write_meta_of_first_layer
+
+
+def known_size(prefix: Path, spec: NetSpec, published: Any = None) -> tuple[tuple[int | None, ...], InputShapeSource]:
+    """For a checkpoint with the variables of a network, which are not written."""
+    variables = {item.name: VariableInfo(item.shape, "float32") for item in spec.trace().variables()}
+    checkpoint: Any = SimpleNamespace(variables=variables, location=SimpleNamespace(prefix=prefix))
+    found, source = with_known_size(checkpoint, spec, published)
+    return found.input_shape, source
+
+
+MOBILENET = NetSpec.make("mobilenet_v1_025", (224, 224, 1), {"num_classes": 2})
+FIRST = "MobilenetV1/Conv2d_0/weights"
+
+
+def test_the_meta_goes_before_the_default_and_what_was_published_before_the_meta(tmp_path: Path) -> None:
+    """Without either it is the network's own size, and is called so."""
+    prefix = tmp_path / "model.ckpt-1"
+    assert known_size(prefix, MOBILENET) == ((224, 224, 1), InputShapeSource.DEFAULT)
+    write_meta_of_first_layer(prefix, FIRST, (96, 80, 1))
+    assert known_size(prefix, MOBILENET) == ((96, 80, 1), InputShapeSource.META)
+    published = replace(PUBLISHED[0], image_size=128)
+    assert known_size(prefix, MOBILENET, published) == ((128, 128, 1), InputShapeSource.PUBLISHED)
+
+
+def test_what_the_weights_tell_is_no_default(tmp_path: Path) -> None:
+    """A fully connected layer that takes in the whole map was found to fit one size alone."""
+    assert known_size(tmp_path / "m", NetSpec.make("lenet", (32, 32, 1), {})) == ((32, 32, 1), InputShapeSource.WEIGHTS)
+
+
+@pytest.mark.parametrize(
+    ("spec", "first", "shape"),
+    [
+        (MOBILENET, FIRST, (96, 96, 3)),
+        (NetSpec.make("lenet", None, {}), "LeNet/conv1/weights", (64, 64, 1)),
+        (NetSpec.make("inception_v1", None, {}), "InceptionV1/Conv2d_1a_7x7/weights", (64, 64, 3)),
+    ],
+)
+def test_a_meta_of_another_network_is_not_believed(tmp_path: Path, spec: NetSpec, first: str, shape: Any) -> None:
+    """Other channels, weights that would not fit, a size that the network cannot be laid at: then the default stays."""
+    write_meta_of_first_layer(tmp_path / "m", first, shape)
+    assert known_size(tmp_path / "m", spec) == (spec.input_shape, InputShapeSource.DEFAULT)
+
+
+def test_a_network_whose_layers_are_named_after_the_size_needs_no_size_given(tmp_path: Path) -> None:
+    """The auxiliary window of Inception v3 is another with images of 150 pixels; the .meta says so."""
+    spec = NetSpec.make("inception_v3", (150, 150, 3), {"num_classes": 3, "depth_multiplier": 0.1, "min_depth": 4})
+    path = write_checkpoint(tmp_path / "model.ckpt", values_of(spec.trace().variables()))
+    write_meta_of_first_layer(path, "InceptionV3/Conv2d_1a_3x3/weights", (150, 150, 3))
+    with open_checkpoint(path) as opened:
+        plan = plan_conversion(opened, None, {}, None, LoadOptions())
+        given = plan_conversion(opened, None, {}, (150, 150, 3), LoadOptions())
+    assert (plan.spec, plan.input_shape_source) == (spec, InputShapeSource.META)
+    assert given.input_shape_source is InputShapeSource.GIVEN
