@@ -14,6 +14,7 @@ from slim2keras.batch_norm import (
     LARGEST_SHARE_LEFT,
     BatchNormMode,
     batch_norm_layers,
+    SettledDecay,
     decay_for,
     moving_statistics,
     share_left,
@@ -65,8 +66,8 @@ class MovingStatisticsReport(tf_keras.callbacks.Callback):  # type: ignore[misc]
         layers = self.model.moving_layers()
         if not layers or steps <= 0:
             return
-        self.model.settle_decay(steps)
-        text = _outlook(layers, steps)
+        self.model.settle_decay(steps, is_resumed=self.initial_epoch > 0)
+        text = _outlook(layers, steps, _origin(self.model.settled_decay, steps))
         if _largest_share(layers, steps) > LARGEST_SHARE_LEFT:
             warnings.warn(text, MovingStatisticsWarning, stacklevel=2)
         elif self.params["verbose"]:
@@ -76,15 +77,24 @@ class MovingStatisticsReport(tf_keras.callbacks.Callback):  # type: ignore[misc]
 def _largest_share(layers: Sequence[tf_keras.layers.Layer], steps: int) -> float:
     """Part of the old statistics that the slowest layer still has after so many steps."""
     return share_left(max(layer.momentum for layer in layers), steps)
+def _origin(settled: SettledDecay | None, steps: int) -> str:
+    """Where a decay comes from that was not given."""
+    if settled is None:
+        return ""
+    if settled.steps == steps:
+        return ' (picked by "auto" for them)'
+    return f' (picked by "auto" for the {settled.steps} steps of the run that goes on)'
 
 
-def _outlook(layers: Sequence[tf_keras.layers.Layer], steps: int) -> str:
+
+
+def _outlook(layers: Sequence[tf_keras.layers.Layer], steps: int, origin: str = "") -> str:
     """What the decay means for the steps planned, and advice if too much of the old statistics will be left."""
     decay = max(layer.momentum for layer in layers)
     left = share_left(decay, steps)
     summary = (
         f"BatchNorm: {len(layers)} layers move their statistics at decay {decay:.6g}; after the {steps} steps "
-        f"planned {left:.1%} of the old statistics will be left."
+        f"planned{origin} {left:.1%} of the old statistics will be left."
     )
     if left <= LARGEST_SHARE_LEFT:
         return summary

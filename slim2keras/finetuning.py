@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from slim2keras.batch_norm import (
     BatchNormMode,
     BatchStatistics,
     ModeArgument,
+    SettledDecay,
     batch_norm_layers,
     check_decay,
     check_layer,
@@ -103,7 +104,9 @@ def finetune(
             with them. One for all layers, or a pattern to mode dict in which the first match wins:
             ``{"resnet_v1_50/block[1-3]": "frozen", ".*": "update"}``.
         decay: Fraction of the moving statistics that a step keeps in the layers in mode ``"update"``; theirs if left
-            out. ``"auto"`` picks one when ``fit`` knows the number of steps: an average over their last tenth.
+            out. ``"auto"`` picks one when ``fit`` knows the number of steps, an average over their last tenth, and says
+            which; each ``fit`` picks anew, unless it goes on with a run: by its ``initial_epoch``, or because the model
+            was saved in one and loaded.
         train_only: Scopes that learn, slim's ``trainable_scopes``; all by default. gamma and beta are variables like
             others here.
         exclude_from_training: Scopes that do not learn.
@@ -206,8 +209,10 @@ class FineTunedModel(tf_keras.Model):  # type: ignore[misc]
     ``tf_keras.Model(tuned.input, tuned.output)`` is the plain model of the same variables.
 
     Attributes:
-        options: As given to ``finetune``; a decay ``"auto"`` becomes a number in the first ``fit``.
-        plan: What follows from them.
+        options: As given to ``finetune``.
+        settled_decay: What a decay ``"auto"`` became in the last ``fit``, ``None`` before the first.
+        plan: What follows from the options.
+        first_images: What is seen of the first batch of a ``fit``.
         optimizer_state: Slots and step of the checkpoint that is resumed, until ``compile`` takes them.
     """
 
@@ -215,6 +220,8 @@ class FineTunedModel(tf_keras.Model):  # type: ignore[misc]
         if not getattr(model, "inputs", None):
             raise UnsupportedArgumentError(
                 f"finetune wants a functional model, whose layers it can see. Received: {type(model).__name__}. Make "
+        self.settled_decay: SettledDecay | None = None
+        self._is_loaded = False
                 "one with tf_keras.Model(inputs, outputs)."
             )
         super().__init__(inputs=model.input, outputs=model.output, name=model.name)
@@ -268,26 +275,45 @@ class FineTunedModel(tf_keras.Model):  # type: ignore[misc]
         return shadow
 
     def get_config(self) -> dict[str, Any]:
-        """The plain network and the options."""
+        """The plain network, the options, and what became of a decay ``"auto"``."""
         plain = tf_keras.Model(self.input, self.output, name=self.name)
-        return {"network": plain.get_config(), "options": asdict(self.options)}
+        settled = None if self.settled_decay is None else asdict(self.settled_decay)
+        return {"network": plain.get_config(), "options": asdict(self.options), "settled_decay": settled}
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> FineTunedModel:
         """Make the model again, its weights not yet loaded."""
         network = tf_keras.Model.from_config(config["network"], custom_objects)
-        return cls(network, FineTuningOptions(**config["options"]))
+        model = cls(network, FineTuningOptions(**config["options"]))
+        settled = config.get("settled_decay")
+        if settled is not None:
+            model.settled_decay, model._is_loaded = SettledDecay(**settled), True
+        return model
 
     def moving_layers(self) -> list[tf_keras.layers.Layer]:
         """BatchNorm layers in mode ``"update"``."""
         return [layer for layer in batch_norm_layers(self) if self.plan.modes[layer.name] is BatchNormMode.UPDATE]
 
-    def settle_decay(self, steps: int) -> None:
-        """Turn a decay ``"auto"`` into the number for the steps planned; once, so that a resumed run keeps it."""
-        if self.options.decay == AUTO:
-            decay = decay_for(steps, slowest=max(layer.momentum for layer in self.moving_layers()))
-            self.options = replace(self.options, decay=decay)
-            self._set_decay(decay)
+    def settle_decay(self, steps: int, *, is_resumed: bool) -> None:
+        """Turn a decay ``"auto"`` into the number for the steps planned.
+
+        Args:
+            steps: Of this ``fit``.
+            is_resumed: Whether it goes on with a run, whose decay is kept then. So does the first ``fit`` of a model
+                that was saved in a run and loaded.
+        """
+        if self.options.decay != AUTO:
+            return
+        before = self.settled_decay
+        if before is not None and (is_resumed or self._is_loaded):
+            self._is_loaded = False
+            return
+        slowest = max(layer.momentum for layer in self.moving_layers()) if before is None else before.slowest
+        self.settled_decay = SettledDecay(decay_for(steps, slowest), steps, slowest)
+        self._set_decay(self.settled_decay.decay)
+        if before is not None and before.decay != self.settled_decay.decay:
+            # The step was traced with the decay as a constant.
+            self.make_train_function(force=True)
 
     def _set_decay(self, decay: float) -> None:
         layers = self.moving_layers()
@@ -435,7 +461,7 @@ class FineTunedModel(tf_keras.Model):  # type: ignore[misc]
         """Refuse what may have changed since ``finetune``, and what is not settled."""
         for layer in batch_norm_layers(self):
             check_layer(layer, self.plan.modes[layer.name])
-        if self.options.decay == AUTO:
+        if self.options.decay == AUTO and self.settled_decay is None:
             raise UnsupportedArgumentError(
                 'decay="auto" depends on the number of steps, which only fit knows. Finetune with a number, or use fit.'
             )

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import slim2keras
-from slim2keras.batch_norm import batch_norm_layers
+from slim2keras.batch_norm import SMALLEST_AUTO_DECAY, batch_norm_layers
 from slim2keras.checkpoint import open_checkpoint
 from slim2keras.errors import (
     CheckpointMismatchError,
@@ -226,14 +226,48 @@ class TestDecay:
         tuned_model(batch_norm=mode).fit(X, Y, batch_size=8, verbose=2)
         assert "BatchNorm" not in capsys.readouterr().out
 
-    def test_auto_picks_one_for_the_steps_and_keeps_it(self) -> None:
+    def test_auto_picks_one_for_the_steps_of_each_fit(self) -> None:
+        """A trial of one epoch does not decide about the run after it, and the step is traced with the new number."""
         tuned = tuned_model(decay="auto")
         tuned.fit(X, Y, batch_size=8, epochs=60, verbose=0)
-        decay = tuned.options.decay
+        decay = tuned.settled_decay.decay
+        assert tuned.options.decay == "auto"
         assert decay**120 == pytest.approx(1e-4)
+        fit(tuned, epochs=1)
+        assert {layer.momentum for layer in batch_norm_layers(tuned)} == {SMALLEST_AUTO_DECAY}
         assert {layer.momentum for layer in batch_norm_layers(tuned)} == {decay}
-        tuned.fit(X, Y, batch_size=8, epochs=90, verbose=0)
-        assert tuned.options.decay == decay
+        layer = batch_norm_layers(tuned)[0]
+        layer.moving_mean.assign(np.full(layer.moving_mean.shape, 1000.0))
+        tuned.train_on_batch(X, Y)
+        np.testing.assert_allclose(layer.moving_mean.numpy(), 1000.0 * decay, rtol=1e-2)
+
+    def test_a_run_that_goes_on_keeps_what_auto_picked(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """Resumed in the same process or loaded from a file, for whatever is left; the run after it settles anew."""
+        import tf_keras
+
+        def auto(tuned: Any, **options: Any) -> float:
+            fit(tuned, verbose=2, **options)
+            return float(tuned.settled_decay.decay)
+
+        tuned = tuned_model(decay="auto")
+        first = auto(tuned, epochs=60)
+        assert auto(tuned, epochs=62, initial_epoch=60) == first
+        tuned.save(tmp_path / "tuned.keras")
+        again = tf_keras.models.load_model(tmp_path / "tuned.keras")
+        assert again.settled_decay == tuned.settled_decay
+        assert {layer.momentum for layer in batch_norm_layers(again)} == {first}
+        capsys.readouterr()
+        assert auto(again, epochs=61) == first
+        assert 'after the 122 steps planned (picked by "auto" for the 120 steps of the run' in capsys.readouterr().out
+        assert auto(again, epochs=90) == pytest.approx(1e-4 ** (1 / 180))
+
+    def test_the_user_is_told_what_auto_picked(self) -> None:
+        """A short trial is warned about, with the steps that the number was picked for."""
+        told = r'decay 0\.9; after the 2 steps planned \(picked by "auto" for them\) 81\.0% of the old'
+        with pytest.warns(MovingStatisticsWarning, match=told):
+            tuned_model(decay="auto").fit(X, Y, batch_size=8, verbose=0)
 
     def test_auto_without_fit_is_refused(self) -> None:
         with pytest.raises(UnsupportedArgumentError, match="which only fit knows"):
