@@ -7,21 +7,24 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import tensorflow as tf
 import tf_keras
 
 from slim2keras.batch_norm import (
     AUTO,
     LARGEST_SHARE_LEFT,
     BatchNormMode,
-    batch_norm_layers,
     SettledDecay,
+    batch_norm_layers,
     decay_for,
     moving_statistics,
     share_left,
     steps_for,
 )
-from slim2keras.errors import MovingStatisticsWarning, UnsupportedArgumentError
+from slim2keras.errors import MovingStatisticsWarning, PreprocessingWarning, UnsupportedArgumentError
 from slim2keras.population import BatchNormProbe, Drift, Measurement
+from slim2keras.preprocessing import doubt_about
+from slim2keras.recognition import NetSpec
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -74,9 +77,6 @@ class MovingStatisticsReport(tf_keras.callbacks.Callback):  # type: ignore[misc]
             print(text, flush=True)  # noqa: T201  (as Keras' own progress, and silent when that is)
 
 
-def _largest_share(layers: Sequence[tf_keras.layers.Layer], steps: int) -> float:
-    """Part of the old statistics that the slowest layer still has after so many steps."""
-    return share_left(max(layer.momentum for layer in layers), steps)
 def _origin(settled: SettledDecay | None, steps: int) -> str:
     """Where a decay comes from that was not given."""
     if settled is None:
@@ -86,6 +86,9 @@ def _origin(settled: SettledDecay | None, steps: int) -> str:
     return f' (picked by "auto" for the {settled.steps} steps of the run that goes on)'
 
 
+def _largest_share(layers: Sequence[tf_keras.layers.Layer], steps: int) -> float:
+    """Part of the old statistics that the slowest layer still has after so many steps."""
+    return share_left(max(layer.momentum for layer in layers), steps)
 
 
 def _outlook(layers: Sequence[tf_keras.layers.Layer], steps: int, origin: str = "") -> str:
@@ -104,6 +107,54 @@ def _outlook(layers: Sequence[tf_keras.layers.Layer], steps: int, origin: str = 
         f"{summary} evaluate, predict and is_training=False will lag behind what was learned. {faster} "
         f"{steps_for(decay)} steps."
     )
+
+
+class FirstImages:
+    """What is seen of the first batch of each ``fit``, from within its step: data cannot be looked at before.
+
+    A generator would lose the batch, and a shuffled data set would come in another order.
+
+    Attributes:
+        is_wanted: Whether the next batch is to be looked at.
+        doubt: What was seen, ``None`` if nothing was.
+    """
+
+    def __init__(self) -> None:
+        self.is_wanted = tf.Variable(initial_value=False, trainable=False)
+        self.doubt: str | None = None
+
+    def look(self, spec: NetSpec, images: Any) -> bool:
+        """Look at a batch, of several in one execution for the first that raises a doubt; returns whether one did."""
+        self.doubt = self.doubt or doubt_about(images, spec)
+        return self.doubt is not None
+
+
+class ImagesReport(tf_keras.callbacks.Callback):  # type: ignore[misc]
+    """Warns after the first step of ``fit`` if its images are hardly such as the network wants; ``finetune`` adds it.
+
+    Warns:
+        PreprocessingWarning: What is seen of them, and what the network wants.
+    """
+
+    _supports_tf_logs = True
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Ask for the first batch."""
+        self._is_waiting = True
+        self._first.doubt = None
+        self._first.is_wanted.assign(True)
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Tell what was seen of it."""
+        if self._is_waiting:
+            self._is_waiting = False
+            self._first.is_wanted.assign(False)
+            if self._first.doubt is not None:
+                warnings.warn(self._first.doubt, PreprocessingWarning, stacklevel=2)
+
+    @property
+    def _first(self) -> FirstImages:
+        return self.model.first_images  # type: ignore[no-any-return]
 
 
 class BatchNormMonitor(tf_keras.callbacks.Callback):  # type: ignore[misc]

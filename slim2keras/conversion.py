@@ -34,6 +34,7 @@ from slim2keras.model_files import (
 )
 from slim2keras.nets import find_net
 from slim2keras.output_files import check_space, whole_or_not_at_all
+from slim2keras.preprocessing import PIPELINES, image_size
 from slim2keras.published import PublishedCheckpoint, find_published
 from slim2keras.recognition import NetSpec, recognise, variables_left_out
 from slim2keras.scopes import VariableKind
@@ -182,6 +183,7 @@ class ConversionReport:
         published: Facts of the published checkpoint that this is by its name, ``None`` if it is none.
         preprocessing: Key of slim's ``preprocessing_factory``.
         labels_offset: What slim's trainer takes off ImageNet labels: 1 without a background class.
+        preprocessing_meaning: Values, crop and size that it gives, in words.
         use_ema: Whether the shadows were taken.
         raw_statistics: Moving statistics without shadow, taken as they are.
         excluded: Scopes given, and the variables that started afresh.
@@ -200,6 +202,7 @@ class ConversionReport:
     published: Mapping[str, Any] | None
     preprocessing: str
     labels_offset: int
+    preprocessing_meaning: str
     use_ema: bool
     raw_statistics: Sequence[str]
     excluded: Mapping[str, Sequence[str]]
@@ -299,6 +302,7 @@ def _describe_plan(
         "published": asdict(plan.published) if plan.published else None,
         "preprocessing": expected.preprocessing,
         "labels_offset": expected.labels_offset,
+        "preprocessing_meaning": PIPELINES[expected.preprocessing].describe(*image_size(plan.spec)),
         "use_ema": options.use_ema,
         "raw_statistics": plan.load.raw_statistics,
         "excluded": {"scopes": options.exclude, "started_afresh": plan.load.fresh},

@@ -30,14 +30,13 @@ from slim2keras.batch_norm import (
     move_statistics,
     plan_modes,
 )
-from slim2keras.callbacks import MovingStatisticsReport
+from slim2keras.callbacks import FirstImages, ImagesReport, MovingStatisticsReport
 from slim2keras.drop_path import scheduled_drop_path
 from slim2keras.errors import Slim2KerasError, UnsupportedArgumentError
 from slim2keras.failed_steps import GRADIENT, LABELS, LOSS, SINGLE_VALUE, STATISTICS, FailedStep, Suspect, explain
-from slim2keras.keras_model import spec_of
+from slim2keras.keras_model import find_spec
 from slim2keras.loading import all_layers, layer_variables, slim_variables
-from slim2keras.losses import SoftmaxCrossEntropy, check_classes, is_one_hot
-from slim2keras.recognition import NetSpec
+from slim2keras.losses import SoftmaxCrossEntropy, check_classes, is_one_hot, wide
 from slim2keras.scopes import ema_name, first_matches
 from slim2keras.training_state import OptimizerState, apply_optimizer_state, resume
 
@@ -192,16 +191,6 @@ def _learnable_variables(model: tf_keras.Model) -> dict[str, Any]:
     return found
 
 
-def _slim_spec(model: tf_keras.Model) -> NetSpec | None:
-    """The network of slim2keras that a model is, ``None`` if it is somebody's own."""
-    if len(model.inputs) > 1:
-        return None
-    try:
-        return spec_of(model)
-    except Slim2KerasError:
-        return None
-
-
 @tf_keras.utils.register_keras_serializable(package="slim2keras")
 class FineTunedModel(tf_keras.Model):  # type: ignore[misc]
     """A functional model with slim's training step; ``finetune`` makes it.
@@ -225,7 +214,7 @@ class FineTunedModel(tf_keras.Model):  # type: ignore[misc]
                 "one with tf_keras.Model(inputs, outputs)."
             )
         super().__init__(inputs=model.input, outputs=model.output, name=model.name)
-        self.slim_spec = _slim_spec(model)
+        self.slim_spec = find_spec(model)
         self.options = options
         self.plan = _plan(model, options)
         self._shadows: Sequence[Any] = ()
@@ -234,6 +223,7 @@ class FineTunedModel(tf_keras.Model):  # type: ignore[misc]
         if options.ema_decay is not None:
             self._shadows = [self._new_shadow(name, item) for name, item in slim_variables(self).items()]
         if isinstance(options.decay, (int, float)):
+        self.first_images = FirstImages()
             self._set_decay(float(options.decay))
 
     @property
@@ -372,13 +362,19 @@ class FineTunedModel(tf_keras.Model):  # type: ignore[misc]
 
         Raises:
             NonFiniteLossError: If a loss or gradient is NaN or infinite; weights and statistics are not touched.
-            TrainingDataError: If labels are no classes of the network, or a BatchNorm layer gets one value a channel.
+            TrainingDataError: If labels are no classes of the network, or not of its outputs' rank, or a BatchNorm
+                layer gets one value a channel.
+
+        Warns:
+            MovingStatisticsWarning: If more than 10 % of the old moving statistics will be left.
+            PreprocessingWarning: If the first images can hardly be preprocessed as the network wants them.
         """
-        report = MovingStatisticsReport(options.get("initial_epoch", 0))
+        reports = [MovingStatisticsReport(options.get("initial_epoch", 0)), ImagesReport()]
         if isinstance(callbacks, tf_keras.callbacks.CallbackList):
-            callbacks.append(report)
+            for report in reports:
+                callbacks.append(report)
         else:
-            callbacks = [report, *(callbacks or [])]
+            callbacks = [*reports, *(callbacks or [])]
         return super().fit(x, y, batch_size, epochs, verbose, callbacks, **options)
 
     def make_train_function(self, force: bool = False) -> Callable[[Any], Any]:
@@ -420,6 +416,7 @@ class FineTunedModel(tf_keras.Model):  # type: ignore[misc]
         variables = self.trainable_variables
         self._check_flags()
         with tf.GradientTape(watch_accessed_variables=False) as tape:
+        self._look_at(x)
             tape.watch(variables)
             with (
                 explicit_modes(batch_norm_layers(self), self.plan.modes) as batches,
@@ -460,6 +457,52 @@ class FineTunedModel(tf_keras.Model):  # type: ignore[misc]
     def _check_flags(self) -> None:
         """Refuse what may have changed since ``finetune``, and what is not settled."""
         for layer in batch_norm_layers(self):
+    def compute_loss(self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None) -> Any:
+        """As Keras', of outputs as they are judged, see ``_judged``."""
+        return super().compute_loss(x, y, self._judged(y, y_pred), sample_weight)
+
+    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any) -> Any:
+        """As Keras', of outputs as they are judged, see ``_judged``."""
+        return super().compute_metrics(x, y, self._judged(y, y_pred), sample_weight)
+
+    def _judged(self, y: Any, y_pred: Any) -> Any:
+        """Outputs in float32, and logits of one pixel without it, where the labels are of images.
+
+        Keras' metrics would compare each image with the labels of all others, and say nothing.
+
+        Raises:
+            TrainingDataError: If logits are of pixels and the labels of images, in a network that is not slim's.
+        """
+        outputs = [wide(output) for output in tf.nest.flatten(y_pred)]
+        labels = [y[name] for name in self.output_names] if isinstance(y, Mapping) else tf.nest.flatten(y)
+        if len(labels) == len(outputs):
+            outputs = [self._of_images(*pair) for pair in zip(outputs, labels, strict=True)]
+        return tf.nest.pack_sequence_as(y_pred, outputs)
+
+    def _of_images(self, logits: tf.Tensor, labels: Any) -> tf.Tensor:
+        if labels is None or (logits.shape.rank or 0) < 4 or tf.TensorShape(labels.shape).rank not in (1, 2):
+            return logits
+        if self.slim_spec is not None and logits.shape[1:-1].num_elements() == 1:
+            return tf.reshape(logits, (-1, logits.shape[-1]))
+        raise TrainingDataError(
+            f"The logits of {self.name} are {tuple(logits.shape)}, of pixels, and the labels {tuple(labels.shape)}, of "
+            "images: Keras would compare each image with the labels of all others. Put tf_keras.layers.Flatten() (one "
+            "pixel) or GlobalAveragePooling2D() between features and head; the features of num_classes=0 keep height "
+            "and width, as in slim."
+        )
+
+    def _look_at(self, x: Any) -> None:
+        """Have the first batch of a ``fit`` looked at; the others cost nothing. XLA compiles no Python."""
+        if self.slim_spec is None or self.jit_compile:
+            return
+        images = tf.nest.flatten(x)[0]
+        look = functools.partial(self.first_images.look, self.slim_spec)
+        if not tf.executing_eagerly():
+            otherwise = functools.partial(tf.constant, value=False)
+            tf.cond(self.first_images.is_wanted, lambda: tf.py_function(look, [images], tf.bool), otherwise)
+        elif self.first_images.is_wanted:
+            look(images)
+
             check_layer(layer, self.plan.modes[layer.name])
         if self.options.decay == AUTO and self.settled_decay is None:
             raise UnsupportedArgumentError(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from slim2keras.errors import Slim2KerasError
 from slim2keras.graph import Layer, LayerGraph, Shape
 from slim2keras.layers import CENTER
 from slim2keras.loading import LoadOptions, all_layers, slim_variables
@@ -68,6 +69,18 @@ def spec_of(model: tf_keras.Model) -> NetSpec:
 
 def _layer_configs(model: tf_keras.Model) -> dict[str, dict[str, Any]]:
     """Configuration, class (``kind``) and input layers (``inputs``) of every layer of a functional model, by name."""
+def find_spec(model: tf_keras.Model) -> NetSpec | None:
+    """The network of slim2keras that a model is, ``None`` if it is somebody's own."""
+    if hasattr(model, "slim_spec"):
+        return model.slim_spec  # type: ignore[no-any-return]
+    if len(getattr(model, "inputs", None) or ()) != 1:
+        return None
+    try:
+        return spec_of(model)
+    except Slim2KerasError:
+        return None
+
+
     configs = {}
     for layer in model.get_config()["layers"]:
         inputs = [name for node in layer.get("inbound_nodes", ())[:1] for name, *_ in node]

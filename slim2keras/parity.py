@@ -16,6 +16,7 @@ from slim2keras.json_values import finite_or_none
 from slim2keras.keras_model import dropout_off, end_points, load_options_of, spec_of
 from slim2keras.loading import LoadOptions, check_plan, plan_load, slim_variables
 from slim2keras.nets import find_net
+from slim2keras.preprocessing import warn_if_doubtful
 from slim2keras.recognition import NetSpec
 from slim2keras.slim_networks import SlimNetwork, assign_variables, open_judge
 from slim2keras.slim_runtime import op_by_op_session
@@ -167,6 +168,9 @@ def verify(
     converted = load_options_of(model)
     options = LoadOptions(
         converted.exclude if exclude is None else exclude, converted.use_ema if use_ema is None else use_ema
+
+    Warns:
+        PreprocessingWarning: If the images can hardly be preprocessed as the network wants them: parity holds on any.
     )
     spec = spec_of(model)
     if images is None:
@@ -175,6 +179,8 @@ def verify(
         values, from_model = _checkpoint_values(opened, model, options)
     source = None if slim_source is None else Path(slim_source)
     return compare_with_slim(spec, model, values, images, from_model=from_model, slim_source=source)
+    else:
+        warn_if_doubtful(images, model)
 
 
 def noise_images(spec: NetSpec, batch: int = 2) -> NDArray[Any]:

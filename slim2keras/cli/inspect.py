@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from slim2keras.cli.console import (
@@ -48,6 +49,7 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
     """Everything that ``inspect`` shows, as plain values."""
     from slim2keras.errors import UnrecognisedNetError
     from slim2keras.nets import find_net
+    from slim2keras.preprocessing import PIPELINES, image_size
     from slim2keras.published import PublishedCheckpoint, find_published
     from slim2keras.recognition import recognise
     from slim2keras.scopes import VariableKind
@@ -75,6 +77,8 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
     except UnrecognisedNetError as error:
         return {**facts, "net": None, "why": str(error)}
     expected = find_published(checkpoint.given, candidate.spec) or find_net(candidate.spec.net)
+    published_size = expected.image_size if isinstance(expected, PublishedCheckpoint) else None
+    size = image_size(candidate.spec) if published_size is None else (published_size, published_size)
     return {
         **facts,
         "net": candidate.spec.net,
@@ -85,6 +89,7 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
         "arguments": candidate.spec.changed_arguments(),
         "batch_norm": candidate.spec.batch_norm(),
         "preprocessing": expected.preprocessing,
+        "preprocessing_meaning": PIPELINES[expected.preprocessing].describe(*size),
         "labels_offset": expected.labels_offset,
         "published": expected.name if isinstance(expected, PublishedCheckpoint) else None,
     }
@@ -110,6 +115,7 @@ def _show(facts: dict[str, Any]) -> None:
         if facts["published"]:
             table.add_row("published as", f"{facts['published']}, see nets --verbose")
         table.add_row("preprocessing", f"{facts['preprocessing']}, labels offset {facts['labels_offset']}")
+        table.add_row("", escape(facts["preprocessing_meaning"]))
     table.add_row("step", "not recorded" if facts["global_step"] is None else f"{facts['global_step']:,}")
     table.add_row("EMA", "yes (--use-ema takes it)" if facts["ema"] else "no")
     table.add_row("slots", ", ".join(facts["slots"]) or "none")

@@ -108,7 +108,7 @@ def test_inspect_tells_what_a_checkpoint_is(tmp_path: Path) -> None:
     assert facts["kinds"]["model"]["variables"] == len(values)
     assert len(facts["variables"]) == len(trained)
     text = ok("inspect", path)
-    for fact in ("V1", SMALL_NET, "1,234", "RMSProp", "depth_multiplier=0.125", "decay 0.997"):
+    for fact in ("V1", SMALL_NET, "1,234", "RMSProp", "depth_multiplier=0.125", "decay 0.997", "vgg: float32 in [-123"):
         assert fact in text
     assert f"{SMALL_NET}/conv1/weights" in ok("inspect", path, "--variables")
 
