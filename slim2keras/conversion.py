@@ -83,7 +83,8 @@ def convert(
     Args:
         checkpoint: V1 file, V2 prefix, training directory, ``.tar.gz`` or ``.tgz``.
         net: Network as in slim's ``nets_factory``; found from the checkpoint's own names and shapes if left out.
-        num_classes: Classes; those of the checkpoint if left out. 0 ends the model in its features.
+        num_classes: Classes; those of the checkpoint if left out. 0 ends the model in its features, which have a height
+            and a width in most networks, see ``build``.
         input_shape: (height, width, channels); the network's own size and the checkpoint's channels if left out.
         exclude: Scopes to start afresh with slim's own initializers, slim's ``checkpoint_exclude_scopes``.
         use_ema: Take ExponentialMovingAverage shadows instead of raw values.
@@ -182,8 +183,8 @@ class ConversionReport:
         batch_norm: Decay and epsilon, ``None`` without BatchNorm.
         published: Facts of the published checkpoint that this is by its name, ``None`` if it is none.
         preprocessing: Key of slim's ``preprocessing_factory``.
-        labels_offset: What slim's trainer takes off ImageNet labels: 1 without a background class.
         preprocessing_meaning: Values, crop and size that it gives, in words.
+        labels_offset: What slim's trainer takes off ImageNet labels: 1 without a background class.
         use_ema: Whether the shadows were taken.
         raw_statistics: Moving statistics without shadow, taken as they are.
         excluded: Scopes given, and the variables that started afresh.
@@ -201,8 +202,8 @@ class ConversionReport:
     batch_norm: Mapping[str, float] | None
     published: Mapping[str, Any] | None
     preprocessing: str
-    labels_offset: int
     preprocessing_meaning: str
+    labels_offset: int
     use_ema: bool
     raw_statistics: Sequence[str]
     excluded: Mapping[str, Sequence[str]]
@@ -301,8 +302,8 @@ def _describe_plan(
         "batch_norm": plan.spec.batch_norm(),
         "published": asdict(plan.published) if plan.published else None,
         "preprocessing": expected.preprocessing,
-        "labels_offset": expected.labels_offset,
         "preprocessing_meaning": PIPELINES[expected.preprocessing].describe(*image_size(plan.spec)),
+        "labels_offset": expected.labels_offset,
         "use_ema": options.use_ema,
         "raw_statistics": plan.load.raw_statistics,
         "excluded": {"scopes": options.exclude, "started_afresh": plan.load.fresh},

@@ -32,7 +32,7 @@ from slim2keras.batch_norm import (
 )
 from slim2keras.callbacks import FirstImages, ImagesReport, MovingStatisticsReport
 from slim2keras.drop_path import scheduled_drop_path
-from slim2keras.errors import Slim2KerasError, UnsupportedArgumentError
+from slim2keras.errors import Slim2KerasError, TrainingDataError, UnsupportedArgumentError
 from slim2keras.failed_steps import GRADIENT, LABELS, LOSS, SINGLE_VALUE, STATISTICS, FailedStep, Suspect, explain
 from slim2keras.keras_model import find_spec
 from slim2keras.loading import all_layers, layer_variables, slim_variables
@@ -95,6 +95,9 @@ def finetune(
     plain model at any time. Dropout is active in training, whatever the mode of BatchNorm.
 
     Patterns are regular expressions of slim scopes, whole parts between slashes.
+
+    Under ``mixed_bfloat16`` and ``mixed_float16`` outputs, losses, gradients, statistics and slots are float32; with
+    the latter Keras scales the loss.
 
     Args:
         model: Model of ``build`` or ``convert``, or any functional model, such as one with a head of your own on top.
@@ -209,8 +212,6 @@ class FineTunedModel(tf_keras.Model):  # type: ignore[misc]
         if not getattr(model, "inputs", None):
             raise UnsupportedArgumentError(
                 f"finetune wants a functional model, whose layers it can see. Received: {type(model).__name__}. Make "
-        self.settled_decay: SettledDecay | None = None
-        self._is_loaded = False
                 "one with tf_keras.Model(inputs, outputs)."
             )
         super().__init__(inputs=model.input, outputs=model.output, name=model.name)
@@ -219,11 +220,13 @@ class FineTunedModel(tf_keras.Model):  # type: ignore[misc]
         self.plan = _plan(model, options)
         self._shadows: Sequence[Any] = ()
         self.optimizer_state: OptimizerState | None = None
+        self.settled_decay: SettledDecay | None = None
+        self._is_loaded = False
         self._failed: FailedStep | None = None
+        self.first_images = FirstImages()
         if options.ema_decay is not None:
             self._shadows = [self._new_shadow(name, item) for name, item in slim_variables(self).items()]
         if isinstance(options.decay, (int, float)):
-        self.first_images = FirstImages()
             self._set_decay(float(options.decay))
 
     @property
@@ -413,10 +416,10 @@ class FineTunedModel(tf_keras.Model):  # type: ignore[misc]
         """
         x, y, sample_weight = tf_keras.utils.unpack_x_y_sample_weight(data)
         y = self._targets_of_outputs(y)
+        self._look_at(x)
         variables = self.trainable_variables
         self._check_flags()
         with tf.GradientTape(watch_accessed_variables=False) as tape:
-        self._look_at(x)
             tape.watch(variables)
             with (
                 explicit_modes(batch_norm_layers(self), self.plan.modes) as batches,
@@ -454,9 +457,6 @@ class FineTunedModel(tf_keras.Model):  # type: ignore[misc]
             return [y] * len(self.outputs)
         return y
 
-    def _check_flags(self) -> None:
-        """Refuse what may have changed since ``finetune``, and what is not settled."""
-        for layer in batch_norm_layers(self):
     def compute_loss(self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None) -> Any:
         """As Keras', of outputs as they are judged, see ``_judged``."""
         return super().compute_loss(x, y, self._judged(y, y_pred), sample_weight)
@@ -503,6 +503,9 @@ class FineTunedModel(tf_keras.Model):  # type: ignore[misc]
         elif self.first_images.is_wanted:
             look(images)
 
+    def _check_flags(self) -> None:
+        """Refuse what may have changed since ``finetune``, and what is not settled."""
+        for layer in batch_norm_layers(self):
             check_layer(layer, self.plan.modes[layer.name])
         if self.options.decay == AUTO and self.settled_decay is None:
             raise UnsupportedArgumentError(
