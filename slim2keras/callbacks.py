@@ -82,7 +82,7 @@ def _origin(settled: SettledDecay | None, steps: int) -> str:
     if settled is None:
         return ""
     if settled.steps == steps:
-        return ' (picked by "auto" for them)'
+        return ' (picked by "auto")'
     return f' (picked by "auto" for the {settled.steps} steps of the run that goes on)'
 
 
@@ -96,8 +96,8 @@ def _outlook(layers: Sequence[tf_keras.layers.Layer], steps: int, origin: str = 
     decay = max(layer.momentum for layer in layers)
     left = share_left(decay, steps)
     summary = (
-        f"BatchNorm: {len(layers)} layers move their statistics at decay {decay:.6g}; after the {steps} steps "
-        f"planned{origin} {left:.1%} of the old statistics will be left."
+        f"BatchNorm: {len(layers)} layers move their statistics at decay {decay:.6g}{origin}; after the {steps} steps "
+        f"planned {left:.1%} of the old statistics will be left."
     )
     if left <= LARGEST_SHARE_LEFT:
         return summary

@@ -26,6 +26,8 @@ _VGG_MEANS = (123.68, 116.78, 103.94)
 _VGG_SIDE = 256
 _DENSENET_SCALE = 0.017
 _CENTRAL_FRACTION = 0.875
+_STANDARDISED = (-16.0, 16.0)
+"""Pixels of mean 0 and deviation 1 hardly reach further."""
 _WIDE_RANGE = 50.0
 """Values further apart are pixels that were shifted; of values closer together, pixels that were scaled too."""
 _SCALED_SPREAD = 3.0
@@ -284,7 +286,7 @@ def doubt_about(images: Any, spec: NetSpec) -> str | None:
         spec: The network.
     """
     pipeline = pipeline_of(spec)
-    seen = _seen(np.asarray(images), pipeline.value_range)
+    seen = _seen(np.asarray(images), pipeline.value_range or _STANDARDISED)
     if seen is None:
         return None
     return (
@@ -294,15 +296,15 @@ def doubt_about(images: Any, spec: NetSpec) -> str | None:
     )
 
 
-def _seen(images: np.ndarray[Any, Any], wanted: tuple[float, float] | None) -> str | None:
+def _seen(images: np.ndarray[Any, Any], wanted: tuple[float, float]) -> str | None:
     """What is seen of images that cannot be in a range, in words."""
     if images.dtype.kind in "iub":
         return f"are {images.dtype}"
-    # Half precision of TensorFlow is no type of NumPy's own.
+    # TensorFlow's half precision is no type of NumPy's own.
     values = images.astype("float32", copy=False)
     low, high = (float(bound) for bound in (np.min(values, initial=np.inf), np.max(values, initial=-np.inf)))
-    if wanted is None or not np.isfinite([low, high]).all() or low == high:
-        return "look like pixels of 0 to 255" if wanted is None and low >= 0.0 and 16.0 < high <= 255.0 else None
+    if low == high or not np.isfinite([low, high]).all():
+        return None
     width = wanted[1] - wanted[0]
     if low >= 0.0 and wanted[1] + max(0.05 * width, 1.0) < high <= 255.0:
         return "look like pixels of 0 to 255"

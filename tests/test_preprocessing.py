@@ -177,6 +177,7 @@ PIXELS = RANDOM.randint(0, 256, (4, 32, 32, 3)).astype("uint8")
         ("resnet_v1_50", NOISE, "have values from -0.9[0-9]* to 0.9[0-9]* only"),
         ("resnet_v1_50", PIXELS - MEANS, None),
         ("cifarnet", PIXELS.astype("float32"), "look like pixels of 0 to 255"),
+        ("cifarnet", PIXELS - MEANS, "have values from"),
         ("cifarnet", NOISE * 2, None),
     ],
 )
