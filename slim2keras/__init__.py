@@ -47,7 +47,7 @@ _HOME = {
     "verify": "parity",
 }
 
-_MODULES = frozenset({"callbacks", "drop_path", "losses", "optimizers"})
+_MODULES = frozenset({"callbacks", "drop_path", "losses", "optimizers", "preprocessing"})
 """Modules that are reached through the package, ``slim2keras.drop_path``, without an import of their own."""
 
 

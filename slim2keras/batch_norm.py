@@ -297,6 +297,21 @@ def steps_for(decay: float) -> int:
     return math.ceil(math.log(LARGEST_SHARE_LEFT) / math.log(decay)) if 0.0 < decay < 1.0 else 1
 
 
+@dataclass(frozen=True)
+class SettledDecay:
+    """What a decay ``"auto"`` became.
+
+    Attributes:
+        decay: The number.
+        steps: Steps that it was picked for.
+        slowest: The network's own decay, which none that is picked exceeds.
+    """
+
+    decay: float
+    steps: int
+    slowest: float
+
+
 def decay_for(steps: int, slowest: float) -> float:
     """A decay that leaves 0.01 % of the old statistics after a number of steps.
 

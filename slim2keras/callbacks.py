@@ -7,20 +7,24 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import tensorflow as tf
 import tf_keras
 
 from slim2keras.batch_norm import (
     AUTO,
     LARGEST_SHARE_LEFT,
     BatchNormMode,
+    SettledDecay,
     batch_norm_layers,
     decay_for,
     moving_statistics,
     share_left,
     steps_for,
 )
-from slim2keras.errors import MovingStatisticsWarning, UnsupportedArgumentError
+from slim2keras.errors import MovingStatisticsWarning, PreprocessingWarning, UnsupportedArgumentError
 from slim2keras.population import UNMIXED, BatchNormProbe, Drift, Measurement
+from slim2keras.preprocessing import doubt_about
+from slim2keras.recognition import NetSpec
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -65,12 +69,21 @@ class MovingStatisticsReport(tf_keras.callbacks.Callback):  # type: ignore[misc]
         layers = self.model.moving_layers()
         if not layers or steps <= 0:
             return
-        self.model.settle_decay(steps)
-        text = _outlook(layers, steps)
+        self.model.settle_decay(steps, is_resumed=self.initial_epoch > 0)
+        text = _outlook(layers, steps, _origin(self.model.settled_decay, steps))
         if _largest_share(layers, steps) > LARGEST_SHARE_LEFT:
             warnings.warn(text, MovingStatisticsWarning, stacklevel=2)
         elif self.params["verbose"]:
             print(text, flush=True)  # noqa: T201  (as Keras' own progress, and silent when that is)
+
+
+def _origin(settled: SettledDecay | None, steps: int) -> str:
+    """Where a decay comes from that was not given."""
+    if settled is None:
+        return ""
+    if settled.steps == steps:
+        return ' (picked by "auto")'
+    return f' (picked by "auto" for the {settled.steps} steps of the run that goes on)'
 
 
 def _largest_share(layers: Sequence[tf_keras.layers.Layer], steps: int) -> float:
@@ -78,12 +91,12 @@ def _largest_share(layers: Sequence[tf_keras.layers.Layer], steps: int) -> float
     return share_left(max(layer.momentum for layer in layers), steps)
 
 
-def _outlook(layers: Sequence[tf_keras.layers.Layer], steps: int) -> str:
+def _outlook(layers: Sequence[tf_keras.layers.Layer], steps: int, origin: str = "") -> str:
     """What the decay means for the steps planned, and advice if too much of the old statistics will be left."""
     decay = max(layer.momentum for layer in layers)
     left = share_left(decay, steps)
     summary = (
-        f"BatchNorm: {len(layers)} layers move their statistics at decay {decay:.6g}; after the {steps} steps "
+        f"BatchNorm: {len(layers)} layers move their statistics at decay {decay:.6g}{origin}; after the {steps} steps "
         f"planned {left:.1%} of the old statistics will be left."
     )
     if left <= LARGEST_SHARE_LEFT:
@@ -94,6 +107,54 @@ def _outlook(layers: Sequence[tf_keras.layers.Layer], steps: int) -> str:
         f"{summary} evaluate, predict and is_training=False will lag behind what was learned. {faster} "
         f"{steps_for(decay)} steps."
     )
+
+
+class FirstImages:
+    """What is seen of the first batch of each ``fit``, from within its step: data cannot be looked at before.
+
+    A generator would lose the batch, and a shuffled data set would come in another order.
+
+    Attributes:
+        is_wanted: Whether the next batch is to be looked at.
+        doubt: What was seen, ``None`` if nothing was.
+    """
+
+    def __init__(self) -> None:
+        self.is_wanted = tf.Variable(initial_value=False, trainable=False)
+        self.doubt: str | None = None
+
+    def look(self, spec: NetSpec, images: Any) -> bool:
+        """Look at a batch, of several in one execution for the first that raises a doubt; returns whether one did."""
+        self.doubt = self.doubt or doubt_about(images, spec)
+        return self.doubt is not None
+
+
+class ImagesReport(tf_keras.callbacks.Callback):  # type: ignore[misc]
+    """Warns after the first step of ``fit`` if its images are hardly such as the network wants; ``finetune`` adds it.
+
+    Warns:
+        PreprocessingWarning: What is seen of them, and what the network wants.
+    """
+
+    _supports_tf_logs = True
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Ask for the first batch."""
+        self._is_waiting = True
+        self._first.doubt = None
+        self._first.is_wanted.assign(True)
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Tell what was seen of it."""
+        if self._is_waiting:
+            self._is_waiting = False
+            self._first.is_wanted.assign(False)
+            if self._first.doubt is not None:
+                warnings.warn(self._first.doubt, PreprocessingWarning, stacklevel=2)
+
+    @property
+    def _first(self) -> FirstImages:
+        return self.model.first_images  # type: ignore[no-any-return]
 
 
 class BatchNormMonitor(tf_keras.callbacks.Callback):  # type: ignore[misc]

@@ -36,6 +36,7 @@ from slim2keras.model_files import (
 from slim2keras.model_safety import unreadable
 from slim2keras.nets import find_net
 from slim2keras.output_files import check_space, report_path, sha256, whole_or_not_at_all
+from slim2keras.preprocessing import PIPELINES, image_size
 from slim2keras.published import PublishedCheckpoint, find_published
 from slim2keras.recognition import NetSpec, recognise, variables_left_out
 from slim2keras.scopes import VariableKind
@@ -86,7 +87,8 @@ def convert(
     Args:
         checkpoint: V1 file, V2 prefix, training directory, ``.tar.gz`` or ``.tgz``.
         net: Network as in slim's ``nets_factory``; found from the checkpoint's own names and shapes if left out.
-        num_classes: Classes; those of the checkpoint if left out. 0 ends the model in its features.
+        num_classes: Classes; those of the checkpoint if left out. 0 ends the model in its features, which have a height
+            and a width in most networks, see ``build``.
         input_shape: (height, width, channels). If left out, the channels of the checkpoint, and the size that it was
             published with; else that of the ``.meta`` beside it; else the network's own.
         exclude: Scopes to start afresh with slim's own initializers, slim's ``checkpoint_exclude_scopes``.
@@ -206,6 +208,7 @@ class ConversionReport:
         batch_norm: Decay and epsilon, ``None`` without BatchNorm.
         published: Facts of the published checkpoint that this is by its name, ``None`` if it is none.
         preprocessing: Key of slim's ``preprocessing_factory``.
+        preprocessing_meaning: Values, crop and size that it gives, in words.
         labels_offset: What slim's trainer takes off ImageNet labels: 1 without a background class.
         use_ema: Whether the shadows were taken.
         raw_statistics: Moving statistics without shadow, taken as they are.
@@ -225,6 +228,7 @@ class ConversionReport:
     batch_norm: Mapping[str, float] | None
     published: Mapping[str, Any] | None
     preprocessing: str
+    preprocessing_meaning: str
     labels_offset: int
     use_ema: bool
     raw_statistics: Sequence[str]
@@ -326,6 +330,7 @@ def describe_plan(
         "batch_norm": plan.spec.batch_norm(),
         "published": asdict(plan.published) if plan.published else None,
         "preprocessing": expected.preprocessing,
+        "preprocessing_meaning": PIPELINES[expected.preprocessing].describe(*image_size(plan.spec)),
         "labels_offset": expected.labels_offset,
         "use_ema": options.use_ema,
         "raw_statistics": plan.load.raw_statistics,

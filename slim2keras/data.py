@@ -15,7 +15,7 @@ import numpy as np
 
 from slim2keras.errors import DataReadError, did_you_mean
 from slim2keras.nets import find_net
-from slim2keras.preprocessing import preprocess_for_eval
+from slim2keras.preprocessing import image_size, pipeline_of, preprocess_for_eval
 from slim2keras.recognition import NetSpec
 
 if TYPE_CHECKING:
@@ -298,12 +298,10 @@ def _files_in(folder: Path) -> list[Path]:
 def _read_image(path: Path, spec: NetSpec) -> NDArray[Any]:
     import tensorflow as tf
 
-    net = find_net(spec.net)
-    sizes = (given or default for given, default in zip(spec.input_shape, net.default_input_shape, strict=True))
-    height, width, channels = sizes
+    channels = spec.input_shape[-1] or find_net(spec.net).default_input_shape[-1]
     try:
         image = tf.io.decode_image(tf.io.read_file(str(path)), channels=channels, expand_animations=False)
     except tf.errors.OpError as error:
         raise DataReadError(f"{path} cannot be read as an image: {error.message.splitlines()[0][:200]}.") from error
-    prepared: NDArray[Any] = preprocess_for_eval(image, net.preprocessing, height, width).numpy()
+    prepared: NDArray[Any] = preprocess_for_eval(image, pipeline_of(spec).name, *image_size(spec)).numpy()
     return prepared

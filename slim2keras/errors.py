@@ -104,6 +104,10 @@ class MovingStatisticsWarning(UserWarning):
     """The moving statistics of BatchNorm will not keep up with training (pit two)."""
 
 
+class PreprocessingWarning(UserWarning):
+    """Images that can hardly be preprocessed as the network wants them."""
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return `` Did you mean a or b?`` for names close to ``word``, else an empty string."""
     close = difflib.get_close_matches(word, list(known), n=3, cutoff=0.6)

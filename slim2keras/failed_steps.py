@@ -10,6 +10,7 @@ import numpy as np
 
 from slim2keras.batch_norm import batch_norm_layers, explicit_modes
 from slim2keras.errors import NonFiniteLossError, Slim2KerasError, TrainingDataError
+from slim2keras.keras_model import precision_of
 from slim2keras.loading import all_finite, slim_variables
 
 if TYPE_CHECKING:
@@ -59,8 +60,14 @@ def explain(model: Any, failed: FailedStep) -> Slim2KerasError:
     return NonFiniteLossError(
         f"Step {failed.step + 1} was not taken: {what} NaN or infinite; {_first_nonfinite(model, failed)}. Weights, "
         f"slots and moving statistics are as they were after step {failed.step}. Lower the learning rate, clip "
-        "(clip_gradient_norm), or look at the images of this batch."
+        f"(clip_gradient_norm), or look at the images of this batch.{_advice_on_precision(model)}"
     )
+
+
+def _advice_on_precision(model: Any) -> str:
+    if precision_of(model) != "mixed_float16":
+        return ""
+    return " Numbers of mixed_float16 end at 65504; mixed_bfloat16 has the range of float32."
 
 
 def _explain_labels(failed: FailedStep, classes: int) -> TrainingDataError:

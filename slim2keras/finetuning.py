@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from slim2keras.batch_norm import (
     BatchNormMode,
     BatchStatistics,
     ModeArgument,
+    SettledDecay,
     batch_norm_layers,
     check_decay,
     check_layer,
@@ -29,14 +30,13 @@ from slim2keras.batch_norm import (
     move_statistics,
     plan_modes,
 )
-from slim2keras.callbacks import MovingStatisticsReport
+from slim2keras.callbacks import FirstImages, ImagesReport, MovingStatisticsReport
 from slim2keras.drop_path import scheduled_drop_path
-from slim2keras.errors import Slim2KerasError, UnsupportedArgumentError
+from slim2keras.errors import Slim2KerasError, TrainingDataError, UnsupportedArgumentError
 from slim2keras.failed_steps import GRADIENT, LABELS, LOSS, SINGLE_VALUE, STATISTICS, FailedStep, Suspect, explain
-from slim2keras.keras_model import spec_of
+from slim2keras.keras_model import find_spec
 from slim2keras.loading import all_layers, layer_variables, slim_variables
-from slim2keras.losses import SoftmaxCrossEntropy, check_classes, is_one_hot
-from slim2keras.recognition import NetSpec
+from slim2keras.losses import SoftmaxCrossEntropy, check_classes, is_one_hot, wide
 from slim2keras.scopes import ema_name, first_matches
 from slim2keras.training_state import OptimizerState, apply_optimizer_state, resume
 
@@ -96,6 +96,9 @@ def finetune(
 
     Patterns are regular expressions of slim scopes, whole parts between slashes.
 
+    Under ``mixed_bfloat16`` and ``mixed_float16`` outputs, losses, gradients, statistics and slots are float32; with
+    the latter Keras scales the loss.
+
     Args:
         model: Model of ``build`` or ``convert``, or any functional model, such as one with a head of your own on top.
         batch_norm: ``"update"`` normalises with the batch and moves the moving statistics, slim's training with update
@@ -103,7 +106,9 @@ def finetune(
             with them. One for all layers, or a pattern to mode dict in which the first match wins:
             ``{"resnet_v1_50/block[1-3]": "frozen", ".*": "update"}``.
         decay: Fraction of the moving statistics that a step keeps in the layers in mode ``"update"``; theirs if left
-            out. ``"auto"`` picks one when ``fit`` knows the number of steps: an average over their last tenth.
+            out. ``"auto"`` picks one when ``fit`` knows the number of steps, an average over their last tenth, and says
+            which; each ``fit`` picks anew, unless it goes on with a run: by its ``initial_epoch``, or because the model
+            was saved in one and loaded.
         train_only: Scopes that learn, slim's ``trainable_scopes``; all by default. gamma and beta are variables like
             others here.
         exclude_from_training: Scopes that do not learn.
@@ -189,16 +194,6 @@ def _learnable_variables(model: tf_keras.Model) -> dict[str, Any]:
     return found
 
 
-def _slim_spec(model: tf_keras.Model) -> NetSpec | None:
-    """The network of slim2keras that a model is, ``None`` if it is somebody's own."""
-    if len(model.inputs) > 1:
-        return None
-    try:
-        return spec_of(model)
-    except Slim2KerasError:
-        return None
-
-
 @tf_keras.utils.register_keras_serializable(package="slim2keras")
 class FineTunedModel(tf_keras.Model):  # type: ignore[misc]
     """A functional model with slim's training step; ``finetune`` makes it.
@@ -206,8 +201,10 @@ class FineTunedModel(tf_keras.Model):  # type: ignore[misc]
     ``tf_keras.Model(tuned.input, tuned.output)`` is the plain model of the same variables.
 
     Attributes:
-        options: As given to ``finetune``; a decay ``"auto"`` becomes a number in the first ``fit``.
-        plan: What follows from them.
+        options: As given to ``finetune``.
+        settled_decay: What a decay ``"auto"`` became in the last ``fit``, ``None`` before the first.
+        plan: What follows from the options.
+        first_images: What is seen of the first batch of a ``fit``.
         optimizer_state: Slots and step of the checkpoint that is resumed, until ``compile`` takes them.
     """
 
@@ -218,12 +215,15 @@ class FineTunedModel(tf_keras.Model):  # type: ignore[misc]
                 "one with tf_keras.Model(inputs, outputs)."
             )
         super().__init__(inputs=model.input, outputs=model.output, name=model.name)
-        self.slim_spec = _slim_spec(model)
+        self.slim_spec = find_spec(model)
         self.options = options
         self.plan = _plan(model, options)
         self._shadows: Sequence[Any] = ()
         self.optimizer_state: OptimizerState | None = None
+        self.settled_decay: SettledDecay | None = None
+        self._is_loaded = False
         self._failed: FailedStep | None = None
+        self.first_images = FirstImages()
         if options.ema_decay is not None:
             self._shadows = [self._new_shadow(name, item) for name, item in slim_variables(self).items()]
         if isinstance(options.decay, (int, float)):
@@ -268,26 +268,45 @@ class FineTunedModel(tf_keras.Model):  # type: ignore[misc]
         return shadow
 
     def get_config(self) -> dict[str, Any]:
-        """The plain network and the options."""
+        """The plain network, the options, and what became of a decay ``"auto"``."""
         plain = tf_keras.Model(self.input, self.output, name=self.name)
-        return {"network": plain.get_config(), "options": asdict(self.options)}
+        settled = None if self.settled_decay is None else asdict(self.settled_decay)
+        return {"network": plain.get_config(), "options": asdict(self.options), "settled_decay": settled}
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> FineTunedModel:
         """Make the model again, its weights not yet loaded."""
         network = tf_keras.Model.from_config(config["network"], custom_objects)
-        return cls(network, FineTuningOptions(**config["options"]))
+        model = cls(network, FineTuningOptions(**config["options"]))
+        settled = config.get("settled_decay")
+        if settled is not None:
+            model.settled_decay, model._is_loaded = SettledDecay(**settled), True
+        return model
 
     def moving_layers(self) -> list[tf_keras.layers.Layer]:
         """BatchNorm layers in mode ``"update"``."""
         return [layer for layer in batch_norm_layers(self) if self.plan.modes[layer.name] is BatchNormMode.UPDATE]
 
-    def settle_decay(self, steps: int) -> None:
-        """Turn a decay ``"auto"`` into the number for the steps planned; once, so that a resumed run keeps it."""
-        if self.options.decay == AUTO:
-            decay = decay_for(steps, slowest=max(layer.momentum for layer in self.moving_layers()))
-            self.options = replace(self.options, decay=decay)
-            self._set_decay(decay)
+    def settle_decay(self, steps: int, *, is_resumed: bool) -> None:
+        """Turn a decay ``"auto"`` into the number for the steps planned.
+
+        Args:
+            steps: Of this ``fit``.
+            is_resumed: Whether it goes on with a run, whose decay is kept then. So does the first ``fit`` of a model
+                that was saved in a run and loaded.
+        """
+        if self.options.decay != AUTO:
+            return
+        before = self.settled_decay
+        if before is not None and (is_resumed or self._is_loaded):
+            self._is_loaded = False
+            return
+        slowest = max(layer.momentum for layer in self.moving_layers()) if before is None else before.slowest
+        self.settled_decay = SettledDecay(decay_for(steps, slowest), steps, slowest)
+        self._set_decay(self.settled_decay.decay)
+        if before is not None and before.decay != self.settled_decay.decay:
+            # The step was traced with the decay as a constant.
+            self.make_train_function(force=True)
 
     def _set_decay(self, decay: float) -> None:
         layers = self.moving_layers()
@@ -346,13 +365,19 @@ class FineTunedModel(tf_keras.Model):  # type: ignore[misc]
 
         Raises:
             NonFiniteLossError: If a loss or gradient is NaN or infinite; weights and statistics are not touched.
-            TrainingDataError: If labels are no classes of the network, or a BatchNorm layer gets one value a channel.
+            TrainingDataError: If labels are no classes of the network, or not of its outputs' rank, or a BatchNorm
+                layer gets one value a channel.
+
+        Warns:
+            MovingStatisticsWarning: If more than 10 % of the old moving statistics will be left.
+            PreprocessingWarning: If the first images can hardly be preprocessed as the network wants them.
         """
-        report = MovingStatisticsReport(options.get("initial_epoch", 0))
+        reports = [MovingStatisticsReport(options.get("initial_epoch", 0)), ImagesReport()]
         if isinstance(callbacks, tf_keras.callbacks.CallbackList):
-            callbacks.append(report)
+            for report in reports:
+                callbacks.append(report)
         else:
-            callbacks = [report, *(callbacks or [])]
+            callbacks = [*reports, *(callbacks or [])]
         return super().fit(x, y, batch_size, epochs, verbose, callbacks, **options)
 
     def make_train_function(self, force: bool = False) -> Callable[[Any], Any]:
@@ -391,6 +416,7 @@ class FineTunedModel(tf_keras.Model):  # type: ignore[misc]
         """
         x, y, sample_weight = tf_keras.utils.unpack_x_y_sample_weight(data)
         y = self._targets_of_outputs(y)
+        self._look_at(x)
         variables = self.trainable_variables
         self._check_flags()
         with tf.GradientTape(watch_accessed_variables=False) as tape:
@@ -431,11 +457,57 @@ class FineTunedModel(tf_keras.Model):  # type: ignore[misc]
             return [y] * len(self.outputs)
         return y
 
+    def compute_loss(self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None) -> Any:
+        """As Keras', of outputs as they are judged, see ``_judged``."""
+        return super().compute_loss(x, y, self._judged(y, y_pred), sample_weight)
+
+    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any) -> Any:
+        """As Keras', of outputs as they are judged, see ``_judged``."""
+        return super().compute_metrics(x, y, self._judged(y, y_pred), sample_weight)
+
+    def _judged(self, y: Any, y_pred: Any) -> Any:
+        """Outputs in float32, and logits of one pixel without it, where the labels are of images.
+
+        Keras' metrics would compare each image with the labels of all others, and say nothing.
+
+        Raises:
+            TrainingDataError: If logits are of pixels and the labels of images, in a network that is not slim's.
+        """
+        outputs = [wide(output) for output in tf.nest.flatten(y_pred)]
+        labels = [y[name] for name in self.output_names] if isinstance(y, Mapping) else tf.nest.flatten(y)
+        if len(labels) == len(outputs):
+            outputs = [self._of_images(*pair) for pair in zip(outputs, labels, strict=True)]
+        return tf.nest.pack_sequence_as(y_pred, outputs)
+
+    def _of_images(self, logits: tf.Tensor, labels: Any) -> tf.Tensor:
+        if labels is None or (logits.shape.rank or 0) < 4 or tf.TensorShape(labels.shape).rank not in (1, 2):
+            return logits
+        if self.slim_spec is not None and logits.shape[1:-1].num_elements() == 1:
+            return tf.reshape(logits, (-1, logits.shape[-1]))
+        raise TrainingDataError(
+            f"The logits of {self.name} are {tuple(logits.shape)}, of pixels, and the labels {tuple(labels.shape)}, of "
+            "images: Keras would compare each image with the labels of all others. Put tf_keras.layers.Flatten() (one "
+            "pixel) or GlobalAveragePooling2D() between features and head; the features of num_classes=0 keep height "
+            "and width, as in slim."
+        )
+
+    def _look_at(self, x: Any) -> None:
+        """Have the first batch of a ``fit`` looked at; the others cost nothing. XLA compiles no Python."""
+        if self.slim_spec is None or self.jit_compile:
+            return
+        images = tf.nest.flatten(x)[0]
+        look = functools.partial(self.first_images.look, self.slim_spec)
+        if not tf.executing_eagerly():
+            otherwise = functools.partial(tf.constant, value=False)
+            tf.cond(self.first_images.is_wanted, lambda: tf.py_function(look, [images], tf.bool), otherwise)
+        elif self.first_images.is_wanted:
+            look(images)
+
     def _check_flags(self) -> None:
         """Refuse what may have changed since ``finetune``, and what is not settled."""
         for layer in batch_norm_layers(self):
             check_layer(layer, self.plan.modes[layer.name])
-        if self.options.decay == AUTO:
+        if self.options.decay == AUTO and self.settled_decay is None:
             raise UnsupportedArgumentError(
                 'decay="auto" depends on the number of steps, which only fit knows. Finetune with a number, or use fit.'
             )

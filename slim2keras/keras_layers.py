@@ -30,7 +30,8 @@ class LocalResponseNormalization(tf_keras.layers.Layer):  # type: ignore[misc]
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Normalise (batch, height, width, channels)."""
-        return tf.nn.lrn(inputs, **self.constants)
+        # There is no kernel in bfloat16, and on GPUs none in float16.
+        return tf.cast(tf.nn.lrn(tf.cast(inputs, tf.float32), **self.constants), inputs.dtype)
 
     def get_config(self) -> dict[str, Any]:
         """Arguments to make the layer again."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from slim2keras.errors import Slim2KerasError
 from slim2keras.graph import Layer, LayerGraph, Shape
 from slim2keras.layers import CENTER
 from slim2keras.loading import LoadOptions, all_layers, slim_variables
@@ -29,8 +30,10 @@ def build(net: str, *, input_shape: Shape | None = None, **arguments: Any) -> tf
 
     Returns:
         Functional model of stock layers from images, float32, (batch, height, width, channels), already preprocessed,
-        to logits, (batch, num_classes), or to the features if ``num_classes`` is 0 or ``None``. Auxiliary logits are a
-        second output named ``AuxLogits``.
+        to logits, (batch, num_classes), or to the features if ``num_classes`` is 0 or ``None``. These have a height and
+        a width in most networks, as in slim, (batch, 1, 1, channels): put ``Flatten`` or ``GlobalAveragePooling2D``
+        below a ``Dense`` layer of your own. Auxiliary logits are a second output named ``AuxLogits``. Under a policy of
+        mixed precision the outputs are float32.
 
     Raises:
         UnknownNetError: If there is no such network.
@@ -64,6 +67,18 @@ def spec_of(model: tf_keras.Model) -> NetSpec:
         shapes = {name: tuple(variable.shape) for name, variable in slim_variables(model).items()}
         spec = model.slim_spec = recover_spec(shapes, _layer_configs(model), tuple(model.input_shape[1:]))
     return spec
+
+
+def find_spec(model: tf_keras.Model) -> NetSpec | None:
+    """The network of slim2keras that a model is, ``None`` if it is somebody's own."""
+    if hasattr(model, "slim_spec"):
+        return model.slim_spec  # type: ignore[no-any-return]
+    if len(getattr(model, "inputs", None) or ()) != 1:
+        return None
+    try:
+        return spec_of(model)
+    except Slim2KerasError:
+        return None
 
 
 def _layer_configs(model: tf_keras.Model) -> dict[str, dict[str, Any]]:
@@ -103,18 +118,63 @@ def build_model(spec: NetSpec) -> tf_keras.Model:
 
 
 def model_of(graph: LayerGraph, name: str) -> tf_keras.Model:
-    """Make a functional model of the layers that lead to the graph's outputs."""
+    """Make a functional model of the layers that lead to the graph's outputs.
+
+    Under a policy of mixed precision what gives the outputs computes in float32: of logits in bfloat16 softmax and loss
+    would have two or three digits.
+    """
     import tf_keras
 
     used = graph.layers_to(graph.outputs)
+    wide = _layers_of_outputs(graph) if half_precision_of(tf_keras.mixed_precision.global_policy()) else frozenset()
     tensors: dict[str, Any] = {}
     for layer in graph.layers.values():
         if layer.kind == "InputLayer":
             tensors[layer.name] = tf_keras.Input(layer.config["input_shape"], name=layer.name)
         elif layer.name in used:
-            tensors[layer.name] = _call_layer(layer, tensors)
+            tensors[layer.name] = _call_layer(layer, tensors, "float32" if layer.name in wide else None)
     outputs = [tensors[output.layer_name] for output in graph.outputs]
     return tf_keras.Model(tensors["inputs"], outputs[0] if len(outputs) == 1 else outputs, name=name)
+
+
+def _layers_of_outputs(graph: LayerGraph) -> frozenset[str]:
+    """The last layers with variables before the outputs, and what lies behind them."""
+    found: set[str] = set()
+    for output in graph.outputs:
+        layer = graph.layers[output.layer_name]
+        while layer.kind != "InputLayer":
+            found.add(layer.name)
+            if layer.variables or len(layer.inputs) != 1:
+                break
+            layer = graph.layers[layer.inputs[0].layer_name]
+    return frozenset(found)
+
+
+def half_precision_of(policy: Any) -> str | None:
+    """The name of a policy whose layers compute in half precision, else ``None``."""
+    return policy.name if policy.compute_dtype in ("float16", "bfloat16") else None
+
+
+def precision_of(model: tf_keras.Model) -> str:
+    """The policy of a model: that of mixed precision if one of its layers has it, else ``"float32"``."""
+    policies = (half_precision_of(layer.dtype_policy) for layer in all_layers(model))
+    return next((policy for policy in policies if policy is not None), "float32")
+
+
+def in_float32(model: tf_keras.Model) -> tf_keras.Model:
+    """A copy of a functional model, layer by layer and with the same values, that computes in float32."""
+    import tf_keras
+
+    def widened(layer: tf_keras.layers.Layer) -> tf_keras.layers.Layer:
+        return type(layer).from_config({**layer.get_config(), "dtype": "float32"})
+
+    plain = tf_keras.Model(model.input, model.output, name=model.name)
+    copy = tf_keras.models.clone_model(plain, clone_function=widened)
+    copy.slim_spec = getattr(model, "slim_spec", None)
+    values = slim_variables(model)
+    for name, variable in slim_variables(copy).items():
+        variable.assign(values[name])
+    return copy
 
 
 def end_point_tensors(model: tf_keras.Model, graph: LayerGraph) -> dict[str, Any]:
@@ -128,24 +188,28 @@ def end_point_tensors(model: tf_keras.Model, graph: LayerGraph) -> dict[str, Any
     wanted = graph.layers_to(list(graph.end_points.values()))
     for layer in graph.layers.values():
         if layer.name in wanted and layer.name not in tensors:
-            tensors[layer.name] = _call_layer(layer, tensors)
+            tensors[layer.name] = _call_layer(layer, tensors, "float32")
     return {name: tensors[tensor.layer_name] for name, tensor in graph.end_points.items()}
 
 
-def _call_layer(layer: Layer, tensors: dict[str, Any]) -> Any:
+def _call_layer(layer: Layer, tensors: dict[str, Any], dtype: str | None = None) -> Any:
     inputs = [tensors[tensor.layer_name] for tensor in layer.inputs]
-    keras_layer = make_layer(layer)
+    keras_layer = make_layer(layer, dtype)
     output = keras_layer(inputs[0] if len(inputs) == 1 else inputs)
     if _is_centered(layer):
         keras_layer.kernel.assign(_centered_identity(keras_layer.kernel.shape))
     return output
 
 
-def make_layer(layer: Layer) -> tf_keras.layers.Layer:
-    """The Keras layer, not yet called: a stock one, or one of our own where Keras has none."""
+def make_layer(layer: Layer, dtype: str | None = None) -> tf_keras.layers.Layer:
+    """The Keras layer, not yet called: a stock one, or one of our own where Keras has none.
+
+    Args:
+        dtype: That it computes in; by the global policy of Keras if left out.
+    """
     import tf_keras
 
-    config = {**layer.config, **({"kernel_initializer": "zeros"} if _is_centered(layer) else {})}
+    config = {"dtype": dtype, **layer.config, **({"kernel_initializer": "zeros"} if _is_centered(layer) else {})}
     if hasattr(tf_keras.layers, layer.kind):
         return getattr(tf_keras.layers, layer.kind)(name=layer.name, **config)
     from slim2keras import keras_layers

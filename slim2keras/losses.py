@@ -34,10 +34,10 @@ class SlimLoss(tf_keras.losses.Loss):  # type: ignore[misc]
 
         Args:
             y_true: Targets.
-            y_pred: Logits, (batch, ..., classes).
+            y_pred: Logits, (batch, ..., classes); those in half precision are taken into float32 first.
             sample_weight: Broadcast to the losses, slim's ``weights``.
         """
-        losses = self.call(y_true, tf.convert_to_tensor(y_pred))
+        losses = self.call(y_true, wide(tf.convert_to_tensor(y_pred)))
         if sample_weight is None:
             return tf.reduce_mean(losses)
         weights = tf.cast(sample_weight, losses.dtype)
@@ -104,6 +104,11 @@ class SigmoidCrossEntropy(SlimLoss):
         if self.label_smoothing:
             labels = labels * (1.0 - self.label_smoothing) + 0.5 * self.label_smoothing
         return tf.nn.sigmoid_cross_entropy_with_logits(labels, y_pred)
+
+
+def wide(logits: tf.Tensor) -> tf.Tensor:
+    """Logits in float32 at least: a loss in half precision has two or three digits, and its mean fewer."""
+    return tf.cast(logits, tf.float32) if logits.dtype in (tf.float16, tf.bfloat16) else logits
 
 
 def is_one_hot(labels: tf.Tensor, logits: tf.Tensor) -> bool:

@@ -13,9 +13,10 @@ import numpy as np
 from slim2keras.checkpoint import Checkpoint, open_checkpoint
 from slim2keras.errors import CheckpointMismatchError, ParityError
 from slim2keras.json_values import finite_or_none
-from slim2keras.keras_model import dropout_off, end_points, load_options_of, spec_of
+from slim2keras.keras_model import dropout_off, end_points, in_float32, load_options_of, precision_of, spec_of
 from slim2keras.loading import LoadOptions, check_plan, plan_load, slim_variables
 from slim2keras.nets import find_net
+from slim2keras.preprocessing import warn_if_doubtful
 from slim2keras.recognition import NetSpec
 from slim2keras.slim_networks import SlimNetwork, assign_variables, open_judge
 from slim2keras.slim_runtime import op_by_op_session
@@ -70,6 +71,7 @@ class ParityReport:
         not_judged: End points that slim's own network cannot judge.
         from_model: Variables that the checkpoint does not have (excluded scopes); slim got the model's values.
         images_shape: Shape of the images that both ran on.
+        precision: Policy of the model. In mixed precision a copy of its layers and variables in float32 was compared.
     """
 
     net: str
@@ -77,6 +79,7 @@ class ParityReport:
     not_judged: Sequence[str] = field(default_factory=tuple)
     from_model: Sequence[str] = field(default_factory=tuple)
     images_shape: tuple[int, ...] = ()
+    precision: str = "float32"
 
     @property
     def passed(self) -> bool:
@@ -115,6 +118,7 @@ class ParityReport:
             "largest_difference": finite_or_none(self.largest_difference),
             "first_difference": first.to_json() if first else None,
             "images_shape": list(self.images_shape),
+            "precision": self.precision,
             "not_judged": list(self.not_judged),
             "from_model": list(self.from_model),
             "comparisons": [comparison.to_json() for comparison in self.comparisons],
@@ -148,7 +152,8 @@ def verify(
 
     slim's network gets its variables from the checkpoint, not from the model. Compared are every end point and the
     outputs, in inference and in training mode (dropout off), the moving statistics after one step, and the
-    regularization loss. The model is left as it was.
+    regularization loss. The model is left as it was. Of a model in mixed precision a copy in float32 is compared, layer
+    by layer the same and with its variables: what is judged is the network, not the rounding of half precision.
 
     Args:
         checkpoint: As in ``convert``.
@@ -164,6 +169,9 @@ def verify(
         CheckpointReadError: If the checkpoint cannot be read.
         CheckpointMismatchError: If slim's network and the model have different variables.
         UnsupportedArgumentError: If that slim does not have the network or one of its arguments.
+
+    Warns:
+        PreprocessingWarning: If the images can hardly be preprocessed as the network wants them: parity holds on any.
     """
     converted = load_options_of(model)
     options = LoadOptions(
@@ -172,6 +180,8 @@ def verify(
     spec = spec_of(model)
     if images is None:
         images = noise_images(spec)
+    else:
+        warn_if_doubtful(images, model)
     with open_checkpoint(checkpoint) as opened:
         values, from_model = _checkpoint_values(opened, model, options)
     source = None if slim_source is None else Path(slim_source)
@@ -200,6 +210,9 @@ def compare_with_slim(
         CheckpointMismatchError: If slim's network and the model have different variables.
         UnsupportedArgumentError: If slim does not have the network or one of its arguments.
     """
+    precision = precision_of(model)
+    if precision != "float32":
+        model = in_float32(model)
     with open_judge(slim_source) as judge:
         our_names = list(end_points(model))
         skipped = set(judge.unjudged_end_points(spec, our_names))
@@ -230,6 +243,7 @@ def compare_with_slim(
         not_judged=[name for name in our_names if name not in judged],
         from_model=list(from_model),
         images_shape=tuple(images.shape),
+        precision=precision,
     )
 
 

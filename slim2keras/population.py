@@ -20,6 +20,7 @@ from slim2keras.batch_norm import (
 from slim2keras.errors import TrainingDataError, UnsupportedArgumentError
 from slim2keras.json_values import finite_or_none
 from slim2keras.keras_model import dropout_off
+from slim2keras.preprocessing import warn_if_doubtful
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -236,6 +237,7 @@ class BatchNormProbe:
             raise UnsupportedArgumentError(f"{model.name} has no BatchNorm layer, so there are no moving statistics.")
         for layer in every:
             check_layer(layer, BatchNormMode.FROZEN)
+        self._has_looked = False
         self._run = tf.function(self._outputs_and_moments, autograph=False, reduce_retracing=True)
 
     def measure(self, dataset: Iterable[Any], progress: Progress | None = None) -> Measurement:
@@ -248,12 +250,18 @@ class BatchNormProbe:
 
         Raises:
             TrainingDataError: If there are no images, one value per channel, or labels that are no classes.
+
+        Warns:
+            PreprocessingWarning: If the first images can hardly be preprocessed as the network wants them.
         """
         found: dict[str, Population] = {}
         tallies, classes = [], []
         with dropout_off(self.model):
             for images, labels in images_and_labels(dataset, progress):
                 self._check_images(images)
+                if not self._has_looked:
+                    self._has_looked = True
+                    warn_if_doubtful(images, self.model)
                 batch, moving, moments = self._run(images)
                 numbers = None if labels is None else _class_numbers(labels, batch)
                 tallies.append(_tally(batch.numpy(), moving.numpy(), numbers))

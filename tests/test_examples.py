@@ -34,7 +34,7 @@ def test_finetune(tmp_path: Path) -> None:
     spec = NetSpec.make("mobilenet_v1_025", None, {"num_classes": 1001})
     checkpoint = write_checkpoint(tmp_path / "mobilenet.ckpt", values_of(spec.trace().variables()))
     text = run("finetune.py", checkpoint, tmp_path / "tuned")
-    assert "at decay 0.9; after the 86 steps planned 0.0% of the old statistics will be left" in text
+    assert 'at decay 0.9 (picked by "auto"); after the 86 steps planned 0.0% of the old statistics will be' in text
     plain = tf_keras.models.load_model(tmp_path / "tuned.keras")
     exported = slim2keras.convert(tmp_path / "tuned.ckpt-86", input_shape=(64, 64, 3))
     images = np.random.RandomState(0).uniform(-1, 1, (2, 64, 64, 3)).astype("float32")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 import slim2keras
-from slim2keras.batch_norm import batch_norm_layers
+from slim2keras.batch_norm import SMALLEST_AUTO_DECAY, batch_norm_layers
 from slim2keras.checkpoint import open_checkpoint
 from slim2keras.errors import (
     CheckpointMismatchError,
@@ -21,12 +22,14 @@ from slim2keras.errors import (
     TrainingDataError,
     UnsupportedArgumentError,
 )
+from slim2keras.keras_model import build_model, precision_of, spec_of
 from slim2keras.loading import slim_variables
 from slim2keras.losses import SoftmaxCrossEntropy
 from slim2keras.optimizers import Adam, GradientDescent, Momentum, RMSProp, exponential_decay
+from slim2keras.recognition import NetSpec
 from slim2keras.training_state import export_checkpoint, state_variables
 from tests.parity.training_runs import CLASSES, NETS, build_ours
-from tests.reference import images, labels, write_checkpoint
+from tests.reference import assign_values, images, labels, values_of, write_checkpoint
 
 NET = NETS["separable"]
 LOGITS = "MobilenetV1/Logits"
@@ -226,14 +229,49 @@ class TestDecay:
         tuned_model(batch_norm=mode).fit(X, Y, batch_size=8, verbose=2)
         assert "BatchNorm" not in capsys.readouterr().out
 
-    def test_auto_picks_one_for_the_steps_and_keeps_it(self) -> None:
+    def test_auto_picks_one_for_the_steps_of_each_fit(self) -> None:
+        """A trial of one epoch does not decide about the run after it, and the step is traced with the new number."""
         tuned = tuned_model(decay="auto")
+        fit(tuned, epochs=1)
+        assert {layer.momentum for layer in batch_norm_layers(tuned)} == {SMALLEST_AUTO_DECAY}
         tuned.fit(X, Y, batch_size=8, epochs=60, verbose=0)
-        decay = tuned.options.decay
+        decay = tuned.settled_decay.decay
+        assert tuned.options.decay == "auto"
         assert decay**120 == pytest.approx(1e-4)
         assert {layer.momentum for layer in batch_norm_layers(tuned)} == {decay}
-        tuned.fit(X, Y, batch_size=8, epochs=90, verbose=0)
-        assert tuned.options.decay == decay
+        layer = batch_norm_layers(tuned)[0]
+        layer.moving_mean.assign(np.full(layer.moving_mean.shape, 1000.0))
+        tuned.train_on_batch(X, Y)
+        np.testing.assert_allclose(layer.moving_mean.numpy(), 1000.0 * decay, rtol=1e-2)
+
+    def test_a_run_that_goes_on_keeps_what_auto_picked(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """Resumed in the same process or loaded from a file, for whatever is left; the run after it settles anew."""
+        import tf_keras
+
+        def auto(tuned: Any, **options: Any) -> float:
+            fit(tuned, verbose=2, **options)
+            return float(tuned.settled_decay.decay)
+
+        tuned = tuned_model(decay="auto")
+        first = auto(tuned, epochs=60)
+        assert auto(tuned, epochs=62, initial_epoch=60) == first
+        tuned.save(tmp_path / "tuned.keras")
+        again = tf_keras.models.load_model(tmp_path / "tuned.keras")
+        assert again.settled_decay == tuned.settled_decay
+        assert {layer.momentum for layer in batch_norm_layers(again)} == {first}
+        capsys.readouterr()
+        assert auto(again, epochs=61) == first
+        told = '(picked by "auto" for the 120 steps of the run that goes on); after the 122 steps planned'
+        assert told in capsys.readouterr().out
+        assert auto(again, epochs=90) == pytest.approx(1e-4 ** (1 / 180))
+
+    def test_the_user_is_told_what_auto_picked(self) -> None:
+        """A short trial is warned about, with the steps that the number was picked for."""
+        told = r'decay 0\.9 \(picked by "auto"\); after the 2 steps planned 81\.0% of the old'
+        with pytest.warns(MovingStatisticsWarning, match=told):
+            tuned_model(decay="auto").fit(X, Y, batch_size=8, verbose=0)
 
     def test_auto_without_fit_is_refused(self) -> None:
         with pytest.raises(UnsupportedArgumentError, match="which only fit knows"):
@@ -545,19 +583,167 @@ class TestWaysOfRunning:
             for name, value in run(**options).items():
                 np.testing.assert_allclose(value, wanted[name], rtol=1e-3, atol=1e-4, err_msg=f"{options} {name}")
 
-    def test_mixed_precision_scales_the_loss_and_keeps_the_statistics_wide(self) -> None:
+
+@contextlib.contextmanager
+def policy(name: str) -> Iterator[None]:
+    import tf_keras
+
+    tf_keras.mixed_precision.set_global_policy(name)
+    try:
+        yield
+    finally:
+        tf_keras.mixed_precision.set_global_policy("float32")
+
+
+@pytest.mark.parametrize("name", ["mixed_bfloat16", "mixed_float16"])
+class TestMixedPrecision:
+    def test_twenty_steps_are_near_those_of_float32(self, name: str) -> None:
+        """Logits, loss, variables, statistics, slots and shadows are float32, and the loss falls as it would."""
+        options = {"decay": 0.9, "ema_decay": 0.9, "clip_gradient_norm": 1.0}
+        with policy(name):
+            tuned = tuned_model(**options)
+        assert type(tuned.optimizer).__name__.startswith("LossScaleOptimizer") is (name == "mixed_float16")
+        exact = fit(tuned_model(**options), epochs=10)
+        losses = fit(tuned, epochs=10)
+        # Half precision has two or three digits, and twenty steps add up: 2e-3 was measured.
+        assert losses == pytest.approx(exact, rel=2e-2)
+        assert losses[-1] < 0.9 * losses[0]
+        assert tuned(X).dtype == "float32"
+        assert tuned.get_layer("MobilenetV1/Conv2d_1_pointwise").compute_dtype == name.removeprefix("mixed_")
+        state = state_variables(tuned)
+        assert {item.dtype.name for key, item in state.items() if key != "global_step"} == {"float32"}
+        assert all(np.isfinite(item.numpy()).all() for item in state.values())
+        assert state["global_step"].numpy() == 20
+
+    def test_auxiliary_logits_are_float32_too(self, name: str) -> None:
+        """Their loss counts as well."""
+        with policy(name):
+            model = build_ours(NETS["inception_v3"])
+        assert [output.dtype.name for output in model.outputs] == ["float32", "float32"]
+
+    def test_the_head_of_a_user_is_judged_in_float32(self, name: str) -> None:
+        """A loss and a metric of Keras see logits in float32, whatever gives them."""
+        import tensorflow as tf
         import tf_keras
 
-        tf_keras.mixed_precision.set_global_policy("mixed_float16")
-        try:
-            tuned = tuned_model(optimizer=Momentum(1e-3, 0.9), decay=0.9, ema_decay=0.9, run_eagerly=True)
-        finally:
-            tf_keras.mixed_precision.set_global_policy("float32")
-        assert type(tuned.optimizer).__name__.startswith("LossScaleOptimizer")
+        seen = []
+
+        def loss(labels: Any, logits: Any) -> Any:
+            seen.append(logits.dtype)
+            return tf_keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True)
+
+        with policy(name):
+            network = build_ours(NET)
+            head = tf_keras.layers.Dense(CLASSES, name="head")(network.output)
+            tuned = slim2keras.finetune(tf_keras.Model(network.input, head), batch_norm="frozen", train_only=["head"])
+            tuned.compile("sgd", loss)
+        assert tuned.output.dtype != tf.float32
+        tuned.train_on_batch(X, Y)
+        tuned.test_on_batch(X, Y)
+        assert set(seen) == {tf.float32}
+
+    def test_a_model_from_a_file_computes_as_before(self, name: str, tmp_path: Path) -> None:
+        """The policy is saved with the layers, and the network is known again."""
+        import tf_keras
+
+        with policy(name):
+            model = slim2keras.build("lenet", num_classes=3)
+        model.save(tmp_path / "model.keras")
+        loaded = tf_keras.models.load_model(tmp_path / "model.keras")
+        batch = images(0, (2, 28, 28, 1))
+        np.testing.assert_array_equal(loaded(batch), model(batch))
+        assert precision_of(loaded) == name
+        assert spec_of(loaded).net == "lenet"
+
+
+class TestLossScaling:
+    def scaled(self, scale: float, optimizer: Any = None, **options: Any) -> Any:
+        import tf_keras
+
+        with policy("mixed_float16"):
+            tuned = slim2keras.finetune(build_ours(NET), batch_norm="update", decay=0.9, **options)
+            wrapped = tf_keras.mixed_precision.LossScaleOptimizer(optimizer or Adam(0.01), initial_scale=scale)
+            tuned.compile(wrapped, SoftmaxCrossEntropy())
+        return tuned
+
+    def test_gradients_are_unscaled_before_they_are_clipped(self) -> None:
+        """Each variable moves by the norm that was asked for, not by a 1024th of it."""
+        tuned = self.scaled(1024.0, GradientDescent(1.0), clip_gradient_norm=1e-3)
         before = values(tuned)
-        losses = [float(tuned.train_on_batch(X, Y)) for _ in range(2)]
-        exact = tuned_model(optimizer=Momentum(1e-3, 0.9), decay=0.9, run_eagerly=True)
-        assert losses[0] == pytest.approx(float(exact.train_on_batch(X, Y)), rel=1e-2)
-        assert changed(before, tuned) == set(before)
-        assert {item.dtype for item in values(tuned).values()} == {np.dtype("float32")}
-        assert state_variables(tuned)["global_step"].numpy() == 2
+        tuned.train_on_batch(X, Y)
+        for name in (f"{LOGITS}/weights", "MobilenetV1/Conv2d_0/weights"):
+            assert np.linalg.norm(values(tuned)[name] - before[name]) == pytest.approx(1e-3, rel=1e-2)
+
+    def test_a_step_that_overflows_is_skipped(self) -> None:
+        """The scale halves, no weight and no slot moves, and nothing becomes NaN."""
+        tuned = self.scaled(2.0**40)
+        before = values(tuned)
+        tuned.train_on_batch(X, Y)
+        assert changed(before, tuned) == moving(before)
+        assert float(tuned.optimizer.loss_scale) == 2.0**39
+        state = state_variables(tuned)
+        assert all(np.isfinite(item.numpy()).all() for item in state.values())
+        assert state["beta1_power"].numpy() == np.float32(0.9)
+
+    def test_an_overflow_of_the_network_is_explained(self) -> None:
+        """Activations beyond float16 end the step, and the message says which policy would hold them."""
+        tuned = self.scaled(1.0)
+        message = "(?s)Step 1 was not taken.*mixed_float16 end at 65504; mixed_bfloat16 has the range"
+        with pytest.raises(NonFiniteLossError, match=message):
+            tuned.train_on_batch(X * 1e5, Y)
+
+
+class TestLogitsOfPixels:
+    """``num_classes=0`` gives features with height and width, and a head on top logits with them."""
+
+    def head(self, *between: Any) -> Any:
+        import tf_keras
+
+        features = slim2keras.build("mobilenet_v1_025", num_classes=0, input_shape=(32, 32, 3))
+        x = features.output
+        for layer in between:
+            x = layer(x)
+        model = tf_keras.Model(features.input, tf_keras.layers.Dense(CLASSES, name="head")(x))
+        return slim2keras.finetune(model, batch_norm="frozen", train_only=["head"])
+
+    BATCH = images(0, (8, 32, 32, 3)), labels(1, CLASSES, 8)
+
+    @pytest.mark.parametrize("loss", ["slim's", "Keras'", "mse"])
+    def test_labels_of_images_are_refused(self, loss: str) -> None:
+        """In training and in evaluation, and the message says how to flatten; then the same head trains."""
+        import tf_keras
+
+        batch, target = self.BATCH
+        given = {"slim's": SoftmaxCrossEntropy(), "Keras'": "sparse_categorical_crossentropy", "mse": "mse"}[loss]
+        target = np.eye(CLASSES, dtype="float32")[target] if loss == "mse" else target
+        tuned = self.head()
+        tuned.compile(GradientDescent(0.1), given, metrics=["accuracy"])
+        message = r"logits of .* are \(\w+, 1, 1, 5\), of pixels, .* Put tf_keras.layers.Flatten\(\)"
+        with pytest.raises(TrainingDataError, match=message):
+            tuned.fit(batch, target, batch_size=8, verbose=0)
+        with pytest.raises(TrainingDataError, match=message):
+            tuned.evaluate(batch, target, batch_size=8, verbose=0)
+        flat = self.head(tf_keras.layers.Flatten())
+        flat.compile(GradientDescent(0.1), given if loss == "mse" else SoftmaxCrossEntropy(), metrics=["accuracy"])
+        flat.fit(batch, target, batch_size=8, verbose=0)
+
+    def test_labels_of_pixels_are_taken(self) -> None:
+        """A head for segmentation has a label for each pixel."""
+        import tf_keras
+
+        tuned = self.head(tf_keras.layers.UpSampling2D(2))
+        tuned.compile(GradientDescent(0.1), SoftmaxCrossEntropy())
+        assert np.isfinite(tuned.train_on_batch(self.BATCH[0], np.zeros((8, 2, 2), "int64")))
+
+    def test_slims_own_logits_of_one_pixel_are_judged_without_it(self) -> None:
+        """DenseNet's, and those of a network without spatial_squeeze: loss and accuracy are those of the squeezed."""
+        found = []
+        for squeeze in (True, False):
+            spec = NetSpec.make("mobilenet_v1_025", (32, 32, 3), {"num_classes": CLASSES, "spatial_squeeze": squeeze})
+            model = build_model(spec)
+            assign_values(model, values_of(spec.trace().variables()))
+            tuned = slim2keras.finetune(model, batch_norm="frozen")
+            tuned.compile(GradientDescent(0.0), SoftmaxCrossEntropy(), metrics=["accuracy"])
+            found.append(tuned.evaluate(*self.BATCH, verbose=0))
+            assert tuned.output.shape.rank == (2 if squeeze else 4)
+        assert found[0] == found[1]

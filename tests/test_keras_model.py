@@ -10,7 +10,7 @@ import pytest
 
 import slim2keras
 from slim2keras.errors import UnrecognisedNetError
-from slim2keras.keras_model import build, end_points, make_layer, spec_of
+from slim2keras.keras_model import build, end_points, in_float32, make_layer, spec_of
 from slim2keras.loading import slim_variables
 from slim2keras.nets import NETS, list_nets
 from slim2keras.recognition import NetSpec
@@ -72,6 +72,33 @@ def test_end_points_are_slims_in_slims_order(net: str) -> None:
     assert list(found) == list(spec.trace().end_points)
     for name, tensor in spec.trace().end_points.items():
         assert tuple(found[name].shape[1:]) == tensor.shape, name
+
+
+@pytest.mark.parametrize(
+    ("net", "arguments"),
+    [
+        ("lenet", {"num_classes": 3}),
+        ("cifarnet", {"num_classes": 3}),
+        ("mobilenet_v1_025", {"num_classes": 0}),
+    ],
+)
+def test_outputs_and_predictions_are_float32_in_mixed_precision(net: str, arguments: dict[str, Any]) -> None:
+    """Logits, features and the softmax; all that lies below computes in half precision."""
+    import tensorflow as tf
+    import tf_keras
+
+    tf_keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    try:
+        model = build(net, **arguments)
+    finally:
+        tf_keras.mixed_precision.set_global_policy("float32")
+    found = end_points(model)
+    assert {output.dtype for output in model.outputs} == {tf.float32}
+    assert found["Predictions"].dtype == tf.float32 if "Predictions" in found else not arguments["num_classes"]
+    assert next(iter(found.values())).dtype == tf.bfloat16
+    assert {variable.dtype for variable in model.weights} == {tf.float32}
+    assert model(images(0, (1, *spec_of(model).input_shape))) is not None
+    assert {layer.compute_dtype for layer in in_float32(model).layers} == {"float32"}
 
 
 def test_variable_input_sizes() -> None:

@@ -58,6 +58,18 @@ def test_logits_of_one_pixel_are_squeezed() -> None:
         assert float(SoftmaxCrossEntropy()(labels, pixel)) == float(SoftmaxCrossEntropy()(labels, LOGITS))
 
 
+@pytest.mark.parametrize("loss", [SoftmaxCrossEntropy(0.1), SigmoidCrossEntropy(0.1)])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_logits_in_half_precision_lose_nothing_more(dtype: str, loss: Any) -> None:
+    """The loss is float32, that of the same logits in float32."""
+    import tensorflow as tf
+
+    half = tf.cast(LOGITS, dtype)
+    found = loss(ONE_HOT, half)
+    assert found.dtype == tf.float32
+    assert float(found) == float(loss(ONE_HOT, tf.cast(half, tf.float32)))
+
+
 def test_keras_own_loss_divides_by_all_images() -> None:
     """The mutant: what the class is for."""
     import tf_keras

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import signal
 import sys
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Annotated, Any, NoReturn
 
@@ -15,7 +17,7 @@ import typer
 import slim2keras
 from slim2keras.cli import convert, doctor, export, inspect, nets, recalibrate, verify
 from slim2keras.cli.console import flag, stderr
-from slim2keras.errors import ExitStatus, Slim2KerasError
+from slim2keras.errors import ExitStatus, MovingStatisticsWarning, PreprocessingWarning, Slim2KerasError
 
 _EPILOG = (
     "Exit codes: 0 ok, 1 unexpected error or disk full, 2 usage, 3 file unreadable, 4 checkpoint does not fit or is "
@@ -94,7 +96,8 @@ def _report_errors(command: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(command)
     def reporting(**arguments: Any) -> None:
         try:
-            command(**arguments)
+            with _warnings_as_remarks():
+                command(**arguments)
         except KeyboardInterrupt:
             _report_interruption()
         except (typer.Exit, typer.Abort):
@@ -110,6 +113,24 @@ def _report_errors(command: Callable[..., None]) -> Callable[..., None]:
             _Interruption.end()
 
     return reporting
+
+
+@contextlib.contextmanager
+def _warnings_as_remarks() -> Iterator[None]:
+    """Within it our own warnings are sentences on stderr, without the line of code that they come from."""
+    show = warnings.showwarning
+
+    def remark(message: Warning | str, category: type[Warning], *where: Any) -> None:
+        if issubclass(category, (MovingStatisticsWarning, PreprocessingWarning)):
+            stderr.print(f"remark: {message}", markup=False, highlight=False, soft_wrap=True, style="yellow")
+        else:
+            show(message, category, *where)
+
+    warnings.showwarning = remark  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        warnings.showwarning = show
 
 
 def _report_interruption() -> NoReturn:

@@ -103,6 +103,11 @@ def convert(
     for line in _remarks(report.left_out, report.excluded["started_afresh"], report.raw_statistics):
         print_line(line)
     print_line(f"Written: {target} and {target}.json")
+    if report.output["format"] != "weights":
+        print_line(
+            "Load it with tf_keras.models.load_model; tf.keras.models.load_model is Keras 3's from TensorFlow 2.16 on, "
+            "and fails."
+        )
 
 
 def _plan(checkpoint: Path, net: str | None, arguments: Any, shape: Any, options: Any) -> dict[str, Any]:

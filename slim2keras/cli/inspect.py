@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
+from rich.markup import escape
 from rich.table import Table
 
 from slim2keras.cli.console import (
@@ -88,6 +89,7 @@ def _describe_net(checkpoint: Checkpoint, spec: NetSpec) -> dict[str, Any]:
     from slim2keras.input_size import with_known_size
     from slim2keras.model_variables import ModelVariables
     from slim2keras.nets import find_net
+    from slim2keras.preprocessing import PIPELINES, image_size
     from slim2keras.published import find_published
 
     published = find_published(checkpoint.given, spec)
@@ -106,6 +108,7 @@ def _describe_net(checkpoint: Checkpoint, spec: NetSpec) -> dict[str, Any]:
         "arguments": spec.changed_arguments(),
         **_describe_batch_norm(checkpoint, spec),
         "preprocessing": expected.preprocessing,
+        "preprocessing_meaning": PIPELINES[expected.preprocessing].describe(*image_size(spec)),
         "labels_offset": expected.labels_offset,
         "published": published.name if published else None,
     }
@@ -156,6 +159,7 @@ def _show(facts: dict[str, Any]) -> None:
         if facts["published"]:
             table.add_row("published as", f"{facts['published']}, see nets --verbose")
         table.add_row("preprocessing", f"{facts['preprocessing']}, labels offset {facts['labels_offset']}")
+        table.add_row("", escape(facts["preprocessing_meaning"]))
     table.add_row("step", "not recorded" if facts["global_step"] is None else f"{facts['global_step']:,}")
     table.add_row("EMA", "yes (--use-ema takes it)" if facts["ema"] else "no")
     table.add_row("slots", ", ".join(facts["slots"]) or "none")

@@ -122,6 +122,11 @@ def _show(report: ParityReport, *, show_all: bool) -> None:
 
 
 def _remarks(report: ParityReport) -> Iterator[str]:
+    if report.precision != "float32":
+        yield (
+            f"The model computes in {report.precision}, to two or three digits. Compared is a copy of its layers and "
+            "variables in float32."
+        )
     if failure := report.first_failure:
         yield f"First to miss its bar: {failure.name} ({failure.rung}), {failure.difference:.1e}"
     if first := report.first_difference:

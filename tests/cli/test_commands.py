@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+import slim2keras
 from slim2keras.cli.app import app
 from slim2keras.errors import ExitStatus
 from slim2keras.nets import list_nets
@@ -109,7 +110,7 @@ def test_inspect_tells_what_a_checkpoint_is(tmp_path: Path) -> None:
     assert facts["kinds"]["model"]["variables"] == len(values)
     assert len(facts["variables"]) == len(trained)
     text = ok("inspect", path)
-    for fact in ("V1", SMALL_NET, "1,234", "RMSProp", "depth_multiplier=0.125", "decay 0.997"):
+    for fact in ("V1", SMALL_NET, "1,234", "RMSProp", "depth_multiplier=0.125", "decay 0.997", "vgg: float32 in [-123"):
         assert fact in text
     assert f"{SMALL_NET}/conv1/weights" in ok("inspect", path, "--variables")
 
@@ -180,6 +181,45 @@ def test_convert_writes_a_model_and_a_report(tmp_path: Path, small_checkpoint: P
     assert "Not loaded: 1 step counter" in text
     assert output.is_file()
     assert json.loads(Path(f"{output}.json").read_text())["net"] == SMALL_NET
+
+
+@pytest.mark.parametrize(("name", "is_told"), [("lenet.keras", True), ("lenet.weights.h5", False)])
+def test_convert_says_how_to_load_what_it_wrote(tmp_path: Path, name: str, is_told: bool) -> None:
+    """Keras 3's ``load_model`` fails on it; weights alone are not loaded like that."""
+    import tensorflow as tf
+    import tf_keras
+
+    values = values_of(NetSpec.make("lenet", None, {}).trace().variables())
+    checkpoint = write_checkpoint(tmp_path / "lenet.ckpt", values)
+    text = ok("convert", checkpoint, "-o", tmp_path / name)
+    assert ("Load it with tf_keras.models.load_model; tf.keras" in text) is is_told
+    if is_told:
+        tf_keras.models.load_model(tmp_path / name)
+        with pytest.raises(TypeError, match="Could not locate class"):
+            tf.keras.models.load_model(tmp_path / name)
+
+
+def test_verify_names_the_policy_of_a_model_in_mixed_precision(tmp_path: Path) -> None:
+    """What is judged is a copy in float32, so parity holds; a weight that is off still fails."""
+    import tf_keras
+
+    values = values_of(NetSpec.make("lenet", None, {}).trace().variables())
+    checkpoint = write_checkpoint(tmp_path / "lenet.ckpt", values)
+    tf_keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    try:
+        model = slim2keras.convert(checkpoint)
+    finally:
+        tf_keras.mixed_precision.set_global_policy("float32")
+    model.save(tmp_path / "lenet.keras")
+    judged = ("verify", checkpoint, tmp_path / "lenet.keras", "--slim-source", STAND_IN_SLIM)
+    text = ok(*judged)
+    assert "The model computes in mixed_bfloat16" in text
+    assert "Parity holds" in text
+    assert json.loads(ok(*judged, "--json"))["precision"] == "mixed_bfloat16"
+    kernel = model.get_layer("LeNet/fc4").kernel
+    kernel.assign(kernel * 1.001)
+    model.save(tmp_path / "lenet.keras")
+    assert Result(*judged).status == ExitStatus.PARITY
 
 
 def test_convert_takes_an_archive_and_prints_json(tmp_path: Path, small_checkpoint: Path) -> None:
