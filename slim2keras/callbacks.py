@@ -59,6 +59,10 @@ class MovingStatisticsReport(tf_keras.callbacks.Callback):  # type: ignore[misc]
         """Count the steps of a data set that does not know its length."""
         self._steps_seen += 1
 
+    def on_train_end(self, logs: Any = None) -> None:
+        """Let the model know that the statistics are now those of training."""
+        self.model.statistics_record.note()
+
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Report after the first epoch of such a data set."""
         if self.params["steps"] is None and epoch == self.initial_epoch:

@@ -38,6 +38,7 @@ from slim2keras.keras_model import find_spec
 from slim2keras.loading import all_layers, layer_variables, slim_variables
 from slim2keras.losses import SoftmaxCrossEntropy, check_classes, is_one_hot, wide
 from slim2keras.scopes import ema_name, first_matches
+from slim2keras.statistics_record import StatisticsRecord
 from slim2keras.training_state import OptimizerState, apply_optimizer_state, resume
 
 _OF_PROBABILITIES = ("categorical_crossentropy", "sparse_categorical_crossentropy", "binary_crossentropy")
@@ -204,6 +205,7 @@ class FineTunedModel(tf_keras.Model):  # type: ignore[misc]
         options: As given to ``finetune``.
         settled_decay: What a decay ``"auto"`` became in the last ``fit``, ``None`` before the first.
         plan: What follows from the options.
+        statistics_record: What training did to the moving statistics.
         first_images: What is seen of the first batch of a ``fit``.
         optimizer_state: Slots and step of the checkpoint that is resumed, until ``compile`` takes them.
     """
@@ -224,6 +226,7 @@ class FineTunedModel(tf_keras.Model):  # type: ignore[misc]
         self._is_loaded = False
         self._failed: FailedStep | None = None
         self.first_images = FirstImages()
+        self.statistics_record = StatisticsRecord(self)
         if options.ema_decay is not None:
             self._shadows = [self._new_shadow(name, item) for name, item in slim_variables(self).items()]
         if isinstance(options.decay, (int, float)):
@@ -271,13 +274,20 @@ class FineTunedModel(tf_keras.Model):  # type: ignore[misc]
         """The plain network, the options, and what became of a decay ``"auto"``."""
         plain = tf_keras.Model(self.input, self.output, name=self.name)
         settled = None if self.settled_decay is None else asdict(self.settled_decay)
-        return {"network": plain.get_config(), "options": asdict(self.options), "settled_decay": settled}
+        return {
+            "network": plain.get_config(),
+            "options": asdict(self.options),
+            "settled_decay": settled,
+            "statistics_record": self.statistics_record.to_config(),
+        }
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> FineTunedModel:
         """Make the model again, its weights not yet loaded."""
         network = tf_keras.Model.from_config(config["network"], custom_objects)
         model = cls(network, FineTuningOptions(**config["options"]))
+        if "statistics_record" in config:
+            model.statistics_record.restore(config["statistics_record"])
         settled = config.get("settled_decay")
         if settled is not None:
             model.settled_decay, model._is_loaded = SettledDecay(**settled), True
@@ -314,6 +324,7 @@ class FineTunedModel(tf_keras.Model):  # type: ignore[misc]
             raise UnsupportedArgumentError(
                 f"decay={decay} concerns BatchNorm layers in mode 'update', and there are none. Leave it out."
             )
+        self.statistics_record.go_on()
         for layer in layers:
             layer.momentum = decay
 
@@ -339,6 +350,7 @@ class FineTunedModel(tf_keras.Model):  # type: ignore[misc]
             _check_takes_logits(loss)
         if loss_weights is None and self._num_auxiliary and not tf.nest.is_nested(loss):
             loss_weights = [1.0, *[self.options.aux_weight] * self._num_auxiliary]
+        self.statistics_record.go_on()
         super().compile(optimizer=optimizer, loss=loss, metrics=metrics, loss_weights=loss_weights, **options)
         if isinstance(self.optimizer, tf_keras.optimizers.Optimizer):
             with self.distribute_strategy.scope():
@@ -346,6 +358,7 @@ class FineTunedModel(tf_keras.Model):  # type: ignore[misc]
         if self.optimizer_state is not None:
             apply_optimizer_state(self, self.optimizer_state)
             self.optimizer_state = None
+        self.statistics_record.start_optimizer()
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compile as a saved model was."""

@@ -16,6 +16,7 @@ from slim2keras.errors import UnsupportedArgumentError
 from slim2keras.loading import slim_variables
 from slim2keras.model_files import is_model_file
 from slim2keras.scopes import VariableInfo, classify_variables
+from slim2keras.training_record import LayerRecord
 from slim2keras.training_state import state_variables
 
 if TYPE_CHECKING:
@@ -49,6 +50,12 @@ class ModelVariables(Checkpoint):
     def __getitem__(self, name: str) -> NDArray[Any]:
         value: NDArray[Any] = np.asarray(self._values[name])
         return value
+
+    @property
+    def record(self) -> dict[str, LayerRecord]:
+        """What fine-tuning did to the moving statistics, if that is what the model comes from."""
+        record = getattr(self.model, "statistics_record", None)
+        return {} if record is None else record.layers()
 
     @property
     def decays(self) -> dict[str, float]:

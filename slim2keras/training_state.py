@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from slim2keras import __version__
 from slim2keras.checkpoint import Checkpoint, CheckpointFiles, CheckpointVersion, open_checkpoint, write_checkpoint
 from slim2keras.errors import CheckpointMismatchError, UnsupportedArgumentError
 from slim2keras.loading import (
@@ -24,6 +25,7 @@ from slim2keras.loading import (
     wanted_variables,
 )
 from slim2keras.scopes import VariableKind, ema_name
+from slim2keras.training_record import record_to_json
 
 if TYPE_CHECKING:
     import tf_keras
@@ -185,8 +187,10 @@ def export_checkpoint(
         version: ``"V2"``, an index and a data file; or ``"V1"``, one file as slim of 2016 has it.
         overwrite: Replace existing files.
 
+    Beside it, as ``<prefix>.json``, lies what fine-tuning did to the moving statistics, for the doctor.
+
     Returns:
-        Where it lies. The directory gets a ``checkpoint`` file that names it, unless one is there.
+        Where it lies. The ``checkpoint`` file of the directory names it as the latest.
 
     Raises:
         OutputError: If it exists already or cannot be written; nothing is left behind.
@@ -196,4 +200,7 @@ def export_checkpoint(
         >>> export_checkpoint(tuned, "out/model.ckpt-6000")
     """
     values = {name: np.asarray(variable) for name, variable in state_variables(model).items()}
-    return write_checkpoint(Path(prefix), values, CheckpointVersion(version), overwrite=overwrite)
+    record = getattr(model, "statistics_record", None)
+    layers = {} if record is None else record.layers()
+    report = {"written_by": f"slim2keras {__version__}", **record_to_json(layers)} if layers else None
+    return write_checkpoint(Path(prefix), values, CheckpointVersion(version), overwrite=overwrite, report=report)

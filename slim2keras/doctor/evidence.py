@@ -185,13 +185,17 @@ class Run:
             num_moved=num_moved,
             num_images=recalibrated_from(checkpoint),
             correlation=pooled_correlation(layers),
-            record=read_record(checkpoint) if steps is None else {},
+            record=_record_of(checkpoint) if steps is None else {},
         )
 
     @property
     def is_folded(self) -> bool:
         """Whether the weights have the scale of BatchNorm in them already."""
         return self.correlation is not None and self.correlation < _FOLDED_CORRELATION
+
+
+def _record_of(checkpoint: Checkpoint) -> Mapping[str, LayerRecord]:
+    return checkpoint.record if isinstance(checkpoint, ModelVariables) else read_record(checkpoint)
 
 
 def _counts_steps(checkpoint: Checkpoint) -> bool:
@@ -241,13 +245,18 @@ def find_decays(checkpoint: Checkpoint, net: str | None, arguments: Mapping[str,
         return Decays({}, decay, "given")
     if net is not None:
         return Decays({}, _decay_of(NetSpec.make(net, None, arguments)), f"the default of {net}")
+    # A layer that did not move has a decay, but none that counted.
+    recorded = {name: item.decay for name, item in _record_of(checkpoint).items() if item.mode is BatchNormMode.UPDATE}
+    if recorded:
+        return Decays(recorded, None, "recorded by fine-tuning")
     if isinstance(checkpoint, ModelVariables):
         return Decays(checkpoint.decays, None, "the momentum of the layers")
-    # A layer that did not move has a decay, but none that counted.
-    recorded = {name: item.decay for name, item in read_record(checkpoint).items() if item.mode is BatchNormMode.UPDATE}
-    by_scope = recorded or read_decays(checkpoint.location.prefix)
-    if by_scope:
-        return Decays(by_scope, None, "recorded by fine-tuning" if recorded else "the .meta beside the checkpoint")
+    if by_scope := read_decays(checkpoint.location.prefix):
+        return Decays(by_scope, None, "the .meta beside the checkpoint")
+    return _assumed_decays(checkpoint)
+
+
+def _assumed_decays(checkpoint: Checkpoint) -> Decays:
     candidate = recognised(checkpoint)
     if candidate is None:
         return Decays({}, None, "unknown")
