@@ -6,7 +6,7 @@ import json
 import platform
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from rich.console import RenderableType
+from rich.text import Text
 
 from slim2keras import __version__
 from slim2keras.checkpoint import Checkpoint, CheckpointVersion, open_checkpoint
 from slim2keras.errors import ModelReadError, Slim2KerasError
 from slim2keras.graph import Shape, Variable
-from slim2keras.input_size import InputShapeSource, with_known_size
+from slim2keras.input_size import InputShapeSource, describe_input, with_known_size
 from slim2keras.keras_model import build_model
 from slim2keras.loading import LoadOptions, LoadPlan, apply_load, check_plan, plan_load, planned_values
 from slim2keras.model_files import (
@@ -36,9 +38,10 @@ from slim2keras.model_files import (
 from slim2keras.model_safety import unreadable
 from slim2keras.nets import find_net
 from slim2keras.output_files import check_space, report_path, sha256, whole_or_not_at_all
+from slim2keras.pages import Report, plural
 from slim2keras.preprocessing import PIPELINES, image_size
 from slim2keras.published import PublishedCheckpoint, find_published
-from slim2keras.recognition import NetSpec, recognise, variables_left_out
+from slim2keras.recognition import NetSpec, format_arguments, recognise, variables_left_out
 from slim2keras.scopes import VariableKind
 from slim2keras.training_state import export_checkpoint
 
@@ -195,8 +198,8 @@ def _size_hint(load: LoadPlan, spec: NetSpec) -> str:
     )
 
 
-@dataclass(frozen=True)
-class ConversionReport:
+@dataclass(frozen=True, repr=False)
+class ConversionReport(Report):
     """What was converted, from what, into what; written as JSON beside the file.
 
     Attributes:
@@ -239,9 +242,37 @@ class ConversionReport:
     largest_difference: float
     versions: Mapping[str, str] = field(default_factory=dict)
 
+    def summary(self) -> str:
+        """In one line."""
+        return f"{self.net} -> {self.output['path']}, largest difference when read back {self.largest_difference}"
+
+    def page(self) -> Iterator[RenderableType]:
+        """Network, size of images, variables, and what was left out."""
+        yield from heading(self.net, self.arguments, self.input_shape, self.input_shape_source)
+        counts = (plural(self.variables["network"], "variable"), plural(self.variables["parameters"], "parameter"))
+        yield Text(f"{', '.join(counts)}; read back: largest difference {self.largest_difference}")
+        yield from remarks(self.left_out, self.excluded["started_afresh"], self.raw_statistics)
+
     def to_json(self) -> dict[str, Any]:
         """As plain values, for machines."""
         return asdict(self)
+
+
+def heading(net: str, arguments: Mapping[str, Any], input_shape: Sequence[int | None], source: str) -> Iterator[Text]:
+    """A network, the arguments that are not slim's defaults, and the size of its images."""
+    changed = format_arguments(NetSpec.make(net, None, arguments).changed_arguments())
+    yield Text.assemble((net, "bold"), f" {changed}")
+    yield Text(f"input {describe_input(input_shape, source)}")
+
+
+def remarks(left_out: Mapping[str, int], fresh: Sequence[str], raw_statistics: Sequence[str]) -> Iterator[Text]:
+    """What became of variables that were not simply loaded."""
+    if fresh:
+        yield Text(f"Started afresh: {', '.join(fresh)}")
+    if raw_statistics:
+        yield Text(f"Without EMA shadow, taken as they are: {plural(len(raw_statistics), 'moving statistic')}")
+    if left_out:
+        yield Text("Not loaded: " + ", ".join(f"{count} {reason}" for reason, count in left_out.items()))
 
 
 def convert_to_file(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from enum import Enum
 
@@ -62,3 +63,8 @@ def _is_possible(shape: Shape, spec: NetSpec, checkpoint: Checkpoint) -> bool:
 def _num_agreeing(spec: NetSpec, checkpoint: Checkpoint) -> int:
     there = checkpoint.variables
     return sum(item.name in there and there[item.name].shape == item.shape for item in spec.trace().variables())
+
+
+def describe_input(shape: Sequence[int | None], source: str) -> str:
+    """``96 x 96 x 1 (from the .meta)``."""
+    return f"{' x '.join('open' if size is None else str(size) for size in shape)} ({source})"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from rich.console import Console, RenderableType
 from rich.text import Text
@@ -28,12 +28,17 @@ class Report(abc.ABC):
 
     def __str__(self) -> str:
         console = Console(file=io.StringIO(), width=_WIDTH, color_system=None)
-        print_page(self, console)
+        print_page(self.page(), console)
         assert isinstance(console.file, io.StringIO)
         return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines())
 
 
-def print_page(report: Report, console: Console) -> None:
-    """Print a report; a line is broken between words on a terminal, and stays whole in a file."""
-    for part in report.page():
+def print_page(parts: Iterable[RenderableType], console: Console) -> None:
+    """Print the parts of a page; a line is broken between words on a terminal, and stays whole in a file."""
+    for part in parts:
         console.print(part, highlight=False, soft_wrap=isinstance(part, Text) and not console.is_terminal)
+
+
+def plural(count: int, noun: str) -> str:
+    """``1 variable``, ``2 variables``."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

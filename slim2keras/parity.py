@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
 
 from slim2keras.checkpoint import Checkpoint, open_checkpoint
 from slim2keras.errors import CheckpointMismatchError, ParityError
@@ -16,6 +20,7 @@ from slim2keras.json_values import finite_or_none
 from slim2keras.keras_model import dropout_off, end_points, in_float32, load_options_of, precision_of, spec_of
 from slim2keras.loading import LoadOptions, check_plan, plan_load, slim_variables
 from slim2keras.nets import find_net
+from slim2keras.pages import Report
 from slim2keras.preprocessing import warn_if_doubtful
 from slim2keras.recognition import NetSpec
 from slim2keras.slim_networks import SlimNetwork, assign_variables, open_judge
@@ -61,8 +66,8 @@ class Comparison:
         return {**asdict(self), "difference": finite_or_none(self.difference), "passed": self.passed}
 
 
-@dataclass(frozen=True)
-class ParityReport:
+@dataclass(frozen=True, repr=False)
+class ParityReport(Report):
     """What ``verify`` found.
 
     Attributes:
@@ -100,6 +105,46 @@ class ParityReport:
     def first_failure(self) -> Comparison | None:
         """First tensor in slim's order that misses its bar."""
         return next((comparison for comparison in self.comparisons if not comparison.passed), None)
+
+    def summary(self) -> str:
+        """In one line."""
+        verdict = "parity holds" if self.passed else f"parity fails at {self.first_failure.name}"  # type: ignore[union-attr]
+        return (
+            f"{self.net}, {verdict}, {len(self.comparisons)} tensors, largest difference {self.largest_difference:.1e}"
+        )
+
+    def page(self, *, show_all: bool = False) -> Iterator[RenderableType]:
+        """The worst tensor of each rung, or every tensor; remarks; the verdict."""
+        size = " x ".join(map(str, self.images_shape))
+        yield Text.assemble((self.net, "bold"), f" against slim, images {size}")
+        yield self._table(show_all=show_all)
+        yield from map(Text, self._remarks())
+        yield Text("Parity holds.", "green") if self.passed else Text("Parity fails.", "bold red")
+
+    def _table(self, *, show_all: bool) -> Table:
+        counts = Counter(comparison.rung for comparison in self.comparisons)
+        table = Table("rung", "tensor" if show_all else "tensors", "difference", "bar", "", box=None)
+        for row in self.comparisons if show_all else self.worst_by_rung().values():
+            verdict = Text("ok", "green") if row.passed else Text("differs", "bold red")
+            tensors = Text(row.name) if show_all else str(counts[row.rung])
+            difference = f"{row.difference:.1e}" if row.difference else "0"
+            table.add_row(row.rung, tensors, difference, f"{row.bar:.0e}", verdict)
+        return table
+
+    def _remarks(self) -> Iterator[str]:
+        if self.precision != "float32":
+            yield (
+                f"The model computes in {self.precision}, to two or three digits. Compared is a copy of its layers and "
+                "variables in float32."
+            )
+        if failure := self.first_failure:
+            yield f"First to miss its bar: {failure.name} ({failure.rung}), {failure.difference:.1e}"
+        if first := self.first_difference:
+            yield f"First that is not equal bit for bit: {first.name} ({first.rung}), {first.difference:.1e}"
+        if self.not_judged:
+            yield f"Not judged, slim has no such end point: {', '.join(self.not_judged)}"
+        if self.from_model:
+            yield f"Started afresh, slim got the model's values: {', '.join(self.from_model)}"
 
     def worst_by_rung(self) -> dict[str, Comparison]:
         """The largest difference of each rung."""

@@ -13,6 +13,7 @@ from types import FrameType
 from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 import slim2keras
 from slim2keras.cli import convert, doctor, export, inspect, nets, recalibrate, verify
@@ -24,8 +25,28 @@ _EPILOG = (
     "sick, 5 parity failed, 130 interrupted."
 )
 
+
+class _PlainHelp:
+    """The help option takes no value, and its help names no type, as ``console.flag`` has it."""
+
+    def get_help_option(self, ctx: Any) -> Any:
+        option = super().get_help_option(ctx)  # type: ignore[misc]
+        if option is not None:
+            option.metavar = ""
+        return option
+
+
+class _Command(_PlainHelp, TyperCommand):
+    pass
+
+
+class _Group(_PlainHelp, TyperGroup):
+    pass
+
+
 app = typer.Typer(
     name="slim2keras",
+    cls=_Group,
     help="Slim checkpoints as tf.keras models, with the same numbers.",
     epilog=_EPILOG,
     no_args_is_help=True,
@@ -162,7 +183,7 @@ _COMMANDS = (
     recalibrate.recalibrate,
 )
 for _command in _COMMANDS:
-    app.command(epilog=_EPILOG)(_report_errors(_command))
+    app.command(epilog=_EPILOG, cls=_Command)(_report_errors(_command))
 
 
 def main() -> None:

@@ -8,16 +8,16 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
+from rich.console import Console, RenderableType
 
 from slim2keras.errors import UnsupportedArgumentError
 from slim2keras.nets import find_net
-from slim2keras.pages import Report, print_page
+from slim2keras.pages import print_page
 
 if TYPE_CHECKING:
     from slim2keras.conversion import Progress
@@ -146,9 +146,9 @@ def check_net(net: str | None) -> None:
         find_net(net)
 
 
-def print_report(report: Report) -> None:
+def print_parts(parts: Iterable[RenderableType]) -> None:
     """Print the page of a report on stdout."""
-    print_page(report, stdout)
+    print_page(parts, stdout)
 
 
 def print_line(text: str) -> None:
@@ -226,13 +226,3 @@ def progress_bar() -> Iterator[Progress | None]:
             bar.update(task, description=what, completed=done, total=total if done else None)
 
         yield step
-
-
-def describe_input(shape: Sequence[int | None], source: str) -> str:
-    """``96 x 96 x 1 (from the .meta)``."""
-    return f"{' x '.join('open' if size is None else str(size) for size in shape)} ({source})"
-
-
-def plural(count: int, noun: str) -> str:
-    """``1 variable``, ``2 variables``."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"

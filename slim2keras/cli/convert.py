@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,18 +20,18 @@ from slim2keras.cli.console import (
     UseEmaOption,
     check_checkpoint,
     check_net,
-    describe_input,
     flag,
     import_tensorflow,
     parse_arguments,
     parse_input_shape,
-    plural,
     print_json,
     print_line,
+    print_parts,
     progress_bar,
     stdout,
 )
 from slim2keras.errors import OutputError
+from slim2keras.pages import plural
 
 OutputOption = Annotated[
     Path | None,
@@ -93,15 +92,7 @@ def convert(
     if json_output:
         print_json(report.to_json())
         return
-    _show_net(report.net, report.arguments, report.input_shape, report.input_shape_source)
-    stdout.print(
-        f"{plural(report.variables['network'], 'variable')}, {plural(report.variables['parameters'], 'parameter')}; "
-        f"read back: largest difference {report.largest_difference}",
-        highlight=False,
-        soft_wrap=True,
-    )
-    for line in _remarks(report.left_out, report.excluded["started_afresh"], report.raw_statistics):
-        print_line(line)
+    print_parts(report.page())
     print_line(f"Written: {target} and {target}.json")
     if report.output["format"] != "weights":
         print_line(
@@ -134,27 +125,11 @@ def _show_plan(plan: dict[str, Any], *, json_output: bool) -> None:
     if json_output:
         print_json(plan)
         return
-    _show_net(plan["net"], plan["arguments"], plan["input_shape"], plan["input_shape_source"])
+    from slim2keras.conversion import heading, remarks
+
+    print_parts(heading(plan["net"], plan["arguments"], plan["input_shape"], plan["input_shape_source"]))
     for name, source in plan["load"].items():
         print_line(f"  {name}   {tuple(plan['shapes'][name])}" + (f"   from {source}" if source != name else ""))
     stdout.print(f"{plural(len(plan['load']), 'variable')} would be loaded.", highlight=False)
-    for line in _remarks(plan["left_out"], plan["started_afresh"], plan["raw_statistics"]):
-        print_line(line)
+    print_parts(remarks(plan["left_out"], plan["started_afresh"], plan["raw_statistics"]))
     stdout.print("Dry run: nothing was written.", highlight=False)
-
-
-def _show_net(net: str, arguments: Mapping[str, Any], input_shape: Sequence[int | None], source: str) -> None:
-    from slim2keras.recognition import NetSpec, format_arguments
-
-    changed = format_arguments(NetSpec.make(net, None, arguments).changed_arguments())
-    stdout.print(f"[bold]{net}[/] {changed}", highlight=False, soft_wrap=True)
-    print_line(f"input {describe_input(input_shape, source)}")
-
-
-def _remarks(left_out: Mapping[str, int], fresh: Sequence[str], raw_statistics: Sequence[str]) -> list[str]:
-    lines = [f"Started afresh: {', '.join(fresh)}"] if fresh else []
-    if raw_statistics:
-        lines.append(f"Without EMA shadow, taken as they are: {plural(len(raw_statistics), 'moving statistic')}")
-    if left_out:
-        lines.append("Not loaded: " + ", ".join(f"{count} {reason}" for reason, count in left_out.items()))
-    return lines

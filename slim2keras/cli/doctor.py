@@ -25,7 +25,7 @@ from slim2keras.cli.console import (
     parse_input_shape,
     print_json,
     print_line,
-    print_report,
+    print_parts,
     progress_bar,
 )
 from slim2keras.errors import ExitStatus, UnsupportedArgumentError
@@ -110,7 +110,7 @@ def doctor(
     if json_output:
         print_json(diagnosis.to_json())
     else:
-        print_report(diagnosis)
+        print_parts(diagnosis.page())
         if picture is not None:
             print_line(f"Written: {picture}")
     if not diagnosis.is_healthy:

@@ -13,14 +13,13 @@ from slim2keras.cli.console import (
     CheckpointArgument,
     JsonOption,
     check_variables,
-    describe_input,
     flag,
     import_tensorflow,
-    plural,
     print_json,
     print_line,
     stdout,
 )
+from slim2keras.pages import plural
 from slim2keras.scopes import natural_order
 
 if TYPE_CHECKING:
@@ -141,6 +140,7 @@ def _describe_batch_norm(checkpoint: Checkpoint, spec: NetSpec) -> dict[str, Any
 
 
 def _show(facts: dict[str, Any]) -> None:
+    from slim2keras.input_size import describe_input
     from slim2keras.recognition import format_arguments
 
     table = Table.grid(padding=(0, 2))

@@ -26,7 +26,7 @@ from slim2keras.cli.console import (
     parse_input_shape,
     print_json,
     print_line,
-    print_report,
+    print_parts,
     progress_bar,
 )
 
@@ -89,5 +89,5 @@ def recalibrate(
     if json_output:
         print_json(report.to_json())
         return
-    print_report(report)
+    print_parts(report.page())
     print_line(f"Written: {output} and {output}.json")

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
 from slim2keras.cli.console import (
     CheckpointArgument,
@@ -25,15 +23,12 @@ from slim2keras.cli.console import (
     parse_arguments,
     parse_input_shape,
     print_json,
-    print_line,
-    stdout,
+    print_parts,
 )
 from slim2keras.errors import ExitStatus
 
 if TYPE_CHECKING:
     import tf_keras
-
-    from slim2keras.parity import ParityReport
 
 
 def verify(
@@ -98,40 +93,6 @@ def verify(
     if json_output:
         print_json(report.to_json())
     else:
-        _show(report, show_all=show_all)
+        print_parts(report.page(show_all=show_all))
     if not report.passed:
         raise typer.Exit(ExitStatus.PARITY)
-
-
-def _show(report: ParityReport, *, show_all: bool) -> None:
-    counts: dict[str, int] = {}
-    for comparison in report.comparisons:
-        counts[comparison.rung] = counts.get(comparison.rung, 0) + 1
-    table = Table("rung", "tensor" if show_all else "tensors", "difference", "bar", "", box=None)
-    for row in report.comparisons if show_all else report.worst_by_rung().values():
-        verdict = "[green]ok[/]" if row.passed else "[bold red]differs[/]"
-        tensors = row.name if show_all else str(counts[row.rung])
-        table.add_row(row.rung, tensors, f"{row.difference:.1e}" if row.difference else "0", f"{row.bar:.0e}", verdict)
-    stdout.print(
-        f"[bold]{report.net}[/] against slim, images {' x '.join(map(str, report.images_shape))}", highlight=False
-    )
-    stdout.print(table, highlight=False)
-    for line in _remarks(report):
-        print_line(line)
-    stdout.print("[green]Parity holds.[/]" if report.passed else "[bold red]Parity fails.[/]")
-
-
-def _remarks(report: ParityReport) -> Iterator[str]:
-    if report.precision != "float32":
-        yield (
-            f"The model computes in {report.precision}, to two or three digits. Compared is a copy of its layers and "
-            "variables in float32."
-        )
-    if failure := report.first_failure:
-        yield f"First to miss its bar: {failure.name} ({failure.rung}), {failure.difference:.1e}"
-    if first := report.first_difference:
-        yield f"First that is not equal bit for bit: {first.name} ({first.rung}), {first.difference:.1e}"
-    if report.not_judged:
-        yield f"Not judged, slim has no such end point: {', '.join(report.not_judged)}"
-    if report.from_model:
-        yield f"Started afresh, slim got the model's values: {', '.join(report.from_model)}"
