@@ -19,9 +19,9 @@ from rich.text import Text
 
 from slim2keras import __version__
 from slim2keras.checkpoint import Checkpoint, CheckpointVersion, open_checkpoint
+from slim2keras.checkpoint_facts import FactSource, describe_input, with_known_decay, with_known_size
 from slim2keras.errors import ModelReadError, Slim2KerasError
 from slim2keras.graph import Shape, Variable
-from slim2keras.input_size import InputShapeSource, describe_input, with_known_size
 from slim2keras.keras_model import build_model
 from slim2keras.loading import LoadOptions, LoadPlan, apply_load, check_plan, plan_load, planned_values
 from slim2keras.model_files import (
@@ -65,13 +65,15 @@ class ConversionPlan:
         num_variables: Variables of the network.
         published: The published checkpoint that this is by its name.
         input_shape_source: Where the size of the images is from.
+        decay_source: Where the decay of BatchNorm is from.
     """
 
     spec: NetSpec
     load: LoadPlan
     num_variables: int
     published: PublishedCheckpoint | None = None
-    input_shape_source: InputShapeSource = InputShapeSource.GIVEN
+    input_shape_source: FactSource = FactSource.GIVEN
+    decay_source: FactSource = FactSource.GIVEN
 
 
 def convert(
@@ -155,9 +157,10 @@ def plan_conversion(
         source=str(checkpoint.given),
     )
     published = find_published(checkpoint.given, candidate.spec)
-    spec, shape_source = candidate.spec, InputShapeSource.GIVEN
+    spec, shape_source = candidate.spec, FactSource.GIVEN
     if input_shape is None:
         spec, shape_source = with_known_size(checkpoint, spec, published)
+    spec, decay_source = with_known_decay(checkpoint, spec, arguments)
     wanted = list(spec.trace().variables())
     load = plan_load(
         wanted,
@@ -171,7 +174,7 @@ def plan_conversion(
     channels = _channels_hint(load, wanted[0], spec)
     hint = channels or _size_hint(load, spec)
     check_plan(load, title, len(wanted), str(checkpoint.given), hint, can_exclude=can_exclude and not channels)
-    return ConversionPlan(spec, load, len(wanted), published, shape_source)
+    return ConversionPlan(spec, load, len(wanted), published, shape_source, decay_source)
 
 
 def _channels_hint(load: LoadPlan, first: Variable, spec: NetSpec) -> str:
@@ -209,6 +212,7 @@ class ConversionReport(Report):
         input_shape_source: Where it is from: given, published, from the .meta, from the weights, or default.
         arguments: Every slim argument.
         batch_norm: Decay and epsilon, ``None`` without BatchNorm.
+        decay_source: Where the decay is from: given, from the .meta, or default.
         published: Facts of the published checkpoint that this is by its name, ``None`` if it is none.
         preprocessing: Key of slim's ``preprocessing_factory``.
         preprocessing_meaning: Values, crop and size that it gives, in words.
@@ -229,6 +233,7 @@ class ConversionReport(Report):
     input_shape_source: str
     arguments: Mapping[str, Any]
     batch_norm: Mapping[str, float] | None
+    decay_source: str
     published: Mapping[str, Any] | None
     preprocessing: str
     preprocessing_meaning: str
@@ -249,6 +254,8 @@ class ConversionReport(Report):
     def page(self) -> Iterator[RenderableType]:
         """Network, size of images, variables, and what was left out."""
         yield from heading(self.net, self.arguments, self.input_shape, self.input_shape_source)
+        if self.batch_norm is not None:
+            yield Text(f"BatchNorm decay {self.batch_norm['decay']:.6g} ({self.decay_source})")
         counts = (plural(self.variables["network"], "variable"), plural(self.variables["parameters"], "parameter"))
         yield Text(f"{', '.join(counts)}; read back: largest difference {self.largest_difference}")
         yield from remarks(self.left_out, self.excluded["started_afresh"], self.raw_statistics)
@@ -359,6 +366,7 @@ def describe_plan(
         "input_shape_source": plan.input_shape_source.value,
         "arguments": plan.spec.arguments,
         "batch_norm": plan.spec.batch_norm(),
+        "decay_source": plan.decay_source.value,
         "published": asdict(plan.published) if plan.published else None,
         "preprocessing": expected.preprocessing,
         "preprocessing_meaning": PIPELINES[expected.preprocessing].describe(*image_size(plan.spec)),

@@ -85,7 +85,7 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def _describe_net(checkpoint: Checkpoint, spec: NetSpec) -> dict[str, Any]:
-    from slim2keras.input_size import with_known_size
+    from slim2keras.checkpoint_facts import with_known_size
     from slim2keras.model_variables import ModelVariables
     from slim2keras.nets import find_net
     from slim2keras.preprocessing import PIPELINES, image_size
@@ -140,7 +140,7 @@ def _describe_batch_norm(checkpoint: Checkpoint, spec: NetSpec) -> dict[str, Any
 
 
 def _show(facts: dict[str, Any]) -> None:
-    from slim2keras.input_size import describe_input
+    from slim2keras.checkpoint_facts import describe_input
     from slim2keras.recognition import format_arguments
 
     table = Table.grid(padding=(0, 2))

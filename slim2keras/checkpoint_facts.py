@@ -1,22 +1,26 @@
-"""The input size of a network where the user gives none, and where it is known from."""
+"""What a checkpoint was made for, where the user does not say: input size and decay, and where they are known from."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from enum import Enum
+from typing import Any
 
 from slim2keras.checkpoint import Checkpoint
-from slim2keras.errors import UnsupportedArgumentError
+from slim2keras.errors import CheckpointReadError, UnsupportedArgumentError
 from slim2keras.graph import Shape
-from slim2keras.meta_graph import read_input_shape
+from slim2keras.meta_graph import read_decays, read_input_shape
 from slim2keras.nets import find_net
 from slim2keras.published import PublishedCheckpoint
 from slim2keras.recognition import NetSpec
 
+_DECAY_ARGUMENTS = ("batch_norm_decay", "bn_decay")
 
-class InputShapeSource(Enum):
-    """Where an input shape is known from; the channels are always those of the weights, unless given."""
+
+class FactSource(Enum):
+    """Where an input shape or a decay is known from; the channels are those of the weights, unless given."""
 
     GIVEN = "given"
     PUBLISHED = "published"
@@ -27,7 +31,7 @@ class InputShapeSource(Enum):
 
 def with_known_size(
     checkpoint: Checkpoint, spec: NetSpec, published: PublishedCheckpoint | None
-) -> tuple[NetSpec, InputShapeSource]:
+) -> tuple[NetSpec, FactSource]:
     """The network at the size that its checkpoint was made for, as far as that is known.
 
     Args:
@@ -36,15 +40,33 @@ def with_known_size(
         published: The published checkpoint that this is by its name.
     """
     if published:
-        return replace(
-            spec, input_shape=(*[published.image_size] * 2, spec.input_shape[-1])
-        ), InputShapeSource.PUBLISHED
+        return replace(spec, input_shape=(*[published.image_size] * 2, spec.input_shape[-1])), FactSource.PUBLISHED
     first = next(iter(spec.trace().variables()))
     shape = read_input_shape(checkpoint.location.prefix, first.name)
     if shape is not None and _is_possible(shape, spec, checkpoint):
-        return replace(spec, input_shape=shape), InputShapeSource.META
+        return replace(spec, input_shape=shape), FactSource.META
     is_default = spec.input_shape[:-1] == find_net(spec.net).default_input_shape[:-1]
-    return spec, InputShapeSource.DEFAULT if is_default else InputShapeSource.WEIGHTS
+    return spec, FactSource.DEFAULT if is_default else FactSource.WEIGHTS
+
+
+def with_known_decay(checkpoint: Checkpoint, spec: NetSpec, given: Mapping[str, Any]) -> tuple[NetSpec, FactSource]:
+    """The network with the decay of BatchNorm that it was trained with, as far as that is known.
+
+    Args:
+        checkpoint: Where the ``.meta`` may lie beside; one that cannot be read, or whose layers differ, tells nothing.
+        spec: The network recognised.
+        given: Arguments that the user gave.
+    """
+    name = next((name for name in _DECAY_ARGUMENTS if name in spec.arguments), None)
+    if name is None or name in given:
+        return spec, FactSource.GIVEN if name in given else FactSource.DEFAULT
+    decays: set[float] = set()
+    with contextlib.suppress(CheckpointReadError):
+        by_scope = read_decays(checkpoint.location.prefix)
+        decays = {decay for scope, decay in by_scope.items() if f"{scope}/moving_mean" in checkpoint.variables}
+    if len(decays) != 1:
+        return spec, FactSource.DEFAULT
+    return replace(spec, arguments={**spec.arguments, name: decays.pop()}), FactSource.META
 
 
 def _is_possible(shape: Shape, spec: NetSpec, checkpoint: Checkpoint) -> bool:

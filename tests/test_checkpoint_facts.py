@@ -1,4 +1,4 @@
-"""The size of the images where the user gives none: what it is, and what it is said to be from."""
+"""Input size and decay where the user gives none: what they are, and what they are said to be from."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from slim2keras.checkpoint import open_checkpoint
+from slim2keras.checkpoint_facts import FactSource, with_known_size
 from slim2keras.conversion import plan_conversion
-from slim2keras.input_size import InputShapeSource, with_known_size
 from slim2keras.loading import LoadOptions
 from slim2keras.published import PUBLISHED
 from slim2keras.recognition import NetSpec
@@ -19,7 +19,7 @@ from slim2keras.scopes import VariableInfo
 from tests.reference import values_of, write_checkpoint, write_meta_of_first_layer
 
 
-def known_size(prefix: Path, spec: NetSpec, published: Any = None) -> tuple[tuple[int | None, ...], InputShapeSource]:
+def known_size(prefix: Path, spec: NetSpec, published: Any = None) -> tuple[tuple[int | None, ...], FactSource]:
     """For a checkpoint with the variables of a network, which are not written."""
     variables = {item.name: VariableInfo(item.shape, "float32") for item in spec.trace().variables()}
     checkpoint: Any = SimpleNamespace(variables=variables, location=SimpleNamespace(prefix=prefix))
@@ -34,16 +34,16 @@ FIRST = "MobilenetV1/Conv2d_0/weights"
 def test_the_meta_goes_before_the_default_and_what_was_published_before_the_meta(tmp_path: Path) -> None:
     """Without either it is the network's own size, and is called so."""
     prefix = tmp_path / "model.ckpt-1"
-    assert known_size(prefix, MOBILENET) == ((224, 224, 1), InputShapeSource.DEFAULT)
+    assert known_size(prefix, MOBILENET) == ((224, 224, 1), FactSource.DEFAULT)
     write_meta_of_first_layer(prefix, FIRST, (96, 80, 1))
-    assert known_size(prefix, MOBILENET) == ((96, 80, 1), InputShapeSource.META)
+    assert known_size(prefix, MOBILENET) == ((96, 80, 1), FactSource.META)
     published = replace(PUBLISHED[0], image_size=128)
-    assert known_size(prefix, MOBILENET, published) == ((128, 128, 1), InputShapeSource.PUBLISHED)
+    assert known_size(prefix, MOBILENET, published) == ((128, 128, 1), FactSource.PUBLISHED)
 
 
 def test_what_the_weights_tell_is_no_default(tmp_path: Path) -> None:
     """A fully connected layer that takes in the whole map was found to fit one size alone."""
-    assert known_size(tmp_path / "m", NetSpec.make("lenet", (32, 32, 1), {})) == ((32, 32, 1), InputShapeSource.WEIGHTS)
+    assert known_size(tmp_path / "m", NetSpec.make("lenet", (32, 32, 1), {})) == ((32, 32, 1), FactSource.WEIGHTS)
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_what_the_weights_tell_is_no_default(tmp_path: Path) -> None:
 def test_a_meta_of_another_network_is_not_believed(tmp_path: Path, spec: NetSpec, first: str, shape: Any) -> None:
     """Other channels, weights that would not fit, a size that the network cannot be laid at: then the default stays."""
     write_meta_of_first_layer(tmp_path / "m", first, shape)
-    assert known_size(tmp_path / "m", spec) == (spec.input_shape, InputShapeSource.DEFAULT)
+    assert known_size(tmp_path / "m", spec) == (spec.input_shape, FactSource.DEFAULT)
 
 
 def test_a_network_whose_layers_are_named_after_the_size_needs_no_size_given(tmp_path: Path) -> None:
@@ -68,5 +68,21 @@ def test_a_network_whose_layers_are_named_after_the_size_needs_no_size_given(tmp
     with open_checkpoint(path) as opened:
         plan = plan_conversion(opened, None, {}, None, LoadOptions())
         given = plan_conversion(opened, None, {}, (150, 150, 3), LoadOptions())
-    assert (plan.spec, plan.input_shape_source) == (spec, InputShapeSource.META)
-    assert given.input_shape_source is InputShapeSource.GIVEN
+    assert (plan.spec, plan.input_shape_source) == (spec, FactSource.META)
+    assert given.input_shape_source is FactSource.GIVEN
+
+
+def test_a_conversion_takes_the_decay_of_the_graph(sick_checkpoints: dict[str, Path], tmp_path: Path) -> None:
+    """slim trained with 0.9, as the .meta says; ImageNet's default would be pit two. What the user says goes before."""
+    options = LoadOptions()
+    with open_checkpoint(sick_checkpoints["healthy"]) as opened:
+        plan = plan_conversion(opened, None, {}, None, options)
+        given = plan_conversion(opened, None, {"batch_norm_decay": 0.5}, None, options)
+    assert (plan.spec.batch_norm()["decay"], plan.decay_source) == (pytest.approx(0.9), FactSource.META)
+    assert (given.spec.batch_norm()["decay"], given.decay_source) == (0.5, FactSource.GIVEN)
+    for suffix in (".index", ".data-00000-of-00001"):
+        (tmp_path / f"copy.ckpt{suffix}").write_bytes(Path(f"{sick_checkpoints['healthy']}{suffix}").read_bytes())
+    (tmp_path / "copy.ckpt.meta").write_bytes(b"no graph")
+    with open_checkpoint(tmp_path / "copy.ckpt") as opened:
+        plan = plan_conversion(opened, None, {}, None, options)
+    assert (plan.spec.batch_norm()["decay"], plan.decay_source) == (0.997, FactSource.DEFAULT)
