@@ -17,7 +17,6 @@ import numpy as np
 from rich.console import RenderableType
 from rich.text import Text
 
-from slim2keras import __version__
 from slim2keras.checkpoint import Checkpoint, CheckpointVersion, open_checkpoint
 from slim2keras.checkpoint_facts import FactSource, describe_input, with_known_decay, with_known_size
 from slim2keras.errors import ModelReadError, Slim2KerasError
@@ -40,19 +39,18 @@ from slim2keras.nets import find_net
 from slim2keras.output_files import check_space, report_path, sha256, whole_or_not_at_all
 from slim2keras.pages import Report, plural
 from slim2keras.preprocessing import PIPELINES, image_size
+from slim2keras.progress import StepProgress
 from slim2keras.published import PublishedCheckpoint, find_published
 from slim2keras.recognition import NetSpec, format_arguments, recognise, variables_left_out
 from slim2keras.scopes import VariableKind
 from slim2keras.training_state import export_checkpoint
+from slim2keras.version import __version__
 
 if TYPE_CHECKING:
     import tf_keras
 
 # Room to ask for, over the size of the weights: the graph of a SavedModel and the headers of HDF5 come on top.
 _SIZE_FACTOR = 2
-
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how much of it is done, and how much there is."""
 
 
 @dataclass(frozen=True)
@@ -291,7 +289,7 @@ def convert_to_file(
     input_shape: Shape | None = None,
     options: LoadOptions | None = None,
     overwrite: bool = False,
-    progress: Progress | None = None,
+    progress: StepProgress | None = None,
 ) -> ConversionReport:
     """Convert a checkpoint, write model and report, read the file back and compare every tensor.
 
@@ -335,7 +333,7 @@ def convert_to_file(
     return report
 
 
-def _step(progress: Progress | None, what: str) -> Callable[[int, int], None] | None:
+def _step(progress: StepProgress | None, what: str) -> Callable[[int, int], None] | None:
     return partial(progress, what) if progress else None
 
 

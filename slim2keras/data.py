@@ -16,12 +16,12 @@ import numpy as np
 from slim2keras.errors import DataReadError, did_you_mean
 from slim2keras.nets import find_net
 from slim2keras.preprocessing import image_size, pipeline_of, preprocess_for_eval
+from slim2keras.progress import StepProgress
 from slim2keras.recognition import NetSpec
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from slim2keras.conversion import Progress
 
 _IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp"})
 _LABELS_FILE = "labels.txt"
@@ -72,7 +72,7 @@ class ImageBatches:
 
 
 def image_counter(
-    progress: Progress | None, what: str, batches: Iterable[Any], sweeps: int = 1
+    progress: StepProgress | None, what: str, batches: Iterable[Any], sweeps: int = 1
 ) -> Callable[[int], None]:
     """Something to call with the number of images of each batch, that tells ``progress`` how many are done.
 

@@ -6,9 +6,9 @@ Sources: tf_slim/training/training.py, ``create_train_op``; research/slim/train_
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,58 +23,25 @@ from slim2keras.batch_norm import (
     ModeArgument,
     SettledDecay,
     batch_norm_layers,
-    check_decay,
     check_layer,
     decay_for,
     explicit_modes,
     move_statistics,
-    plan_modes,
 )
-from slim2keras.callbacks import FirstImages, ImagesReport, MovingStatisticsReport
 from slim2keras.drop_path import scheduled_drop_path
 from slim2keras.errors import Slim2KerasError, TrainingDataError, UnsupportedArgumentError
 from slim2keras.failed_steps import GRADIENT, LABELS, LOSS, SINGLE_VALUE, STATISTICS, FailedStep, Suspect, explain
+from slim2keras.first_images import FirstImages, ImagesReport
 from slim2keras.keras_model import find_spec
-from slim2keras.loading import all_layers, layer_variables, slim_variables
+from slim2keras.loading import slim_variables
 from slim2keras.losses import SoftmaxCrossEntropy, check_classes, is_one_hot, wide
-from slim2keras.scopes import ema_name, first_matches
+from slim2keras.outlook import MovingStatisticsReport
+from slim2keras.scopes import ema_name
 from slim2keras.statistics_record import StatisticsRecord
+from slim2keras.training_plan import FineTuningOptions, learnable_variables, plan_fine_tuning
 from slim2keras.training_state import OptimizerState, apply_optimizer_state, resume
 
 _OF_PROBABILITIES = ("categorical_crossentropy", "sparse_categorical_crossentropy", "binary_crossentropy")
-
-
-@dataclass(frozen=True)
-class FineTuningOptions:
-    """Arguments of ``finetune``, which describes them."""
-
-    batch_norm: ModeArgument
-    decay: float | str | None = None
-    train_only: Sequence[str] | None = None
-    exclude_from_training: Sequence[str] | None = None
-    clip_gradient_norm: float = 0.0
-    gradient_multipliers: Mapping[str, float] = field(default_factory=dict)
-    aux_weight: float = 0.4
-    ema_decay: float | None = None
-
-    def __post_init__(self) -> None:
-        check_decay(self.decay, auto=True)
-        for name in ("train_only", "exclude_from_training"):
-            if isinstance(getattr(self, name), str):
-                raise UnsupportedArgumentError(f"{name} must be a list of scopes. Received: {getattr(self, name)!r}")
-        if self.train_only is not None and not self.train_only:
-            raise UnsupportedArgumentError(
-                "train_only is an empty list, so nothing would learn; None means everything."
-            )
-        for name in ("clip_gradient_norm", "aux_weight"):
-            if not 0.0 <= getattr(self, name) < float("inf"):
-                raise UnsupportedArgumentError(
-                    f"{name} must be a number, 0 or greater. Received: {getattr(self, name)!r}"
-                )
-        if self.ema_decay is not None and not 0.0 < self.ema_decay < 1.0:
-            raise UnsupportedArgumentError(
-                f"ema_decay must lie between 0 and 1. Received: ema_decay={self.ema_decay!r}"
-            )
 
 
 def finetune(
@@ -151,50 +118,6 @@ def finetune(
     return tuned
 
 
-@dataclass(frozen=True)
-class _Plan:
-    """What follows from the options for a network.
-
-    Attributes:
-        modes: BatchNorm layer to mode.
-        chosen: Names of the variables that learn, as far as ``trainable`` flags let them.
-        multipliers: Variable to factor.
-    """
-
-    modes: Mapping[str, BatchNormMode]
-    chosen: frozenset[str]
-    multipliers: Mapping[str, float]
-
-
-def _plan(model: tf_keras.Model, options: FineTuningOptions) -> _Plan:
-    modes = plan_modes(batch_norm_layers(model), options.batch_norm)
-    chosen: Iterable[str] = _learnable_variables(model)
-    if options.train_only is not None:
-        chosen = first_matches(options.train_only, chosen, "train_only")
-    if options.exclude_from_training:
-        excluded = first_matches(options.exclude_from_training, _learnable_variables(model), "exclude_from_training")
-        chosen = [name for name in chosen if name not in excluded]
-    chosen = frozenset(chosen)
-    if not chosen:
-        raise UnsupportedArgumentError(
-            "Nothing would learn: train_only, exclude_from_training and the trainable flags of the layers leave no "
-            f"variable of {model.name}."
-        )
-    factors = options.gradient_multipliers
-    matches = first_matches(factors, sorted(chosen), "gradient_multipliers")
-    multipliers = {name: float(factors[pattern]) for name, pattern in matches.items()}
-    return _Plan(modes, chosen, multipliers)
-
-
-def _learnable_variables(model: tf_keras.Model) -> dict[str, Any]:
-    """Variables that the ``trainable`` flags of the layers let learn, by slim name."""
-    found: dict[str, Any] = {}
-    for layer in all_layers(model):
-        learnable = {id(variable) for variable in layer.trainable_weights}
-        found |= {name: variable for name, variable in layer_variables(layer).items() if id(variable) in learnable}
-    return found
-
-
 @tf_keras.utils.register_keras_serializable(package="slim2keras")
 class FineTunedModel(tf_keras.Model):  # type: ignore[misc]
     """A functional model with slim's training step; ``finetune`` makes it.
@@ -219,7 +142,7 @@ class FineTunedModel(tf_keras.Model):  # type: ignore[misc]
         super().__init__(inputs=model.input, outputs=model.output, name=model.name)
         self.slim_spec = find_spec(model)
         self.options = options
-        self.plan = _plan(model, options)
+        self.plan = plan_fine_tuning(model, options)
         self._shadows: Sequence[Any] = ()
         self.optimizer_state: OptimizerState | None = None
         self.settled_decay: SettledDecay | None = None
@@ -238,7 +161,7 @@ class FineTunedModel(tf_keras.Model):  # type: ignore[misc]
         plan = getattr(self, "plan", None)
         if plan is None:
             return super().trainable_weights  # type: ignore[no-any-return]
-        return [variable for name, variable in _learnable_variables(self).items() if name in plan.chosen]
+        return [variable for name, variable in learnable_variables(self).items() if name in plan.chosen]
 
     @property
     def non_trainable_weights(self) -> list[Any]:

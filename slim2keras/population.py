@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,14 +21,13 @@ from slim2keras.errors import TrainingDataError, UnsupportedArgumentError
 from slim2keras.json_values import finite_or_none
 from slim2keras.keras_model import dropout_off
 from slim2keras.preprocessing import warn_if_doubtful
+from slim2keras.progress import ImageProgress
 
 if TYPE_CHECKING:
     import tensorflow as tf
     import tf_keras
     from numpy.typing import NDArray
 
-Progress = Callable[[int], None]
-"""Called after each batch with its number of images, so that ``tqdm(...).update`` does."""
 LARGEST_SHIFT = 0.25
 """Of the normalised activation, in standard deviations."""
 LARGEST_VARIANCE_RATIO = 1.5
@@ -240,7 +239,7 @@ class BatchNormProbe:
         self._has_looked = False
         self._run = tf.function(self._outputs_and_moments, autograph=False, reduce_retracing=True)
 
-    def measure(self, dataset: Iterable[Any], progress: Progress | None = None) -> Measurement:
+    def measure(self, dataset: Iterable[Any], progress: ImageProgress | None = None) -> Measurement:
         """Go through a data set once.
 
         Args:
@@ -374,7 +373,7 @@ def _tally(batch: NDArray[Any], moving: NDArray[Any], numbers: NDArray[np.int64]
     return found
 
 
-def images_and_labels(dataset: Iterable[Any], progress: Progress | None = None) -> Iterator[tuple[tf.Tensor, Any]]:
+def images_and_labels(dataset: Iterable[Any], progress: ImageProgress | None = None) -> Iterator[tuple[tf.Tensor, Any]]:
     """Batches of a data set; labels are ``None`` where it has none.
 
     A last batch of less than half the images of the one before it joins that one.

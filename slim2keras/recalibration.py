@@ -27,7 +27,6 @@ from slim2keras.checkpoint import (
     open_checkpoint,
     write_checkpoint,
 )
-from slim2keras.conversion import Progress as FileProgress
 from slim2keras.conversion import converted_model, describe_plan, plan_conversion
 from slim2keras.data import check_images_path, image_counter, open_images
 from slim2keras.errors import MovingStatisticsWarning, TrainingDataError, UnsupportedArgumentError
@@ -49,11 +48,11 @@ from slim2keras.population import (
     Drift,
     Gap,
     Population,
-    Progress,
     checked_count,
     images_and_labels,
     joined,
 )
+from slim2keras.progress import ImageProgress, StepProgress
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -109,7 +108,7 @@ def recalibrate(
     *,
     sequential: bool = False,
     decay: float | None = None,
-    progress: Progress | None = None,
+    progress: ImageProgress | None = None,
 ) -> Recalibration:
     """Estimate the moving means and variances of a model anew; weights, gamma and beta stay.
 
@@ -192,7 +191,7 @@ def _check_finite(population: Population, name: str) -> None:
 
 
 def _assign_one_by_one(
-    model: tf_keras.Model, layers: Sequence[Any], dataset: Iterable[Any], progress: Progress | None
+    model: tf_keras.Model, layers: Sequence[Any], dataset: Iterable[Any], progress: ImageProgress | None
 ) -> None:
     import tensorflow as tf
 
@@ -211,7 +210,7 @@ def _assign_one_by_one(
 
 
 def _move_over(
-    model: tf_keras.Model, layers: Sequence[Any], dataset: Iterable[Any], decay: float, progress: Progress | None
+    model: tf_keras.Model, layers: Sequence[Any], dataset: Iterable[Any], decay: float, progress: ImageProgress | None
 ) -> None:
     import tensorflow as tf
 
@@ -252,7 +251,7 @@ def recalibrate_file(
     request: RecalibrationRequest,
     *,
     overwrite: bool = False,
-    progress: FileProgress | None = None,
+    progress: StepProgress | None = None,
 ) -> Recalibration:
     """Recalibrate a checkpoint with images, and write it anew.
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from slim2keras import __version__
 from slim2keras.checkpoint import Checkpoint, CheckpointFiles, CheckpointVersion, open_checkpoint, write_checkpoint
 from slim2keras.errors import CheckpointMismatchError, UnsupportedArgumentError
 from slim2keras.loading import (
@@ -26,6 +25,7 @@ from slim2keras.loading import (
 )
 from slim2keras.scopes import VariableKind, ema_name
 from slim2keras.training_record import record_to_json
+from slim2keras.version import __version__
 
 if TYPE_CHECKING:
     import tf_keras

@@ -4,9 +4,13 @@ import os
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Workers share the cores; what the tests spend their time with, building and tracing, takes one each.
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from tests.reference import small_values, write_checkpoint
 
@@ -26,7 +30,17 @@ def own_checkpoint(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def sick_checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Sickness to a checkpoint that slim trained, and ``healthy`` to one; not to be changed."""
-    from tests.sick_checkpoints import make_all
+    """Sickness to a checkpoint that slim trained, and ``healthy`` to one; not to be changed. Workers share them."""
+    from tests.sick_checkpoints import PREFIXES, make_all
 
-    return make_all(tmp_path_factory.mktemp("sick"))
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    directory = shared / "sick"
+    with FileLock(f"{directory}.lock"):
+        if not directory.exists():
+            draft = shared / "sick.draft"
+            draft.mkdir()
+            make_all(draft)
+            draft.rename(directory)
+    return {sickness: directory / prefix for sickness, prefix in PREFIXES.items()}

@@ -107,13 +107,20 @@ def accuracy_of_slim(checkpoint: Path) -> float:
     return float(np.mean(logits.reshape(len(images), -1).argmax(1) == labels))
 
 
-def make_all(directory: Path) -> dict[str, Path]:
-    """Train and spoil; sickness to checkpoint."""
+PREFIXES = {
+    "healthy": f"healthy.ckpt-{STEPS}",
+    "pit one": f"pit_one.ckpt-{STEPS}",
+    "pit two": f"pit_two.ckpt-{STEPS}",
+    "not restored": "not_restored.ckpt",
+    "poisoned": "poisoned.ckpt",
+}
+"""Sickness to the name of its checkpoint."""
+
+
+def make_all(directory: Path) -> None:
+    """Train and spoil."""
     healthy = train(directory / "healthy.ckpt", decay=0.9)
-    return {
-        "healthy": healthy,
-        "pit one": train(directory / "pit_one.ckpt", decay=0.9, run_update_ops=False),
-        "pit two": train(directory / "pit_two.ckpt", decay=0.9997),
-        "not restored": restore_without_statistics(healthy, directory / "not_restored.ckpt"),
-        "poisoned": poison(healthy, directory / "poisoned.ckpt"),
-    }
+    train(directory / "pit_one.ckpt", decay=0.9, run_update_ops=False)
+    train(directory / "pit_two.ckpt", decay=0.9997)
+    restore_without_statistics(healthy, directory / "not_restored.ckpt")
+    poison(healthy, directory / "poisoned.ckpt")

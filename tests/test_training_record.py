@@ -76,10 +76,12 @@ def test_statistics_that_were_told_not_to_move_are_pit_one(tmp_path: Path) -> No
     diagnosis = exported(tuned, tmp_path / "batch.ckpt-3")
     assert diagnosis.with_finding(Finding.NOT_MOVED) == diagnosis.layers
     assert "pit one" in diagnosis.verdicts[0]
+    assert diagnosis.decay is None
     tuned = tuned_model(batch_norm="frozen")
     fit(tuned, 3)
     diagnosis = exported(tuned, tmp_path / "frozen.ckpt-3")
     assert diagnosis.is_healthy
+    assert len(diagnosis.verdicts) == 1
     assert shares(diagnosis) == [None]
 
 

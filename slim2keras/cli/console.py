@@ -18,9 +18,9 @@ from rich.console import Console, RenderableType
 from slim2keras.errors import UnsupportedArgumentError
 from slim2keras.nets import find_net
 from slim2keras.pages import print_page
+from slim2keras.progress import StepProgress
 
 if TYPE_CHECKING:
-    from slim2keras.conversion import Progress
     from slim2keras.graph import Shape
 
 # A file or a pipe takes whole lines.
@@ -206,7 +206,7 @@ def parse_input_shape(text: str | None) -> Shape | None:
 
 
 @contextlib.contextmanager
-def progress_bar() -> Iterator[Progress | None]:
+def progress_bar() -> Iterator[StepProgress | None]:
     """Progress on stderr where that is a terminal, else nothing."""
     if not stderr.is_terminal:
         yield None

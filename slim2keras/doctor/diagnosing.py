@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from slim2keras.batch_norm import check_decay, decay_for
 from slim2keras.checkpoint import Checkpoint
-from slim2keras.conversion import Progress, converted_model, plan_conversion
+from slim2keras.conversion import converted_model, plan_conversion
 from slim2keras.data import ImageBatches, image_counter, open_images
 from slim2keras.doctor.evidence import Run, Statistics, batch_norm_scopes, find_decays, recognised
 from slim2keras.doctor.examination import Measured, examine
@@ -24,6 +24,7 @@ from slim2keras.keras_model import spec_of
 from slim2keras.loading import LoadOptions
 from slim2keras.model_variables import ModelVariables, open_variables
 from slim2keras.population import BatchNormProbe
+from slim2keras.progress import StepProgress
 from slim2keras.recalibration import assign_statistics
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def diagnose(
     use_ema: bool = False,
     labels: bool = True,
     batch_size: int = 32,
-    progress: Progress | None = None,
+    progress: StepProgress | None = None,
     **arguments: Any,
 ) -> Diagnosis:
     """Examine the BatchNorm statistics of a checkpoint; without data no network definition is needed.
@@ -133,7 +134,7 @@ def _model_of(
     return converted_model(checkpoint, plan, options)
 
 
-def _measure(model: tf_keras.Model, batches: Iterable[Any], progress: Progress | None) -> Measured:
+def _measure(model: tf_keras.Model, batches: Iterable[Any], progress: StepProgress | None) -> Measured:
     probe = BatchNormProbe(model)
     seen = probe.measure(batches, image_counter(progress, "examining", batches))
     drifts = seen.drifts(probe.layers)

@@ -245,10 +245,11 @@ def find_decays(checkpoint: Checkpoint, net: str | None, arguments: Mapping[str,
         return Decays({}, decay, "given")
     if net is not None:
         return Decays({}, _decay_of(NetSpec.make(net, None, arguments)), f"the default of {net}")
-    # A layer that did not move has a decay, but none that counted.
-    recorded = {name: item.decay for name, item in _record_of(checkpoint).items() if item.mode is BatchNormMode.UPDATE}
+    recorded = _record_of(checkpoint)
     if recorded:
-        return Decays(recorded, None, "recorded by fine-tuning")
+        # A layer that did not move has a decay, but none that counted.
+        moved = {name: item.decay for name, item in recorded.items() if item.mode is BatchNormMode.UPDATE}
+        return Decays(moved, None, "recorded by fine-tuning")
     if isinstance(checkpoint, ModelVariables):
         return Decays(checkpoint.decays, None, "the momentum of the layers")
     if by_scope := read_decays(checkpoint.location.prefix):

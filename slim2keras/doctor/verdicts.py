@@ -102,7 +102,7 @@ def verdicts(diagnosis: Diagnosis, run: Run, measured: Measured, *, is_of_zoo: b
     yield from sentences(of=False)
     if run.num_images is not None:
         yield f"remark: the statistics were recalibrated from {run.num_images} images"
-    elif diagnosis.gap is None:
+    elif diagnosis.gap is None and not run.record:
         yield from _what_is_missing(diagnosis)
     if not diagnosis.is_healthy and not is_of_zoo:
         yield (

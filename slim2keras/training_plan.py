@@ -1,0 +1,97 @@
+"""What a user asks of fine-tuning, and what follows from it for a network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from slim2keras.batch_norm import BatchNormMode, ModeArgument, batch_norm_layers, check_decay, plan_modes
+from slim2keras.errors import UnsupportedArgumentError
+from slim2keras.loading import all_layers, layer_variables
+from slim2keras.scopes import first_matches
+
+if TYPE_CHECKING:
+    import tf_keras
+
+
+@dataclass(frozen=True)
+class FineTuningOptions:
+    """Arguments of ``finetune``, which describes them."""
+
+    batch_norm: ModeArgument
+    decay: float | str | None = None
+    train_only: Sequence[str] | None = None
+    exclude_from_training: Sequence[str] | None = None
+    clip_gradient_norm: float = 0.0
+    gradient_multipliers: Mapping[str, float] = field(default_factory=dict)
+    aux_weight: float = 0.4
+    ema_decay: float | None = None
+
+    def __post_init__(self) -> None:
+        check_decay(self.decay, auto=True)
+        for name in ("train_only", "exclude_from_training"):
+            if isinstance(getattr(self, name), str):
+                raise UnsupportedArgumentError(f"{name} must be a list of scopes. Received: {getattr(self, name)!r}")
+        if self.train_only is not None and not self.train_only:
+            raise UnsupportedArgumentError(
+                "train_only is an empty list, so nothing would learn; None means everything."
+            )
+        for name in ("clip_gradient_norm", "aux_weight"):
+            if not 0.0 <= getattr(self, name) < float("inf"):
+                raise UnsupportedArgumentError(
+                    f"{name} must be a number, 0 or greater. Received: {getattr(self, name)!r}"
+                )
+        if self.ema_decay is not None and not 0.0 < self.ema_decay < 1.0:
+            raise UnsupportedArgumentError(
+                f"ema_decay must lie between 0 and 1. Received: ema_decay={self.ema_decay!r}"
+            )
+
+
+@dataclass(frozen=True)
+class FineTuningPlan:
+    """What follows from the options of ``finetune`` for a network.
+
+    Attributes:
+        modes: BatchNorm layer to mode.
+        chosen: Names of the variables that learn, as far as ``trainable`` flags let them.
+        multipliers: Variable to factor.
+    """
+
+    modes: Mapping[str, BatchNormMode]
+    chosen: frozenset[str]
+    multipliers: Mapping[str, float]
+
+
+def plan_fine_tuning(model: tf_keras.Model, options: FineTuningOptions) -> FineTuningPlan:
+    """Choose mode, learning and multiplier of everything in a network.
+
+    Raises:
+        UnsupportedArgumentError: If a pattern matches nothing, nothing would learn, or a flag contradicts a mode.
+    """
+    modes = plan_modes(batch_norm_layers(model), options.batch_norm)
+    chosen: Iterable[str] = learnable_variables(model)
+    if options.train_only is not None:
+        chosen = first_matches(options.train_only, chosen, "train_only")
+    if options.exclude_from_training:
+        excluded = first_matches(options.exclude_from_training, learnable_variables(model), "exclude_from_training")
+        chosen = [name for name in chosen if name not in excluded]
+    chosen = frozenset(chosen)
+    if not chosen:
+        raise UnsupportedArgumentError(
+            "Nothing would learn: train_only, exclude_from_training and the trainable flags of the layers leave no "
+            f"variable of {model.name}."
+        )
+    factors = options.gradient_multipliers
+    matches = first_matches(factors, sorted(chosen), "gradient_multipliers")
+    multipliers = {name: float(factors[pattern]) for name, pattern in matches.items()}
+    return FineTuningPlan(modes, chosen, multipliers)
+
+
+def learnable_variables(model: tf_keras.Model) -> dict[str, Any]:
+    """Variables that the ``trainable`` flags of the layers let learn, by slim name."""
+    found: dict[str, Any] = {}
+    for layer in all_layers(model):
+        learnable = {id(variable) for variable in layer.trainable_weights}
+        found |= {name: variable for name, variable in layer_variables(layer).items() if id(variable) in learnable}
+    return found
