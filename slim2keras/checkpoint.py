@@ -20,7 +20,7 @@ from enum import Enum
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Any
 
-from slim2keras.errors import CheckpointReadError, Slim2KerasError, did_you_mean
+from slim2keras.errors import CheckpointReadError, OutputError, Slim2KerasError, did_you_mean
 from slim2keras.output_files import check_free, check_no_format, check_space, report_path, sha256, whole_or_not_at_all
 from slim2keras.scopes import VariableInfo, VariableKind, classify_variables, global_step_name
 
@@ -488,6 +488,11 @@ def check_checkpoint_target(prefix: Path, version: CheckpointVersion, *, overwri
     Raises:
         OutputError: If the name is none of a checkpoint, the directory is missing, or a file exists.
     """
+    if prefix.name == "checkpoint":
+        raise OutputError(
+            f"{prefix} is the name of the file by which a directory names its checkpoints. Give another, such as "
+            "model.ckpt-5000."
+        )
     check_no_format(prefix, "a checkpoint's name, a prefix without suffix such as model.ckpt-5000")
     one_file, several = (prefix,), _v2_paths(prefix, 1)
     files, others = (one_file, several) if version is CheckpointVersion.V1 else (several, one_file)

@@ -15,6 +15,7 @@ from slim2keras.meta_graph import read_decays, read_input_shape
 from slim2keras.nets import find_net
 from slim2keras.published import PublishedCheckpoint
 from slim2keras.recognition import NetSpec
+from slim2keras.training_record import recorded_input_shape
 
 _DECAY_ARGUMENTS = ("batch_norm_decay", "bn_decay")
 
@@ -24,6 +25,7 @@ class FactSource(Enum):
 
     GIVEN = "given"
     PUBLISHED = "published"
+    RECORDED = "recorded beside the checkpoint"
     META = "from the .meta"
     WEIGHTS = "from the weights"
     DEFAULT = "default"
@@ -42,9 +44,12 @@ def with_known_size(
     if published:
         return replace(spec, input_shape=(*[published.image_size] * 2, spec.input_shape[-1])), FactSource.PUBLISHED
     first = next(iter(spec.trace().variables()))
-    shape = read_input_shape(checkpoint.location.prefix, first.name)
-    if shape is not None and _is_possible(shape, spec, checkpoint):
-        return replace(spec, input_shape=shape), FactSource.META
+    for source, shape in (
+        (FactSource.RECORDED, recorded_input_shape(checkpoint)),
+        (FactSource.META, read_input_shape(checkpoint.location.prefix, first.name)),
+    ):
+        if shape is not None and _is_possible(shape, spec, checkpoint):
+            return replace(spec, input_shape=shape), source
     is_default = spec.input_shape[:-1] == find_net(spec.net).default_input_shape[:-1]
     return spec, FactSource.DEFAULT if is_default else FactSource.WEIGHTS
 

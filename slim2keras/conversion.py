@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,8 +21,17 @@ from slim2keras.checkpoint import Checkpoint, CheckpointVersion, open_checkpoint
 from slim2keras.checkpoint_facts import FactSource, describe_input, with_known_decay, with_known_size
 from slim2keras.errors import ModelReadError, Slim2KerasError
 from slim2keras.graph import Shape, Variable
-from slim2keras.keras_model import build_model
-from slim2keras.loading import LoadOptions, LoadPlan, apply_load, check_plan, plan_load, planned_values
+from slim2keras.keras_model import build_model, load_options_of, spec_of
+from slim2keras.loading import (
+    EXCLUDE_ANYWHERE,
+    LoadOptions,
+    LoadPlan,
+    apply_load,
+    check_plan,
+    plan_load,
+    planned_values,
+    remarks,
+)
 from slim2keras.model_files import (
     OutputFormat,
     check_model_path,
@@ -38,7 +47,7 @@ from slim2keras.model_safety import unreadable
 from slim2keras.nets import find_net
 from slim2keras.output_files import check_space, report_path, sha256, whole_or_not_at_all
 from slim2keras.pages import Report, plural
-from slim2keras.preprocessing import PIPELINES, image_size
+from slim2keras.preprocessing import PIPELINES, image_size, pipeline_of
 from slim2keras.progress import StepProgress
 from slim2keras.published import PublishedCheckpoint, find_published
 from slim2keras.recognition import NetSpec, format_arguments, recognise, variables_left_out
@@ -159,6 +168,8 @@ def plan_conversion(
     if input_shape is None:
         spec, shape_source = with_known_size(checkpoint, spec, published)
     spec, decay_source = with_known_decay(checkpoint, spec, arguments)
+    if published and published.preprocessing != find_net(spec.net).preprocessing:
+        spec = replace(spec, preprocessing=published.preprocessing)
     wanted = list(spec.trace().variables())
     load = plan_load(
         wanted,
@@ -171,7 +182,8 @@ def plan_conversion(
     title = f"{spec.net} (num_classes={spec.arguments['num_classes']})"
     channels = _channels_hint(load, wanted[0], spec)
     hint = channels or _size_hint(load, spec)
-    check_plan(load, title, len(wanted), str(checkpoint.given), hint, can_exclude=can_exclude and not channels)
+    exclude_by = EXCLUDE_ANYWHERE if can_exclude and not channels else ""
+    check_plan(load, title, len(wanted), str(checkpoint.given), hint, exclude_by=exclude_by)
     return ConversionPlan(spec, load, len(wanted), published, shape_source, decay_source)
 
 
@@ -270,16 +282,6 @@ def heading(net: str, arguments: Mapping[str, Any], input_shape: Sequence[int | 
     yield Text(f"input {describe_input(input_shape, source)}")
 
 
-def remarks(left_out: Mapping[str, int], fresh: Sequence[str], raw_statistics: Sequence[str]) -> Iterator[Text]:
-    """What became of variables that were not simply loaded."""
-    if fresh:
-        yield Text(f"Started afresh: {', '.join(fresh)}")
-    if raw_statistics:
-        yield Text(f"Without EMA shadow, taken as they are: {plural(len(raw_statistics), 'moving statistic')}")
-    if left_out:
-        yield Text("Not loaded: " + ", ".join(f"{count} {reason}" for reason, count in left_out.items()))
-
-
 def convert_to_file(
     checkpoint: str | Path,
     output: str | Path,
@@ -366,14 +368,27 @@ def describe_plan(
         "batch_norm": plan.spec.batch_norm(),
         "decay_source": plan.decay_source.value,
         "published": asdict(plan.published) if plan.published else None,
-        "preprocessing": expected.preprocessing,
-        "preprocessing_meaning": PIPELINES[expected.preprocessing].describe(*image_size(plan.spec)),
+        "preprocessing": pipeline_of(plan.spec).name,
+        "preprocessing_meaning": pipeline_of(plan.spec).describe(*image_size(plan.spec)),
         "labels_offset": expected.labels_offset,
         "use_ema": options.use_ema,
         "raw_statistics": plan.load.raw_statistics,
         "excluded": {"scopes": options.exclude, "started_afresh": plan.load.fresh},
         "left_out": left_out_by_reason(plan.load),
         "variables": {"network": plan.num_variables, "parameters": num_parameters, "checkpoint": len(checkpoint)},
+    }
+
+
+def describe_model(model: tf_keras.Model) -> dict[str, Any]:
+    """What a report says of a model that comes from a file, as plain values: enough to read it again."""
+    spec, options = spec_of(model), load_options_of(model)
+    return {
+        "net": spec.net,
+        "input_shape": spec.input_shape,
+        "arguments": spec.arguments,
+        "preprocessing": pipeline_of(spec).name,
+        "use_ema": options.use_ema,
+        "excluded": {"scopes": options.exclude},
     }
 
 
@@ -478,6 +493,9 @@ def _read_report(path: Path) -> tuple[NetSpec | None, LoadOptions]:
     try:
         report = json.loads(path.read_text(encoding="utf-8"))
         spec = NetSpec.make(report["net"], tuple(report["input_shape"]), report["arguments"])
+        preprocessing = report.get("preprocessing")
+        if preprocessing in PIPELINES and preprocessing != find_net(spec.net).preprocessing:
+            spec = replace(spec, preprocessing=preprocessing)
         return spec, LoadOptions(report["excluded"]["scopes"], report["use_ema"])
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ModelReadError(

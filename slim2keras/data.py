@@ -15,9 +15,11 @@ import numpy as np
 
 from slim2keras.errors import DataReadError, did_you_mean
 from slim2keras.nets import find_net
+from slim2keras.pages import plural
 from slim2keras.preprocessing import image_size, pipeline_of, preprocess_for_eval
 from slim2keras.progress import StepProgress
 from slim2keras.recognition import NetSpec
+from slim2keras.scopes import natural_order
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -208,7 +210,10 @@ def _checked_labels(labels: NDArray[Any], count: int, path: Path, spec: NetSpec)
 
 
 def _open_folder(path: Path, spec: NetSpec, batch_size: int, *, labels: bool) -> ImageBatches:
-    folders = sorted(folder for folder in path.iterdir() if folder.is_dir() and not folder.name.startswith("."))
+    folders = sorted(
+        (folder for folder in path.iterdir() if folder.is_dir() and not folder.name.startswith(".")),
+        key=lambda folder: natural_order(folder.name),
+    )
     if not folders:
         files = _files_in(path)
         return ImageBatches(files, None, batch_size, spec, "no labels: one folder of images")
@@ -218,6 +223,8 @@ def _open_folder(path: Path, spec: NetSpec, batch_size: int, *, labels: bool) ->
     if unlabelled is not None:
         return ImageBatches(files, None, batch_size, spec, unlabelled)
     numbers, numbering = _number_folders(path, [folder.name for folder in folders], spec.arguments["num_classes"])
+    loose = sum(file.suffix.lower() in _IMAGE_SUFFIXES for file in path.iterdir())
+    numbering += f"; {plural(loose, 'image')} beside the folders left out" if loose else ""
     return ImageBatches(files, np.asarray(numbers)[folder_of], batch_size, spec, numbering)
 
 
@@ -228,6 +235,10 @@ def _number_folders(path: Path, names: Sequence[str], classes: int) -> tuple[lis
         return _numbers_of_labels_file(
             labels_file, names, classes
         ), f"{len(names)} folders, classes as in {labels_file}"
+    if all(name.isdecimal() for name in names) and len(set(map(int, names))) == len(names):
+        by_number = [int(name) for name in names]
+        if max(by_number) < classes:
+            return by_number, f"{len(names)} folders are called by the numbers of their classes"
     first = classes - len(names)
     if first not in (0, 1):
         shown = ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")

@@ -254,6 +254,7 @@ class FineTunedModel(tf_keras.Model):  # type: ignore[misc]
     def resume(self, checkpoint: str | Path) -> None:
         """Take weights, moving statistics and shadows of a slim training checkpoint now, the rest in ``compile``."""
         self.optimizer_state = resume(self, checkpoint)
+        self.statistics_record.resume(self.optimizer_state.record)
 
     def compile(
         self,
@@ -306,7 +307,8 @@ class FineTunedModel(tf_keras.Model):  # type: ignore[misc]
 
         Warns:
             MovingStatisticsWarning: If more than 10 % of the old moving statistics will be left.
-            PreprocessingWarning: If the first images can hardly be preprocessed as the network wants them.
+            PreprocessingWarning: If the first images can hardly be preprocessed as one of slim's networks wants
+                them; not under XLA.
         """
         reports = [MovingStatisticsReport(options.get("initial_epoch", 0)), ImagesReport()]
         if isinstance(callbacks, tf_keras.callbacks.CallbackList):
@@ -410,8 +412,9 @@ class FineTunedModel(tf_keras.Model):  # type: ignore[misc]
             TrainingDataError: If logits are of pixels and the labels of images, in a network that is not slim's.
         """
         outputs = [wide(output) for output in tf.nest.flatten(y_pred)]
-        labels = [y[name] for name in self.output_names] if isinstance(y, Mapping) else tf.nest.flatten(y)
-        if len(labels) == len(outputs):
+        labels = [y.get(name) for name in self.output_names] if isinstance(y, Mapping) else tf.nest.flatten(y)
+        # Outputs by name are flattened in another order.
+        if not isinstance(y_pred, Mapping) and len(labels) == len(outputs):
             outputs = [self._of_images(*pair) for pair in zip(outputs, labels, strict=True)]
         return tf.nest.pack_sequence_as(y_pred, outputs)
 

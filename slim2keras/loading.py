@@ -6,16 +6,20 @@ an error that lists all of it.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from rich.console import RenderableType
+from rich.text import Text
 
 from slim2keras.checkpoint import Checkpoint, open_checkpoint
 from slim2keras.errors import CheckpointMismatchError, NonFiniteError, UnsupportedArgumentError, did_you_mean
 from slim2keras.graph import Variable
+from slim2keras.pages import Report, plural
 from slim2keras.scopes import (
     VariableInfo,
     VariableKind,
@@ -31,6 +35,10 @@ if TYPE_CHECKING:
 
 # Half precision widens to float32 without loss; float64 would not fit.
 _LOSSLESS_DTYPES = frozenset({"float32", "float16", "bfloat16"})
+
+
+EXCLUDE_IN_PYTHON = "exclude={layers}"
+EXCLUDE_ANYWHERE = EXCLUDE_IN_PYTHON + "   (command line: {flags})"
 
 
 @dataclass(frozen=True)
@@ -53,9 +61,9 @@ class LoadOptions:
         object.__setattr__(self, "exclude", tuple(scope.rstrip("/") for scope in self.exclude))
 
 
-@dataclass(frozen=True)
-class LoadPlan:
-    """What a load would do.
+@dataclass(frozen=True, repr=False)
+class LoadPlan(Report):
+    """What a load does, or would do.
 
     Attributes:
         sources: Model variable to the checkpoint variable that it gets.
@@ -79,6 +87,34 @@ class LoadPlan:
     def fits(self) -> bool:
         """Whether every variable is accounted for."""
         return not (self.missing or self.unexpected or self.wrong_shape)
+
+    def summary(self) -> str:
+        """In one line."""
+        counts = {"loaded": self.sources, "afresh": self.fresh, "left out": self.unused, "missing": self.missing}
+        counts |= {"in the checkpoint only": self.unexpected, "of another shape": self.wrong_shape}
+        return ", ".join(f"{len(found)} {what}" for what, found in counts.items() if found)
+
+    def page(self) -> Iterator[RenderableType]:
+        """What became of variables, those that were simply loaded as a number."""
+        yield Text(f"{plural(len(self.sources), 'variable')} loaded.")
+        yield from remarks(Counter(self.unused.values()), self.fresh, self.raw_statistics)
+        for what, names in {
+            "Missing in the checkpoint": [variable.name for variable in self.missing],
+            "In the checkpoint only": self.unexpected,
+            "Of another shape": [variable.name for variable, _ in self.wrong_shape],
+        }.items():
+            if names:
+                yield Text(f"{what}: {', '.join(names)}")
+
+
+def remarks(left_out: Mapping[str, int], fresh: Sequence[str], raw_statistics: Sequence[str]) -> Iterator[Text]:
+    """What became of variables that were not simply loaded."""
+    if fresh:
+        yield Text(f"Started afresh: {', '.join(fresh)}")
+    if raw_statistics:
+        yield Text(f"Without EMA shadow, taken as they are: {plural(len(raw_statistics), 'moving statistic')}")
+    if left_out:
+        yield Text("Not loaded: " + ", ".join(f"{count} {reason}" for reason, count in left_out.items()))
 
 
 def plan_load(
@@ -166,7 +202,13 @@ def _check_exclude(exclude: Sequence[str], wanted: Sequence[str], variables: Map
 
 
 def check_plan(
-    plan: LoadPlan, net: str, num_wanted: int, checkpoint: str, next_step: str = "", *, can_exclude: bool = True
+    plan: LoadPlan,
+    net: str,
+    num_wanted: int,
+    checkpoint: str,
+    next_step: str = "",
+    *,
+    exclude_by: str = EXCLUDE_ANYWHERE,
 ) -> None:
     """Raise with all that a plan leaves unaccounted for.
 
@@ -175,7 +217,7 @@ def check_plan(
         num_wanted: Number of its variables.
         checkpoint: What to call the checkpoint.
         next_step: Advice that is better than to leave scopes out.
-        can_exclude: Whether who asks can leave scopes out.
+        exclude_by: How who asks can leave scopes out; empty if not at all.
 
     Raises:
         CheckpointMismatchError: ``-`` missing in the checkpoint, ``+`` in the checkpoint only, ``~`` of another shape.
@@ -195,9 +237,9 @@ def check_plan(
     lines += [f"  + {name}" for name in plan.unexpected]
     troubled = [variable.name for variable, _ in plan.wrong_shape] + [v.name for v in plan.missing] + plan.unexpected
     layers = list(dict.fromkeys(name.rpartition("/")[0] or name for name in troubled))
-    if can_exclude and 0 < len(layers) <= 4:
-        flags = " ".join(f"--exclude {layer}" for layer in layers)
-        lines.append(f"To start these layers afresh, or to leave them out: exclude={layers}   (command line: {flags})")
+    if exclude_by and 0 < len(layers) <= 4:
+        how = exclude_by.format(layers=layers, flags=" ".join(f"--exclude {layer}" for layer in layers))
+        lines.append(f"To start these layers afresh, or to leave them out: {how}")
     if next_step:
         lines.append(next_step)
     raise CheckpointMismatchError("\n".join(lines))
@@ -250,7 +292,7 @@ def load_checkpoint(
             exclude=options.exclude,
             use_ema=options.use_ema,
         )
-        check_plan(plan, model.name, len(slim_variables(model)), str(opened.given))
+        check_plan(plan, model.name, len(slim_variables(model)), str(opened.given), exclude_by=EXCLUDE_IN_PYTHON)
         apply_load(model, list(planned_values(model, plan, opened, allow_nonfinite=options.allow_nonfinite)))
     return plan
 
@@ -325,7 +367,7 @@ def planned_values(
         raise NonFiniteError(
             f"{len(nonfinite)} of {len(plan.sources)} variables of {checkpoint.given} are NaN or infinite:\n{listed}\n"
             "Training had diverged: use an earlier checkpoint. To convert it all the same: allow_nonfinite=True "
-            "(command line: --allow-nonfinite)."
+            "(command line: convert --allow-nonfinite)."
         )
 
 

@@ -66,7 +66,7 @@ def check_model_path(path: Path) -> None:
         ModelReadError: If there is no such file or directory.
     """
     if not path.exists():
-        raise ModelReadError(f"There is no model {path}. `slim2keras convert CHECKPOINT -o {path}` writes it.")
+        raise ModelReadError(f"There is no model {path}. `slim2keras convert CHECKPOINT -o model.keras` writes one.")
 
 
 def check_target(target: Path, *, overwrite: bool) -> tuple[Path, OutputFormat]:

@@ -16,7 +16,7 @@ from slim2keras.errors import UnsupportedArgumentError
 from slim2keras.loading import slim_variables
 from slim2keras.model_files import is_model_file
 from slim2keras.scopes import VariableInfo, classify_variables
-from slim2keras.training_record import LayerRecord
+from slim2keras.training_record import TrainingRecord
 from slim2keras.training_state import state_variables
 
 if TYPE_CHECKING:
@@ -52,15 +52,28 @@ class ModelVariables(Checkpoint):
         return value
 
     @property
-    def record(self) -> dict[str, LayerRecord]:
+    def record(self) -> TrainingRecord:
         """What fine-tuning did to the moving statistics, if that is what the model comes from."""
         record = getattr(self.model, "statistics_record", None)
-        return {} if record is None else record.layers()
+        return TrainingRecord() if record is None else record.read()
 
     @property
     def decays(self) -> dict[str, float]:
         """Momentum of every BatchNorm layer."""
         return {layer.name: float(layer.momentum) for layer in batch_norm_layers(self.model)}
+
+
+def check_asks_nothing(path: Path, **options: Any) -> None:
+    """Refuse options about a network, of a file that says itself which network it is.
+
+    Raises:
+        UnsupportedArgumentError: With the options that were given; ``None``, false and empty ones were not.
+    """
+    given = [name for name, value in options.items() if value]
+    if given and is_model_file(path):
+        raise UnsupportedArgumentError(
+            f"{path} is a model file, which says itself what it is: leave {', '.join(given)} out."
+        )
 
 
 @contextlib.contextmanager

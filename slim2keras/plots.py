@@ -31,6 +31,8 @@ _COLOURS = {
     Finding.UNDER_CONVERGED: "#e08a1e",
     Finding.DRIFTED: "#8e44ad",
     Finding.DRIFT_UNFELT: _GREY,
+    Finding.PERHAPS_DRIFTED: _GREY,
+    Finding.PERHAPS_UNDER_CONVERGED: _GREY,
 }
 """Of the layers by their verdict; any other sickness is ``_SICK`` too."""
 _SUFFIXES = (".png", ".pdf", ".svg")
@@ -89,7 +91,7 @@ def plot_drift(diagnosis: Diagnosis, path: str | Path, *, overwrite: bool = Fals
 def _verdict(layer: LayerDiagnosis) -> tuple[str, str]:
     """In words and as a colour."""
     for finding in layer.findings:
-        if finding.is_sick or finding is Finding.DRIFT_UNFELT:
+        if finding.is_sick or finding.is_doubt or finding is Finding.DRIFT_UNFELT:
             return finding.value, _COLOURS.get(finding, _SICK)
     return "healthy", _HEALTHY
 

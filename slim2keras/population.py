@@ -119,6 +119,10 @@ class Drift:
         return cls.between(*moving_statistics(layer), *true, epsilon=layer.epsilon)
 
     @property
+    def is_finite(self) -> bool:
+        return bool(np.isfinite(self.shift + self.ratio))
+
+    @property
     def is_small(self) -> bool:
         """Whether it is what batches differ by anyway; NaN is not."""
         return self.shift <= LARGEST_SHIFT and self.ratio <= LARGEST_VARIANCE_RATIO
@@ -127,7 +131,7 @@ class Drift:
     def size(self) -> float:
         """One number to compare layers by: 1 at the bounds of what is small, infinite for NaN."""
         size = max(self.shift / LARGEST_SHIFT, np.log(self.ratio) / np.log(LARGEST_VARIANCE_RATIO))
-        return float(size) if np.isfinite(self.shift + self.ratio) else float("inf")
+        return float(size) if self.is_finite else float("inf")
 
     def describe(self) -> str:
         """In words."""

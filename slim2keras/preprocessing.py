@@ -165,8 +165,9 @@ def _prepare_vgg(image: tf.Tensor, height: int, width: int) -> tf.Tensor:
 
     if image.shape[-1] not in (None, len(_VGG_MEANS)):
         raise UnsupportedArgumentError(
-            f"Less the mean colour of vgg are images of three channels. Received: {image.shape[-1]} channels. "
-            "tf.image.grayscale_to_rgb(images) makes them of grey ones."
+            f"vgg subtracts a mean colour of three channels. Received: {image.shape[-1]} channels. Of grey images "
+            "tf.image.grayscale_to_rgb(images) makes three, if the network takes three; else give it images that are "
+            "preprocessed, as .npz."
         )
     return _central_crop_of_vgg(image, height, width) - tf.constant(_VGG_MEANS)
 
@@ -265,8 +266,8 @@ PIPELINES: Mapping[str, Pipeline] = _listed(
 
 
 def pipeline_of(spec: NetSpec) -> Pipeline:
-    """The pipeline that a network's published checkpoints want."""
-    return PIPELINES[find_net(spec.net).preprocessing]
+    """The pipeline that a network wants: that of the published checkpoint which it comes from, else its own."""
+    return PIPELINES[spec.preprocessing or find_net(spec.net).preprocessing]
 
 
 def image_size(spec: NetSpec) -> tuple[int, int]:

@@ -22,23 +22,24 @@ from slim2keras.batch_norm import (
     observed_inputs,
 )
 from slim2keras.checkpoint import (
+    Checkpoint,
     CheckpointVersion,
     check_checkpoint_target,
-    open_checkpoint,
     write_checkpoint,
 )
-from slim2keras.conversion import converted_model, describe_plan, plan_conversion
+from slim2keras.conversion import converted_model, describe_model, describe_plan, plan_conversion
 from slim2keras.data import check_images_path, image_counter, open_images
 from slim2keras.errors import MovingStatisticsWarning, TrainingDataError, UnsupportedArgumentError
 from slim2keras.graph import Shape
-from slim2keras.keras_model import dropout_off
-from slim2keras.loading import LoadOptions, LoadPlan, layer_variables, slim_variables
+from slim2keras.keras_model import dropout_off, spec_of
+from slim2keras.loading import LoadOptions, layer_variables, slim_variables
 from slim2keras.model_files import (
     OutputFormat,
     check_target,
     write_model,
     write_weights,
 )
+from slim2keras.model_variables import ModelVariables, check_asks_nothing, open_variables
 from slim2keras.output_files import check_free, report_path, whole_or_not_at_all
 from slim2keras.pages import Report
 from slim2keras.population import (
@@ -90,6 +91,8 @@ class Recalibration(Report):
         yield Text(f"furthest off: {worst}, {self.drifts[worst].describe()}")
         if self.numbering:
             yield Text(f"labels: {self.numbering}")
+        if not self.is_mixed:
+            yield Text(f"remark: {UNMIXED} These statistics will be off.", "yellow")
         if self.before.images < FEWEST_IMAGES:
             yield Text(
                 f"remark: {self.before.images} images are few; {FEWEST_IMAGES} or more make statistics", "yellow"
@@ -99,7 +102,7 @@ class Recalibration(Report):
         """As plain values, for machines."""
         drifts = {name: drift.to_json() for name, drift in self.drifts.items()}
         gaps = {"before": self.before.to_json(), "after": self.after.to_json()}
-        return {**gaps, "drifts": drifts, "labels": self.numbering or None}
+        return {**gaps, "drifts": drifts, "mixed": self.is_mixed, "labels": self.numbering or None}
 
 
 def recalibrate(
@@ -256,7 +259,7 @@ def recalibrate_file(
     """Recalibrate a checkpoint with images, and write it anew.
 
     Args:
-        checkpoint: As in ``convert``; its statistics may be NaN, its weights may not.
+        checkpoint: As in ``convert``, or a model file; its statistics may be NaN, its weights may not.
         data: Images, see ``data.open_images``.
         output: ``.keras``, ``.h5`` or ``.weights.h5``; any other name is that of a slim checkpoint, which gets
             everything else bit for bit, slots included. With ``use_ema`` it is the shadows that are repaired.
@@ -271,22 +274,38 @@ def recalibrate_file(
     """
     check_images_path(Path(data))
     target, its_format = check_recalibration_target(Path(output), overwrite=overwrite)
-    with open_checkpoint(checkpoint) as opened:
-        options = LoadOptions(use_ema=request.use_ema, allow_nonfinite=True)
-        plan = plan_conversion(opened, request.net, request.arguments, request.input_shape, options, can_exclude=False)
-        images = open_images(Path(data), plan.spec, request.batch_size, labels=request.labels)
-        model = converted_model(opened, plan, options)
+    check_asks_nothing(
+        Path(checkpoint),
+        net=request.net,
+        input_shape=request.input_shape,
+        use_ema=request.use_ema,
+        **request.arguments,
+    )
+    with open_variables(checkpoint) as opened:
+        model, facts, sources = _model_of(opened, request)
+        images = open_images(Path(data), spec_of(model), request.batch_size, labels=request.labels)
         way: dict[str, Any] = {"sequential": request.sequential, "decay": request.decay}
         count = image_counter(progress, "recalibrating", images, num_sweeps(model, **way))
         found = replace(recalibrate(model, images, **way, progress=count), numbering=images.numbering)
-        facts = {"source": str(checkpoint), "data": str(data), **found.to_json()}
+        facts = {"source": str(checkpoint), "data": str(data), **found.to_json(), **facts}
         if its_format is not None:
-            facts |= describe_plan(plan, options, opened, model.count_params())
             _write_model(model, target, its_format, facts)
         else:
-            values = {**opened, **_repaired(model, plan.load)}
+            values = {**opened, **_repaired(model, sources)}
             write_checkpoint(target, values, CheckpointVersion.V2, overwrite=overwrite, report=facts)
     return found
+
+
+def _model_of(
+    checkpoint: Checkpoint, request: RecalibrationRequest
+) -> tuple[tf_keras.Model, dict[str, Any], Mapping[str, str]]:
+    """The model, what a report says of it, and slim's names of its variables to the checkpoint's."""
+    if isinstance(checkpoint, ModelVariables):
+        return checkpoint.model, describe_model(checkpoint.model), {name: name for name in checkpoint}
+    options = LoadOptions(use_ema=request.use_ema, allow_nonfinite=True)
+    plan = plan_conversion(checkpoint, request.net, request.arguments, request.input_shape, options, can_exclude=False)
+    model = converted_model(checkpoint, plan, options)
+    return model, describe_plan(plan, options, checkpoint, model.count_params()), plan.load.sources
 
 
 def check_recalibration_target(output: Path, *, overwrite: bool) -> tuple[Path, OutputFormat | None]:
@@ -315,11 +334,11 @@ def _write_model(model: tf_keras.Model, target: Path, its_format: OutputFormat, 
         draft_report.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
 
 
-def _repaired(model: tf_keras.Model, load: LoadPlan) -> dict[str, NDArray[Any]]:
+def _repaired(model: tf_keras.Model, sources: Mapping[str, str]) -> dict[str, NDArray[Any]]:
     """Moving statistics by the names that the checkpoint has them under."""
     found = {}
     for layer in batch_norm_layers(model):
         for name, variable in layer_variables(layer).items():
-            if name in load.sources and name.rpartition("/")[2].startswith("moving_"):
-                found[load.sources[name]] = variable.numpy()
+            if name in sources and name.rpartition("/")[2].startswith("moving_"):
+                found[sources[name]] = variable.numpy()
     return found

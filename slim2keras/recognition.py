@@ -32,11 +32,13 @@ class NetSpec:
         net: Name of the network.
         input_shape: (height, width, channels), sizes ``None`` where open.
         arguments: Every slim argument, defaults filled in.
+        preprocessing: Key of slim's ``preprocessing_factory``, where it is another than the network's own.
     """
 
     net: str
     input_shape: Shape
     arguments: Mapping[str, Any]
+    preprocessing: str | None = None
 
     @classmethod
     def make(cls, net: str, input_shape: Shape | None, arguments: Mapping[str, Any]) -> NetSpec:

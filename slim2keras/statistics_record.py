@@ -1,4 +1,4 @@
-"""How much of the moving statistics is still what fine-tuning started from, whatever becomes of decay and optimizer."""
+"""How much of the moving statistics is still what training started from, whatever becomes of decay and optimizer."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from slim2keras.batch_norm import BatchNormMode, batch_norm_layers, moving_statistics, share_left
-from slim2keras.training_record import LayerRecord
-from slim2keras.training_state import optimizer_of
+from slim2keras.training_record import LayerRecord, TrainingRecord
 
 if TYPE_CHECKING:
     import tf_keras
@@ -25,7 +24,7 @@ class StatisticsRecord:
 
     def __init__(self, model: tf_keras.Model) -> None:
         self._model = model
-        self._left: Mapping[str, float] = {}
+        self._left: dict[str, float | None] = {layer.name: 1.0 for layer in batch_norm_layers(model)}
         self._since = 0
         self._steps_before = 0
         self._noted: tuple[int, dict[str, tuple[NDArray[Any], NDArray[Any]]]] | None = None
@@ -33,10 +32,9 @@ class StatisticsRecord:
 
     def go_on(self) -> None:
         """From here with another decay; what is left so far is what it starts with."""
-        step = self._step
-        self._left = {name: layer.old_statistics_left for name, layer in self._layers().items()}
-        self._steps_before += step - self._since
-        self._since = step
+        record = self.read()
+        self._left = {name: layer.old_statistics_left for name, layer in record.layers.items()}
+        self._steps_before, self._since = record.steps, self._step
 
     def start_optimizer(self) -> None:
         """From here with the steps of another optimizer; one that belongs to a loaded model comes with its steps."""
@@ -44,45 +42,49 @@ class StatisticsRecord:
             self._since = self._step
         self._is_loaded = False
 
+    def resume(self, before: TrainingRecord) -> None:
+        """From here on with the statistics of a checkpoint; of what is not recorded nothing is known."""
+        self._left = {
+            name: layer.old_statistics_left if (layer := before.layers.get(name)) else None for name in self._left
+        }
+        self._steps_before = before.steps
+
     def note(self) -> None:
         """The statistics are those of training now; whoever changes them after that made them his own."""
         layers = batch_norm_layers(self._model)
         self._noted = self._step, {layer.name: moving_statistics(layer) for layer in layers}
 
-    def layers(self) -> dict[str, LayerRecord]:
-        """What training did to each layer; nothing without training, or of statistics that were changed since."""
-        if not self._steps_before and self._step == self._since:
-            return {}
-        return {name: layer for name, layer in self._layers().items() if not self._is_changed(name)}
-
-    def _layers(self) -> dict[str, LayerRecord]:
+    def read(self) -> TrainingRecord:
+        """What training did up to now."""
         steps = self._step - self._since
-        found = {}
+        layers = {}
         for layer in batch_norm_layers(self._model):
-            mode, left = self._model.plan.modes[layer.name], self._left.get(layer.name, 1.0)
-            if mode is BatchNormMode.UPDATE:
+            mode, left = self._model.plan.modes[layer.name], self._left[layer.name]
+            if self._is_changed(layer):
+                left = None
+            elif left is not None and mode is BatchNormMode.UPDATE:
                 left *= share_left(layer.momentum, steps)
-            found[layer.name] = LayerRecord(mode, float(layer.momentum), left)
-        return found
+            layers[layer.name] = LayerRecord(mode, float(layer.momentum), left)
+        return TrainingRecord(self._steps_before + steps, layers)
 
     @property
     def _step(self) -> int:
-        return self._since if optimizer_of(self._model) is None else int(self._model.optimizer.iterations)
+        optimizer = getattr(self._model, "optimizer", None)
+        # Of several replicas each has the same; int() of such a variable fails.
+        return self._since if optimizer is None else int(optimizer.iterations.numpy())
 
-    def _is_changed(self, name: str) -> bool:
+    def _is_changed(self, layer: tf_keras.layers.Layer) -> bool:
         """Whether somebody else set the statistics, as recalibration does, since training ended."""
         if self._noted is None or self._noted[0] != self._step:
             return False
-        layer = next(layer for layer in batch_norm_layers(self._model) if layer.name == name)
-        return not all(map(np.array_equal, moving_statistics(layer), self._noted[1][name]))
+        return not all(map(np.array_equal, moving_statistics(layer), self._noted[1][layer.name]))
 
     def to_config(self) -> dict[str, Any]:
         """As plain values, for the config of the model."""
-        left = {name: layer.old_statistics_left for name, layer in self.layers().items()}
-        return {"left": left, "since": self._step, "steps_before": self._steps_before + self._step - self._since}
+        return {**self.read().to_json(), "since": self._step}
 
     def restore(self, config: Mapping[str, Any]) -> None:
         """The reverse, before the model is compiled."""
-        self._left, self._since = dict(config["left"]), config["since"]
-        self._steps_before = config["steps_before"]
+        self.resume(TrainingRecord.from_json(config))
+        self._since = config["since"]
         self._is_loaded = True

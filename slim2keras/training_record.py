@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from slim2keras.batch_norm import BatchNormMode
 from slim2keras.checkpoint import SHA256, Checkpoint
+from slim2keras.graph import Shape
 from slim2keras.output_files import report_path, sha256
-
-_BATCH_NORM = "batch_norm"
 
 
 @dataclass(frozen=True)
@@ -21,54 +20,79 @@ class LayerRecord:
     Attributes:
         mode: In which it was trained.
         decay: Fraction that a step kept.
-        old_statistics_left: Part of them that is still what fine-tuning started from.
+        old_statistics_left: Part of them that is still what training started from, ``None`` if unknown.
     """
 
     mode: BatchNormMode
     decay: float
-    old_statistics_left: float
+    old_statistics_left: float | None
 
 
-def record_to_json(layers: Mapping[str, LayerRecord]) -> dict[str, Any]:
-    """As plain values, for the report beside a checkpoint or the config of a model."""
-    return {
-        _BATCH_NORM: {
+@dataclass(frozen=True)
+class TrainingRecord:
+    """What fine-tuning did to the moving statistics of a network.
+
+    Attributes:
+        steps: Steps trained, those of runs that were resumed too as far as they are recorded.
+        layers: By name.
+    """
+
+    steps: int = 0
+    layers: Mapping[str, LayerRecord] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values, for the report beside a checkpoint or the config of a model."""
+        layers = {
             name: {
                 "mode": layer.mode.value,
                 "decay": layer.decay,
                 "old_statistics_left": layer.old_statistics_left,
             }
-            for name, layer in layers.items()
+            for name, layer in self.layers.items()
         }
-    }
+        return {"batch_norm": {"steps": self.steps, "layers": layers}}
+
+    @classmethod
+    def from_json(cls, report: Mapping[str, Any]) -> TrainingRecord:
+        """The reverse.
+
+        Raises:
+            ValueError, KeyError, TypeError: If it is no such record.
+        """
+        record = report["batch_norm"]
+        layers = {
+            str(name): LayerRecord(BatchNormMode(row["mode"]), float(row["decay"]), _share(row["old_statistics_left"]))
+            for name, row in record["layers"].items()
+        }
+        return cls(int(record["steps"]), layers)
 
 
-def record_from_json(report: Mapping[str, Any]) -> dict[str, LayerRecord]:
-    """The reverse.
-
-    Raises:
-        ValueError, KeyError, TypeError: If it is no such record.
-    """
-    return {
-        str(name): LayerRecord(BatchNormMode(row["mode"]), float(row["decay"]), float(row["old_statistics_left"]))
-        for name, row in report[_BATCH_NORM].items()
-    }
+def _share(value: Any) -> float | None:
+    return None if value is None else float(value)
 
 
-def read_record(checkpoint: Checkpoint) -> dict[str, LayerRecord]:
-    """What fine-tuning recorded of a checkpoint, by layer; empty if nothing is known."""
+def read_record(checkpoint: Checkpoint) -> TrainingRecord:
+    """What fine-tuning recorded of a checkpoint; an empty record if nothing is known."""
     try:
-        return record_from_json(_read_report(checkpoint))
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return {}
+        return TrainingRecord.from_json(_read_report(checkpoint))
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
+        return TrainingRecord()
 
 
 def recalibrated_from(checkpoint: Checkpoint) -> int | None:
     """Images that the statistics of a checkpoint were taken from, ``None`` if they were not recalibrated."""
     try:
         return int(_read_report(checkpoint)["after"]["images"])
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
         return None
+
+
+def recorded_input_shape(checkpoint: Checkpoint) -> Shape | None:
+    """Input shape of the network that a checkpoint was written from, ``None`` if it is not recorded."""
+    shape = _read_report(checkpoint).get("input_shape")
+    if not isinstance(shape, list) or not all(size is None or type(size) is int for size in shape):
+        return None
+    return tuple(shape)
 
 
 def _read_report(checkpoint: Checkpoint) -> Mapping[str, Any]:

@@ -24,7 +24,7 @@ from slim2keras.loading import (
     wanted_variables,
 )
 from slim2keras.scopes import VariableKind, ema_name
-from slim2keras.training_record import record_to_json
+from slim2keras.training_record import TrainingRecord, read_record
 from slim2keras.version import __version__
 
 if TYPE_CHECKING:
@@ -93,11 +93,13 @@ class OptimizerState:
         source: The checkpoint.
         slots: Slots and power accumulators by slim name.
         step: Training steps done.
+        record: What is recorded of the moving statistics.
     """
 
     source: str
     slots: Mapping[str, NDArray[Any]]
     step: int
+    record: TrainingRecord
 
 
 def resume(model: tf_keras.Model, path: str | Path) -> OptimizerState:
@@ -124,7 +126,8 @@ def resume(model: tf_keras.Model, path: str | Path) -> OptimizerState:
         for name, shadow in shadows.items():
             shadow.assign(checkpoint[name])
         kept = checkpoint.names(VariableKind.SLOT) + checkpoint.names(VariableKind.POWER)
-        return OptimizerState(str(checkpoint.given), {name: checkpoint[name] for name in kept}, step)
+        slots = {name: checkpoint[name] for name in kept}
+        return OptimizerState(str(checkpoint.given), slots, step, read_record(checkpoint))
 
 
 def _plan(wanted: Mapping[str, Any], checkpoint: Checkpoint, title: str) -> LoadPlan:
@@ -133,7 +136,7 @@ def _plan(wanted: Mapping[str, Any], checkpoint: Checkpoint, title: str) -> Load
     hint = ""
     if any(variable.name == ema_name(variable.name.rpartition("/")[0]) for variable in plan.missing):
         hint = "It was trained without ExponentialMovingAverage: leave ema_decay out, or do not resume."
-    check_plan(plan, title, len(variables), str(checkpoint.given), hint, can_exclude=False)
+    check_plan(plan, title, len(variables), str(checkpoint.given), hint, exclude_by="")
     return plan
 
 
@@ -200,7 +203,15 @@ def export_checkpoint(
         >>> export_checkpoint(tuned, "out/model.ckpt-6000")
     """
     values = {name: np.asarray(variable) for name, variable in state_variables(model).items()}
+    return write_checkpoint(
+        Path(prefix), values, CheckpointVersion(version), overwrite=overwrite, report=_report_of(model)
+    )
+
+
+def _report_of(model: tf_keras.Model) -> dict[str, Any] | None:
+    """What lies beside the checkpoint of a fine-tuned model, ``None`` of any other and before its first step."""
     record = getattr(model, "statistics_record", None)
-    layers = {} if record is None else record.layers()
-    report = {"written_by": f"slim2keras {__version__}", **record_to_json(layers)} if layers else None
-    return write_checkpoint(Path(prefix), values, CheckpointVersion(version), overwrite=overwrite, report=report)
+    if record is None or not (found := record.read()).steps:
+        return None
+    facts = {"written_by": f"slim2keras {__version__}", "input_shape": list(model.input_shape[1:])}
+    return {**facts, **found.to_json()}

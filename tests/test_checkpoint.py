@@ -14,7 +14,7 @@ import pytest
 from slim2keras import checkpoint as checkpoint_module
 from slim2keras.checkpoint import CheckpointVersion, open_checkpoint
 from slim2keras.checkpoint import write_checkpoint as write_slim_checkpoint
-from slim2keras.errors import CheckpointReadError, NoSpaceError
+from slim2keras.errors import CheckpointReadError, NoSpaceError, OutputError
 from slim2keras.scopes import VariableKind
 from tests.reference import write_checkpoint
 
@@ -380,3 +380,10 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_latest(tmp_path: Path, m
         write_ours(tmp_path / "model.ckpt-2")
     assert named(tmp_path)[0] == str(tmp_path / "model.ckpt-1")
     assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+def test_a_checkpoint_cannot_have_the_name_of_the_file_that_names_it(tmp_path: Path) -> None:
+    """slim's Saver would overwrite it by its own state."""
+    with pytest.raises(OutputError, match="names its checkpoints"):
+        write_ours(tmp_path / "checkpoint")
+    assert not list(tmp_path.iterdir())

@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
-from slim2keras.checkpoint import open_checkpoint
+from slim2keras.checkpoint import CheckpointFiles, CheckpointVersion, open_checkpoint
+from slim2keras.checkpoint import write_checkpoint as write_slim_checkpoint
 from slim2keras.checkpoint_facts import FactSource, with_known_size
 from slim2keras.conversion import plan_conversion
 from slim2keras.loading import LoadOptions
+from slim2keras.preprocessing import pipeline_of
 from slim2keras.published import PUBLISHED
 from slim2keras.recognition import NetSpec
 from slim2keras.scopes import VariableInfo
@@ -22,7 +24,8 @@ from tests.reference import values_of, write_checkpoint, write_meta_of_first_lay
 def known_size(prefix: Path, spec: NetSpec, published: Any = None) -> tuple[tuple[int | None, ...], FactSource]:
     """For a checkpoint with the variables of a network, which are not written."""
     variables = {item.name: VariableInfo(item.shape, "float32") for item in spec.trace().variables()}
-    checkpoint: Any = SimpleNamespace(variables=variables, location=SimpleNamespace(prefix=prefix))
+    location = CheckpointFiles(prefix, "V2", ())
+    checkpoint: Any = SimpleNamespace(variables=variables, location=location)
     found, source = with_known_size(checkpoint, spec, published)
     return found.input_shape, source
 
@@ -86,3 +89,25 @@ def test_a_conversion_takes_the_decay_of_the_graph(sick_checkpoints: dict[str, P
     with open_checkpoint(tmp_path / "copy.ckpt") as opened:
         plan = plan_conversion(opened, None, {}, None, options)
     assert (plan.spec.batch_norm()["decay"], plan.decay_source) == (0.997, FactSource.DEFAULT)
+
+
+def test_what_is_recorded_beside_a_checkpoint_goes_before_the_meta(tmp_path: Path) -> None:
+    """Fine-tuning and recalibration here know the size; a record of other bits tells nothing."""
+    prefix = tmp_path / "model.ckpt-1"
+    values = values_of(MOBILENET.trace().variables())
+    report = {"input_shape": [64, 64, 1]}
+    write_slim_checkpoint(prefix, values, CheckpointVersion.V2, report=report)
+    write_meta_of_first_layer(prefix, FIRST, (96, 80, 1))
+    with open_checkpoint(prefix) as opened:
+        plan = plan_conversion(opened, None, {}, None, LoadOptions())
+    assert (plan.spec.input_shape, plan.input_shape_source) == ((64, 64, 1), FactSource.RECORDED)
+    (tmp_path / "model.ckpt-1.json").write_text('{"sha256": "0", "input_shape": [64, 64, 1]}')
+    with open_checkpoint(prefix) as opened:
+        assert plan_conversion(opened, None, {}, None, LoadOptions()).input_shape_source is FactSource.META
+
+
+def test_the_preprocessing_of_a_published_checkpoint_travels_with_the_model() -> None:
+    """facenet of 2017 wants its images whitened, the network's later checkpoints do not."""
+    spec = NetSpec.make("inception_resnet_v1", None, {})
+    assert pipeline_of(spec).name == "facenet_fixed"
+    assert pipeline_of(replace(spec, preprocessing="facenet_prewhiten")).name == "facenet_prewhiten"

@@ -75,6 +75,24 @@ def test_folders_are_classes_by_name(tmp_path: Path, folders: str, expected: set
     assert open_images(tmp_path, SPEC, 10).numbering == words
 
 
+def test_folders_called_by_numbers_are_these_classes(tmp_path: Path) -> None:
+    """Not in the order of the alphabet; images that lie beside the folders are named."""
+    spec = NetSpec.make("resnet_v1_50", (32, 32, 3), {"num_classes": 12})
+    for number in (0, 2, 10):
+        write_image(tmp_path / str(number) / "image.png", GREEN if number == 10 else GREY)
+    write_image(tmp_path / "loose.png")
+    assert classes_by_green(opened(tmp_path, spec, 10)[0]) == {(False, 0), (False, 2), (True, 10)}
+    assert open_images(tmp_path, spec, 10).numbering.endswith("; 1 image beside the folders left out")
+
+
+def test_numbered_folders_that_fit_otherwise_come_in_the_order_of_numbers(tmp_path: Path) -> None:
+    """1 to 12 for twelve classes: the tenth folder is the tenth class."""
+    spec = NetSpec.make("resnet_v1_50", (32, 32, 3), {"num_classes": 12})
+    for number in range(1, 13):
+        write_image(tmp_path / str(number) / "image.png", GREEN if number == 10 else GREY)
+    assert (True, 9) in classes_by_green(opened(tmp_path, spec, 20)[0])
+
+
 @pytest.mark.parametrize("folders", ["abcd", "a"])
 def test_folders_that_cannot_be_the_classes_are_refused(tmp_path: Path, folders: str) -> None:
     """No labels are dropped or shifted in silence; the way out is named."""

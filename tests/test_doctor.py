@@ -429,6 +429,24 @@ def test_the_doctor_reads_keras_files(tmp_path: Path) -> None:
     assert slim2keras.diagnose(tmp_path / "plain.keras", steps=100_000).is_healthy
 
 
+def test_options_that_a_model_file_does_not_take_are_refused(tmp_path: Path) -> None:
+    """It says itself which network it is; none of them is ignored."""
+    build_ours(NETS["separable"]).save(tmp_path / "net.keras")
+    for options in ({"net": "vgg_16"}, {"use_ema": True}, {"input_shape": (8, 8, 3)}, {"num_classes": 9}):
+        with pytest.raises(UnsupportedArgumentError, match=f"leave {next(iter(options))} out"):
+            slim2keras.diagnose(tmp_path / "net.keras", **options)
+
+
+def test_images_of_nan_make_nothing_sick(sick_checkpoints: dict[str, Path]) -> None:
+    """The images are at fault, and are named."""
+    pictures, _, _, _ = sick.digits()
+    broken = pictures[:128].copy()
+    broken[5, 3, 3, 0] = np.nan
+    diagnosis = slim2keras.diagnose(sick_checkpoints["healthy"], data=[broken], input_shape=pictures.shape[1:])
+    assert diagnosis.is_healthy
+    assert any("get NaN or infinity from these images" in verdict for verdict in diagnosis.verdicts)
+
+
 def tf_keras_model_of(tuned: Any) -> Any:
     import tf_keras
 

@@ -747,3 +747,28 @@ class TestLogitsOfPixels:
             found.append(tuned.evaluate(*self.BATCH, verbose=0))
             assert tuned.output.shape.rank == (2 if squeeze else 4)
         assert found[0] == found[1]
+
+
+def test_labels_of_some_outputs_alone_are_taken_as_keras_takes_them() -> None:
+    """A loss for one of two outputs, labels by its name."""
+    import tf_keras
+
+    inputs = tf_keras.Input((6,))
+    outputs = [tf_keras.layers.Dense(3, name=name)(inputs) for name in ("first", "second")]
+    tuned = slim2keras.finetune(tf_keras.Model(inputs, outputs), batch_norm="update")
+    tuned.compile(slim2keras.optimizers.GradientDescent(0.1), loss={"first": "mse"})
+    history = tuned.fit(np.ones((8, 6), "float32"), {"first": np.zeros((8, 3), "float32")}, epochs=2, verbose=0)
+    assert history.history["loss"][1] < history.history["loss"][0]
+
+
+def test_outputs_by_name_get_their_own_labels() -> None:
+    """Keras sorts them by name; so do the labels."""
+    import tf_keras
+
+    inputs = tf_keras.Input((6,))
+    outputs = {name: tf_keras.layers.Dense(size, name=name)(inputs) for name, size in {"b": 2, "a": 3}.items()}
+    tuned = slim2keras.finetune(tf_keras.Model(inputs, outputs), batch_norm="update")
+    tuned.compile(slim2keras.optimizers.GradientDescent(0.1), loss={"a": "mse", "b": "mse"})
+    labels = {"a": np.zeros((8, 3), "float32"), "b": np.zeros((8, 2), "float32")}
+    history = tuned.fit(np.ones((8, 6), "float32"), labels, epochs=2, verbose=0)
+    assert history.history["loss"][1] < history.history["loss"][0]

@@ -234,6 +234,8 @@ def test_a_model_of_ones_own_gets_the_values_of_a_checkpoint(tmp_path: Path) -> 
     for name, variable in slim_variables(model).items():
         np.testing.assert_array_equal(variable, values[name], err_msg=name)
     assert loaded.unused == {"net/conv/weights/Momentum": "optimizer slot", "global_step": "step counter"}
+    assert repr(loaded) == f"<LoadPlan: {len(values)} loaded, 2 left out>"
+    assert "Not loaded: 1 step counter, 1 optimizer slot" in str(loaded)
 
 
 def test_a_model_of_ones_own_is_as_strict_and_changes_only_if_all_fits(tmp_path: Path) -> None:

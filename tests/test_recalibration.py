@@ -412,6 +412,10 @@ def test_a_recalibrated_model_file_is_read_again(sick_checkpoints: dict[str, Pat
     model = read_model(tmp_path / "well.keras")
     assert spec_of(model).arguments["num_classes"] == sick.CLASSES
     assert slim2keras.diagnose(tmp_path / "well.keras").layers
+    recalibrate_file(tmp_path / "well.keras", tmp_path / "digits.npz", tmp_path / "back.ckpt", RecalibrationRequest())
+    np.testing.assert_allclose(
+        open_value(tmp_path / "back.ckpt", sick.POISONED), moving_mean(model, sick.POISONED), rtol=1e-4, atol=1e-5
+    )
 
 
 def test_recalibration_advances_the_checkpoint_file(sick_checkpoints: dict[str, Path], tmp_path: Path) -> None:
@@ -448,3 +452,12 @@ def test_a_report_is_a_line_and_a_page() -> None:
         "remark",
     ]
     assert "21 images are few" in str(report)
+
+
+def open_value(checkpoint: Path, layer: str) -> np.ndarray:
+    return dict(open_values(checkpoint))[f"{layer}/moving_mean"]
+
+
+def moving_mean(model: Any, layer: str) -> np.ndarray:
+    found: np.ndarray = model.get_layer(layer).moving_mean.numpy()
+    return found

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 import slim2keras
+from slim2keras.checkpoint import open_checkpoint
 from slim2keras.doctor import Diagnosis, Finding
 from slim2keras.recalibration import recalibrate
+from slim2keras.training_record import recorded_input_shape
 from tests.parity.training_runs import CLASSES, NETS, build_ours
 from tests.reference import images, labels
 
@@ -45,7 +47,7 @@ def shares(diagnosis: Diagnosis) -> list[float | None]:
 
 
 def recorded(tuned: Any) -> list[float]:
-    return sorted({layer.old_statistics_left for layer in tuned.statistics_record.layers().values()})
+    return sorted({layer.old_statistics_left for layer in tuned.statistics_record.read().layers.values()}, key=str)
 
 
 @pytest.mark.parametrize("decay", [0.5, "auto"])
@@ -114,16 +116,100 @@ def test_the_record_goes_on_through_fits_and_files(tmp_path: Path) -> None:
     assert recorded(loaded) == [pytest.approx(0.9**8)]
 
 
-def test_a_resumed_run_counts_its_own_steps(tmp_path: Path) -> None:
-    """What came before ``resume_from`` belongs to the run of before."""
+def test_a_resumed_run_goes_on_with_the_record(tmp_path: Path) -> None:
+    """What is left after both runs is the product; of a run that nobody recorded nothing is claimed."""
     tuned = tuned_model(batch_norm="update", decay=0.9)
-    fit(tuned, 4)
-    slim2keras.export_checkpoint(tuned, tmp_path / "model.ckpt-4")
-    again = slim2keras.finetune(build_ours(NET), batch_norm="update", decay=0.9, resume_from=tmp_path / "model.ckpt-4")
+    fit(tuned, 20)
+    slim2keras.export_checkpoint(tuned, tmp_path / "model.ckpt-20")
+    again = slim2keras.finetune(build_ours(NET), batch_norm="update", decay=0.9, resume_from=tmp_path / "model.ckpt-20")
     compile_it(again)
-    assert again.statistics_record.layers() == {}
-    fit(again, 3)
-    assert recorded(again) == [pytest.approx(0.9**3)]
+    fit(again, 5)
+    diagnosis = exported(again, tmp_path / "model.ckpt-25")
+    assert shares(diagnosis) == [pytest.approx(0.9**25)]
+    assert diagnosis.is_healthy
+    (tmp_path / "model.ckpt-20.json").unlink()
+    unknown = slim2keras.finetune(
+        build_ours(NET), batch_norm="update", decay=0.9, resume_from=tmp_path / "model.ckpt-20"
+    )
+    compile_it(unknown)
+    fit(unknown, 1)
+    diagnosis = exported(unknown, tmp_path / "model.ckpt-21")
+    assert shares(diagnosis) == [None]
+    assert diagnosis.is_healthy
+
+
+def test_what_is_recalibrated_and_saved_is_not_called_old(tmp_path: Path) -> None:
+    """What was not of training stays so through a file, and through more training."""
+    tuned = tuned_model(batch_norm="update", decay=0.99)
+    fit(tuned, 3)
+    recalibrate(tuned, [X])
+    tuned.save(tmp_path / "run.keras")
+    assert slim2keras.diagnose(tmp_path / "run.keras").is_healthy
+    import tf_keras
+
+    loaded = tf_keras.models.load_model(tmp_path / "run.keras")
+    fit(loaded, 1)
+    assert recorded(loaded) == [None]
+
+
+def test_questions_of_the_user_go_before_the_record(tmp_path: Path) -> None:
+    """``--decay`` and ``--steps`` are reckoned with; that statistics never moved stays known."""
+    tuned = tuned_model(batch_norm="update", decay=0.5)
+    fit(tuned, 10)
+    checkpoint = exported(tuned, tmp_path / "model.ckpt-10").source
+    assert shares(slim2keras.diagnose(checkpoint, decay=0.99)) == [pytest.approx(0.99**10)]
+    assert shares(slim2keras.diagnose(checkpoint, steps=2)) == [pytest.approx(0.25)]
+    tuned = tuned_model(batch_norm="batch")
+    fit(tuned, 2)
+    checkpoint = exported(tuned, tmp_path / "batch.ckpt-2").source
+    assert slim2keras.diagnose(checkpoint, steps=1000).with_finding(Finding.NOT_MOVED)
+
+
+def test_frozen_on_purpose_is_not_pit_one(tmp_path: Path) -> None:
+    """The record knows that these layers normalised with their moving statistics."""
+    start = tmp_path / "start.ckpt"
+    slim2keras.export_checkpoint(build_ours(NET), start)
+    tuned = slim2keras.finetune(build_ours(NET), batch_norm="frozen")
+    slim2keras.load_checkpoint(tuned, start)
+    compile_it(tuned)
+    fit(tuned, 2)
+    slim2keras.export_checkpoint(tuned, tmp_path / "model.ckpt-2")
+    assert slim2keras.diagnose(tmp_path / "model.ckpt-2", pretrained=start).is_healthy
+
+
+def test_a_record_counts_steps_where_the_file_has_none(tmp_path: Path) -> None:
+    """A checkpoint that was exported without its optimizer."""
+    tuned = tuned_model(batch_norm="update", decay=0.999)
+    fit(tuned, 5)
+    tuned.save(tmp_path / "tuned.keras")
+    import tf_keras
+
+    loaded = tf_keras.models.load_model(tmp_path / "tuned.keras", compile=False)
+    diagnosis = exported(loaded, tmp_path / "model.ckpt")
+    assert diagnosis.verdicts[0].startswith("pit two: ")
+    assert "after 5 steps at decay 0.999" in diagnosis.verdicts[0]
+    assert "plan 2302 steps or more" in diagnosis.verdicts[0] or "take decay" in diagnosis.verdicts[0]
+
+
+def test_fine_tuning_under_a_strategy_keeps_a_record() -> None:
+    """The step of several replicas is a variable of its own kind."""
+    import tensorflow as tf
+
+    strategy = tf.distribute.MirroredStrategy(["CPU:0"])
+    with strategy.scope():
+        tuned = slim2keras.finetune(build_ours(NET), batch_norm="update", decay=0.9)
+        compile_it(tuned)
+    fit(tuned, 2)
+    assert recorded(tuned) == [pytest.approx(0.9**2)]
+
+
+def test_an_exported_checkpoint_knows_its_input_size(tmp_path: Path) -> None:
+    """As slim's own does by its .meta."""
+    tuned = tuned_model(batch_norm="update", decay=0.5)
+    fit(tuned, 1)
+    slim2keras.export_checkpoint(tuned, tmp_path / "model.ckpt-1")
+    with open_checkpoint(tmp_path / "model.ckpt-1") as opened:
+        assert recorded_input_shape(opened) == NET.shape
 
 
 def test_a_record_is_about_the_very_bits(tmp_path: Path) -> None:
@@ -137,7 +223,8 @@ def test_a_record_is_about_the_very_bits(tmp_path: Path) -> None:
     for text in (
         json.dumps({**good, "sha256": "0" * 64}),
         json.dumps({**good, "batch_norm": [1, 2]}),
-        json.dumps({**good, "batch_norm": {"layer": {"mode": "none"}}}),
+        json.dumps({**good, "batch_norm": {"steps": 8, "layers": {"layer": {"mode": "none"}}}}),
+        json.dumps({**good, "batch_norm": {"steps": None, "layers": {}}}),
         "[" * 100_000,
         "",
     ):

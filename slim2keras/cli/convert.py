@@ -125,7 +125,8 @@ def _show_plan(plan: dict[str, Any], *, json_output: bool) -> None:
     if json_output:
         print_json(plan)
         return
-    from slim2keras.conversion import heading, remarks
+    from slim2keras.conversion import heading
+    from slim2keras.loading import remarks
 
     print_parts(heading(plan["net"], plan["arguments"], plan["input_shape"], plan["input_shape_source"]))
     for name, source in plan["load"].items():

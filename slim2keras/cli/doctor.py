@@ -78,7 +78,11 @@ def doctor(
     check_net(net)
     from slim2keras.data import check_images_path
     from slim2keras.doctor import diagnose
+    from slim2keras.doctor.diagnosing import check_question
 
+    if pretrained is not None:
+        check_variables(pretrained)
+    check_question(decay, steps)
     if data is not None:
         check_images_path(data)
     arguments, shape = parse_arguments(settings, num_classes), parse_input_shape(input_shape)

@@ -18,8 +18,8 @@ from slim2keras.cli.console import (
     OverwriteOption,
     SetOption,
     UseEmaOption,
-    check_checkpoint,
     check_net,
+    check_variables,
     flag,
     import_tensorflow,
     parse_arguments,
@@ -66,13 +66,15 @@ def recalibrate(
     A checkpoint gets everything else bit for bit, optimizer slots included.
     Example: slim2keras recalibrate train_dir/ --data images/ -o repaired/model.ckpt-5000
     """
-    check_checkpoint(checkpoint)
+    check_variables(checkpoint)
     check_net(net)
+    from slim2keras.batch_norm import check_decay
     from slim2keras.data import check_images_path
     from slim2keras.recalibration import RecalibrationRequest, check_recalibration_target, recalibrate_file
 
     check_images_path(data)
     check_recalibration_target(output, overwrite=overwrite)
+    check_decay(decay)
     request = RecalibrationRequest(
         net=net,
         arguments=parse_arguments(settings, num_classes),

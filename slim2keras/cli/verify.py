@@ -25,7 +25,7 @@ from slim2keras.cli.console import (
     print_json,
     print_parts,
 )
-from slim2keras.errors import ExitStatus
+from slim2keras.errors import ExitStatus, UnsupportedArgumentError
 
 if TYPE_CHECKING:
     import tf_keras
@@ -66,6 +66,8 @@ def verify(
     """
     check_checkpoint(checkpoint)
     check_net(net)
+    if slim_source is not None and not slim_source.exists():
+        raise UnsupportedArgumentError(f"There is no {slim_source}, by which --slim-source is to judge.")
     arguments, shape = parse_arguments(settings, num_classes), parse_input_shape(input_shape)
     if model is not None:
         from slim2keras.model_files import check_model_path

@@ -22,7 +22,7 @@ from slim2keras.errors import UnsupportedArgumentError
 from slim2keras.graph import Shape
 from slim2keras.keras_model import spec_of
 from slim2keras.loading import LoadOptions
-from slim2keras.model_variables import ModelVariables, open_variables
+from slim2keras.model_variables import ModelVariables, check_asks_nothing, open_variables
 from slim2keras.population import BatchNormProbe
 from slim2keras.progress import StepProgress
 from slim2keras.recalibration import assign_statistics
@@ -82,13 +82,12 @@ def diagnose(
         >>> diagnosis = diagnose("train_dir/", data="images/")
         >>> print(diagnosis)
     """
-    check_decay(decay)
-    if steps is not None and steps < 0:
-        raise UnsupportedArgumentError(f"steps must be 0 or more. Received: {steps=}")
+    check_question(decay, steps)
+    check_asks_nothing(Path(checkpoint), net=net, input_shape=input_shape, use_ema=use_ema, **arguments)
     with open_variables(checkpoint) as opened:
         layers = [Statistics.read(opened, scope) for scope in batch_norm_scopes(opened)]
         decays = find_decays(opened, net, arguments, decay)
-        run = Run.read(opened, layers, steps, pretrained)
+        run = Run.read(opened, layers, steps=steps, decay=decay, pretrained=pretrained)
         measured = Measured()
         if data is not None and layers:
             options = LoadOptions(use_ema=use_ema, allow_nonfinite=True)
@@ -99,7 +98,7 @@ def diagnose(
                 else data
             )
             measured = _measure(model, batches, progress)
-        candidate = recognised(opened)
+        candidate, is_model_file = recognised(opened), isinstance(opened, ModelVariables)
     place = {name: number for number, name in enumerate(measured.drifts)}
     layers.sort(key=lambda layer: place.get(layer.name, len(place)))
     examined = [examine(layer, decays, run, measured) for layer in layers]
@@ -117,8 +116,27 @@ def diagnose(
     )
     return replace(
         diagnosis,
-        verdicts=tuple(verdicts(diagnosis, run, measured, is_of_zoo=candidate is not None and candidate.fits)),
+        verdicts=tuple(
+            verdicts(
+                diagnosis,
+                run,
+                measured,
+                is_of_zoo=candidate is not None and candidate.fits,
+                is_model_file=is_model_file,
+            )
+        ),
     )
+
+
+def check_question(decay: float | None, steps: int | None) -> None:
+    """Refuse what cannot be asked.
+
+    Raises:
+        UnsupportedArgumentError: If the decay is no fraction, or the steps are negative.
+    """
+    check_decay(decay)
+    if steps is not None and steps < 0:
+        raise UnsupportedArgumentError(f"steps must be 0 or more. Received: {steps=}")
 
 
 def _model_of(

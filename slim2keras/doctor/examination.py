@@ -82,8 +82,8 @@ def examine(layer: Statistics, decays: Decays, run: Run, measured: Measured) -> 
 
 
 def _share_left(layer: Statistics, decay: float | None, run: Run) -> float | None:
-    recorded = run.record.get(layer.name)
-    if recorded is not None:
+    recorded = run.recorded(layer.name)
+    if recorded is not None and not run.is_asked_otherwise:
         return None if recorded.mode is BatchNormMode.FROZEN else recorded.old_statistics_left
     if decay is None or run.steps is None or run.num_images is not None:
         return None
@@ -91,7 +91,7 @@ def _share_left(layer: Statistics, decay: float | None, run: Run) -> float | Non
 
 
 def _drift_facts(drift: Drift, measured: Measured) -> Facts:
-    if not measured.decides:
+    if not measured.decides or not drift.is_finite:
         return {Finding.PERHAPS_DRIFTED: drift.describe()}
     is_felt = measured.gap is None or measured.gap.is_felt
     return {Finding.DRIFTED if is_felt else Finding.DRIFT_UNFELT: drift.describe()}
@@ -103,15 +103,16 @@ def _count(flags: NDArray[Any]) -> str:
 
 def _start_facts(layer: Statistics, run: Run) -> Facts:
     """Statistics that training did not touch."""
-    start = run.start.get(layer.name)
+    start, recorded = run.start.get(layer.name), run.recorded(layer.name)
     if layer.is_initial:
         was_there = start is not None and not start.is_initial
         finding = Finding.NEVER_UPDATED if run.is_trained and not was_there else Finding.NOT_RESTORED
         return {finding: "mean 0 and variance 1"}
+    if recorded is not None and recorded.mode is BatchNormMode.FROZEN:
+        return {}
     if start is not None and run.num_moved and layer.has_bits_of(start):
         return {Finding.FROZEN: f"equal bits, {run.num_moved} other variables moved"}
-    recorded = run.record.get(layer.name)
-    if recorded is not None and recorded.mode is BatchNormMode.BATCH:
+    if recorded is not None and recorded.mode is BatchNormMode.BATCH and recorded.old_statistics_left is not None:
         return {Finding.NOT_MOVED: "recorded by fine-tuning: batch_norm='batch'"}
     return {}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from slim2keras.batch_norm import steps_for
 from slim2keras.doctor.evidence import Run
 from slim2keras.doctor.examination import Measured
 from slim2keras.doctor.findings import Diagnosis, Finding, LayerDiagnosis
@@ -24,11 +25,11 @@ _MEANING = {
         "Test results with is_training=False are meaningless; restore them too, or {repair}"
     ),
     Finding.FOLDED: (
-        "{layers} given weights that these statistics do not belong to: the larger the variance of a channel, the "
-        "smaller its weights (correlation {correlation:.2f}; of networks as they were trained, 0.2 to 0.6), as where a "
-        "script has folded BatchNorm into the weights. With its BatchNorm the network divides twice, and its outputs "
-        "are off by orders of magnitude: take the checkpoint from before folding, leave BatchNorm out of the network, "
-        "or {repair}"
+        "{layers} given weights that these statistics hardly belong to: the larger the variance of a channel, the "
+        "smaller its weights (correlation {correlation:.2f}; of networks as they were trained, 0.2 to 0.6). Probably a "
+        "script has folded BatchNorm into the weights; with its BatchNorm the network then divides twice, and outputs "
+        "may be off by orders of magnitude: take the checkpoint from before folding, leave BatchNorm out of the "
+        "network, or {repair}"
     ),
     Finding.FROZEN: (
         "pit one: {layers} left at the pre-trained statistics, bit for bit, while {moved} other variables moved. Right "
@@ -40,8 +41,7 @@ _MEANING = {
     ),
     Finding.UNDER_CONVERGED: (
         "pit two: {layers} left behind: after {steps} steps at decay {decay:.6g}, {left:.0%} of the statistics are "
-        "still the values they started from. For this checkpoint, {repair}; where training starts anew, take decay "
-        "{recommended:.4g}.{pit_one}"
+        "still the values they started from. {repair_first}; {faster}.{pit_one}"
     ),
     Finding.DRIFTED: (
         "{layers} off what these images give, first {first} ({fact}). The statistics are wrong: {repair}; or the "
@@ -64,7 +64,7 @@ _MEANING = {
     Finding.PERHAPS_UNDER_CONVERGED: (
         "perhaps pit two: if it was trained with decay {decay:.6g}, {left:.0%} of the statistics of {count} layers are "
         "still the values they started from. That decay is only {source}: give --decay if you know it, or --data to "
-        "see whether the statistics fit"
+        "see whether the statistics fit; {repair} if they do not.{pit_one}"
     ),
     Finding.PERHAPS_DRIFTED: "remark: {layers} off what these images give, which cannot tell whether they are wrong",
     Finding.DRIFT_UNFELT: "remark: {layers} off what these images give, but the accuracy does not suffer",
@@ -74,7 +74,9 @@ _MEANING = {
 """What a finding means and what to do; each sentence says how many layers are concerned."""
 
 
-def verdicts(diagnosis: Diagnosis, run: Run, measured: Measured, *, is_of_zoo: bool) -> Iterator[str]:
+def verdicts(
+    diagnosis: Diagnosis, run: Run, measured: Measured, *, is_of_zoo: bool, is_model_file: bool
+) -> Iterator[str]:
     """One sentence for each thing that is wrong, worst first; then doubts, what the data say, and remarks.
 
     Args:
@@ -82,6 +84,7 @@ def verdicts(diagnosis: Diagnosis, run: Run, measured: Measured, *, is_of_zoo: b
         run: The evidence behind them.
         measured: What the data say.
         is_of_zoo: Whether ``slim2keras recalibrate`` knows the network.
+        is_model_file: Whether it is a file of Keras that was examined.
     """
     if not diagnosis.layers:
         yield "healthy: the checkpoint has no BatchNorm layer"
@@ -102,14 +105,24 @@ def verdicts(diagnosis: Diagnosis, run: Run, measured: Measured, *, is_of_zoo: b
     yield from sentences(of=False)
     if run.num_images is not None:
         yield f"remark: the statistics were recalibrated from {run.num_images} images"
-    elif diagnosis.gap is None and not run.record:
+    elif diagnosis.gap is None and not run.record.steps:
         yield from _what_is_missing(diagnosis)
-    if not diagnosis.is_healthy and not is_of_zoo:
-        yield (
-            "remark: the network is not one that slim2keras knows, so its command cannot recalibrate it. In Python: a "
-            "tf_keras model whose layers are named after the scopes, slim2keras.load_checkpoint(model, checkpoint), "
-            "then slim2keras.recalibrate(model, dataset)"
-        )
+    if not is_of_zoo and any(
+        layer.is_sick or (layer.findings and layer.findings[0].is_doubt) for layer in diagnosis.layers
+    ):
+        yield _way_of_ones_own(is_model_file=is_model_file)
+
+
+def _way_of_ones_own(*, is_model_file: bool) -> str:
+    get_model = (
+        "tf_keras.models.load_model(file)"
+        if is_model_file
+        else "a tf_keras model whose layers are named after the scopes, slim2keras.load_checkpoint(model, checkpoint)"
+    )
+    return (
+        "remark: the network is not one that slim2keras knows, so its command cannot recalibrate it. In Python: "
+        f"{get_model}, then slim2keras.recalibrate(model, dataset)"
+    )
 
 
 def _health(diagnosis: Diagnosis, measured: Measured) -> str:
@@ -134,6 +147,12 @@ def _doubts_of_data(diagnosis: Diagnosis, measured: Measured) -> Iterator[str]:
             f"remark: {measured.gap.images} images are too few to tell whether the statistics are right; "
             f"{FEWEST_IMAGES} or more do, and accuracies to a point need a thousand"
         )
+    nonfinite = [drift for drift in measured.drifts.values() if not drift.is_finite]
+    if nonfinite and not diagnosis.with_finding(Finding.NONFINITE):
+        yield (
+            f"remark: {len(nonfinite)} layers get NaN or infinity from these images: the images have such values, or "
+            "the weights; what is measured tells nothing"
+        )
     unexplained = [layer for layer in diagnosis.with_finding(Finding.DRIFTED) if layer.drift is not None]
     wild = [layer for layer in unexplained if layer.drift.ratio > _ORDERS_OF_MAGNITUDE]  # type: ignore[union-attr]
     if wild:
@@ -152,22 +171,32 @@ def _what_is_missing(diagnosis: Diagnosis) -> Iterator[str]:
 
 def _sentence(finding: Finding, diagnosis: Diagnosis, run: Run, *, is_of_zoo: bool) -> str:
     found = diagnosis.with_finding(finding)
-    pit_one = "" if run.start else " Whether they moved at all (pit one), --pretrained CHECKPOINT tells"
+    knows_whether_moved = run.start or run.record.steps
+    pit_one = "" if knows_whether_moved else " Whether they moved at all (pit one), --pretrained CHECKPOINT tells"
+    decay = max((layer.decay or 0.0 for layer in found), default=0.0)
+    repair = "run `slim2keras recalibrate`" if is_of_zoo else "recalibrate the statistics (in Python, see below)"
     return _MEANING[finding].format(
         layers=_were(found, diagnosis),
         count=f"{len(found)} of {len(diagnosis.layers)}",
         first=found[0].name,
         fact=found[0].facts[finding],
-        steps=run.steps,
-        decay=max((layer.decay or 0.0 for layer in found), default=None),
+        steps=run.steps_of_share,
+        decay=decay,
         source=diagnosis.decay_source,
         left=max(layer.old_statistics_left or 0.0 for layer in found),
-        recommended=diagnosis.recommended_decay,
+        faster=_faster(decay, diagnosis.recommended_decay),
         moved=run.num_moved,
         correlation=run.correlation,
         pit_one=pit_one,
-        repair="run `slim2keras recalibrate`" if is_of_zoo else "recalibrate the statistics (in Python, see below)",
+        repair=repair,
+        repair_first=repair[0].upper() + repair[1:],
     )
+
+
+def _faster(decay: float, recommended: float | None) -> str:
+    if recommended is not None and recommended < decay:
+        return f"where training starts anew, take decay {recommended:.4g}"
+    return f"where training starts anew, plan {steps_for(decay)} steps or more"
 
 
 def _causes(diagnosis: Diagnosis) -> str:

@@ -29,6 +29,7 @@ from tests.reference import SMALL_NET, SMALL_SHAPE, STAND_IN_SLIM, small_values,
 
 SHAPE = ",".join(str(size) for size in SMALL_SHAPE)
 LOGITS = f"{SMALL_NET}/logits"
+CHECKPOINT = "a checkpoint"
 COMMANDS = ("nets", "inspect", "convert", "verify", "export", "doctor", "recalibrate")
 
 
@@ -641,12 +642,20 @@ def test_advice_names_options_that_the_command_has(tmp_path: Path, small_checkpo
         (ExitStatus.UNREADABLE, ("verify", "nowhere", "model.keras")),
         (ExitStatus.UNREADABLE, ("doctor", "nowhere")),
         (ExitStatus.UNREADABLE, ("doctor", "nowhere.keras")),
+        (ExitStatus.UNREADABLE, ("doctor", CHECKPOINT, "--pretrained", "nowhere")),
+        (ExitStatus.USAGE, ("doctor", CHECKPOINT, "--decay", "5")),
+        (ExitStatus.USAGE, ("doctor", CHECKPOINT, "--steps", "-1")),
+        (ExitStatus.USAGE, ("verify", CHECKPOINT, "--slim-source", "nowhere")),
         (ExitStatus.UNREADABLE, ("recalibrate", "nowhere", "--data", "images", "-o", "well.ckpt")),
         (ExitStatus.UNREADABLE, ("export", "nowhere.keras", "-o", "model.ckpt-1")),
     ],
 )
 def test_errors_that_need_no_tensorflow_do_not_wait_for_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: ExitStatus, arguments: tuple[str, ...]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    small_checkpoint: Path,
+    status: ExitStatus,
+    arguments: tuple[str, ...],
 ) -> None:
     """What is wrong with names and paths is told before the seconds that its import takes."""
 
@@ -656,7 +665,7 @@ def test_errors_that_need_no_tensorflow_do_not_wait_for_it(
     monkeypatch.chdir(tmp_path)
     for command in ("convert", "inspect", "verify", "doctor", "recalibrate", "export"):
         monkeypatch.setattr(f"slim2keras.cli.{command}.import_tensorflow", imported)
-    fails(status, "Error", *arguments)
+    fails(status, "Error", *(small_checkpoint if item == CHECKPOINT else item for item in arguments))
 
 
 def test_help_shows_no_type_behind_a_flag() -> None:
