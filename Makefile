@@ -1,6 +1,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# A worker a core; the tests of a file stay together, since they share models and checkpoints.
+PARALLEL := -n auto --dist loadfile
 
 .PHONY: setup demo test test-all lint bench parity-table training-table
 
@@ -15,10 +17,10 @@ demo: setup
 	$(BIN)/python examples/demo.py
 
 test: setup
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" $(PARALLEL)
 
 test-all: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
 
 lint: setup
 	$(BIN)/ruff check .

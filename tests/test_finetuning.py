@@ -555,7 +555,7 @@ class TestExport:
             np.testing.assert_array_equal(checkpoint["vgg_a/fc8/biases"], np.ones(CLASSES))
         assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith(".")) == []
 
-    @pytest.mark.parametrize("name", ["model.keras", "model.ckpt-3.index", "missing/model.ckpt-3"])
+    @pytest.mark.parametrize("name", ["model.keras", "model.ckpt-3.index", "no/where/model.ckpt-3"])
     def test_a_name_that_is_none_is_refused(self, name: str, tmp_path: Path) -> None:
         with pytest.raises(OutputError):
             export_checkpoint(build_ours(NETS["vgg"]), tmp_path / name)
