@@ -204,14 +204,19 @@ def _why_not(entry: Mapping[str, Any], own: Mapping[str, type]) -> str | None:
         return (
             None if known and _is_stock(module) else f"function {entry.get('config')!r} of {module}, not tf_keras' own"
         )
-    # A SavedModel leaves the package out of the name of a model.
-    if its_class := own.get(registered or name) or own.get(f"slim2keras>{registered or name}"):
+    if its_class := own.get(registered or name) or _own_without_package(registered or name, module, own):
         known = name.removeprefix("slim2keras>") == its_class.__name__ and module in (None, its_class.__module__)
     else:
         stem = name.removeprefix("Custom>")
         known = stem in (allowed.CLASSES if stem == name else allowed.OPTIMIZERS)
         known &= registered in (None, name, f"Custom>{name}") and _is_stock(module)
     return _why_not_function(entry) if known else f"class {_qualified(name, module, registered)} is not stock tf_keras"
+
+
+def _own_without_package(name: str, module: str | None, own: Mapping[str, type]) -> type | None:
+    """A class of ours by its bare name, which a SavedModel has of a model; an ``Adam`` of tf_keras is none of ours."""
+    its_class = own.get(f"slim2keras>{name}")
+    return its_class if its_class is not None and module in (None, its_class.__module__) else None
 
 
 def _qualified(name: str, module: str | None, registered: str | None) -> str:
