@@ -58,8 +58,7 @@ from slim2keras.training_state import export_checkpoint
 if TYPE_CHECKING:
     import tf_keras
 
-# Room to ask for, over the size of the weights: the graph of a SavedModel and the headers of HDF5 come on top, and a
-# .keras is put together from a file of its weights.
+# Room to ask for, over the size of the weights: the graph of a SavedModel and the headers of HDF5 come on top.
 _SIZE_FACTOR = 2
 
 Progress = Callable[[str, int, int], None]

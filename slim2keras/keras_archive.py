@@ -8,13 +8,17 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
 import struct
 import tempfile
 import time
 import zipfile
-from collections.abc import Iterator, Mapping
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
+
+from slim2keras.errors import OutputError
 
 if TYPE_CHECKING:
     import h5py
@@ -23,16 +27,81 @@ METADATA = "metadata.json"
 CONFIG = "config.json"
 WEIGHTS = "model.weights.h5"
 
+_CHUNK = 2**20
+_LARGEST = 2**32 - 2**24
+"""Bytes that a zip can address without its later extensions, less than its directory takes."""
 
-def write_archive(path: Path, config: Mapping[str, Any], weights: Path) -> None:
-    """Write configuration and weights as tf_keras does."""
+
+@contextlib.contextmanager
+def archive_for_writing(path: Path, config: Mapping[str, Any]) -> Iterator[int]:
+    """A new ``.keras`` file whose weights are written straight into it: HDF5 steps back, which ``zipfile`` does not.
+
+    Yields:
+        Where in the file the weights start, which are to be its end.
+    """
     import tf_keras
 
-    saved = time.strftime("%Y-%m-%d@%H:%M:%S")
+    metadata = {"keras_version": tf_keras.__version__, "date_saved": time.strftime("%Y-%m-%d@%H:%M:%S")}
     with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr(METADATA, json.dumps({"keras_version": tf_keras.__version__, "date_saved": saved}))
+        archive.writestr(METADATA, json.dumps(metadata))
         archive.writestr(CONFIG, json.dumps(config))
-        archive.write(weights, WEIGHTS)
+        archive.writestr(WEIGHTS, b"")
+        members = archive.infolist()
+    start = members[-1].header_offset + len(_local_header(members[-1]))
+    os.truncate(path, start)
+    yield start
+    with path.open("r+b") as file:
+        members[-1].CRC, members[-1].file_size = _checksum_and_size(file, start)
+        file.write(_directory(members, file.tell()))
+        file.seek(members[-1].header_offset)
+        file.write(_local_header(members[-1]))
+
+
+def _checksum_and_size(file: BinaryIO, start: int) -> tuple[int, int]:
+    """Of all that follows ``start``; afterwards the file is at its end."""
+    file.seek(start)
+    checksum = 0
+    while content := file.read(_CHUNK):
+        checksum = zlib.crc32(content, checksum)
+    size = file.tell() - start
+    if file.tell() >= _LARGEST:
+        raise OutputError(f"The weights are {size / 2**30:.1f} GiB, too large for a .keras file. Give a .weights.h5.")
+    return checksum, size
+
+
+def _local_header(member: zipfile.ZipInfo) -> bytes:
+    """What lies before the content of a member that is not compressed."""
+    return b"PK\3\4" + _common_header(member) + member.filename.encode()
+
+
+def _directory(members: Sequence[zipfile.ZipInfo], start: int) -> bytes:
+    """The end of a zip, behind its members."""
+    entries = b"".join(
+        b"PK\1\2\x14\3"
+        + _common_header(member)
+        + struct.pack("<HHHLL", 0, 0, 0, member.external_attr, member.header_offset)
+        + member.filename.encode()
+        for member in members
+    )
+    return entries + b"PK\5\6" + struct.pack("<HHHHLLH", 0, 0, len(members), len(members), len(entries), start, 0)
+
+
+def _common_header(member: zipfile.ZipInfo) -> bytes:
+    """Version, flags, method, time, date, checksum, sizes, and lengths of name and extra field."""
+    year, month, day, hour, minute, second = member.date_time
+    return struct.pack(
+        "<HHHHHLLLHH",
+        20,
+        0,
+        zipfile.ZIP_STORED,
+        hour << 11 | minute << 5 | second // 2,
+        (year - 1980) << 9 | month << 5 | day,
+        member.CRC,
+        member.file_size,
+        member.file_size,
+        len(member.filename),
+        0,
+    )
 
 
 def is_archive(path: Path) -> bool:

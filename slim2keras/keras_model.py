@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -145,7 +146,8 @@ def model_config(graph: LayerGraph, name: str) -> dict[str, Any]:
     Source: tf_keras/src/engine/functional.py, ``get_network_config``.
     """
     wide = _wide_layers(graph)
-    layers = [_layer_config(layer, "float32" if layer.name in wide else None) for layer in graph.model_layers()]
+    known: dict[str, dict[str, Any]] = {}
+    layers = [_layer_config(layer, "float32" if layer.name in wide else None, known) for layer in graph.model_layers()]
     config = {
         "name": name,
         "trainable": True,
@@ -162,10 +164,14 @@ def model_config(graph: LayerGraph, name: str) -> dict[str, Any]:
     }
 
 
-def _layer_config(layer: Layer, dtype: str | None) -> dict[str, Any]:
+def _layer_config(layer: Layer, dtype: str | None, known: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Entry of a layer, made from that of an equal one of another name where it is known."""
     import tf_keras
 
-    entry: dict[str, Any] = tf_keras.saving.serialize_keras_object(make_layer(layer, dtype))
+    key = json.dumps([layer.kind, layer.config, dtype])
+    if key not in known:
+        known[key] = tf_keras.saving.serialize_keras_object(make_layer(layer, dtype))
+    entry = {**known[key], "config": {**known[key]["config"], "name": layer.name}}
     if layer.inputs:
         shapes = [(None, *tensor.shape) for tensor in layer.inputs]
         if layer.kind == "BatchNormalization":

@@ -20,12 +20,12 @@ import numpy as np
 
 from slim2keras.errors import ModelReadError, OutputError, Slim2KerasError
 from slim2keras.keras_archive import (
+    archive_for_writing,
     is_archive,
     is_plain_archive,
     open_weights,
     read_config,
     unpacked_weights,
-    write_archive,
 )
 from slim2keras.keras_model import build_model, model_config
 from slim2keras.loading import apply_load, layer_variables, slim_variables
@@ -101,13 +101,30 @@ Values = Iterable[tuple[str, "NDArray[np.float32]"]]
 """Slim name and array of every variable of a model."""
 
 
+_INDEXED = ("v108", "v108")
+"""The format of HDF5 1.8: the groups of the format before are searched in steps to and fro."""
+
+
 class _PatientFile(io.FileIO):
-    """A file whose writes never fail, and which keeps the first error for later.
+    """A file whose writes never fail, and which keeps the first error for later; or what lies behind ``start`` in one.
 
     HDF5 cannot close a file that it cannot write: it takes the process down. Given this, it closes in peace.
     """
 
     error: OSError | None = None
+
+    def __init__(self, path: Path, start: int = 0) -> None:
+        super().__init__(path, "r+" if start else "w+")
+        self.start = start
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return super().seek(offset + self.start if whence == io.SEEK_SET else offset, whence) - self.start
+
+    def tell(self) -> int:
+        return super().tell() - self.start
+
+    def truncate(self, size: int | None = None) -> int:
+        return super().truncate(None if size is None else size + self.start) - self.start
 
     def write(self, data: Any) -> int:
         view = memoryview(data).cast("B")
@@ -121,11 +138,11 @@ class _PatientFile(io.FileIO):
 
 
 @contextlib.contextmanager
-def _hdf5_for_writing(path: Path, libver: Any = None) -> Iterator[h5py.File]:
-    """A new HDF5 file; a full disk is an ``OSError``."""
+def _hdf5_for_writing(path: Path, start: int = 0, libver: Any = None) -> Iterator[h5py.File]:
+    """A new HDF5 file, at the end of another one if that is where it starts; a full disk is an ``OSError``."""
     import h5py
 
-    with _PatientFile(path, "w+") as raw:
+    with _PatientFile(path, start) as raw:
         try:
             with h5py.File(raw, "w", libver=libver) as file:
                 yield file
@@ -217,10 +234,8 @@ def write_model(outline: Outline, values: Values, path: Path, its_format: Output
         values: Of every variable; a model that is written as HDF5 or SavedModel gets them first.
     """
     if its_format is OutputFormat.KERAS:
-        weights = path.with_name(f"{path.stem}.weights.h5")
-        write_weights(outline, values, weights)
-        write_archive(path, outline.config(), weights)
-        weights.unlink()
+        with archive_for_writing(path, outline.config()) as start, _hdf5_for_writing(path, start, _INDEXED) as file:
+            _write_tensors(outline, values, file)
         return
     model = outline.model()
     apply_load(model, values)
@@ -242,18 +257,28 @@ def write_weights(outline: Outline, values: Values, path: Path) -> None:
     ``.keras`` its reader starts again from the beginning for every step backwards. So the index of the layers has to
     be at the front too: every layer is entered first, in the place of something else, and made when its turn comes.
     """
-    waiting = dict.fromkeys(place.rsplit("/", 2)[0] for place in outline.places.values())
-    # As HDF5 1.8 writes: groups of the format before are searched in steps to and fro.
-    with _hdf5_for_writing(path, libver=("v108", "v108")) as file:
-        root = file.create_group("vars")  # for variables of the model itself, which tf_keras looks for
-        for layer in waiting:
-            file[layer] = root
-        file.flush()  # which is when HDF5 gives the index its place in the file
-        for name, value in values:
-            layer = outline.places[name].rsplit("/", 2)[0]
-            if layer in waiting:
-                del waiting[layer], file[layer]
-            file.create_dataset(outline.places[name], data=value)
+    with _hdf5_for_writing(path, libver=_INDEXED) as file:
+        _write_tensors(outline, values, file)
+
+
+def _write_tensors(outline: Outline, values: Values, file: h5py.File) -> None:
+    import h5py
+
+    root = file.create_group("vars")  # for variables of the model itself, which tf_keras looks for
+    waiting = dict.fromkeys(place.rpartition("/vars/")[0] for place in outline.places.values())
+    for layer in waiting:
+        file[layer] = root
+    file.flush()  # which is when HDF5 gives the index its place in the file
+    group = root
+    for name, value in values:
+        layer, _, index = outline.places[name].rpartition("/vars/")
+        if layer in waiting:
+            del waiting[layer], file[layer]
+            group = file.create_group(f"{layer}/vars")
+        # As create_dataset does, which takes longer to look at its options than to write most tensors.
+        space = h5py.h5s.create_simple(value.shape)
+        dataset = h5py.h5d.create(group.id, index.encode(), h5py.h5t.IEEE_F32LE, space)
+        dataset.write(h5py.h5s.ALL, h5py.h5s.ALL, np.ascontiguousarray(value))
 
 
 def largest_read_back_difference(outline: Outline, values: Values, path: Path, its_format: OutputFormat) -> float:
@@ -265,8 +290,8 @@ def largest_read_back_difference(outline: Outline, values: Values, path: Path, i
     Raises:
         Slim2KerasError: If a tensor is missing or differs.
     """
-    with _stored_tensors(outline, path, its_format) as stored:
-        differences = {name: _difference(value, stored[name]) for name, value in values}
+    with _stored_tensors(outline, path, its_format) as read:
+        differences = {name: _difference(value, read(name)) for name, value in values}
     differing = [name for name, difference in differences.items() if difference != 0.0]
     if differing:
         raise Slim2KerasError(
@@ -277,15 +302,26 @@ def largest_read_back_difference(outline: Outline, values: Values, path: Path, i
 
 
 @contextlib.contextmanager
-def _stored_tensors(outline: Outline, path: Path, its_format: OutputFormat) -> Iterator[Mapping[str, Any]]:
-    """The tensors of a file by slim name, as datasets or variables that NumPy can read."""
+def _stored_tensors(outline: Outline, path: Path, its_format: OutputFormat) -> Iterator[Callable[[str], NDArray[Any]]]:
+    """What reads a tensor of a file, by its slim name."""
     if its_format in (OutputFormat.WEIGHTS, OutputFormat.KERAS):
         import h5py
 
         with h5py.File(path, "r") if its_format is OutputFormat.WEIGHTS else open_weights(path) as file:
-            yield {name: file[place] for name, place in outline.places.items()}
+            yield lambda name: _read_tensor(file, outline.places[name])
     else:
-        yield slim_variables(load_file(path))
+        stored = slim_variables(load_file(path))
+        yield lambda name: np.asarray(stored[name])
+
+
+def _read_tensor(file: h5py.File, place: str) -> NDArray[Any]:
+    """What ``file[place][()]`` gives, in less time."""
+    import h5py
+
+    dataset = h5py.h5d.open(file.id, place.encode())
+    value: NDArray[Any] = np.empty(dataset.shape, dataset.dtype)
+    dataset.read(h5py.h5s.ALL, h5py.h5s.ALL, value)
+    return value
 
 
 def load_file(path: Path, *, with_optimizer: bool = False) -> tf_keras.Model:
@@ -386,10 +422,9 @@ def _datasets(file: h5py.File, group: str) -> list[str]:
     return found
 
 
-def _difference(value: NDArray[Any], stored: Any) -> float:
+def _difference(value: NDArray[Any], stored: NDArray[Any]) -> float:
     """Largest difference; 0.0 only if every bit is equal, of a NaN too."""
-    stored = np.asarray(stored)
-    if value.shape != stored.shape:
+    if value.shape != stored.shape or value.dtype != stored.dtype:
         return float("inf")
     if np.array_equal(value.view("uint32"), stored.view("uint32")):
         return 0.0

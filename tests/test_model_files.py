@@ -140,7 +140,7 @@ class CountingFile(io.FileIO):
 
 
 def test_tf_keras_reads_forwards(tmp_path: Path) -> None:
-    """tf_keras gets its tensors within a few passes over the file; over one that it wrote itself it goes forty times."""
+    """tf_keras gets its tensors in a few passes over the file; over one that it wrote itself it makes forty."""
     spec = NetSpec.make("resnet_v1_50", SMALL_SHAPE, {"num_classes": 3, "depth_multiplier": 0.5})
     values = {item.name: np.ones(item.shape, "float32") for item in spec.trace().variables()}
     outline = outline_of_spec(spec)
