@@ -100,7 +100,6 @@ def _is_replaceable(directory: Path) -> bool:
 Values = Iterable[tuple[str, "NDArray[np.float32]"]]
 """Slim name and array of every variable of a model."""
 
-
 _INDEXED = ("v108", "v108")
 """The format of HDF5 1.8: the groups of the format before are searched in steps to and fro."""
 
@@ -265,19 +264,18 @@ def _write_tensors(outline: Outline, values: Values, file: h5py.File) -> None:
     import h5py
 
     root = file.create_group("vars")  # for variables of the model itself, which tf_keras looks for
-    waiting = dict.fromkeys(place.rpartition("/vars/")[0] for place in outline.places.values())
-    for layer in waiting:
+    for layer in dict.fromkeys(place.rpartition("/vars/")[0] for place in outline.places.values()):
         file[layer] = root
     file.flush()  # which is when HDF5 gives the index its place in the file
-    group = root
+    groups: dict[str, h5py.Group] = {}
     for name, value in values:
         layer, _, index = outline.places[name].rpartition("/vars/")
-        if layer in waiting:
-            del waiting[layer], file[layer]
-            group = file.create_group(f"{layer}/vars")
+        if layer not in groups:
+            del file[layer]
+            groups[layer] = file.create_group(f"{layer}/vars")
         # As create_dataset does, which takes longer to look at its options than to write most tensors.
         space = h5py.h5s.create_simple(value.shape)
-        dataset = h5py.h5d.create(group.id, index.encode(), h5py.h5t.IEEE_F32LE, space)
+        dataset = h5py.h5d.create(groups[layer].id, index.encode(), h5py.h5t.IEEE_F32LE, space)
         dataset.write(h5py.h5s.ALL, h5py.h5s.ALL, np.ascontiguousarray(value))
 
 

@@ -255,7 +255,7 @@ def test_a_real_limit_on_file_size_is_told_as_no_space(tmp_path: Path, small_che
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
         "main()"
     )
-    for output in ("model.weights.h5", "model.h5"):
+    for output in ("model.weights.h5", "model.h5", "model.keras"):
         arguments = ["convert", str(small_checkpoint), "-o", str(tmp_path / output)]
         result = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False)
         assert result.returncode == 1, result.stderr

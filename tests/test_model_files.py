@@ -250,3 +250,12 @@ def test_excluded_scopes_start_with_slims_initializers(tmp_path: Path, small_che
     loaded = slim_variables(slim2keras.load_model(tmp_path / "model.keras"))["resnet_v1_50/logits/weights"].numpy()
     assert fresh.any()
     np.testing.assert_array_equal(loaded, fresh)
+
+
+def test_weights_that_a_zip_cannot_address_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond four gigabytes a ``.keras`` is an error in words, and no file that cannot be read."""
+    monkeypatch.setattr("slim2keras.keras_archive._LARGEST", 100_000)
+    with pytest.raises(slim2keras.errors.OutputError, match=r"too large for a .keras file. Give a .weights.h5"):
+        write_model(
+            outline_of_spec(small_spec()), small_values().items(), tmp_path / "x.keras", model_files.OutputFormat.KERAS
+        )
