@@ -1,8 +1,10 @@
-"""Conversion of a checkpoint of 60 million parameters to ``.weights.h5``, in time and memory.
+"""Conversion and loading of large networks, in time and memory, as ratios of what each must at least take.
 
-Time, model building apart, is a ratio to reading all tensors with TensorFlow's own reader and writing them with h5py.
-Memory is the peak above an idle process with TensorFlow imported, as a ratio to the size of the weights; each number
-comes from a process of its own.
+Conversion is measured against reading all tensors with TensorFlow's own reader and writing them with h5py; ``.keras``
+against ``.weights.h5``; loading of a ``.keras``, by stock tf_keras and by ``load_model``, against that of an ``.h5``;
+the command against importing TensorFlow and tf_keras. Both sides of a ratio are taken in turn, and the median of the
+rounds is told. Memory is the peak above an idle process with TensorFlow imported, as a ratio to the size of the
+weights; each number comes from a process of its own.
 """
 
 from __future__ import annotations
@@ -14,28 +16,34 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 NET = "resnet_v1_152"
-ROUNDS = 5
+LOADED_NET = "resnet_v1_101"
+SMALL_NET = "mobilenet_v1_025"
+ROUNDS = 3
 
 
-def make_checkpoint(directory: Path) -> None:
+def make_checkpoint(directory: Path, net: str) -> Path:
     import numpy as np
     import tensorflow as tf
 
     from slim2keras.recognition import NetSpec
 
-    variables = list(NetSpec.make(NET, None, {"num_classes": 1000}).trace().variables())
+    variables = list(NetSpec.make(net, None, {"num_classes": 1000}).trace().variables())
     random = np.random.default_rng(0)
+    directory.mkdir()
     tf.raw_ops.SaveV2(
         prefix=str(directory / "model.ckpt"),
         tensor_names=[variable.name for variable in variables],
         shape_and_slices=[""] * len(variables),
         tensors=[random.standard_normal(variable.shape, dtype="float32") for variable in variables],
     )
+    return directory
 
 
 def read_and_write(directory: Path) -> float:
@@ -53,27 +61,89 @@ def read_and_write(directory: Path) -> float:
     return time.perf_counter() - start
 
 
-def convert(directory: Path) -> float:
-    """Seconds of a conversion, without those of building the model."""
-    from slim2keras import conversion
+def convert(directory: Path, output: str) -> float:
+    """Seconds of a conversion."""
+    from slim2keras.conversion import convert_to_file
 
-    building = 0.0
-    build_model = conversion.build_model
-
-    def timed(spec: object) -> object:
-        nonlocal building
-        start = time.perf_counter()
-        model = build_model(spec)
-        building += time.perf_counter() - start
-        return model
-
-    output = directory / "model.weights.h5"
-    output.unlink(missing_ok=True)
-    conversion.build_model = timed
+    for path in (directory / output, directory / f"{output}.json"):
+        path.unlink(missing_ok=True)
     start = time.perf_counter()
-    conversion.convert_to_file(directory / "model.ckpt", output, overwrite=True)
-    conversion.build_model = build_model
-    return time.perf_counter() - start - building
+    convert_to_file(directory / "model.ckpt", directory / output)
+    return time.perf_counter() - start
+
+
+def seconds_of(function: Callable[[], Any]) -> float:
+    gc.collect()  # the model of the round before is no part of this one
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start
+
+
+def run(code: str, *arguments: Path | str) -> None:
+    subprocess.run([sys.executable, "-c", code, *map(str, arguments)], check=True, capture_output=True)
+
+
+def report(what: str, rounds: list[dict[str, float]]) -> None:
+    """Print the median of each column, and of its ratio to the first."""
+    print(what)
+    first = next(iter(rounds[0]))
+    for name in rounds[0]:
+        seconds = statistics.median(row[name] for row in rounds)
+        ratio = statistics.median(row[name] / row[first] for row in rounds)
+        print(f"  {name:<34} {seconds:6.2f} s   {ratio:5.2f}")
+
+
+def time_conversion(directory: Path) -> None:
+    gc.collect()
+    gc.freeze()  # as the command does
+    rounds = [
+        {
+            "read and write": read_and_write(directory),
+            ".weights.h5": convert(directory, "model.weights.h5"),
+            ".keras": convert(directory, "model.keras"),
+        }
+        for _ in range(ROUNDS)
+    ]
+    report(f"{NET}, conversion", rounds)
+    ratio = statistics.median(row[".keras"] / row[".weights.h5"] for row in rounds)
+    print(f"  .keras is {ratio:.2f} of .weights.h5")
+
+
+def time_loading(directory: Path) -> None:
+    import tf_keras
+
+    import slim2keras
+
+    h5, keras = directory / "model.h5", directory / "model.keras"
+    for path in (h5, keras):
+        convert(directory, path.name)
+    rounds = [
+        {
+            "tf_keras, .h5": seconds_of(lambda: tf_keras.models.load_model(h5, compile=False)),
+            "tf_keras, .keras": seconds_of(lambda: tf_keras.models.load_model(keras, compile=False)),
+            "slim2keras.load_model, .keras": seconds_of(lambda: slim2keras.load_model(keras)),
+        }
+        for _ in range(ROUNDS)
+    ]
+    report(f"{LOADED_NET}, loading", rounds)
+
+
+def time_command(directory: Path) -> None:
+    command = "from slim2keras.cli import main; main()"
+
+    def converted(output: str) -> float:
+        arguments = ("convert", directory / "model.ckpt", "-o", directory / output, "--overwrite")
+        return seconds_of(lambda: run(command, *arguments))
+
+    rounds = [
+        {
+            "import tensorflow, tf_keras": seconds_of(lambda: run("import tensorflow, tf_keras")),
+            "slim2keras convert -o x.weights.h5": converted("x.weights.h5"),
+            "slim2keras convert -o x.keras": converted("x.keras"),
+        }
+        for _ in range(ROUNDS)
+    ]
+    report(f"{SMALL_NET}, the command", rounds)
 
 
 def _peak_resident_kib() -> int:
@@ -89,7 +159,7 @@ def report_memory(directory: Path, what: str) -> None:
 
     tf_keras.layers.Dense(1)(tf.zeros([1, 1]))
     if what == "convert":
-        convert(directory)
+        convert(directory, "model.weights.h5")
     print(_peak_resident_kib() / 1024)
 
 
@@ -103,16 +173,11 @@ def main() -> int:
         report_memory(Path(sys.argv[2]), sys.argv[1])
         return 0
     with tempfile.TemporaryDirectory() as name:
-        directory = Path(name)
-        make_checkpoint(directory)
+        time_command(make_checkpoint(Path(name) / "small", SMALL_NET))
+        time_loading(make_checkpoint(Path(name) / "loaded", LOADED_NET))
+        directory = make_checkpoint(Path(name) / "converted", NET)
+        time_conversion(directory)
         weights = (directory / "model.ckpt.data-00000-of-00001").stat().st_size / 2**20
-        times = []
-        for _ in range(ROUNDS):
-            gc.collect()  # the model of the round before is no part of this one
-            times.append((convert(directory), read_and_write(directory)))
-        ours, baseline = (statistics.median(column) for column in zip(*times, strict=True))
-        print(f"{NET}, {weights:.0f} MiB of weights, median of {ROUNDS} rounds")
-        print(f"  time: convert {ours:.2f} s   read and write {baseline:.2f} s   ratio {ours / baseline:.2f}")
         idle, peak = peak_mib(directory, "idle"), peak_mib(directory, "convert")
         print(
             f"  memory: peak {peak:.0f} MiB   idle {idle:.0f} MiB   ratio {(peak - idle) / weights:.2f} of the weights"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from slim2keras.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from slim2keras.conversion import convert
+    from slim2keras.conversion import convert, load_model
     from slim2keras.doctor import diagnose
     from slim2keras.finetuning import finetune
     from slim2keras.keras_model import build, end_points
@@ -30,6 +30,7 @@ __all__ = [
     "finetune",
     "list_nets",
     "load_checkpoint",
+    "load_model",
     "recalibrate",
     "verify",
 ]
@@ -43,6 +44,7 @@ _HOME = {
     "finetune": "finetuning",
     "list_nets": "nets",
     "load_checkpoint": "loading",
+    "load_model": "conversion",
     "recalibrate": "recalibration",
     "verify": "parity",
 }

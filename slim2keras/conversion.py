@@ -31,15 +31,18 @@ from slim2keras.loading import (
     plan_load,
     planned_values,
     remarks,
+    slim_variables,
 )
 from slim2keras.model_files import (
+    Outline,
     OutputFormat,
     check_model_path,
     check_target,
     largest_read_back_difference,
-    load_model,
-    load_model_with_optimizer,
+    load_file,
     load_weights,
+    outline_of_model,
+    outline_of_spec,
     write_model,
     write_weights,
 )
@@ -131,7 +134,7 @@ def converted_model(checkpoint: Checkpoint, plan: ConversionPlan, options: LoadO
     """Build the network of a plan and give it the values of the checkpoint."""
     model = build_model(plan.spec)
     model.slim_load_options = options
-    values = planned_values(model, plan.load, checkpoint, allow_nonfinite=options.allow_nonfinite)
+    values = planned_values(slim_variables(model), plan.load, checkpoint, allow_nonfinite=options.allow_nonfinite)
     apply_load(model, values)
     return model
 
@@ -295,6 +298,9 @@ def convert_to_file(
 ) -> ConversionReport:
     """Convert a checkpoint, write model and report, read the file back and compare every tensor.
 
+    For a ``.keras`` or a ``.weights.h5`` no model is built, unless a variable starts afresh: the values go from file to
+    file.
+
     Args:
         checkpoint: As in ``convert``.
         output: ``.keras``, ``.h5``, ``.weights.h5``, or a directory without suffix for a SavedModel.
@@ -313,26 +319,34 @@ def convert_to_file(
         plan = plan_conversion(opened, net, arguments or {}, input_shape, options)
         hashes = pool.submit(_hash_files, opened)
         with whole_or_not_at_all(target, report_path(target)) as (draft, draft_report):
-            model = build_model(plan.spec)
-            check_space(target, _SIZE_FACTOR * 4 * model.count_params())
-            planned = partial(planned_values, model, plan.load, opened)
+            outline, variables = _outline_and_variables(plan, its_format)
+            check_space(target, _SIZE_FACTOR * 4 * outline.num_parameters)
+            planned = partial(planned_values, variables, plan.load, opened)
             values = planned(allow_nonfinite=options.allow_nonfinite, progress=_step(progress, "converting"))
             if its_format is OutputFormat.WEIGHTS:
-                write_weights(model, values, draft)
+                write_weights(outline, values, draft)
             else:
-                apply_load(model, values)
-                write_model(model, draft, its_format)
+                write_model(outline, values, draft, its_format)
             read_back = planned(allow_nonfinite=True, progress=_step(progress, "reading back"))
-            difference = largest_read_back_difference(model, read_back, draft, its_format)
+            difference = largest_read_back_difference(outline, read_back, draft, its_format)
             report = ConversionReport(
                 source=_describe_source(opened, hashes.result()),
                 output={"path": str(target), "format": its_format.name.lower()},
                 largest_difference=difference,
                 versions=_versions(),
-                **describe_plan(plan, options, opened, model.count_params()),
+                **describe_plan(plan, options, opened, outline.num_parameters),
             )
             draft_report.write_text(json.dumps(report.to_json(), indent=2) + "\n", encoding="utf-8")
     return report
+
+
+def _outline_and_variables(plan: ConversionPlan, its_format: OutputFormat) -> tuple[Outline, Mapping[str, Any]]:
+    """What is to be written, and its variables by slim name: those of a model if the format or a value needs one."""
+    if its_format in (OutputFormat.KERAS, OutputFormat.WEIGHTS) and not plan.load.fresh:
+        outline = outline_of_spec(plan.spec)
+        return outline, dict.fromkeys(outline.places)
+    model = build_model(plan.spec)
+    return outline_of_model(model), slim_variables(model)
 
 
 def _step(progress: StepProgress | None, what: str) -> Callable[[int, int], None] | None:
@@ -410,26 +424,35 @@ def _versions() -> dict[str, str]:
     }
 
 
-def read_model(
+def load_model(
     path: str | Path, checkpoint: str | Path | None = None, *, with_optimizer: bool = False
 ) -> tf_keras.Model:
-    """Load a model file that ``convert_to_file`` or ``model.save`` wrote, with what its report says of it.
+    """Load a model file that ``convert``, ``model.save`` or ``save_weights`` wrote, with what its report says of it.
+
+    A ``.keras`` is read straight from HDF5, which takes a fraction of the time of ``tf_keras.models.load_model``. The
+    model is not compiled; nothing in a file can run code, see ``model_safety``.
 
     Args:
-        path: ``.keras``, ``.h5``, SavedModel, or ``.weights.h5``.
+        path: ``.keras``, ``.h5``, SavedModel, or ``.weights.h5`` with its report beside it.
         checkpoint: Where the network of a ``.weights.h5`` without report is told from.
-        with_optimizer: Compile it as it was saved, with the state of its optimizer.
+        with_optimizer: Compile a ``.keras`` with the optimizer that it was saved with, and its state.
+
+    Returns:
+        The model, of its own class if ``finetune`` made it.
 
     Raises:
         ModelReadError: If the file is missing or corrupt.
         UnsafeModelError: If the file could run code; nothing of it was run.
+
+    Example:
+        >>> model = load_model("resnet_v1_50.keras")
     """
     path = Path(path)
     check_model_path(path)
     spec, options = _read_report(report_path(path))
     try:
         if not path.name.endswith(OutputFormat.WEIGHTS.value):
-            model = load_model_with_optimizer(path) if with_optimizer else load_model(path)
+            model = load_file(path, with_optimizer=with_optimizer)
         else:
             model = build_model(spec or _spec_of_checkpoint(checkpoint, path, options))
             load_weights(model, path)
@@ -464,7 +487,7 @@ def export_file(
     """Write a model file back as a slim checkpoint; of a compiled ``.keras`` with slots, step and shadows.
 
     Args:
-        path: As in ``read_model``.
+        path: As in ``load_model``.
         prefix: As in ``export_checkpoint``.
 
     Returns:
@@ -474,7 +497,7 @@ def export_file(
         ModelReadError: If the model file cannot be read.
         OutputError: If the checkpoint exists already or cannot be written; nothing is left behind.
     """
-    written = export_checkpoint(read_model(path, with_optimizer=True), prefix, version=version, overwrite=overwrite)
+    written = export_checkpoint(load_model(path, with_optimizer=True), prefix, version=version, overwrite=overwrite)
     with open_checkpoint(written.prefix) as checkpoint:
         kinds = Counter(kind.value for kind in checkpoint.kinds.values())
         return {

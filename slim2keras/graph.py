@@ -84,6 +84,30 @@ class LayerGraph:
             if layer.name in used:
                 yield from layer.variables
 
+    def model_layers(self) -> list[Layer]:
+        """The layers that lead to an output, in the order in which tf_keras has them in ``model.layers``.
+
+        By the longest way to an output, and where that is equal as a search from the outputs comes upon them.
+
+        Source: tf_keras/src/engine/functional.py, ``_map_graph_network``.
+        """
+        met: dict[str, int] = {}
+        finished: list[str] = []
+        pending = [(tensor.layer_name, False) for tensor in reversed(self.outputs)]
+        while pending:
+            name, is_done = pending.pop()
+            if is_done:
+                finished.append(name)
+            elif name not in met:
+                met[name] = len(met)
+                pending.append((name, True))
+                pending += [(tensor.layer_name, False) for tensor in reversed(self.layers[name].inputs)]
+        depths = dict.fromkeys(finished, 0)
+        for name in reversed(finished):
+            for tensor in self.layers[name].inputs:
+                depths[tensor.layer_name] = max(depths[tensor.layer_name], depths[name] + 1)
+        return [self.layers[name] for name in sorted(finished, key=lambda name: (-depths[name], met[name]))]
+
     def layers_to(self, tensors: list[Tensor]) -> set[str]:
         """Names of the layers that ``tensors`` depend on."""
         found: set[str] = set()

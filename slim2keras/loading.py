@@ -292,8 +292,9 @@ def load_checkpoint(
             exclude=options.exclude,
             use_ema=options.use_ema,
         )
-        check_plan(plan, model.name, len(slim_variables(model)), str(opened.given), exclude_by=EXCLUDE_IN_PYTHON)
-        apply_load(model, list(planned_values(model, plan, opened, allow_nonfinite=options.allow_nonfinite)))
+        variables = slim_variables(model)
+        check_plan(plan, model.name, len(variables), str(opened.given), exclude_by=EXCLUDE_IN_PYTHON)
+        apply_load(model, list(planned_values(variables, plan, opened, allow_nonfinite=options.allow_nonfinite)))
     return plan
 
 
@@ -330,27 +331,26 @@ def all_layers(model: tf_keras.Model) -> Iterator[tf_keras.layers.Layer]:
 
 
 def planned_values(
-    model: tf_keras.Model,
+    variables: Mapping[str, Any],
     plan: LoadPlan,
     checkpoint: Checkpoint,
     *,
     allow_nonfinite: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Iterator[tuple[str, NDArray[np.float32]]]:
-    """Give every variable of the model the value it is to have, one tensor in memory at a time.
+    """Give every variable of a model the value it is to have, one tensor in memory at a time.
 
     Args:
-        model: Its own values are those of the variables that start afresh.
+        variables: Slim name to Keras variable, which is looked into only where it starts afresh.
         progress: Called with the number of variables done and in all.
 
     Yields:
-        Slim name and float32 array, in the order of the model's layers.
+        Slim name and float32 array, in the order of ``variables``.
 
     Raises:
         CheckpointReadError: If a tensor cannot be read.
         NonFiniteError: At the end, if weights are NaN or infinite and ``allow_nonfinite`` is false; lists all of them.
     """
-    variables = slim_variables(model)
     nonfinite = []
     for done, (name, variable) in enumerate(variables.items(), start=1):
         if name in plan.sources:

@@ -7,9 +7,7 @@ configuration is read as JSON, the graph of a SavedModel as a protocol buffer, H
 
 from __future__ import annotations
 
-import io
 import json
-import struct
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -17,6 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from slim2keras import allowed_names as allowed
 from slim2keras.errors import ModelReadError, UnsafeModelError
+from slim2keras.keras_archive import CONFIG, is_archive, opened_member
 
 if TYPE_CHECKING:
     import h5py
@@ -46,8 +45,7 @@ def check_model_file(path: Path, *, with_optimizer: bool = False) -> None:
         UnsafeModelError: If it holds anything but classes, functions and ops of ``allowed_names`` and our own layers.
         ModelReadError: If it is truncated, corrupt, or no model file.
     """
-    # As tf_keras chooses its reader: by the content of a .keras file, not by its name alone.
-    if path.name.endswith(".keras") and zipfile.is_zipfile(path):
+    if is_archive(path):
         _refuse(path, _zip_findings(path, with_optimizer=with_optimizer))
     elif path.is_dir():
         _refuse(path, _saved_model_findings(path))
@@ -93,7 +91,7 @@ def _refuse(path: Path, findings: Iterable[str]) -> None:
 
 def _zip_findings(path: Path, *, with_optimizer: bool) -> Iterator[str]:
     with zipfile.ZipFile(path) as archive:
-        config = _object(_bounded(archive.open("config.json"), f"config.json of {path}"))
+        config = _object(_bounded(archive.open(CONFIG), f"{CONFIG} of {path}"))
         # tf_keras leaves it out when asked not to compile; below the top it does not.
         compiled = config.pop("compile_config", None)
         yield from _config_findings(config)
@@ -103,7 +101,7 @@ def _zip_findings(path: Path, *, with_optimizer: bool) -> Iterator[str]:
         for member in archive.infolist():
             if member.filename.endswith(".h5"):
                 with path.open("rb") as file:
-                    yield from _other_files_in(_opened(archive, member, file))
+                    yield from _other_files_in(opened_member(archive, member, file))
 
 
 def _hdf5_findings(path: Path) -> Iterator[str]:
@@ -206,14 +204,19 @@ def _why_not(entry: Mapping[str, Any], own: Mapping[str, type]) -> str | None:
         return (
             None if known and _is_stock(module) else f"function {entry.get('config')!r} of {module}, not tf_keras' own"
         )
-    # A SavedModel leaves the package out of the name of a model.
-    if its_class := own.get(registered or name) or own.get(f"slim2keras>{registered or name}"):
+    if its_class := own.get(registered or name) or _own_without_package(registered or name, module, own):
         known = name.removeprefix("slim2keras>") == its_class.__name__ and module in (None, its_class.__module__)
     else:
         stem = name.removeprefix("Custom>")
         known = stem in (allowed.CLASSES if stem == name else allowed.OPTIMIZERS)
         known &= registered in (None, name, f"Custom>{name}") and _is_stock(module)
     return _why_not_function(entry) if known else f"class {_qualified(name, module, registered)} is not stock tf_keras"
+
+
+def _own_without_package(name: str, module: str | None, own: Mapping[str, type]) -> type | None:
+    """A class of ours by its bare name, which a SavedModel has of a model; an ``Adam`` of tf_keras is none of ours."""
+    its_class = own.get(f"slim2keras>{name}")
+    return its_class if its_class is not None and module in (None, its_class.__module__) else None
 
 
 def _qualified(name: str, module: str | None, registered: str | None) -> str:
@@ -339,39 +342,3 @@ def _other_files_in(source: Path | BinaryIO) -> Iterator[str]:
                     elif isinstance(item, h5py.Group) and address not in seen:
                         seen.add(address)
                         pending.append(item)
-
-
-def _opened(archive: zipfile.ZipFile, member: zipfile.ZipInfo, file: BinaryIO) -> BinaryIO:
-    """A member of a zip, as a file that seeks at once where it is not compressed; tf_keras never compresses.
-
-    Up to Python 3.11, ``zipfile`` reads a member again from its start for each step backwards.
-    """
-    if member.compress_type != zipfile.ZIP_STORED:
-        return archive.open(member)  # type: ignore[return-value]
-    file.seek(member.header_offset)
-    name_and_extra = struct.unpack("<26xHH", file.read(30))
-    return _Part(file, member.header_offset + 30 + sum(name_and_extra), member.file_size)  # type: ignore[return-value]
-
-
-class _Part(io.RawIOBase):
-    """Some bytes of a file, as a file."""
-
-    def __init__(self, file: BinaryIO, start: int, size: int) -> None:
-        self.file, self.start, self.size, self.position = file, start, size, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        self.position = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self.position, io.SEEK_END: self.size}[whence]
-        return self.position
-
-    def readinto(self, buffer: Any) -> int:
-        self.file.seek(self.start + self.position)
-        content = self.file.read(max(0, min(len(buffer), self.size - self.position)))
-        buffer[: len(content)] = content
-        self.position += len(content)
-        return len(content)

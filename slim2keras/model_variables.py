@@ -11,7 +11,7 @@ import numpy as np
 
 from slim2keras.batch_norm import batch_norm_layers
 from slim2keras.checkpoint import Checkpoint, CheckpointFiles, open_checkpoint
-from slim2keras.conversion import read_model
+from slim2keras.conversion import load_model
 from slim2keras.errors import UnsupportedArgumentError
 from slim2keras.loading import slim_variables
 from slim2keras.model_files import is_model_file
@@ -85,7 +85,7 @@ def open_variables(path: str | Path) -> Iterator[Checkpoint]:
         ModelReadError: If it is a model file, and cannot be read.
     """
     if is_model_file(Path(path)):
-        yield ModelVariables(Path(path), read_model(path, with_optimizer=True))
+        yield ModelVariables(Path(path), load_model(path, with_optimizer=True))
         return
     with open_checkpoint(path) as checkpoint:
         yield checkpoint

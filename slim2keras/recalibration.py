@@ -36,6 +36,7 @@ from slim2keras.loading import LoadOptions, layer_variables, slim_variables
 from slim2keras.model_files import (
     OutputFormat,
     check_target,
+    outline_of_model,
     write_model,
     write_weights,
 )
@@ -327,10 +328,12 @@ def check_recalibration_target(output: Path, *, overwrite: bool) -> tuple[Path, 
 
 def _write_model(model: tf_keras.Model, target: Path, its_format: OutputFormat, facts: Mapping[str, Any]) -> None:
     with whole_or_not_at_all(target, report_path(target)) as (draft, draft_report):
+        outline = outline_of_model(model)
+        values = ((name, item.numpy()) for name, item in slim_variables(model).items())
         if its_format is OutputFormat.WEIGHTS:
-            write_weights(model, ((name, item.numpy()) for name, item in slim_variables(model).items()), draft)
+            write_weights(outline, values, draft)
         else:
-            write_model(model, draft, its_format)
+            write_model(outline, values, draft, its_format)
         draft_report.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
 
 

@@ -122,7 +122,7 @@ def resume(model: tf_keras.Model, path: str | Path) -> OptimizerState:
             )
         wanted = {**slim_variables(model), **shadows}
         plan = _plan(wanted, checkpoint, model.name)
-        apply_load(model, planned_values(model, plan, checkpoint))
+        apply_load(model, planned_values(slim_variables(model), plan, checkpoint))
         for name, shadow in shadows.items():
             shadow.assign(checkpoint[name])
         kept = checkpoint.names(VariableKind.SLOT) + checkpoint.names(VariableKind.POWER)

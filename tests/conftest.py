@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# TensorFlow uses the kernels of oneDNN by default on some processors alone. The floors of the golden files were measured
+# TensorFlow uses the kernels of oneDNN by default on some processors alone. The floors of the golden files were taken
 # with them, and training amplifies what rounds differently.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 if "PYTEST_XDIST_WORKER" in os.environ:

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from slim2keras import conversion, model_files
-from slim2keras.conversion import ConversionReport, convert_to_file, read_model
+from slim2keras.conversion import ConversionReport, convert_to_file, load_model
 from slim2keras.errors import CheckpointReadError, ModelReadError, NoSpaceError, OutputError, Slim2KerasError
 from slim2keras.keras_model import build_model, load_options_of, spec_of
 from slim2keras.loading import LoadOptions, slim_variables
@@ -50,7 +50,7 @@ def test_every_format_gives_back_every_bit(tmp_path: Path, output: str, version:
     checkpoint = write_checkpoint(tmp_path / "model.ckpt", small_values(), version)
     report = convert(checkpoint, tmp_path / output)
     assert report.largest_difference == 0.0
-    loaded = read_model(tmp_path / output, checkpoint)
+    loaded = load_model(tmp_path / output, checkpoint)
     assert len(slim_variables(loaded)) == report.variables["network"]
     for name, variable in slim_variables(loaded).items():
         np.testing.assert_array_equal(variable.numpy(), value(name, tuple(variable.shape)))
@@ -132,7 +132,7 @@ def test_the_report_says_what_was_done(tmp_path: Path, small_checkpoint: Path) -
 def test_a_model_file_knows_how_it_was_converted(tmp_path: Path, small_checkpoint: Path) -> None:
     options = LoadOptions(exclude=(f"{SMALL_NET}/logits",))
     convert(small_checkpoint, tmp_path / "model.keras", arguments={"num_classes": 4}, options=options)
-    loaded = read_model(tmp_path / "model.keras", small_checkpoint)
+    loaded = load_model(tmp_path / "model.keras", small_checkpoint)
     assert load_options_of(loaded) == options
     assert spec_of(loaded).arguments["num_classes"] == 4
 
@@ -255,7 +255,7 @@ def test_a_real_limit_on_file_size_is_told_as_no_space(tmp_path: Path, small_che
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
         "main()"
     )
-    for output in ("model.weights.h5", "model.h5"):
+    for output in ("model.weights.h5", "model.h5", "model.keras"):
         arguments = ["convert", str(small_checkpoint), "-o", str(tmp_path / output)]
         result = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False)
         assert result.returncode == 1, result.stderr
@@ -293,13 +293,13 @@ def test_a_checkpoint_that_breaks_while_it_is_read_leaves_nothing(tmp_path: Path
 @pytest.mark.parametrize("name", ["model.keras", "model.h5", "model.weights.h5"])
 def test_a_damaged_model_file_is_refused(tmp_path: Path, small_checkpoint: Path, name: str) -> None:
     with pytest.raises(ModelReadError, match="There is no model"):
-        read_model(tmp_path / name, small_checkpoint)
+        load_model(tmp_path / name, small_checkpoint)
     convert(small_checkpoint, tmp_path / name)
     content = (tmp_path / name).read_bytes()
     for damaged in (b"", b"text", content[: len(content) // 2]):
         (tmp_path / name).write_bytes(damaged)
         with pytest.raises(ModelReadError, match="cannot be loaded by tf_keras"):
-            read_model(tmp_path / name, small_checkpoint)
+            load_model(tmp_path / name, small_checkpoint)
     (tmp_path / f"{name}.json").write_text("{}")
     with pytest.raises(ModelReadError, match="is not a report of slim2keras"):
-        read_model(tmp_path / name, small_checkpoint)
+        load_model(tmp_path / name, small_checkpoint)

@@ -21,9 +21,9 @@ from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 import slim2keras
 from slim2keras import allowed_names, model_safety
-from slim2keras.conversion import read_model
+from slim2keras.conversion import load_model
 from slim2keras.errors import ExitStatus, ModelReadError, UnsafeModelError
-from slim2keras.model_files import load_model, load_weights
+from slim2keras.model_files import load_weights
 from slim2keras.model_safety import check_model_file
 from tests.cli.test_commands import Result
 
@@ -218,7 +218,7 @@ def test_every_class_and_function_of_a_configuration_is_looked_at(
     edit, message = FORGERIES[forgery]
     path = edit_config(shutil.copy(plain_files / "plain.keras", tmp_path / "forged.keras"), edit)
     with pytest.raises(UnsafeModelError, match=message):
-        read_model(path, with_optimizer=True)
+        load_model(path, with_optimizer=True)
 
 
 def test_all_findings_come_at_once(plain_files: Path, tmp_path: Path) -> None:
@@ -230,14 +230,14 @@ def test_all_findings_come_at_once(plain_files: Path, tmp_path: Path) -> None:
 
     path = edit_config(shutil.copy(plain_files / "plain.h5", tmp_path / "forged.h5"), edit)
     with pytest.raises(UnsafeModelError, match=r"(?s)Lambda layer.*activation 'get'"):
-        read_model(path)
+        load_model(path)
 
 
 def test_a_file_is_judged_as_tf_keras_reads_it(plain_files: Path, tmp_path: Path) -> None:
     """An HDF5 file that is called .keras is looked into as HDF5, for tf_keras would load it as one."""
     path = edit_config(shutil.copy(plain_files / "plain.h5", tmp_path / "x.h5"), rename("class_name", "Lambda"))
     with pytest.raises(UnsafeModelError, match="Lambda layer"):
-        read_model(path.rename(tmp_path / "evil.keras"))
+        load_model(path.rename(tmp_path / "evil.keras"))
 
 
 def test_loss_and_metrics_of_the_user_do_not_matter(tmp_path: Path) -> None:
@@ -248,7 +248,7 @@ def test_loss_and_metrics_of_the_user_do_not_matter(tmp_path: Path) -> None:
 
     for name in ("own.keras", "own.h5"):
         plain_model(optimizer="adam", loss=own_loss, metrics=[own_loss]).save(tmp_path / name)
-        assert read_model(tmp_path / name, with_optimizer=True).name == "plain"
+        assert load_model(tmp_path / name, with_optimizer=True).name == "plain"
 
 
 def test_heads_of_stock_layers_and_pure_functions_load(tmp_path: Path) -> None:
@@ -265,7 +265,7 @@ def test_heads_of_stock_layers_and_pure_functions_load(tmp_path: Path) -> None:
     batch = np.ones((2, 6, 6, 3), "float32")
     for name in ("head.keras", "head.h5", "head"):
         model.save(tmp_path / name, save_format="tf" if name == "head" else None)
-        loaded = read_model(tmp_path / name, with_optimizer=name == "head.keras")
+        loaded = load_model(tmp_path / name, with_optimizer=name == "head.keras")
         np.testing.assert_array_equal(loaded(batch), model(batch))
 
 
@@ -275,7 +275,7 @@ def test_our_own_classes_load(tmp_path: Path) -> None:
     tuned.compile(slim2keras.optimizers.Momentum(0.1, 0.9), slim2keras.losses.SoftmaxCrossEntropy())
     for name in ("tuned.keras", "tuned"):
         tuned.save(tmp_path / name, save_format="tf" if name == "tuned" else None)
-        loaded = read_model(tmp_path / name, with_optimizer=True)
+        loaded = load_model(tmp_path / name, with_optimizer=True)
         assert type(loaded).__name__ == "FineTunedModel"
 
 
@@ -322,7 +322,7 @@ def test_a_saved_model_without_keras_metadata_is_no_model(tmp_path: Path) -> Non
     """A SavedModel of other programs is refused in words, not loaded as something else."""
     tf.saved_model.save(tf.Module(), str(tmp_path / "module"))
     with pytest.raises(ModelReadError, match="without Keras metadata"):
-        read_model(tmp_path / "module")
+        load_model(tmp_path / "module")
 
 
 def weights_of_another_file(path: Path, how: str, other: Path) -> Path:
@@ -370,7 +370,7 @@ def test_a_damaged_file_is_an_error_in_words(damage: str, name: str, plain_files
     for file in (path,) if path.is_file() else (path / "saved_model.pb", path / "keras_metadata.pb"):
         file.write_bytes(DAMAGE[damage](file.read_bytes()))
     with pytest.raises(ModelReadError):
-        read_model(path)
+        load_model(path)
 
 
 @pytest.mark.parametrize(
@@ -394,7 +394,7 @@ def test_a_configuration_that_is_none_is_an_error_in_words(config: str, tmp_path
         file.attrs["model_config"] = np.bytes_(config[:60_000])
     for name in ("x.keras", "x.h5"):
         with pytest.raises(ModelReadError):
-            read_model(tmp_path / name)
+            load_model(tmp_path / name)
 
 
 def test_a_bomb_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -403,7 +403,7 @@ def test_a_bomb_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     with zipfile.ZipFile(tmp_path / "x.keras", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("config.json", " " * 2_000_000)
     with pytest.raises(ModelReadError, match="more than 1000 bytes"):
-        read_model(tmp_path / "x.keras")
+        load_model(tmp_path / "x.keras")
 
 
 LAYERS_NOT_ALLOWED = {"Lambda", "DenseFeatures", "IntegerLookup", "StringLookup", "TextVectorization"}

@@ -14,7 +14,7 @@ import slim2keras
 from slim2keras.batch_norm import batch_norm_layers
 from slim2keras.checkpoint import CheckpointVersion, open_checkpoint
 from slim2keras.checkpoint import write_checkpoint as write_slim_checkpoint
-from slim2keras.conversion import read_model
+from slim2keras.conversion import load_model
 from slim2keras.errors import (
     DataReadError,
     MovingStatisticsWarning,
@@ -409,7 +409,7 @@ def test_a_recalibrated_model_file_is_read_again(sick_checkpoints: dict[str, Pat
     np.savez(tmp_path / "digits.npz", images=pictures[:128], labels=numbers[:128])
     request = RecalibrationRequest(input_shape=SHAPE)
     recalibrate_file(sick_checkpoints["pit one"], tmp_path / "digits.npz", tmp_path / "well.keras", request)
-    model = read_model(tmp_path / "well.keras")
+    model = load_model(tmp_path / "well.keras")
     assert spec_of(model).arguments["num_classes"] == sick.CLASSES
     assert slim2keras.diagnose(tmp_path / "well.keras").layers
     recalibrate_file(tmp_path / "well.keras", tmp_path / "digits.npz", tmp_path / "back.ckpt", RecalibrationRequest())

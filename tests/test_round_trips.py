@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from slim2keras.conversion import convert_to_file, read_model
+from slim2keras.conversion import convert_to_file, load_model
 from slim2keras.keras_model import build_model, end_points, spec_of
 from slim2keras.loading import slim_variables
 from slim2keras.nets import NETS, list_nets
@@ -56,7 +56,7 @@ def test_every_network_survives_every_format(tmp_path: Path, net: str, name: str
         checkpoint, tmp_path / name, net=net, input_shape=spec.input_shape, arguments=spec.changed_arguments()
     )
     assert report.largest_difference == 0.0
-    loaded = read_model(tmp_path / name, checkpoint)
+    loaded = load_model(tmp_path / name, checkpoint)
     model = build_model(spec)
     assign_values(model, values)
     batch = images(3, (2, *spec.input_shape))
@@ -85,7 +85,7 @@ def test_every_layer_is_a_stock_layer_or_a_known_exception(net: str) -> None:
     "code",
     [
         "import sys, tf_keras, slim2keras.keras_layers; tf_keras.models.load_model(sys.argv[1])",
-        "import sys; from slim2keras.conversion import read_model; read_model(sys.argv[1], 'model.ckpt')",
+        "import sys; from slim2keras.conversion import load_model; load_model(sys.argv[1], 'model.ckpt')",
     ],
 )
 def test_a_layer_of_our_own_is_found_in_a_process_of_its_own(tmp_path: Path, code: str) -> None:

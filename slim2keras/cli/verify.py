@@ -75,11 +75,11 @@ def verify(
         check_model_path(model)
     import_tensorflow()
     from slim2keras import parity
-    from slim2keras.conversion import convert, read_model
+    from slim2keras.conversion import convert, load_model
 
     loaded: tf_keras.Model
     if model is not None:
-        loaded = read_model(model, checkpoint)
+        loaded = load_model(model, checkpoint)
     else:
         loaded = convert(
             checkpoint,
