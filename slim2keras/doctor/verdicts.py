@@ -115,7 +115,7 @@ def verdicts(
 
 def _way_of_ones_own(*, is_model_file: bool) -> str:
     get_model = (
-        "tf_keras.models.load_model(file)"
+        "slim2keras.load_model(file)"
         if is_model_file
         else "a tf_keras model whose layers are named after the scopes, slim2keras.load_checkpoint(model, checkpoint)"
     )
