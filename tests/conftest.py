@@ -8,8 +8,6 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # with them, and training amplifies what rounds differently.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 if "PYTEST_XDIST_WORKER" in os.environ:
-    # Workers share the cores; what the tests spend their time with, building and tracing, takes one each.
-    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
     # Workers are told the width of a terminal that they do not have.
     os.environ.pop("COLUMNS", None)
 

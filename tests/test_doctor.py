@@ -313,7 +313,7 @@ def test_pit_two_may_be_pit_one_from_pretrained_statistics(tmp_path: Path) -> No
     tuned = {name: value if "moving" in name else value + np.float32(0.1) for name, value in start.items()}
     checkpoint = write_checkpoint(tmp_path / "tuned.ckpt", {**tuned, "global_step": np.int64(500)})
     verdict = slim2keras.diagnose(checkpoint, decay=0.9997).verdicts[0]
-    assert "recalibrate the statistics" in verdict
+    assert "Recalibrate the statistics" in verdict
     assert "Whether they moved at all (pit one), --pretrained CHECKPOINT tells" in verdict
     assert "train on" not in verdict
     assert slim2keras.diagnose(checkpoint, decay=0.9997, pretrained=pretrained).verdicts[0].startswith("pit one: ")

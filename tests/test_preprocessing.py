@@ -109,7 +109,7 @@ def test_densenet_scales_what_vgg_gives() -> None:
         (RAW[61, 97][np.newaxis, np.newaxis], "lenet", r"Received: uint8, \(1, 1, 61, 97, 3\)"),
         (RAW[61, 97], "inception", "no size of its own"),
         (RAW[61, 97], "resnet_v1_51", "no network and no pipeline 'resnet_v1_51'. Did you mean resnet_v1_50"),
-        (RAW[61, 97][..., :1], "resnet_v1_50", "images of three channels. Received: 1"),
+        (RAW[61, 97][..., :1], "resnet_v1_50", "three channels. Received: 1"),
     ],
 )
 def test_what_cannot_be_prepared_is_refused(images: Any, network: str, message: str) -> None:

@@ -160,10 +160,11 @@ def _measure(model: tf_keras.Model, batches: Iterable[Any], progress: StepProgre
         drifts=drifts,
         gap=seen.gap,
         is_mixed=seen.is_mixed,
+        is_finite=all(population.is_finite for population in seen.populations.values()),
         numbering=batches.numbering if isinstance(batches, ImageBatches) else "",
     )
     off = [layer for layer in probe.layers if not drifts[layer.name].is_small]
-    if not off or not all(seen.populations[layer.name].is_finite for layer in off):
+    if not off or not measured.is_finite:
         return measured
     assign_statistics(off, seen.populations)
     repaired = probe.measure(batches, image_counter(progress, "repairing", batches))

@@ -36,6 +36,7 @@ class Measured:
         gap: On the data.
         gap_repaired: With the layers that drift recalibrated.
         is_mixed: Whether its batches hold the classes alike.
+        is_finite: Whether every layer got numbers; NaN in one makes zeros of what lies behind a ReLU.
         numbering: How its labels were numbered, in words.
     """
 
@@ -43,12 +44,13 @@ class Measured:
     gap: Gap | None = None
     gap_repaired: Gap | None = None
     is_mixed: bool = True
+    is_finite: bool = True
     numbering: str = ""
 
     @property
     def decides(self) -> bool:
-        """Whether the data tell what the checkpoint alone cannot: there are enough, and not class by class."""
-        return self.gap is not None and self.gap.images >= FEWEST_IMAGES and self.is_mixed
+        """Whether the data tell what the checkpoint alone cannot: enough numbers, and not class by class."""
+        return self.gap is not None and self.gap.images >= FEWEST_IMAGES and self.is_mixed and self.is_finite
 
 
 def examine(layer: Statistics, decays: Decays, run: Run, measured: Measured) -> LayerDiagnosis:
@@ -91,7 +93,7 @@ def _share_left(layer: Statistics, decay: float | None, run: Run) -> float | Non
 
 
 def _drift_facts(drift: Drift, measured: Measured) -> Facts:
-    if not measured.decides or not drift.is_finite:
+    if not measured.decides:
         return {Finding.PERHAPS_DRIFTED: drift.describe()}
     is_felt = measured.gap is None or measured.gap.is_felt
     return {Finding.DRIFTED if is_felt else Finding.DRIFT_UNFELT: drift.describe()}

@@ -147,11 +147,10 @@ def _doubts_of_data(diagnosis: Diagnosis, measured: Measured) -> Iterator[str]:
             f"remark: {measured.gap.images} images are too few to tell whether the statistics are right; "
             f"{FEWEST_IMAGES} or more do, and accuracies to a point need a thousand"
         )
-    nonfinite = [drift for drift in measured.drifts.values() if not drift.is_finite]
-    if nonfinite and not diagnosis.with_finding(Finding.NONFINITE):
+    if not measured.is_finite:
         yield (
-            f"remark: {len(nonfinite)} layers get NaN or infinity from these images: the images have such values, or "
-            "the weights; what is measured tells nothing"
+            "remark: layers get NaN or infinity from these images: the images have such values, or the weights; what is "
+            "measured tells nothing"
         )
     unexplained = [layer for layer in diagnosis.with_finding(Finding.DRIFTED) if layer.drift is not None]
     wild = [layer for layer in unexplained if layer.drift.ratio > _ORDERS_OF_MAGNITUDE]  # type: ignore[union-attr]
