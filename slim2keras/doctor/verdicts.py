@@ -149,8 +149,8 @@ def _doubts_of_data(diagnosis: Diagnosis, measured: Measured) -> Iterator[str]:
         )
     if not measured.is_finite:
         yield (
-            "remark: layers get NaN or infinity from these images: the images have such values, or the weights; what is "
-            "measured tells nothing"
+            "remark: layers get NaN or infinity from these images: the images have such values, or the weights; what "
+            "is measured tells nothing"
         )
     unexplained = [layer for layer in diagnosis.with_finding(Finding.DRIFTED) if layer.drift is not None]
     wild = [layer for layer in unexplained if layer.drift.ratio > _ORDERS_OF_MAGNITUDE]  # type: ignore[union-attr]
