@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import re
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +20,7 @@ from rich.text import Text
 
 from slim2keras.checkpoint import Checkpoint, CheckpointVersion, open_checkpoint
 from slim2keras.checkpoint_facts import FactSource, describe_input, with_known_decay, with_known_size
-from slim2keras.errors import ModelReadError, Slim2KerasError
+from slim2keras.errors import ModelReadError, PreprocessingWarning, Slim2KerasError
 from slim2keras.graph import Shape, Variable
 from slim2keras.keras_model import build_model, load_options_of, spec_of
 from slim2keras.loading import (
@@ -404,6 +405,22 @@ def describe_model(model: tf_keras.Model) -> dict[str, Any]:
         "use_ema": options.use_ema,
         "excluded": {"scopes": options.exclude},
     }
+
+
+def warn_of_default_size(plan: ConversionPlan, data: Any) -> None:
+    """Say that a folder of images is brought to a size that is but the network's default.
+
+    Warns:
+        PreprocessingWarning: If nothing tells the size that the checkpoint was trained on.
+    """
+    if plan.input_shape_source is FactSource.DEFAULT and isinstance(data, str | Path) and Path(data).is_dir():
+        size = describe_input(plan.spec.input_shape, plan.input_shape_source.value)
+        warnings.warn(
+            f"The images are taken at {size}: the checkpoint does not tell the size that it was trained on. If it was "
+            "another, give input_shape=(H, W, C) (command line: --input-shape H,W,C).",
+            PreprocessingWarning,
+            stacklevel=2,
+        )
 
 
 def left_out_by_reason(load: LoadPlan) -> dict[str, int]:

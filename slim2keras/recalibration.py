@@ -27,7 +27,7 @@ from slim2keras.checkpoint import (
     check_checkpoint_target,
     write_checkpoint,
 )
-from slim2keras.conversion import converted_model, describe_model, describe_plan, plan_conversion
+from slim2keras.conversion import converted_model, describe_model, describe_plan, plan_conversion, warn_of_default_size
 from slim2keras.data import check_images_path, image_counter, open_images
 from slim2keras.errors import MovingStatisticsWarning, TrainingDataError, UnsupportedArgumentError
 from slim2keras.graph import Shape
@@ -283,7 +283,7 @@ def recalibrate_file(
         **request.arguments,
     )
     with open_variables(checkpoint) as opened:
-        model, facts, sources = _model_of(opened, request)
+        model, facts, sources = _model_of(opened, request, data)
         images = open_images(Path(data), spec_of(model), request.batch_size, labels=request.labels)
         way: dict[str, Any] = {"sequential": request.sequential, "decay": request.decay}
         count = image_counter(progress, "recalibrating", images, num_sweeps(model, **way))
@@ -298,13 +298,14 @@ def recalibrate_file(
 
 
 def _model_of(
-    checkpoint: Checkpoint, request: RecalibrationRequest
+    checkpoint: Checkpoint, request: RecalibrationRequest, data: str | Path
 ) -> tuple[tf_keras.Model, dict[str, Any], Mapping[str, str]]:
     """The model, what a report says of it, and slim's names of its variables to the checkpoint's."""
     if isinstance(checkpoint, ModelVariables):
         return checkpoint.model, describe_model(checkpoint.model), {name: name for name in checkpoint}
     options = LoadOptions(use_ema=request.use_ema, allow_nonfinite=True)
     plan = plan_conversion(checkpoint, request.net, request.arguments, request.input_shape, options, can_exclude=False)
+    warn_of_default_size(plan, data)
     model = converted_model(checkpoint, plan, options)
     return model, describe_plan(plan, options, checkpoint, model.count_params()), plan.load.sources
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,7 +13,8 @@ import pytest
 from slim2keras.checkpoint import CheckpointFiles, CheckpointVersion, open_checkpoint
 from slim2keras.checkpoint import write_checkpoint as write_slim_checkpoint
 from slim2keras.checkpoint_facts import FactSource, with_known_size
-from slim2keras.conversion import plan_conversion
+from slim2keras.conversion import plan_conversion, warn_of_default_size
+from slim2keras.errors import PreprocessingWarning
 from slim2keras.loading import LoadOptions
 from slim2keras.preprocessing import pipeline_of
 from slim2keras.published import PUBLISHED
@@ -111,3 +113,17 @@ def test_the_preprocessing_of_a_published_checkpoint_travels_with_the_model() ->
     spec = NetSpec.make("inception_resnet_v1", None, {})
     assert pipeline_of(spec).name == "facenet_fixed"
     assert pipeline_of(replace(spec, preprocessing="facenet_prewhiten")).name == "facenet_prewhiten"
+
+
+def test_images_at_a_size_that_is_but_the_default_are_warned_of(tmp_path: Path) -> None:
+    """A folder would be resized in silence, and the network measured on images that it never saw the like of."""
+    path = write_checkpoint(tmp_path / "model.ckpt", values_of(MOBILENET.trace().variables()))
+    with open_checkpoint(path) as opened:
+        plan = plan_conversion(opened, None, {}, None, LoadOptions())
+        with pytest.warns(PreprocessingWarning, match=r"taken at 224 x 224 x 1 \(default\)"):
+            warn_of_default_size(plan, tmp_path)
+        given = plan_conversion(opened, None, {}, (96, 96, 1), LoadOptions())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warn_of_default_size(given, tmp_path)
+        warn_of_default_size(plan, path)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from slim2keras.batch_norm import check_decay, decay_for
 from slim2keras.checkpoint import Checkpoint
-from slim2keras.conversion import converted_model, plan_conversion
+from slim2keras.conversion import converted_model, plan_conversion, warn_of_default_size
 from slim2keras.data import ImageBatches, image_counter, open_images
 from slim2keras.doctor.evidence import Run, Statistics, batch_norm_scopes, find_decays, recognised
 from slim2keras.doctor.examination import Measured, examine
@@ -91,7 +91,7 @@ def diagnose(
         measured = Measured()
         if data is not None and layers:
             options = LoadOptions(use_ema=use_ema, allow_nonfinite=True)
-            model = _model_of(opened, net, arguments, input_shape, options)
+            model = _model_of(opened, net, arguments, input_shape, options, data)
             batches = (
                 open_images(Path(data), spec_of(model), batch_size, labels=labels)
                 if isinstance(data, (str, Path))
@@ -145,10 +145,12 @@ def _model_of(
     arguments: Mapping[str, Any],
     input_shape: Shape | None,
     options: LoadOptions,
+    data: Any,
 ) -> tf_keras.Model:
     if isinstance(checkpoint, ModelVariables):
         return checkpoint.model
     plan = plan_conversion(checkpoint, net, arguments, input_shape, options, can_exclude=False)
+    warn_of_default_size(plan, data)
     return converted_model(checkpoint, plan, options)
 
 
