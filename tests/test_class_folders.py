@@ -68,11 +68,13 @@ def arrays(folder: Path) -> tuple[np.ndarray, np.ndarray]:
     return images[order], labels[order]
 
 
-def shuffled(folder: Path) -> Any:
+def shuffled(folder: Path, times: int = 1) -> Any:
+    """The images in random batches, each image as often as `times`, in another order each time."""
     import tensorflow as tf
 
     images, labels = arrays(folder)
-    order = np.random.RandomState(1).permutation(len(labels))
+    random = np.random.RandomState(1)
+    order = np.concatenate([random.permutation(len(labels)) for _ in range(times)])
     return tf.data.Dataset.from_tensor_slices((images[order], labels[order])).batch(32)
 
 
@@ -81,10 +83,13 @@ def diagnose(checkpoint: Path, data: Any) -> Diagnosis:
 
 
 def test_a_folder_says_of_pit_one_what_shuffled_images_say(story: Story, tmp_path: Path) -> None:
-    """Batch statistics within a point of the shuffled ones, from a folder and from arrays sorted by class."""
+    """Batch statistics within a point of the shuffled ones, from a folder and from arrays sorted by class.
+
+    One shuffle alone strays by half a point from the next (0.987 to 0.993 over five): the expected value is of four.
+    """
     images, labels = arrays(story.folder)
     np.savez(tmp_path / "sorted.npz", images=images, labels=labels)
-    expected = diagnose(story.checkpoint, shuffled(story.folder)).gap
+    expected = diagnose(story.checkpoint, shuffled(story.folder, times=4)).gap
     assert expected.accuracy_batch > 0.95
     assert expected.accuracy_moving < 0.5
     for data in (story.folder, tmp_path / "sorted.npz"):
