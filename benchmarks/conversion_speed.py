@@ -32,7 +32,7 @@ def make_checkpoint(directory: Path, net: str) -> Path:
     import numpy as np
     import tensorflow as tf
 
-    from slim2keras.recognition import NetSpec
+    from slim2keras.nets.spec import NetSpec
 
     variables = list(NetSpec.make(net, None, {"num_classes": 1000}).trace().variables())
     random = np.random.default_rng(0)

@@ -113,6 +113,11 @@ class Checkpoint(Mapping[str, Any]):
         return [name for name, its_kind in self.kinds.items() if its_kind is kind]
 
     @property
+    def model_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape of every variable of the network."""
+        return {name: self.variables[name].shape for name in self.names(VariableKind.MODEL)}
+
+    @property
     def global_step(self) -> int | None:
         """Number of training steps done, ``None`` if the checkpoint does not say."""
         name = global_step_name(self.kinds)

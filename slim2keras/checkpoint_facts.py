@@ -13,8 +13,8 @@ from slim2keras.errors import CheckpointReadError, UnsupportedArgumentError
 from slim2keras.graph import Shape
 from slim2keras.meta_graph import read_decays, read_input_shape
 from slim2keras.nets import find_net
+from slim2keras.nets.spec import NetSpec
 from slim2keras.published import PublishedCheckpoint
-from slim2keras.recognition import NetSpec
 from slim2keras.training_record import recorded_input_shape
 
 _DECAY_ARGUMENTS = ("batch_norm_decay", "bn_decay")
@@ -43,7 +43,7 @@ def with_known_size(
     """
     if published:
         return replace(spec, input_shape=(*[published.image_size] * 2, spec.input_shape[-1])), FactSource.PUBLISHED
-    first = next(iter(spec.trace().variables()))
+    first = next(iter(spec.graph.variables()))
     for source, shape in (
         (FactSource.RECORDED, recorded_input_shape(checkpoint)),
         (FactSource.META, read_input_shape(checkpoint.location.prefix, first.name)),
@@ -89,7 +89,7 @@ def _is_possible(shape: Shape, spec: NetSpec, checkpoint: Checkpoint) -> bool:
 
 def _num_agreeing(spec: NetSpec, checkpoint: Checkpoint) -> int:
     there = checkpoint.variables
-    return sum(item.name in there and there[item.name].shape == item.shape for item in spec.trace().variables())
+    return sum(item.name in there and there[item.name].shape == item.shape for item in spec.graph.variables())
 
 
 def describe_input(shape: Sequence[int | None], source: str) -> str:

@@ -22,7 +22,7 @@ from slim2keras.checkpoint import Checkpoint, CheckpointVersion, open_checkpoint
 from slim2keras.checkpoint_facts import FactSource, describe_input, with_known_decay, with_known_size
 from slim2keras.errors import ModelReadError, PreprocessingWarning, Slim2KerasError
 from slim2keras.graph import Shape, Variable
-from slim2keras.keras_model import build_model, load_options_of, spec_of
+from slim2keras.keras_model import build_model, is_network, knows_network, load_options_of, network_of
 from slim2keras.loading import (
     EXCLUDE_ANYWHERE,
     LoadOptions,
@@ -43,19 +43,20 @@ from slim2keras.model_files import (
     load_file,
     load_weights,
     outline_of_model,
-    outline_of_spec,
+    outline_of_network,
     write_model,
     write_weights,
 )
-from slim2keras.model_safety import unreadable
-from slim2keras.nets import find_net
+from slim2keras.model_safety import check_report, unreadable
+from slim2keras.nets.spec import network_from_config
+from slim2keras.network import Network
 from slim2keras.output_files import check_space, report_path, sha256, whole_or_not_at_all
 from slim2keras.pages import Report, plural
-from slim2keras.preprocessing import PIPELINES, image_size, pipeline_of
+from slim2keras.preprocessing import preprocessing_meaning
 from slim2keras.progress import StepProgress
 from slim2keras.published import PublishedCheckpoint, find_published
-from slim2keras.recognition import NetSpec, format_arguments, recognise, variables_left_out
-from slim2keras.scopes import VariableKind
+from slim2keras.recognition import format_arguments, recognise, variables_left_out
+from slim2keras.request import CheckpointRequest
 from slim2keras.training_state import export_checkpoint
 from slim2keras.version import __version__
 
@@ -71,17 +72,15 @@ class ConversionPlan:
     """What a conversion would do.
 
     Attributes:
-        spec: The network recognised, with its arguments.
+        network: The network given or recognised.
         load: What becomes of each variable.
-        num_variables: Variables of the network.
         published: The published checkpoint that this is by its name.
         input_shape_source: Where the size of the images is from.
         decay_source: Where the decay of BatchNorm is from.
     """
 
-    spec: NetSpec
+    network: Network
     load: LoadPlan
-    num_variables: int
     published: PublishedCheckpoint | None = None
     input_shape_source: FactSource = FactSource.GIVEN
     decay_source: FactSource = FactSource.GIVEN
@@ -96,6 +95,7 @@ def convert(
     exclude: Sequence[str] = (),
     use_ema: bool = False,
     allow_nonfinite: bool = False,
+    network: Network | None = None,
     **arguments: Any,
 ) -> tf_keras.Model:
     """Load a slim checkpoint into the equivalent ``tf.keras`` model.
@@ -110,6 +110,8 @@ def convert(
         exclude: Scopes to start afresh with slim's own initializers, slim's ``checkpoint_exclude_scopes``.
         use_ema: Take ExponentialMovingAverage shadows instead of raw values.
         allow_nonfinite: Load weights that are NaN or infinite.
+        network: The network itself, where it is none of slim's zoo: a layer graph with its facts, instead of ``net``,
+            ``input_shape`` and slim's arguments.
         arguments: Any further slim argument of the network, ``scope`` among them.
 
     Returns:
@@ -124,16 +126,21 @@ def convert(
     Example:
         >>> model = convert("resnet_v1_50_2016_08_28.tar.gz", exclude=["resnet_v1_50/logits"], num_classes=5)
     """
-    options = LoadOptions(exclude, use_ema, allow_nonfinite)
+    if num_classes is not None:
+        arguments["num_classes"] = num_classes
+    load = LoadOptions(exclude, use_ema, allow_nonfinite)
+    return convert_as_asked(checkpoint, CheckpointRequest(net, arguments, input_shape, load, network))
+
+
+def convert_as_asked(checkpoint: str | Path, request: CheckpointRequest) -> tf_keras.Model:
+    """``convert`` with all that is asked in one."""
     with open_checkpoint(checkpoint) as opened:
-        given = arguments if num_classes is None else {**arguments, "num_classes": num_classes}
-        plan = plan_conversion(opened, net, given, input_shape, options)
-        return converted_model(opened, plan, options)
+        return converted_model(opened, plan_conversion(opened, request), request.load)
 
 
 def converted_model(checkpoint: Checkpoint, plan: ConversionPlan, options: LoadOptions) -> tf_keras.Model:
     """Build the network of a plan and give it the values of the checkpoint."""
-    model = build_model(plan.spec)
+    model = build_model(plan.network)
     model.slim_load_options = options
     values = planned_values(slim_variables(model), plan.load, checkpoint, allow_nonfinite=options.allow_nonfinite)
     apply_load(model, values)
@@ -141,15 +148,9 @@ def converted_model(checkpoint: Checkpoint, plan: ConversionPlan, options: LoadO
 
 
 def plan_conversion(
-    checkpoint: Checkpoint,
-    net: str | None,
-    arguments: Mapping[str, Any],
-    input_shape: Shape | None,
-    options: LoadOptions,
-    *,
-    can_exclude: bool = True,
+    checkpoint: Checkpoint, request: CheckpointRequest | None = None, *, can_exclude: bool = True
 ) -> ConversionPlan:
-    """Recognise the network and account for every variable; nothing is built or read but names and shapes.
+    """Find the network and account for every variable; nothing is built or read but names and shapes.
 
     Args:
         can_exclude: Whether who asks can leave scopes out, so that advice to do so makes sense.
@@ -158,44 +159,59 @@ def plan_conversion(
         UnrecognisedNetError: If the network cannot be told.
         CheckpointMismatchError: If a variable is unaccounted for.
     """
-    shapes = {name: checkpoint.variables[name].shape for name in checkpoint.names(VariableKind.MODEL)}
+    request = request or CheckpointRequest()
+    if request.network is not None:
+        return ConversionPlan(request.network, _load_plan(checkpoint, request, request.network, {}, can_exclude))
+    shapes = checkpoint.model_shapes
     candidate = recognise(
         shapes,
-        net=net,
-        input_shape=input_shape,
-        arguments=arguments,
-        exclude=options.exclude,
+        net=request.net,
+        input_shape=request.input_shape,
+        arguments=request.arguments,
+        exclude=request.load.exclude,
         source=str(checkpoint.given),
     )
     published = find_published(checkpoint.given, candidate.spec)
     spec, shape_source = candidate.spec, FactSource.GIVEN
-    if input_shape is None:
+    if request.input_shape is None:
         spec, shape_source = with_known_size(checkpoint, spec, published)
-    spec, decay_source = with_known_decay(checkpoint, spec, arguments)
-    if published and published.preprocessing != find_net(spec.net).preprocessing:
+    spec, decay_source = with_known_decay(checkpoint, spec, request.arguments)
+    if published:
         spec = replace(spec, preprocessing=published.preprocessing)
-    wanted = list(spec.trace().variables())
+    left_out = dict(variables_left_out(candidate, shapes))
+    load = _load_plan(checkpoint, request, spec, left_out, can_exclude)
+    return ConversionPlan(spec, load, published, shape_source, decay_source)
+
+
+def _load_plan(
+    checkpoint: Checkpoint,
+    request: CheckpointRequest,
+    network: Network,
+    left_out: Mapping[str, str],
+    can_exclude: bool,
+) -> LoadPlan:
+    wanted = list(network.graph.variables())
     load = plan_load(
         wanted,
         checkpoint.variables,
         checkpoint.kinds,
-        exclude=options.exclude,
-        use_ema=options.use_ema,
-        accounted=dict(variables_left_out(candidate, shapes)),
+        exclude=request.load.exclude,
+        use_ema=request.load.use_ema,
+        accounted=left_out,
     )
-    title = f"{spec.net} (num_classes={spec.arguments['num_classes']})"
-    channels = _channels_hint(load, wanted[0], spec)
-    hint = channels or _size_hint(load, spec)
+    title = f"{network.name} (num_classes={network.num_classes})"
+    channels = _channels_hint(load, wanted[0], network)
+    hint = channels or _size_hint(load, network)
     exclude_by = EXCLUDE_ANYWHERE if can_exclude and not channels else ""
     check_plan(load, title, len(wanted), str(checkpoint.given), hint, exclude_by=exclude_by)
-    return ConversionPlan(spec, load, len(wanted), published, shape_source, decay_source)
+    return load
 
 
-def _channels_hint(load: LoadPlan, first: Variable, spec: NetSpec) -> str:
+def _channels_hint(load: LoadPlan, first: Variable, network: Network) -> str:
     """Next step where the images asked for have other channels than the first weights take."""
     for variable, info in load.wrong_shape:
         if variable.name == first.name and len(info.shape) == len(variable.shape):
-            right = (*spec.input_shape[:-1], info.shape[-2])
+            right = (*network.input_shape[:-1], info.shape[-2])
             return (
                 f"The checkpoint takes images of {info.shape[-2]} channels, and {variable.shape[-2]} were asked for: "
                 f"give input_shape={right} (command line: --input-shape {','.join(map(str, right))})."
@@ -203,14 +219,14 @@ def _channels_hint(load: LoadPlan, first: Variable, spec: NetSpec) -> str:
     return ""
 
 
-def _size_hint(load: LoadPlan, spec: NetSpec) -> str:
+def _size_hint(load: LoadPlan, network: Network) -> str:
     """Next step where the images were of another size: the auxiliary window of Inception v3 is named after its size."""
     windows = [match for name in load.unexpected if (match := re.search(r"/AuxLogits/Conv2d_2a_(\d+)x(\d+)/", name))]
     if not windows:
         return ""
     return (
         f"The window of AuxLogits is {windows[0][1]}x{windows[0][2]}, which it is not with images of "
-        f"{spec.input_shape[0]}x{spec.input_shape[1]}: give the size that the network was trained with, "
+        f"{network.input_shape[0]}x{network.input_shape[1]}: give the size that the network was trained with, "
         "input_shape=(H, W, C) (command line: --input-shape H,W,C)."
     )
 
@@ -224,11 +240,12 @@ class ConversionReport(Report):
         net: Name of the network.
         input_shape: (height, width, channels), ``None`` where open.
         input_shape_source: Where it is from: given, published, from the .meta, from the weights, or default.
-        arguments: Every slim argument.
+        arguments: Every slim argument, none where the network is none of slim's zoo.
+        graph: Layer graph of such a network, ``None`` for one of the zoo.
         batch_norm: Decay and epsilon, ``None`` without BatchNorm.
         decay_source: Where the decay is from: given, from the .meta, or default.
         published: Facts of the published checkpoint that this is by its name, ``None`` if it is none.
-        preprocessing: Key of slim's ``preprocessing_factory``.
+        preprocessing: Key of slim's ``preprocessing_factory``, empty if nobody knows.
         preprocessing_meaning: Values, crop and size that it gives, in words.
         labels_offset: What slim's trainer takes off ImageNet labels: 1 without a background class.
         use_ema: Whether the shadows were taken.
@@ -250,7 +267,7 @@ class ConversionReport(Report):
     decay_source: str
     published: Mapping[str, Any] | None
     preprocessing: str
-    preprocessing_meaning: str
+    preprocessing_meaning: str | None
     labels_offset: int
     use_ema: bool
     raw_statistics: Sequence[str]
@@ -260,6 +277,9 @@ class ConversionReport(Report):
     output: Mapping[str, str]
     largest_difference: float
     versions: Mapping[str, str] = field(default_factory=dict)
+    graph: Mapping[str, Any] | None = None
+    num_classes: int | None = None
+    drop_path_steps: int | None = None
 
     def summary(self) -> str:
         """In one line."""
@@ -267,7 +287,7 @@ class ConversionReport(Report):
 
     def page(self) -> Iterator[RenderableType]:
         """Network, size of images, variables, and what was left out."""
-        yield from heading(self.net, self.arguments, self.input_shape, self.input_shape_source)
+        yield from heading(network_from_config(self.to_json()), self.input_shape_source)
         if self.batch_norm is not None:
             yield Text(f"BatchNorm decay {self.batch_norm['decay']:.6g} ({self.decay_source})")
         counts = (plural(self.variables["network"], "variable"), plural(self.variables["parameters"], "parameter"))
@@ -279,21 +299,17 @@ class ConversionReport(Report):
         return asdict(self)
 
 
-def heading(net: str, arguments: Mapping[str, Any], input_shape: Sequence[int | None], source: str) -> Iterator[Text]:
+def heading(network: Network, source: str) -> Iterator[Text]:
     """A network, the arguments that are not slim's defaults, and the size of its images."""
-    changed = format_arguments(NetSpec.make(net, None, arguments).changed_arguments())
-    yield Text.assemble((net, "bold"), f" {changed}")
-    yield Text(f"input {describe_input(input_shape, source)}")
+    yield Text.assemble((network.name, "bold"), f" {format_arguments(network.changed_arguments())}")
+    yield Text(f"input {describe_input(network.input_shape, source)}")
 
 
 def convert_to_file(
     checkpoint: str | Path,
     output: str | Path,
+    request: CheckpointRequest | None = None,
     *,
-    net: str | None = None,
-    arguments: Mapping[str, Any] | None = None,
-    input_shape: Shape | None = None,
-    options: LoadOptions | None = None,
     overwrite: bool = False,
     progress: StepProgress | None = None,
 ) -> ConversionReport:
@@ -305,7 +321,7 @@ def convert_to_file(
     Args:
         checkpoint: As in ``convert``.
         output: ``.keras``, ``.h5``, ``.weights.h5``, or a directory without suffix for a SavedModel.
-        arguments: slim arguments of the network.
+        request: What is asked of the checkpoint.
         overwrite: Replace existing files.
 
     Returns:
@@ -314,16 +330,16 @@ def convert_to_file(
     Raises:
         OutputError: If the output exists, has an unknown format, or cannot be written; nothing is left behind.
     """
-    options = options or LoadOptions()
+    request = request or CheckpointRequest()
     target, its_format = check_target(Path(output), overwrite=overwrite)
     with ThreadPoolExecutor(1) as pool, open_checkpoint(checkpoint) as opened:
-        plan = plan_conversion(opened, net, arguments or {}, input_shape, options)
+        plan = plan_conversion(opened, request)
         hashes = pool.submit(_hash_files, opened)
         with whole_or_not_at_all(target, report_path(target)) as (draft, draft_report):
             outline, variables = _outline_and_variables(plan, its_format)
             check_space(target, _SIZE_FACTOR * 4 * outline.num_parameters)
             planned = partial(planned_values, variables, plan.load, opened)
-            values = planned(allow_nonfinite=options.allow_nonfinite, progress=_step(progress, "converting"))
+            values = planned(allow_nonfinite=request.load.allow_nonfinite, progress=_step(progress, "converting"))
             if its_format is OutputFormat.WEIGHTS:
                 write_weights(outline, values, draft)
             else:
@@ -335,7 +351,7 @@ def convert_to_file(
                 output={"path": str(target), "format": its_format.name.lower()},
                 largest_difference=difference,
                 versions=_versions(),
-                **describe_plan(plan, options, opened, outline.num_parameters),
+                **describe_plan(plan, request.load, opened, outline.num_parameters),
             )
             draft_report.write_text(json.dumps(report.to_json(), indent=2) + "\n", encoding="utf-8")
     return report
@@ -344,9 +360,9 @@ def convert_to_file(
 def _outline_and_variables(plan: ConversionPlan, its_format: OutputFormat) -> tuple[Outline, Mapping[str, Any]]:
     """What is to be written, and its variables by slim name: those of a model if the format or a value needs one."""
     if its_format in (OutputFormat.KERAS, OutputFormat.WEIGHTS) and not plan.load.fresh:
-        outline = outline_of_spec(plan.spec)
+        outline = outline_of_network(plan.network)
         return outline, dict.fromkeys(outline.places)
-    model = build_model(plan.spec)
+    model = build_model(plan.network)
     return outline_of_model(model), slim_variables(model)
 
 
@@ -374,34 +390,32 @@ def describe_plan(
     plan: ConversionPlan, options: LoadOptions, checkpoint: Checkpoint, num_parameters: int
 ) -> dict[str, Any]:
     """What a report says of the network and of what became of the checkpoint's variables, as plain values."""
-    expected = plan.published or find_net(plan.spec.net)
+    network = plan.network
     return {
-        "net": plan.spec.net,
-        "input_shape": plan.spec.input_shape,
+        **network.to_config(),
         "input_shape_source": plan.input_shape_source.value,
-        "arguments": plan.spec.arguments,
-        "batch_norm": plan.spec.batch_norm(),
+        "batch_norm": network.batch_norm(),
         "decay_source": plan.decay_source.value,
         "published": asdict(plan.published) if plan.published else None,
-        "preprocessing": pipeline_of(plan.spec).name,
-        "preprocessing_meaning": pipeline_of(plan.spec).describe(*image_size(plan.spec)),
-        "labels_offset": expected.labels_offset,
+        "preprocessing_meaning": preprocessing_meaning(network),
+        "labels_offset": network.labels_offset,
         "use_ema": options.use_ema,
         "raw_statistics": plan.load.raw_statistics,
         "excluded": {"scopes": options.exclude, "started_afresh": plan.load.fresh},
         "left_out": left_out_by_reason(plan.load),
-        "variables": {"network": plan.num_variables, "parameters": num_parameters, "checkpoint": len(checkpoint)},
+        "variables": {
+            "network": len(plan.load.sources) + len(plan.load.fresh),
+            "parameters": num_parameters,
+            "checkpoint": len(checkpoint),
+        },
     }
 
 
 def describe_model(model: tf_keras.Model) -> dict[str, Any]:
     """What a report says of a model that comes from a file, as plain values: enough to read it again."""
-    spec, options = spec_of(model), load_options_of(model)
+    options = load_options_of(model)
     return {
-        "net": spec.net,
-        "input_shape": spec.input_shape,
-        "arguments": spec.arguments,
-        "preprocessing": pipeline_of(spec).name,
+        **network_of(model).to_config(),
         "use_ema": options.use_ema,
         "excluded": {"scopes": options.exclude},
     }
@@ -414,7 +428,7 @@ def warn_of_default_size(plan: ConversionPlan, data: Any) -> None:
         PreprocessingWarning: If nothing tells the size that the checkpoint was trained on.
     """
     if plan.input_shape_source is FactSource.DEFAULT and isinstance(data, str | Path) and Path(data).is_dir():
-        size = describe_input(plan.spec.input_shape, plan.input_shape_source.value)
+        size = describe_input(plan.network.input_shape, plan.input_shape_source.value)
         warnings.warn(
             f"The images are taken at {size}: the checkpoint does not tell the size that it was trained on. If it was "
             "another, give input_shape=(H, W, C) (command line: --input-shape H,W,C).",
@@ -466,32 +480,32 @@ def load_model(
     """
     path = Path(path)
     check_model_path(path)
-    spec, options = _read_report(report_path(path))
+    network, options = _read_report(report_path(path))
     try:
         if not path.name.endswith(OutputFormat.WEIGHTS.value):
             model = load_file(path, with_optimizer=with_optimizer)
+            if network is not None and not knows_network(model) and is_network(model, network):
+                model.slim_network = network
         else:
-            model = build_model(spec or _spec_of_checkpoint(checkpoint, path, options))
+            model = build_model(network or _network_of_checkpoint(checkpoint, path, options))
             load_weights(model, path)
     except Slim2KerasError:
         raise
     except Exception as error:
         # tf_keras has no errors of its own for a model that it cannot make.
         raise unreadable(path, error) from error
-    if spec is not None:
-        model.slim_spec = spec
     model.slim_load_options = options
     return model
 
 
-def _spec_of_checkpoint(checkpoint: str | Path | None, path: Path, options: LoadOptions) -> NetSpec:
+def _network_of_checkpoint(checkpoint: str | Path | None, path: Path, options: LoadOptions) -> Network:
     if checkpoint is None:
         raise ModelReadError(
             f"{path} holds weights alone, and the report {report_path(path).name} that says of which network is not "
             "beside it. Give a .keras file, or convert the checkpoint again."
         )
     with open_checkpoint(checkpoint) as opened:
-        return plan_conversion(opened, None, {}, None, options).spec
+        return plan_conversion(opened, CheckpointRequest(load=options)).network
 
 
 def export_file(
@@ -526,18 +540,16 @@ def export_file(
         }
 
 
-def _read_report(path: Path) -> tuple[NetSpec | None, LoadOptions]:
+def _read_report(path: Path) -> tuple[Network | None, LoadOptions]:
     """Network and load options from a report; nothing and the defaults where there is none."""
     if not path.is_file():
         return None, LoadOptions()
     try:
         report = json.loads(path.read_text(encoding="utf-8"))
-        spec = NetSpec.make(report["net"], tuple(report["input_shape"]), report["arguments"])
-        preprocessing = report.get("preprocessing")
-        if preprocessing in PIPELINES and preprocessing != find_net(spec.net).preprocessing:
-            spec = replace(spec, preprocessing=preprocessing)
-        return spec, LoadOptions(report["excluded"]["scopes"], report["use_ema"])
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        options = LoadOptions(report["excluded"]["scopes"], report["use_ema"])
+        check_report(path, report)
+        return network_from_config(report), options
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ModelReadError(
             f"{path} is not a report of slim2keras: {type(error).__name__}: {error}. Remove it, or convert again."
         ) from error

@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from slim2keras.errors import DataReadError, did_you_mean
-from slim2keras.nets import find_net
+from slim2keras.network import Network
 from slim2keras.pages import plural
-from slim2keras.preprocessing import image_size, pipeline_of, preprocess_for_eval
+from slim2keras.preprocessing import pipeline_of, preprocess
 from slim2keras.progress import StepProgress
-from slim2keras.recognition import NetSpec
 from slim2keras.scopes import natural_order
 
 if TYPE_CHECKING:
@@ -43,7 +42,7 @@ class ImageBatches:
         images: Images, float32, (count, height, width, channels); or files to read.
         labels: Number of the class of each, ``None`` if unknown.
         batch_size: Images a batch; the last may have fewer.
-        spec: Network that the images are for.
+        network: That the images are for.
         numbering: How the labels were numbered, or why there are none, in words; empty if nobody asked for any.
         seed: Of the order.
     """
@@ -51,7 +50,7 @@ class ImageBatches:
     images: NDArray[Any] | Sequence[Path]
     labels: NDArray[Any] | None
     batch_size: int
-    spec: NetSpec
+    network: Network
     numbering: str = ""
     seed: int = 0
 
@@ -70,7 +69,7 @@ class ImageBatches:
         if isinstance(self.images, np.ndarray):
             found: NDArray[Any] = self.images[chosen]
             return found
-        return np.stack([_read_image(self.images[number], self.spec) for number in chosen])
+        return np.stack([_read_image(self.images[number], self.network) for number in chosen])
 
 
 def image_counter(
@@ -96,7 +95,7 @@ def image_counter(
     return count
 
 
-def open_images(path: Path, spec: NetSpec, batch_size: int, *, labels: bool = True) -> ImageBatches:
+def open_images(path: Path, network: Network, batch_size: int, *, labels: bool = True) -> ImageBatches:
     """Open the images of a folder or of an ``.npz``.
 
     Args:
@@ -104,7 +103,7 @@ def open_images(path: Path, spec: NetSpec, batch_size: int, *, labels: bool = Tr
             channels), preprocessed, and maybe ``labels``, (count,). Folders are numbered by a ``labels.txt`` that lies
             there (slim's lines ``0:daisy``, or a name a line), else by name, from 1 where the network has a class more
             than there are folders: slim's background.
-        spec: Network that they are for: its size, channels and preprocessing.
+        network: That they are for: its size, channels and preprocessing.
         batch_size: Images a batch.
         labels: Whether labels are wanted.
 
@@ -113,14 +112,14 @@ def open_images(path: Path, spec: NetSpec, batch_size: int, *, labels: bool = Tr
     """
     check_images_path(path)
     if path.is_dir():
-        return _open_folder(path, spec, batch_size, labels=labels)
+        return _open_folder(path, network, batch_size, labels=labels)
     images, numbers = _read_arrays(path)
-    images = _checked(images, path, spec)
-    unlabelled = _reason_unlabelled(spec, labels=labels)
+    images = _checked(images, path, network)
+    unlabelled = _reason_unlabelled(network, labels=labels)
     if numbers is None or unlabelled is not None:
-        return ImageBatches(images, None, batch_size, spec, unlabelled or "")
-    numbers = _checked_labels(numbers, len(images), path, spec)
-    return ImageBatches(images, numbers, batch_size, spec, f"labels as they stand in {path.name}")
+        return ImageBatches(images, None, batch_size, network, unlabelled or "")
+    numbers = _checked_labels(numbers, len(images), path, network)
+    return ImageBatches(images, numbers, batch_size, network, f"labels as they stand in {path.name}")
 
 
 def check_images_path(path: Path) -> None:
@@ -133,10 +132,10 @@ def check_images_path(path: Path) -> None:
         raise DataReadError(f"There are no images {path}. Give a folder of images, or an .npz.")
 
 
-def _reason_unlabelled(spec: NetSpec, *, labels: bool) -> str | None:
+def _reason_unlabelled(network: Network, *, labels: bool) -> str | None:
     if not labels:
         return "labels ignored, as asked"
-    return None if spec.arguments["num_classes"] else f"no labels: {spec.net} ends in its features, without classes"
+    return None if network.num_classes else f"no labels: {network.name} ends in its features, without classes"
 
 
 def _read_arrays(path: Path) -> tuple[NDArray[Any], NDArray[Any] | None]:
@@ -175,30 +174,31 @@ def _describe_other_file(path: Path) -> str:
     return f"{path} is one image. Give the folder that it lies in." if path.suffix.lower() in _IMAGE_SUFFIXES else ""
 
 
-def _checked(images: NDArray[Any], path: Path, spec: NetSpec) -> NDArray[Any]:
-    wanted = spec.input_shape
+def _checked(images: NDArray[Any], path: Path, network: Network) -> NDArray[Any]:
+    wanted = network.input_shape
     if images.ndim == len(wanted) + 1 and images.shape[-1] != wanted[-1]:
         raise DataReadError(
-            f"{path} has images of {images.shape[-1]} channels; {spec.net} takes {wanted[-1]}, as its first weights do."
+            f"{path} has images of {images.shape[-1]} channels; {network.name} takes {wanted[-1]}, as its first "
+            "weights do."
         )
     fits = images.ndim == len(wanted) + 1 and all(
         size in (None, given) for size, given in zip(wanted, images.shape[1:], strict=True)
     )
     if images.dtype != np.float32 or not fits or not len(images):
         raise DataReadError(
-            f"{path} has images {images.shape} of {images.dtype}; {spec.net} takes (count, "
+            f"{path} has images {images.shape} of {images.dtype}; {network.name} takes (count, "
             f"{', '.join('any' if size is None else str(size) for size in wanted)}) of float32, preprocessed. For "
             "another size: --input-shape H,W,C."
         )
     return images
 
 
-def _checked_labels(labels: NDArray[Any], count: int, path: Path, spec: NetSpec) -> NDArray[Any]:
+def _checked_labels(labels: NDArray[Any], count: int, path: Path, network: Network) -> NDArray[Any]:
     if labels.shape != (count,) or labels.dtype.kind not in "iu":
         raise DataReadError(
             f"{path} has labels {labels.shape} of {labels.dtype}; wanted are ({count},) integers, a class an image."
         )
-    classes = spec.arguments["num_classes"]
+    classes = network.num_classes or 0
     outside = np.flatnonzero((labels < 0) | (labels >= classes))
     if len(outside):
         first = outside[0]
@@ -209,23 +209,26 @@ def _checked_labels(labels: NDArray[Any], count: int, path: Path, spec: NetSpec)
     return labels
 
 
-def _open_folder(path: Path, spec: NetSpec, batch_size: int, *, labels: bool) -> ImageBatches:
+def _open_folder(path: Path, network: Network, batch_size: int, *, labels: bool) -> ImageBatches:
+    pipeline_of(network)
+    if None in network.image_size:
+        raise DataReadError(f"{path} has images to resize, and {network.name} takes any size. Give an .npz.")
     folders = sorted(
         (folder for folder in path.iterdir() if folder.is_dir() and not folder.name.startswith(".")),
         key=lambda folder: natural_order(folder.name),
     )
     if not folders:
         files = _files_in(path)
-        return ImageBatches(files, None, batch_size, spec, "no labels: one folder of images")
+        return ImageBatches(files, None, batch_size, network, "no labels: one folder of images")
     found = [(file, number) for number, folder in enumerate(folders) for file in _files_in(folder)]
     files, folder_of = [file for file, _ in found], np.asarray([number for _, number in found])
-    unlabelled = _reason_unlabelled(spec, labels=labels)
+    unlabelled = _reason_unlabelled(network, labels=labels)
     if unlabelled is not None:
-        return ImageBatches(files, None, batch_size, spec, unlabelled)
-    numbers, numbering = _number_folders(path, [folder.name for folder in folders], spec.arguments["num_classes"])
+        return ImageBatches(files, None, batch_size, network, unlabelled)
+    numbers, numbering = _number_folders(path, [folder.name for folder in folders], network.num_classes or 0)
     loose = sum(file.suffix.lower() in _IMAGE_SUFFIXES for file in path.iterdir())
     numbering += f"; {plural(loose, 'image')} beside the folders left out" if loose else ""
-    return ImageBatches(files, np.asarray(numbers)[folder_of], batch_size, spec, numbering)
+    return ImageBatches(files, np.asarray(numbers)[folder_of], batch_size, network, numbering)
 
 
 def _number_folders(path: Path, names: Sequence[str], classes: int) -> tuple[list[int], str]:
@@ -306,13 +309,13 @@ def _files_in(folder: Path) -> list[Path]:
     raise DataReadError(f"{folder} has no images (.jpg, .png, .bmp), but {others}.{hint}")
 
 
-def _read_image(path: Path, spec: NetSpec) -> NDArray[Any]:
+def _read_image(path: Path, network: Network) -> NDArray[Any]:
     import tensorflow as tf
 
-    channels = spec.input_shape[-1] or find_net(spec.net).default_input_shape[-1]
     try:
+        channels = network.input_shape[-1]
         image = tf.io.decode_image(tf.io.read_file(str(path)), channels=channels, expand_animations=False)
     except tf.errors.OpError as error:
         raise DataReadError(f"{path} cannot be read as an image: {error.message.splitlines()[0][:200]}.") from error
-    prepared: NDArray[Any] = preprocess_for_eval(image, pipeline_of(spec).name, *image_size(spec)).numpy()
+    prepared: NDArray[Any] = preprocess(image, network).numpy()
     return prepared

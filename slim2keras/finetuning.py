@@ -32,9 +32,10 @@ from slim2keras.drop_path import scheduled_drop_path
 from slim2keras.errors import Slim2KerasError, TrainingDataError, UnsupportedArgumentError
 from slim2keras.failed_steps import GRADIENT, LABELS, LOSS, SINGLE_VALUE, STATISTICS, FailedStep, Suspect, explain
 from slim2keras.first_images import FirstImages, ImagesReport
-from slim2keras.keras_model import find_spec
+from slim2keras.keras_model import find_network
 from slim2keras.loading import slim_variables
 from slim2keras.losses import SoftmaxCrossEntropy, check_classes, is_one_hot, wide
+from slim2keras.nets.spec import network_from_config
 from slim2keras.outlook import MovingStatisticsReport
 from slim2keras.scopes import ema_name
 from slim2keras.statistics_record import StatisticsRecord
@@ -140,7 +141,7 @@ class FineTunedModel(tf_keras.Model):  # type: ignore[misc]
                 "one with tf_keras.Model(inputs, outputs)."
             )
         super().__init__(inputs=model.input, outputs=model.output, name=model.name)
-        self.slim_spec = find_spec(model)
+        self.slim_network = find_network(model)
         self.options = options
         self.plan = plan_fine_tuning(model, options)
         self._shadows: Sequence[Any] = ()
@@ -194,11 +195,12 @@ class FineTunedModel(tf_keras.Model):  # type: ignore[misc]
         return shadow
 
     def get_config(self) -> dict[str, Any]:
-        """The plain network, the options, and what became of a decay ``"auto"``."""
+        """The plain model, its network, the options, and what became of a decay ``"auto"``."""
         plain = tf_keras.Model(self.input, self.output, name=self.name)
         settled = None if self.settled_decay is None else asdict(self.settled_decay)
         return {
             "network": plain.get_config(),
+            "slim_network": None if self.slim_network is None else self.slim_network.to_config(),
             "options": asdict(self.options),
             "settled_decay": settled,
             "statistics_record": self.statistics_record.to_config(),
@@ -207,8 +209,10 @@ class FineTunedModel(tf_keras.Model):  # type: ignore[misc]
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> FineTunedModel:
         """Make the model again, its weights not yet loaded."""
-        network = tf_keras.Model.from_config(config["network"], custom_objects)
-        model = cls(network, FineTuningOptions(**config["options"]))
+        plain = tf_keras.Model.from_config(config["network"], custom_objects)
+        if config.get("slim_network") is not None:
+            plain.slim_network = network_from_config(config["slim_network"])
+        model = cls(plain, FineTuningOptions(**config["options"]))
         if "statistics_record" in config:
             model.statistics_record.restore(config["statistics_record"])
         settled = config.get("settled_decay")
@@ -270,7 +274,7 @@ class FineTunedModel(tf_keras.Model):  # type: ignore[misc]
             UnsupportedArgumentError: If the loss takes probabilities, and the network gives logits.
             CheckpointMismatchError: If the optimizer does not fit the checkpoint that is resumed.
         """
-        if self.slim_spec is not None:
+        if self.slim_network is not None and self.slim_network.gives_logits:
             _check_takes_logits(loss)
         if loss_weights is None and self._num_auxiliary and not tf.nest.is_nested(loss):
             loss_weights = [1.0, *[self.options.aux_weight] * self._num_auxiliary]
@@ -421,7 +425,7 @@ class FineTunedModel(tf_keras.Model):  # type: ignore[misc]
     def _of_images(self, logits: tf.Tensor, labels: Any) -> tf.Tensor:
         if labels is None or (logits.shape.rank or 0) < 4 or tf.TensorShape(labels.shape).rank not in (1, 2):
             return logits
-        if self.slim_spec is not None and logits.shape[1:-1].num_elements() == 1:
+        if self.slim_network is not None and logits.shape[1:-1].num_elements() == 1:
             return tf.reshape(logits, (-1, logits.shape[-1]))
         raise TrainingDataError(
             f"The logits of {self.name} are {tuple(logits.shape)}, of pixels, and the labels {tuple(labels.shape)}, of "
@@ -432,10 +436,10 @@ class FineTunedModel(tf_keras.Model):  # type: ignore[misc]
 
     def _look_at(self, x: Any) -> None:
         """Have the first batch of a ``fit`` looked at; the others cost nothing. XLA compiles no Python."""
-        if self.slim_spec is None or self.jit_compile:
+        if self.slim_network is None or self.jit_compile:
             return
         images = tf.nest.flatten(x)[0]
-        look = functools.partial(self.first_images.look, self.slim_spec)
+        look = functools.partial(self.first_images.look, self.slim_network)
         if not tf.executing_eagerly():
             otherwise = functools.partial(tf.constant, value=False)
             tf.cond(self.first_images.is_wanted, lambda: tf.py_function(look, [images], tf.bool), otherwise)

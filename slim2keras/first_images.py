@@ -9,8 +9,8 @@ import tensorflow as tf
 import tf_keras
 
 from slim2keras.errors import PreprocessingWarning
+from slim2keras.network import Network
 from slim2keras.preprocessing import doubt_about
-from slim2keras.recognition import NetSpec
 
 
 class FirstImages:
@@ -27,9 +27,9 @@ class FirstImages:
         self.is_wanted = tf.Variable(initial_value=False, trainable=False)
         self.doubt: str | None = None
 
-    def look(self, spec: NetSpec, images: Any) -> bool:
+    def look(self, network: Network, images: Any) -> bool:
         """Look at a batch, of several in one execution for the first that raises a doubt; returns whether one did."""
-        self.doubt = self.doubt or doubt_about(images, spec)
+        self.doubt = self.doubt or doubt_about(images, network)
         return self.doubt is not None
 
 

@@ -8,7 +8,7 @@ Turning it into a ``tf_keras.Model`` is ``keras_model.build_model``.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 Shape = tuple[int | None, ...]
@@ -84,6 +84,48 @@ class LayerGraph:
             if layer.name in used:
                 yield from layer.variables
 
+    def to_config(self) -> dict[str, Any]:
+        """As plain values, for JSON; layers by class and configuration, which ``model_safety`` looks at."""
+        return {
+            "layers": [
+                {
+                    "class_name": layer.kind,
+                    "config": {"name": layer.name, **layer.config},
+                    "inputs": [[tensor.layer_name, tensor.shape] for tensor in layer.inputs],
+                    "variables": [asdict(variable) for variable in layer.variables],
+                }
+                for layer in self.layers.values()
+            ],
+            "end_points": {name: [tensor.layer_name, tensor.shape] for name, tensor in self.end_points.items()},
+            "outputs": [[tensor.layer_name, tensor.shape] for tensor in self.outputs],
+        }
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> LayerGraph:
+        """The reverse.
+
+        Raises:
+            ValueError, KeyError, TypeError: If it is no such config.
+        """
+        graph = cls()
+        for row in config["layers"]:
+            variables = (
+                Variable(str(item["name"]), tuple(map(int, item["shape"])), bool(item["trainable"]))
+                for item in row["variables"]
+            )
+            inputs = tuple(graph._tensor(*item) for item in row["inputs"])
+            layer_config = as_tuples(row["config"])
+            layer = Layer(row["class_name"], layer_config.pop("name"), layer_config, inputs, tuple(variables))
+            graph.layers[layer.name] = layer
+        graph.end_points |= {str(name): graph._tensor(*item) for name, item in config["end_points"].items()}
+        graph.outputs += [graph._tensor(*item) for item in config["outputs"]]
+        return graph
+
+    def _tensor(self, layer_name: str, shape: Shape) -> Tensor:
+        if layer_name not in self.layers:
+            raise ValueError(f"there is no layer {layer_name!r}")
+        return Tensor(self, layer_name, tuple(shape))
+
     def model_layers(self) -> list[Layer]:
         """The layers that lead to an output, in the order in which tf_keras has them in ``model.layers``.
 
@@ -118,3 +160,10 @@ class LayerGraph:
                 found.add(name)
                 open_names.extend(tensor.layer_name for tensor in self.layers[name].inputs)
         return found
+
+
+def as_tuples(value: Any) -> Any:
+    """The value with tuples where a JSON file made lists of them, at any depth."""
+    if isinstance(value, Mapping):
+        return {name: as_tuples(item) for name, item in value.items()}
+    return tuple(map(as_tuples, value)) if isinstance(value, list | tuple) else value

@@ -13,7 +13,9 @@ from slim2keras.errors import Slim2KerasError
 from slim2keras.graph import Layer, LayerGraph, Shape
 from slim2keras.layers import CENTER
 from slim2keras.loading import LoadOptions, all_layers, slim_variables
-from slim2keras.recognition import NetSpec, recover_spec
+from slim2keras.nets.spec import NetSpec
+from slim2keras.network import Network
+from slim2keras.recognition import recover_spec
 
 if TYPE_CHECKING:
     import tf_keras
@@ -58,28 +60,47 @@ def end_points(model: tf_keras.Model) -> dict[str, Any]:
     Raises:
         UnrecognisedNetError: If the model is not a network of slim2keras.
     """
-    return end_point_tensors(model, spec_of(model).trace())
+    return end_point_tensors(model, network_of(model).graph)
 
 
-def spec_of(model: tf_keras.Model) -> NetSpec:
-    """Network and arguments of a model: as it was built, or told from its layers when it comes from a file."""
-    spec = getattr(model, "slim_spec", None)
-    if not isinstance(spec, NetSpec):
+def network_of(model: tf_keras.Model) -> Network:
+    """The network of a model: what it was built from, or told from its layers when it comes from a plain file.
+
+    Raises:
+        UnrecognisedNetError: If it is not a network of slim2keras.
+    """
+    network: Network | None = getattr(model, "slim_network", None)
+    if network is None:
         shapes = {name: tuple(variable.shape) for name, variable in slim_variables(model).items()}
-        spec = model.slim_spec = recover_spec(shapes, _layer_configs(model), tuple(model.input_shape[1:]))
-    return spec
+        network = model.slim_network = recover_spec(shapes, _layer_configs(model), tuple(model.input_shape[1:]))
+    return network
 
 
-def find_spec(model: tf_keras.Model) -> NetSpec | None:
+def knows_network(model: tf_keras.Model) -> bool:
+    """Whether a model comes with its network, so that it need not be told from the layers."""
+    return getattr(model, "slim_network", None) is not None
+
+
+def find_network(model: tf_keras.Model) -> Network | None:
     """The network of slim2keras that a model is, ``None`` if it is somebody's own."""
-    if hasattr(model, "slim_spec"):
-        return model.slim_spec  # type: ignore[no-any-return]
+    if hasattr(model, "slim_network"):
+        return model.slim_network  # type: ignore[no-any-return]
     if len(getattr(model, "inputs", None) or ()) != 1:
         return None
     try:
-        return spec_of(model)
+        return network_of(model)
     except Slim2KerasError:
         return None
+
+
+def is_network(model: tf_keras.Model, network: Network) -> bool:
+    """Whether a model has the layers of a network, by name and class, and its variables."""
+    used = network.graph.layers_to(network.graph.outputs)
+    kinds = {name: layer.kind for name, layer in network.graph.layers.items() if name in used}
+    shapes = {name: tuple(variable.shape) for name, variable in slim_variables(model).items()}
+    return kinds == {layer.name: type(layer).__name__ for layer in model.layers} and shapes == {
+        variable.name: variable.shape for variable in network.graph.variables()
+    }
 
 
 def _layer_configs(model: tf_keras.Model) -> dict[str, dict[str, Any]]:
@@ -111,10 +132,10 @@ def dropout_off(model: tf_keras.Model) -> Iterator[None]:
             layer.rate = rate
 
 
-def build_model(spec: NetSpec) -> tf_keras.Model:
+def build_model(network: Network) -> tf_keras.Model:
     """Make the plain functional model of a network, its weights freshly initialised."""
-    model = model_of(spec.trace(), spec.net)
-    model.slim_spec = spec
+    model = model_of(network.graph, network.name)
+    model.slim_network = network
     return model
 
 
@@ -221,7 +242,7 @@ def in_float32(model: tf_keras.Model) -> tf_keras.Model:
 
     plain = tf_keras.Model(model.input, model.output, name=model.name)
     copy = tf_keras.models.clone_model(plain, clone_function=widened)
-    copy.slim_spec = getattr(model, "slim_spec", None)
+    copy.slim_network = getattr(model, "slim_network", None)
     values = slim_variables(model)
     for name, variable in slim_variables(copy).items():
         variable.assign(values[name])

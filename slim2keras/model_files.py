@@ -30,8 +30,8 @@ from slim2keras.keras_archive import (
 from slim2keras.keras_model import build_model, model_config
 from slim2keras.loading import apply_load, layer_variables, slim_variables
 from slim2keras.model_safety import check_model_file, check_weights_file
+from slim2keras.network import Network
 from slim2keras.output_files import check_free, check_no_format, report_path
-from slim2keras.recognition import NetSpec
 
 if TYPE_CHECKING:
     import h5py
@@ -168,16 +168,16 @@ class Outline:
     model: Callable[[], tf_keras.Model]
 
 
-def outline_of_spec(spec: NetSpec) -> Outline:
+def outline_of_network(network: Network) -> Outline:
     """The outline of a network that was not built, and need not be to be written as ``.keras`` or ``.weights.h5``."""
-    graph = spec.trace()
+    graph = network.graph
     layers = [(layer.kind, [variable.name for variable in layer.variables]) for layer in graph.model_layers()]
     num_parameters = sum(math.prod(variable.shape) for variable in graph.variables())
     return Outline(
         weights_layout(layers),
         num_parameters,
-        lambda: model_config(graph, spec.net),
-        lambda: build_model(spec),
+        lambda: model_config(graph, network.name),
+        lambda: build_model(network),
     )
 
 

@@ -7,6 +7,7 @@ configuration is read as JSON, the graph of a SavedModel as a protocol buffer, H
 
 from __future__ import annotations
 
+import importlib
 import json
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -61,6 +62,16 @@ def check_weights_file(path: Path) -> None:
         ModelReadError: If it is truncated, corrupt, or no HDF5 file.
     """
     _refuse(path, _other_files_in(path))
+
+
+def check_report(path: Path, report: Mapping[str, Any]) -> None:
+    """Refuse a report whose layer graph names what could run code, before layers are made of it.
+
+    Raises:
+        UnsafeModelError: If it names anything but stock layers and our own.
+    """
+    importlib.import_module("slim2keras.keras_layers")
+    _refuse(path, _config_findings(report.get("graph")))
 
 
 def unreadable(path: Path, error: Exception) -> ModelReadError:

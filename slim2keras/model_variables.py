@@ -15,6 +15,7 @@ from slim2keras.conversion import load_model
 from slim2keras.errors import UnsupportedArgumentError
 from slim2keras.loading import slim_variables
 from slim2keras.model_files import is_model_file
+from slim2keras.request import CheckpointRequest
 from slim2keras.scopes import VariableInfo, classify_variables
 from slim2keras.training_record import TrainingRecord
 from slim2keras.training_state import state_variables
@@ -63,13 +64,13 @@ class ModelVariables(Checkpoint):
         return {layer.name: float(layer.momentum) for layer in batch_norm_layers(self.model)}
 
 
-def check_asks_nothing(path: Path, **options: Any) -> None:
-    """Refuse options about a network, of a file that says itself which network it is.
+def check_asks_nothing(path: Path, request: CheckpointRequest) -> None:
+    """Refuse what is asked of a file that says itself which network it is.
 
     Raises:
-        UnsupportedArgumentError: With the options that were given; ``None``, false and empty ones were not.
+        UnsupportedArgumentError: With what was asked.
     """
-    given = [name for name, value in options.items() if value]
+    given = [*request.told_of_network, *(["use_ema"] if request.load.use_ema else [])]
     if given and is_model_file(path):
         raise UnsupportedArgumentError(
             f"{path} is a model file, which says itself what it is: leave {', '.join(given)} out."

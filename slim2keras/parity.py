@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,15 +16,14 @@ from rich.table import Table
 from rich.text import Text
 
 from slim2keras.checkpoint import Checkpoint, open_checkpoint
-from slim2keras.errors import CheckpointMismatchError, ParityError
+from slim2keras.errors import CheckpointMismatchError, ParityError, UnsupportedArgumentError
 from slim2keras.json_values import finite_or_none
-from slim2keras.keras_model import dropout_off, end_points, in_float32, load_options_of, precision_of, spec_of
+from slim2keras.keras_model import dropout_off, end_points, in_float32, load_options_of, network_of, precision_of
 from slim2keras.loading import LoadOptions, check_plan, plan_load, slim_variables
-from slim2keras.nets import find_net
+from slim2keras.network import Network
 from slim2keras.pages import Report
 from slim2keras.preprocessing import warn_if_doubtful
-from slim2keras.recognition import NetSpec
-from slim2keras.slim_networks import SlimNetwork, assign_variables, open_judge
+from slim2keras.slim_networks import SlimNetwork, assign_variables, network_of_function, open_judge
 from slim2keras.slim_runtime import op_by_op_session
 
 if TYPE_CHECKING:
@@ -192,6 +192,7 @@ def verify(
     exclude: Sequence[str] | None = None,
     use_ema: bool | None = None,
     slim_source: str | Path | None = None,
+    network: Callable[..., Any] | None = None,
 ) -> ParityReport:
     """Compare a model with slim's own network, both on the same images, op by op.
 
@@ -209,6 +210,8 @@ def verify(
         slim_source: ``research/slim``, whose networks judge then: a directory, or the archive that ``pip download
             --no-deps tf-models-research-object-detection==2.8.0.post1`` fetches. By default those of ``tf_slim``,
             which has ResNet, Inception v1 to v3, VGG, AlexNet and OverFeat.
+        network: The user's own slim function, which judges then: ``network(images, is_training)`` gives the output, or
+            (output, end points), in the variable scopes that the checkpoint has.
 
     Raises:
         CheckpointReadError: If the checkpoint cannot be read.
@@ -222,26 +225,30 @@ def verify(
     options = LoadOptions(
         converted.exclude if exclude is None else exclude, converted.use_ema if use_ema is None else use_ema
     )
-    spec = spec_of(model)
+    known = network_of(model)
     if images is None:
-        images = noise_images(spec)
+        images = noise_images(known)
     else:
         warn_if_doubtful(images, model)
     with open_checkpoint(checkpoint) as opened:
         values, from_model = _checkpoint_values(opened, model, options)
+    if network is not None:
+        build = functools.partial(network_of_function, network)
+        return _compare_runs(known, model, values, images, build, from_model=from_model)
     source = None if slim_source is None else Path(slim_source)
-    return compare_with_slim(spec, model, values, images, from_model=from_model, slim_source=source)
+    return compare_with_slim(known, model, values, images, from_model=from_model, slim_source=source)
 
 
-def noise_images(spec: NetSpec, batch: int = 2) -> NDArray[Any]:
+def noise_images(network: Network, batch: int = 2) -> NDArray[Any]:
     """Uniform noise in [-1, 1) of a network's input size, (batch, height, width, channels)."""
-    sizes = find_net(spec.net).default_input_shape
-    shape = [given or default for given, default in zip(spec.input_shape, sizes, strict=True)]
-    return np.random.RandomState(0).uniform(-1, 1, (batch, *shape)).astype("float32")
+    sizes = [size for size in network.usual_shape if size is not None]
+    if len(sizes) < len(network.usual_shape):
+        raise UnsupportedArgumentError(f"{network.name} takes images of any size. Give images=...")
+    return np.random.RandomState(0).uniform(-1, 1, (batch, *sizes)).astype("float32")
 
 
 def compare_with_slim(
-    spec: NetSpec,
+    network: Network,
     model: tf_keras.Model,
     values: Arrays,
     images: NDArray[Any],
@@ -255,35 +262,51 @@ def compare_with_slim(
         CheckpointMismatchError: If slim's network and the model have different variables.
         UnsupportedArgumentError: If slim does not have the network or one of its arguments.
     """
+    with open_judge(slim_source) as judge:
+        unjudged = judge.unjudged_end_points(network, list(network.graph.end_points))
+        build = functools.partial(judge.build, network)
+        return _compare_runs(network, model, values, images, build, unjudged=unjudged, from_model=from_model)
+
+
+def _compare_runs(
+    network: Network,
+    model: tf_keras.Model,
+    values: Arrays,
+    images: NDArray[Any],
+    build: Callable[..., SlimNetwork],
+    *,
+    unjudged: Sequence[str] = (),
+    from_model: Sequence[str] = (),
+) -> ParityReport:
+    """Run both on the same images.
+
+    Args:
+        build: Builds the original for the shape of the images, with ``is_training``.
+        unjudged: End points that the original cannot judge.
+    """
     precision = precision_of(model)
     if precision != "float32":
         model = in_float32(model)
-    with open_judge(slim_source) as judge:
-        our_names = list(end_points(model))
-        skipped = set(judge.unjudged_end_points(spec, our_names))
-        networks = {
-            rung: judge.build(spec, images.shape, is_training=rung == "training") for rung in ("inference", "training")
-        }
-    _check_same_variables(networks["training"], model)
+    our_names = list(end_points(model))
+    originals = {rung: build(images.shape, is_training=rung == "training") for rung in ("inference", "training")}
+    _check_same_variables(originals["training"], model)
     comparisons: list[Comparison] = []
-    for rung, network in networks.items():
-        theirs = _run_slim(network, values, images)
+    for rung, original in originals.items():
+        theirs = _run_slim(original, values, images)
         ours = _run_model(model, images, training=rung == "training")
-        names = [name for name in our_names if name in theirs.activations and name not in skipped]
-        if network.judges_output and not skipped:
+        names = [name for name in our_names if name in theirs.activations and name not in unjudged]
+        if original.judges_output and not unjudged:
             names.append("output")
         comparisons += [_compare(rung, name, ours.activations[name], theirs.activations[name]) for name in names]
     judged = {comparison.name for comparison in comparisons}
-    batch_norm = spec.batch_norm()
     for name, value in ours.moved.items():
-        assert batch_norm is not None, "moving statistics belong to a BatchNorm"
-        slack = _decay_rounding(batch_norm["decay"], values[name], theirs.moved[name])
+        slack = _decay_rounding(network.decays[name.rpartition("/")[0]], values[name], theirs.moved[name])
         comparisons.append(_compare("moving statistics", name, value, theirs.moved[name], slack))
-    if network.judges_output and not skipped:
+    if original.judges_output and not unjudged:
         loss = np.asarray(sum(float(loss) for loss in model.losses))
         comparisons.append(_compare("regularization loss", "sum", loss, np.asarray(theirs.regularization_loss)))
     return ParityReport(
-        net=spec.net,
+        net=network.name,
         comparisons=comparisons,
         not_judged=[name for name in our_names if name not in judged],
         from_model=list(from_model),
@@ -369,12 +392,12 @@ def _checkpoint_values(
     checkpoint: Checkpoint, model: tf_keras.Model, options: LoadOptions
 ) -> tuple[dict[str, NDArray[Any]], list[str]]:
     """Values of the model's variables as the checkpoint has them, and the names of those that only the model has."""
-    spec = spec_of(model)
-    wanted = list(spec.trace().variables())
+    network = network_of(model)
+    wanted = list(network.graph.variables())
     plan = plan_load(wanted, checkpoint.variables, checkpoint.kinds, exclude=options.exclude, use_ema=options.use_ema)
     # Whatever else the checkpoint holds does not bear on the numbers of this network.
     plan.unexpected.clear()
-    check_plan(plan, spec.net, len(wanted), str(checkpoint.given))
+    check_plan(plan, network.name, len(wanted), str(checkpoint.given))
     values = {name: checkpoint[source].astype("float32", copy=False) for name, source in plan.sources.items()}
     variables = slim_variables(model)
     return {**values, **{name: variables[name].numpy() for name in plan.fresh}}, plan.fresh

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from slim2keras.errors import PreprocessingWarning, UnsupportedArgumentError, did_you_mean
-from slim2keras.keras_model import find_spec
-from slim2keras.nets import NETS, find_net
-from slim2keras.recognition import NetSpec
+from slim2keras.keras_model import find_network
+from slim2keras.nets import NETS
+from slim2keras.nets.spec import NetSpec
+from slim2keras.network import Network
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -50,16 +51,17 @@ class Pipeline:
     steps: str
     prepare: Callable[[tf.Tensor, int, int], tf.Tensor]
 
-    def describe(self, height: int, width: int) -> str:
+    def describe(self, height: int | None, width: int | None) -> str:
         """What it means, in one sentence: values, crop, size."""
         values = "of mean 0 and deviation 1, each image by itself"
         if self.value_range is not None:
             values = "in [{:.6g}, {:.6g}]".format(*self.value_range)
-        return f"{self.name}: float32 {values}, {self.steps.format(size=f'{height} x {width}')}"
+        size = f"{height or 'any'} x {width or 'any'}"
+        return f"{self.name}: float32 {values}, {self.steps.format(size=size)}"
 
 
 def preprocess(
-    images: Any, network: tf_keras.Model | str, *, height: int | None = None, width: int | None = None
+    images: Any, network: tf_keras.Model | Network | str, *, height: int | None = None, width: int | None = None
 ) -> tf.Tensor:
     """Prepare images for a network as slim does when it evaluates; also within ``tf.function`` and ``Dataset.map``.
 
@@ -67,8 +69,9 @@ def preprocess(
         images: uint8, 0 to 255, RGB: one image, (any height, any width, channels), or a batch of images of one size,
             (batch, any height, any width, channels). Frames of a video are a batch. Other types are refused: slim's
             pipelines take floats for pixels of 0 to 1 in one place and for pixels of 0 to 255 in the next.
-        network: Model of ``build``, ``convert`` or ``finetune``; name of a network (``"resnet_v1_50"``); or key of a
-            pipeline (``"inception"``, see ``PIPELINES``), for a checkpoint that wants another than its network does.
+        network: Model of ``build``, ``convert`` or ``finetune``, or its network; name of a network
+            (``"resnet_v1_50"``); or key of a pipeline (``"inception"``, see ``PIPELINES``), for a checkpoint that wants
+            another than its network does.
         height: Pixels of the result; those that the network wants if left out. A pipeline has none of its own.
         width: The same.
 
@@ -107,44 +110,24 @@ def preprocess(
 def _pipeline_and_size(network: Any) -> tuple[Pipeline, tuple[int | None, int | None]]:
     """Pipeline of a model, of a network by name, or by its own; and the size of the images, if there is one."""
     if not isinstance(network, str):
-        spec = find_spec(network)
-        if spec is None:
+        known = network if isinstance(network, Network) else find_network(network)
+        if known is None or known.preprocessing not in PIPELINES:
             raise UnsupportedArgumentError(
-                f"What {getattr(network, 'name', network)} wants cannot be told: it is not a network of slim2keras. "
+                f"What {getattr(network, 'name', network)} wants cannot be told: "
+                f"{_UNKNOWN_PIPELINE if known else 'it is not a network of slim2keras'}. "
                 'Give the name of the network below it, such as "resnet_v1_50", with height=... and width=... if its '
                 "images are of another size."
             )
-        return pipeline_of(spec), image_size(spec)
+        return pipeline_of(known), known.image_size
     if network in NETS:
         spec = NetSpec.make(network, None, {})
-        return pipeline_of(spec), image_size(spec)
+        return pipeline_of(spec), spec.image_size
     if network in PIPELINES:
         return PIPELINES[network], (None, None)
     raise UnsupportedArgumentError(
         f"There is no network and no pipeline {network!r}.{did_you_mean(network, [*NETS, *PIPELINES])} Pipelines are "
         f"{', '.join(PIPELINES)}; networks: slim2keras.list_nets()."
     )
-
-
-def preprocess_for_eval(image: tf.Tensor, preprocessing: str, height: int, width: int) -> tf.Tensor:
-    """Prepare an image as slim does when it evaluates.
-
-    Args:
-        image: uint8, (any height, any width, channels).
-        preprocessing: Key of ``PIPELINES``.
-
-    Returns:
-        float32, (height, width, channels).
-
-    Raises:
-        UnsupportedArgumentError: If there is no such pipeline here.
-    """
-    if preprocessing not in PIPELINES:
-        raise UnsupportedArgumentError(
-            f"The preprocessing {preprocessing!r} is not slim's and not here: give images that are preprocessed, as "
-            ".npz."
-        )
-    return _prepare(PIPELINES[preprocessing], image, height, width)
 
 
 def _prepare(pipeline: Pipeline, image: tf.Tensor, height: int, width: int) -> tf.Tensor:
@@ -265,33 +248,41 @@ PIPELINES: Mapping[str, Pipeline] = _listed(
 """Every pipeline that a network or a published checkpoint wants, by its key."""
 
 
-def pipeline_of(spec: NetSpec) -> Pipeline:
-    """The pipeline that a network wants: that of the published checkpoint which it comes from, else its own."""
-    return PIPELINES[spec.preprocessing or find_net(spec.net).preprocessing]
+_UNKNOWN_PIPELINE = "nothing says how its images are preprocessed"
 
 
-def image_size(spec: NetSpec) -> tuple[int, int]:
-    """Height and width of a network's images, its default where they are open."""
-    defaults = find_net(spec.net).default_input_shape
-    height, width = (given or default for given, default in zip(spec.input_shape[-3:-1], defaults[-3:-1], strict=True))
-    assert height is not None
-    assert width is not None
-    return height, width
+def pipeline_of(network: Network) -> Pipeline:
+    """The pipeline that a network wants: that of the published checkpoint which it comes from, else its own.
+
+    Raises:
+        UnsupportedArgumentError: If nobody knows.
+    """
+    if network.preprocessing not in PIPELINES:
+        raise UnsupportedArgumentError(f"{network.name}: {_UNKNOWN_PIPELINE}. Give images that are, as .npz.")
+    return PIPELINES[network.preprocessing]
 
 
-def doubt_about(images: Any, spec: NetSpec) -> str | None:
+def preprocessing_meaning(network: Network) -> str | None:
+    """What a network wants of its images, in words; ``None`` if nobody knows."""
+    if network.preprocessing not in PIPELINES:
+        return None
+    return PIPELINES[network.preprocessing].describe(*network.image_size)
+
+
+def doubt_about(images: Any, network: Network) -> str | None:
     """Why images can hardly be preprocessed as a network wants them, ``None`` if nothing speaks against it.
 
     Args:
         images: A batch, as the network would get it.
-        spec: The network.
+        network: The network.
     """
-    pipeline = pipeline_of(spec)
-    seen = _seen(np.asarray(images), pipeline.value_range or _STANDARDISED)
+    if network.preprocessing not in PIPELINES:
+        return None
+    seen = _seen(np.asarray(images), pipeline_of(network).value_range or _STANDARDISED)
     if seen is None:
         return None
     return (
-        f"The images {seen}, and {spec.net} wants them preprocessed: {pipeline.describe(*image_size(spec))}. "
+        f"The images {seen}, and {network.name} wants them preprocessed: {preprocessing_meaning(network)}. "
         "slim2keras.preprocessing.preprocess(images, model) does that, from uint8. Ignore this if the network was "
         "trained on such images."
     )
@@ -322,7 +313,7 @@ def warn_if_doubtful(images: Any, model: tf_keras.Model, stacklevel: int = 2) ->
     Warns:
         PreprocessingWarning: What is seen of them, and what the network wants.
     """
-    spec = find_spec(model)
-    doubt = None if spec is None else doubt_about(images, spec)
+    network = find_network(model)
+    doubt = None if network is None else doubt_about(images, network)
     if doubt is not None:
         warnings.warn(doubt, PreprocessingWarning, stacklevel=stacklevel + 1)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from slim2keras.nets import find_net
-from slim2keras.recognition import NetSpec
+from slim2keras.nets.spec import NetSpec
 
 
 @dataclass(frozen=True)

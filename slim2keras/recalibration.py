@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,9 +30,8 @@ from slim2keras.checkpoint import (
 from slim2keras.conversion import converted_model, describe_model, describe_plan, plan_conversion, warn_of_default_size
 from slim2keras.data import check_images_path, image_counter, open_images
 from slim2keras.errors import MovingStatisticsWarning, TrainingDataError, UnsupportedArgumentError
-from slim2keras.graph import Shape
-from slim2keras.keras_model import dropout_off, spec_of
-from slim2keras.loading import LoadOptions, layer_variables, slim_variables
+from slim2keras.keras_model import dropout_off, network_of
+from slim2keras.loading import layer_variables, slim_variables
 from slim2keras.model_files import (
     OutputFormat,
     check_target,
@@ -55,6 +54,7 @@ from slim2keras.population import (
     joined,
 )
 from slim2keras.progress import ImageProgress, StepProgress
+from slim2keras.request import CheckpointRequest
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -234,26 +234,16 @@ def _move_over(
         _check_finite(Population(1, *moving_statistics(layer)), layer.name)
 
 
-@dataclass(frozen=True)
-class RecalibrationRequest:
-    """What ``recalibrate_file`` is asked for; ``convert`` and ``recalibrate`` describe the arguments."""
-
-    net: str | None = None
-    arguments: Mapping[str, Any] = field(default_factory=dict)
-    input_shape: Shape | None = None
-    use_ema: bool = False
-    labels: bool = True
-    batch_size: int = 32
-    sequential: bool = False
-    decay: float | None = None
-
-
 def recalibrate_file(
     checkpoint: str | Path,
     data: str | Path,
     output: str | Path,
-    request: RecalibrationRequest,
+    request: CheckpointRequest | None = None,
     *,
+    labels: bool = True,
+    batch_size: int = 32,
+    sequential: bool = False,
+    decay: float | None = None,
     overwrite: bool = False,
     progress: StepProgress | None = None,
 ) -> Recalibration:
@@ -264,6 +254,11 @@ def recalibrate_file(
         data: Images, see ``data.open_images``.
         output: ``.keras``, ``.h5`` or ``.weights.h5``; any other name is that of a slim checkpoint, which gets
             everything else bit for bit, slots included. With ``use_ema`` it is the shadows that are repaired.
+        request: What is asked of the checkpoint; nothing of a model file.
+        labels: Whether to read the labels of the images.
+        batch_size: Images a batch.
+        sequential: As in ``recalibrate``.
+        decay: The same.
         progress: Called with what is done, the number of images done and in all.
 
     Returns:
@@ -275,17 +270,12 @@ def recalibrate_file(
     """
     check_images_path(Path(data))
     target, its_format = check_recalibration_target(Path(output), overwrite=overwrite)
-    check_asks_nothing(
-        Path(checkpoint),
-        net=request.net,
-        input_shape=request.input_shape,
-        use_ema=request.use_ema,
-        **request.arguments,
-    )
+    request = request or CheckpointRequest()
+    check_asks_nothing(Path(checkpoint), request)
     with open_variables(checkpoint) as opened:
         model, facts, sources = _model_of(opened, request, data)
-        images = open_images(Path(data), spec_of(model), request.batch_size, labels=request.labels)
-        way: dict[str, Any] = {"sequential": request.sequential, "decay": request.decay}
+        images = open_images(Path(data), network_of(model), batch_size, labels=labels)
+        way: dict[str, Any] = {"sequential": sequential, "decay": decay}
         count = image_counter(progress, "recalibrating", images, num_sweeps(model, **way))
         found = replace(recalibrate(model, images, **way, progress=count), numbering=images.numbering)
         facts = {"source": str(checkpoint), "data": str(data), **found.to_json(), **facts}
@@ -298,13 +288,13 @@ def recalibrate_file(
 
 
 def _model_of(
-    checkpoint: Checkpoint, request: RecalibrationRequest, data: str | Path
+    checkpoint: Checkpoint, request: CheckpointRequest, data: str | Path
 ) -> tuple[tf_keras.Model, dict[str, Any], Mapping[str, str]]:
     """The model, what a report says of it, and slim's names of its variables to the checkpoint's."""
     if isinstance(checkpoint, ModelVariables):
         return checkpoint.model, describe_model(checkpoint.model), {name: name for name in checkpoint}
-    options = LoadOptions(use_ema=request.use_ema, allow_nonfinite=True)
-    plan = plan_conversion(checkpoint, request.net, request.arguments, request.input_shape, options, can_exclude=False)
+    options = replace(request.load, allow_nonfinite=True)
+    plan = plan_conversion(checkpoint, request, can_exclude=False)
     warn_of_default_size(plan, data)
     model = converted_model(checkpoint, plan, options)
     return model, describe_plan(plan, options, checkpoint, model.count_params()), plan.load.sources

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from slim2keras.errors import UnrecognisedNetError, UnsupportedArgumentError
-from slim2keras.graph import Layer, LayerGraph, Shape, Variable
+from slim2keras.graph import Layer, LayerGraph, Shape, Variable, as_tuples
 from slim2keras.layers import ACTIVATIONS
 from slim2keras.nets import NETS, find_net
 from slim2keras.nets.registry import Net
+from slim2keras.nets.spec import NetSpec
 from slim2keras.scopes import in_any_scope, in_scope
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -22,62 +23,6 @@ LayerConfigs = Mapping[str, Mapping[str, Any]]
 def format_arguments(arguments: Mapping[str, Any]) -> str:
     """Arguments as a call would have them: ``num_classes=5, output_stride=16``."""
     return ", ".join(f"{name}={value!r}" for name, value in arguments.items())
-
-
-@dataclass(frozen=True)
-class NetSpec:
-    """A network with all of its arguments: enough to lay it again.
-
-    Attributes:
-        net: Name of the network.
-        input_shape: (height, width, channels), sizes ``None`` where open.
-        arguments: Every slim argument, defaults filled in.
-        preprocessing: Key of slim's ``preprocessing_factory``, where it is another than the network's own.
-    """
-
-    net: str
-    input_shape: Shape
-    arguments: Mapping[str, Any]
-    preprocessing: str | None = None
-
-    @classmethod
-    def make(cls, net: str, input_shape: Shape | None, arguments: Mapping[str, Any]) -> NetSpec:
-        """Fill in slim's defaults.
-
-        Raises:
-            UnknownNetError: If there is no such network.
-            UnsupportedArgumentError: If it does not take an argument.
-        """
-        found = find_net(net)
-        return cls(net, tuple(input_shape or found.default_input_shape), found.check_arguments(arguments))
-
-    def trace(self) -> LayerGraph:
-        """Lay the network."""
-        return find_net(self.net).trace(self.input_shape, **self.arguments)
-
-    def batch_norm(self) -> dict[str, float] | None:
-        """Decay and epsilon of the network's BatchNorm, ``None`` if it has none."""
-        configs = (layer.config for layer in self.trace().layers.values() if layer.kind == "BatchNormalization")
-        return next(({"decay": config["momentum"], "epsilon": config["epsilon"]} for config in configs), None)
-
-    @property
-    def scope(self) -> str:
-        scope: str = self.arguments["scope"]
-        return scope
-
-    @property
-    def strangeness(self) -> tuple[bool, int]:
-        """How far the arguments are from what the name says, to choose among networks that differ in defaults only.
-
-        A ``mobilenet_v1_050`` of another depth multiplier is stranger than a ``mobilenet_v1`` of it.
-        """
-        changed = self.changed_arguments()
-        return bool(find_net(self.net).row_arguments.intersection(changed)), len(changed)
-
-    def changed_arguments(self) -> dict[str, Any]:
-        """Arguments that are not slim's defaults."""
-        defaults = find_net(self.net).defaults
-        return {name: value for name, value in self.arguments.items() if value != defaults[name]}
 
 
 @dataclass(frozen=True)
@@ -261,11 +206,11 @@ def _compare(
     exclude: Sequence[str],
 ) -> Candidate:
     spec = NetSpec.make(net.name, input_shape, arguments)
-    variables = list(spec.trace().variables())
+    variables = list(spec.graph.variables())
     channels = _input_channels(variables, below)
     if input_shape is None and channels != spec.input_shape[-1]:
         spec = NetSpec.make(net.name, (*spec.input_shape[:-1], channels), arguments)
-        variables = list(spec.trace().variables())
+        variables = list(spec.graph.variables())
     own_spec = NetSpec(net.name, spec.input_shape, {**spec.arguments, **own})
     wanted = {variable.name: variable.shape for variable in variables if not in_any_scope(variable.name, exclude)}
     # Variables that only the user's own arguments leave out (num_classes=0) are no sign of another network.
@@ -395,7 +340,7 @@ def _same_networks(
     for choice in _choices(net, whole, layer_configs):
         with contextlib.suppress(UnsupportedArgumentError):
             spec = NetSpec.make(net.name, input_shape, {**known, **choice})
-            if _is_network(spec.trace(), shapes, layer_configs):
+            if _is_network(spec.graph, shapes, layer_configs):
                 yield spec
 
 
@@ -425,7 +370,7 @@ def is_drop_path(layer_config: Mapping[str, Any]) -> bool:
 
 def _with_drop_path(spec: NetSpec, layer_configs: LayerConfigs) -> NetSpec:
     """The network with the drop-path rate of the model; rates are scaled by depth, so one layer tells it."""
-    for name, layer in spec.trace().layers.items():
+    for name, layer in spec.graph.layers.items():
         if is_drop_path(layer.config):
             scaling = layer.config["rate"] / (1.0 - spec.arguments["drop_path_keep_prob"])
             keep_prob = round(1.0 - layer_configs[name]["rate"] / scaling, 12)
@@ -445,10 +390,5 @@ def _is_layer(layer: Layer, config: Mapping[str, Any]) -> bool:
     return (
         layer.kind == config["kind"]
         and [tensor.layer_name for tensor in layer.inputs] == config["inputs"]
-        and all(layer.config[key] == _as_tuple(config[key]) for key in _WINDOW_KEYS if key in layer.config)
+        and all(layer.config[key] == as_tuples(config[key]) for key in _WINDOW_KEYS if key in layer.config)
     )
-
-
-def _as_tuple(value: Any) -> Any:
-    """A JSON file makes lists of tuples."""
-    return tuple(map(_as_tuple, value)) if isinstance(value, list | tuple) else value

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from slim2keras.errors import UnsupportedArgumentError
 from slim2keras.nets import NETS, find_net
-from slim2keras.recognition import NetSpec
+from slim2keras.nets.spec import NetSpec
+from slim2keras.network import Network
 from slim2keras.slim_runtime import DOWNLOAD_SLIM, import_tf_slim, slim_directory, slim_graph, slim_source_modules
 
 if TYPE_CHECKING:
@@ -75,12 +76,13 @@ class Judge:
     label: str
     functions: Callable[[NetSpec], tuple[Any, Any]]
 
-    def unjudged_end_points(self, spec: NetSpec, names: Sequence[str]) -> list[str]:
+    def unjudged_end_points(self, network: Network, names: Sequence[str]) -> list[str]:
         """End points of ours that this cut cannot judge, because it lacks an argument that they depend on.
 
         Raises:
             UnsupportedArgumentError: If it lacks the network, or an argument that changes more than the head.
         """
+        spec = _of_zoo(network)
         changed = self._changed(spec)
         beyond = [name for name in changed if name not in _CHANGES_HEAD_ONLY]
         if beyond:
@@ -102,12 +104,12 @@ class Judge:
         return [name for name in spec.arguments if name not in taken]
 
     def build(
-        self, spec: NetSpec, images_shape: tuple[int, ...], *, is_training: bool, dropout_keep_prob: float = 1.0
+        self, network: Network, images_shape: tuple[int, ...], *, is_training: bool, dropout_keep_prob: float = 1.0
     ) -> SlimNetwork:
         """Build the network.
 
         Args:
-            spec: Network and arguments.
+            network: Network and arguments.
             images_shape: (batch, height, width, channels).
             is_training: As in slim.
             dropout_keep_prob: 1 switches dropout and drop-path off, so that runs can be compared.
@@ -115,6 +117,7 @@ class Judge:
         import tensorflow as tf
         from tf_slim.ops.arg_scope import arg_scope as use_arg_scope
 
+        spec = _of_zoo(network)
         function, arg_scope = self.functions(spec)
         given = {**spec.arguments, "is_training": is_training, "dropout_keep_prob": dropout_keep_prob}
         given["num_classes"] = given["num_classes"] or None
@@ -138,18 +141,8 @@ class Judge:
             if "scope" not in taken and spec.scope:
                 scopes.enter_context(tf.compat.v1.variable_scope(spec.scope))
             logits, end_points = function(images, **taken)
-            collect = tf.compat.v1.get_collection
-            keys = tf.compat.v1.GraphKeys
-            return SlimNetwork(
-                graph=graph,
-                images=images,
-                end_points={**end_points, "output": logits},
-                variables={variable.op.name: variable for variable in collect(keys.MODEL_VARIABLES)},
-                trainable=frozenset(variable.op.name for variable in collect(keys.TRAINABLE_VARIABLES)),
-                update_ops=collect(keys.UPDATE_OPS),
-                regularization_losses=collect(keys.REGULARIZATION_LOSSES),
-                judges_output=judges_output and not _CHANGES_HEAD_ONLY.intersection(self._changed(spec)),
-            )
+            judges_output = judges_output and not _CHANGES_HEAD_ONLY.intersection(self._changed(spec))
+            return collected_network(graph, images, {**end_points, "output": logits}, judges_output=judges_output)
 
     def _changed(self, spec: NetSpec) -> list[str]:
         """Arguments that this cut does not take and that are not the defaults of the function that judges."""
@@ -172,6 +165,53 @@ def open_judge(slim_source: Path | None = None) -> Iterator[Judge]:
         return
     with slim_directory(slim_source) as directory, slim_source_modules(directory) as factory:
         yield Judge("research/slim", functools.partial(_functions_of_factory, factory))
+
+
+def _of_zoo(network: Network) -> NetSpec:
+    if not isinstance(network, NetSpec):
+        raise UnsupportedArgumentError(
+            f"{network.name} is no network of slim's zoo, so slim cannot judge it. Give the function that built it: "
+            "network=function, function(images, is_training)."
+        )
+    return network
+
+
+def collected_network(
+    graph: tf.Graph, images: Any, end_points: Mapping[str, Any], *, judges_output: bool = True
+) -> SlimNetwork:
+    """The network that was just built in a graph, with what slim put into its collections."""
+    import tensorflow as tf
+
+    collect, keys = tf.compat.v1.get_collection, tf.compat.v1.GraphKeys
+    return SlimNetwork(
+        graph=graph,
+        images=images,
+        end_points=end_points,
+        variables={variable.op.name: variable for variable in collect(keys.MODEL_VARIABLES)},
+        trainable=frozenset(variable.op.name for variable in collect(keys.TRAINABLE_VARIABLES)),
+        update_ops=collect(keys.UPDATE_OPS),
+        regularization_losses=collect(keys.REGULARIZATION_LOSSES),
+        judges_output=judges_output,
+    )
+
+
+def network_of_function(
+    function: Callable[..., Any], images_shape: tuple[int, ...], *, is_training: bool
+) -> SlimNetwork:
+    """The network that the user's own slim function builds.
+
+    Args:
+        function: ``function(images, is_training)`` gives the output, or (output, end points).
+        images_shape: (batch, height, width, channels).
+        is_training: As in slim.
+    """
+    import tensorflow as tf
+
+    with slim_graph() as graph:
+        images = tf.compat.v1.placeholder(tf.float32, images_shape)
+        result = function(images, is_training)
+        output, end_points = result if isinstance(result, tuple) else (result, {})
+        return collected_network(graph, images, {**end_points, "output": output})
 
 
 def _functions_of_factory(factory: ModuleType, spec: NetSpec) -> tuple[Any, Any]:

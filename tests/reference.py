@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from slim2keras.graph import Variable
-from slim2keras.recognition import NetSpec
+from slim2keras.nets.spec import NetSpec
 
 STAND_IN_SLIM = Path(__file__).parent / "stand_in_slim"
 """A directory laid out like research/slim, with two networks."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from slim2keras.recognition import NetSpec
+from slim2keras.nets.spec import NetSpec
 from slim2keras.slim_networks import SlimNetwork, open_judge
 from slim2keras.slim_runtime import import_tf_slim
 

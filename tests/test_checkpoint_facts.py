@@ -16,9 +16,10 @@ from slim2keras.checkpoint_facts import FactSource, with_known_size
 from slim2keras.conversion import plan_conversion, warn_of_default_size
 from slim2keras.errors import PreprocessingWarning
 from slim2keras.loading import LoadOptions
+from slim2keras.nets.spec import NetSpec
 from slim2keras.preprocessing import pipeline_of
 from slim2keras.published import PUBLISHED
-from slim2keras.recognition import NetSpec
+from slim2keras.request import CheckpointRequest
 from slim2keras.scopes import VariableInfo
 from tests.reference import values_of, write_checkpoint, write_meta_of_first_layer
 
@@ -71,9 +72,9 @@ def test_a_network_whose_layers_are_named_after_the_size_needs_no_size_given(tmp
     path = write_checkpoint(tmp_path / "model.ckpt", values_of(spec.trace().variables()))
     write_meta_of_first_layer(path, "InceptionV3/Conv2d_1a_3x3/weights", (150, 150, 3))
     with open_checkpoint(path) as opened:
-        plan = plan_conversion(opened, None, {}, None, LoadOptions())
-        given = plan_conversion(opened, None, {}, (150, 150, 3), LoadOptions())
-    assert (plan.spec, plan.input_shape_source) == (spec, FactSource.META)
+        plan = plan_conversion(opened)
+        given = plan_conversion(opened, CheckpointRequest(input_shape=(150, 150, 3)))
+    assert (plan.network, plan.input_shape_source) == (spec, FactSource.META)
     assert given.input_shape_source is FactSource.GIVEN
 
 
@@ -81,16 +82,16 @@ def test_a_conversion_takes_the_decay_of_the_graph(sick_checkpoints: dict[str, P
     """slim trained with 0.9, as the .meta says; ImageNet's default would be pit two. What the user says goes before."""
     options = LoadOptions()
     with open_checkpoint(sick_checkpoints["healthy"]) as opened:
-        plan = plan_conversion(opened, None, {}, None, options)
-        given = plan_conversion(opened, None, {"batch_norm_decay": 0.5}, None, options)
-    assert (plan.spec.batch_norm()["decay"], plan.decay_source) == (pytest.approx(0.9), FactSource.META)
-    assert (given.spec.batch_norm()["decay"], given.decay_source) == (0.5, FactSource.GIVEN)
+        plan = plan_conversion(opened, CheckpointRequest(load=options))
+        given = plan_conversion(opened, CheckpointRequest(arguments={"batch_norm_decay": 0.5}, load=options))
+    assert (plan.network.batch_norm()["decay"], plan.decay_source) == (pytest.approx(0.9), FactSource.META)
+    assert (given.network.batch_norm()["decay"], given.decay_source) == (0.5, FactSource.GIVEN)
     for suffix in (".index", ".data-00000-of-00001"):
         (tmp_path / f"copy.ckpt{suffix}").write_bytes(Path(f"{sick_checkpoints['healthy']}{suffix}").read_bytes())
     (tmp_path / "copy.ckpt.meta").write_bytes(b"no graph")
     with open_checkpoint(tmp_path / "copy.ckpt") as opened:
-        plan = plan_conversion(opened, None, {}, None, options)
-    assert (plan.spec.batch_norm()["decay"], plan.decay_source) == (0.997, FactSource.DEFAULT)
+        plan = plan_conversion(opened, CheckpointRequest(load=options))
+    assert (plan.network.batch_norm()["decay"], plan.decay_source) == (0.997, FactSource.DEFAULT)
 
 
 def test_what_is_recorded_beside_a_checkpoint_goes_before_the_meta(tmp_path: Path) -> None:
@@ -101,11 +102,11 @@ def test_what_is_recorded_beside_a_checkpoint_goes_before_the_meta(tmp_path: Pat
     write_slim_checkpoint(prefix, values, CheckpointVersion.V2, report=report)
     write_meta_of_first_layer(prefix, FIRST, (96, 80, 1))
     with open_checkpoint(prefix) as opened:
-        plan = plan_conversion(opened, None, {}, None, LoadOptions())
-    assert (plan.spec.input_shape, plan.input_shape_source) == ((64, 64, 1), FactSource.RECORDED)
+        plan = plan_conversion(opened)
+    assert (plan.network.input_shape, plan.input_shape_source) == ((64, 64, 1), FactSource.RECORDED)
     (tmp_path / "model.ckpt-1.json").write_text('{"sha256": "0", "input_shape": [64, 64, 1]}')
     with open_checkpoint(prefix) as opened:
-        assert plan_conversion(opened, None, {}, None, LoadOptions()).input_shape_source is FactSource.META
+        assert plan_conversion(opened).input_shape_source is FactSource.META
 
 
 def test_the_preprocessing_of_a_published_checkpoint_travels_with_the_model() -> None:
@@ -119,10 +120,10 @@ def test_images_at_a_size_that_is_but_the_default_are_warned_of(tmp_path: Path) 
     """A folder would be resized in silence, and the network measured on images that it never saw the like of."""
     path = write_checkpoint(tmp_path / "model.ckpt", values_of(MOBILENET.trace().variables()))
     with open_checkpoint(path) as opened:
-        plan = plan_conversion(opened, None, {}, None, LoadOptions())
+        plan = plan_conversion(opened)
         with pytest.warns(PreprocessingWarning, match=r"taken at 224 x 224 x 1 \(default\)"):
             warn_of_default_size(plan, tmp_path)
-        given = plan_conversion(opened, None, {}, (96, 96, 1), LoadOptions())
+        given = plan_conversion(opened, CheckpointRequest(input_shape=(96, 96, 1)))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         warn_of_default_size(given, tmp_path)

@@ -12,8 +12,9 @@ import pytest
 import slim2keras
 from slim2keras.data import open_images
 from slim2keras.doctor import Diagnosis
-from slim2keras.recalibration import RecalibrationRequest, recalibrate, recalibrate_file
-from slim2keras.recognition import NetSpec
+from slim2keras.nets.spec import NetSpec
+from slim2keras.recalibration import recalibrate, recalibrate_file
+from slim2keras.request import CheckpointRequest
 
 SIZE, CLASSES, EPOCHS = 48, 10, 25
 SPEC = NetSpec.make("mobilenet_v1_025", (SIZE, SIZE, 3), {"num_classes": CLASSES})
@@ -101,7 +102,7 @@ def test_a_folder_says_of_pit_one_what_shuffled_images_say(story: Story, tmp_pat
 
 def test_a_folder_repairs_as_well_as_shuffled_images(story: Story, tmp_path: Path) -> None:
     """Accuracy on held-out images within two points of what their own batch statistics and shuffled images give."""
-    request = RecalibrationRequest(input_shape=SPEC.input_shape)
+    request = CheckpointRequest(input_shape=SPEC.input_shape)
     recalibrate_file(story.checkpoint, story.folder, tmp_path / "well.ckpt-375", request)
     repaired = diagnose(tmp_path / "well.ckpt-375", story.held_out)
     assert repaired.is_healthy

@@ -20,10 +20,11 @@ import pytest
 from slim2keras import conversion, model_files
 from slim2keras.conversion import ConversionReport, convert_to_file, load_model
 from slim2keras.errors import CheckpointReadError, ModelReadError, NoSpaceError, OutputError, Slim2KerasError
-from slim2keras.keras_model import build_model, load_options_of, spec_of
+from slim2keras.keras_model import build_model, load_options_of, network_of
 from slim2keras.loading import LoadOptions, slim_variables
 from slim2keras.model_files import OutputFormat, output_format
 from slim2keras.output_files import sha256
+from slim2keras.request import CheckpointRequest
 from tests.reference import (
     SMALL_NET,
     SMALL_SHAPE,
@@ -40,8 +41,16 @@ SAVED_MODEL = pytest.param("model", marks=pytest.mark.slow)
 OUTPUTS = ("model.keras", "model.h5", "model.weights.h5", SAVED_MODEL)
 
 
-def convert(checkpoint: Path, output: Path, **options: Any) -> ConversionReport:
-    return convert_to_file(checkpoint, output, input_shape=SMALL_SHAPE, **options)
+def convert(
+    checkpoint: Path,
+    output: Path,
+    *,
+    arguments: dict[str, Any] | None = None,
+    load: LoadOptions | None = None,
+    **options: Any,
+) -> ConversionReport:
+    request = CheckpointRequest(None, arguments or {}, SMALL_SHAPE, load or LoadOptions())
+    return convert_to_file(checkpoint, output, request, **options)
 
 
 @pytest.mark.parametrize("output", OUTPUTS)
@@ -77,7 +86,7 @@ def test_a_file_loads_without_slim2keras(tmp_path: Path, small_checkpoint: Path,
 def test_a_weights_file_has_the_datasets_of_tf_keras_own_writer(tmp_path: Path) -> None:
     spec = small_spec(scope="a/b")
     checkpoint = write_checkpoint(tmp_path / "model.ckpt", small_values(scope="a/b"))
-    convert_to_file(checkpoint, tmp_path / "ours.weights.h5", input_shape=SMALL_SHAPE)
+    convert_to_file(checkpoint, tmp_path / "ours.weights.h5", CheckpointRequest(input_shape=SMALL_SHAPE))
     model = build_model(spec)
     assign_values(model, small_values(scope="a/b"))
     model.save_weights(tmp_path / "theirs.weights.h5")
@@ -97,12 +106,12 @@ def test_a_weights_file_has_the_datasets_of_tf_keras_own_writer(tmp_path: Path) 
 
 
 def test_a_separable_convolution_survives_a_weights_file(tmp_path: Path) -> None:
-    from slim2keras.recognition import NetSpec
+    from slim2keras.nets.spec import NetSpec
     from tests.reference import values_of
 
     spec = NetSpec.make("inception_v2", (64, 64, 3), {"num_classes": 3, "depth_multiplier": 0.1})
     checkpoint = write_checkpoint(tmp_path / "model.ckpt", values_of(spec.trace().variables()))
-    convert_to_file(checkpoint, tmp_path / "model.weights.h5", input_shape=(64, 64, 3))
+    convert_to_file(checkpoint, tmp_path / "model.weights.h5", CheckpointRequest(input_shape=(64, 64, 3)))
     model = build_model(spec)
     model.load_weights(tmp_path / "model.weights.h5")
     for name, variable in slim_variables(model).items():
@@ -111,7 +120,7 @@ def test_a_separable_convolution_survives_a_weights_file(tmp_path: Path) -> None
 
 def test_the_report_says_what_was_done(tmp_path: Path, small_checkpoint: Path) -> None:
     options = LoadOptions(exclude=(f"{SMALL_NET}/logits/",))
-    report = convert(small_checkpoint, tmp_path / "model.keras", arguments={"num_classes": 4}, options=options)
+    report = convert(small_checkpoint, tmp_path / "model.keras", arguments={"num_classes": 4}, load=options)
     written = json.loads((tmp_path / "model.keras.json").read_text())
     assert written == json.loads(json.dumps(report.to_json()))
     assert written["net"] == SMALL_NET
@@ -131,10 +140,10 @@ def test_the_report_says_what_was_done(tmp_path: Path, small_checkpoint: Path) -
 
 def test_a_model_file_knows_how_it_was_converted(tmp_path: Path, small_checkpoint: Path) -> None:
     options = LoadOptions(exclude=(f"{SMALL_NET}/logits",))
-    convert(small_checkpoint, tmp_path / "model.keras", arguments={"num_classes": 4}, options=options)
+    convert(small_checkpoint, tmp_path / "model.keras", arguments={"num_classes": 4}, load=options)
     loaded = load_model(tmp_path / "model.keras", small_checkpoint)
     assert load_options_of(loaded) == options
-    assert spec_of(loaded).arguments["num_classes"] == 4
+    assert network_of(loaded).arguments["num_classes"] == 4
 
 
 def test_a_tensor_that_changed_on_the_way_is_noticed(

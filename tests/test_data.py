@@ -11,8 +11,8 @@ import pytest
 
 from slim2keras.data import open_images
 from slim2keras.errors import DataReadError, UnsupportedArgumentError
-from slim2keras.preprocessing import preprocess_for_eval
-from slim2keras.recognition import NetSpec
+from slim2keras.nets.spec import NetSpec
+from slim2keras.preprocessing import preprocess
 from slim2keras.slim_runtime import import_tf_slim
 from tests.parity.cases import SLIM_SOURCE
 
@@ -288,7 +288,7 @@ def test_inception_takes_the_central_part(size: tuple[int, int]) -> None:
 def prepared(image: np.ndarray, preprocessing: str, height: int, width: int) -> np.ndarray:
     import tensorflow as tf
 
-    found: np.ndarray = preprocess_for_eval(tf.constant(image), preprocessing, height, width).numpy()
+    found: np.ndarray = preprocess(tf.constant(image), preprocessing, height=height, width=width).numpy()
     return found
 
 

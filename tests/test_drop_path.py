@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+import slim2keras
 from slim2keras.drop_path import scheduled_drop_path
-from slim2keras.keras_model import build
+from slim2keras.keras_model import build, network_of
 from tests.reference import images
 
 ARGUMENTS = {
@@ -86,3 +88,11 @@ def test_a_network_without_drop_path_is_left_as_it_is() -> None:
     other = build("lenet")
     with scheduled_drop_path(other, 10):
         assert not rates(other)
+
+
+def test_a_fine_tuned_model_from_a_file_keeps_the_steps_of_its_schedule(tmp_path: Path) -> None:
+    """Layers do not tell over how many steps drop-path grows; the network that is saved with the model does."""
+    tuned = slim2keras.finetune(build("nasnet_cifar", **ARGUMENTS), batch_norm="frozen")
+    tuned.save(tmp_path / "tuned.keras")
+    loaded = slim2keras.load_model(tmp_path / "tuned.keras")
+    assert network_of(loaded).drop_path_steps == ARGUMENTS["total_training_steps"]

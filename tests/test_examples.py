@@ -13,7 +13,7 @@ import pytest
 
 import slim2keras
 from slim2keras.checkpoint import open_checkpoint
-from slim2keras.recognition import NetSpec
+from slim2keras.nets.spec import NetSpec
 from tests.reference import values_of, write_checkpoint
 
 EXAMPLES = Path(__file__).parents[1] / "examples"

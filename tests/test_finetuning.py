@@ -22,11 +22,11 @@ from slim2keras.errors import (
     TrainingDataError,
     UnsupportedArgumentError,
 )
-from slim2keras.keras_model import build_model, precision_of, spec_of
+from slim2keras.keras_model import build_model, network_of, precision_of
 from slim2keras.loading import slim_variables
 from slim2keras.losses import SoftmaxCrossEntropy
+from slim2keras.nets.spec import NetSpec
 from slim2keras.optimizers import Adam, GradientDescent, Momentum, RMSProp, exponential_decay
-from slim2keras.recognition import NetSpec
 from slim2keras.training_state import export_checkpoint, state_variables
 from tests.parity.training_runs import CLASSES, NETS, build_ours
 from tests.reference import assign_values, images, labels, values_of, write_checkpoint
@@ -653,7 +653,7 @@ class TestMixedPrecision:
         batch = images(0, (2, 28, 28, 1))
         np.testing.assert_array_equal(loaded(batch), model(batch))
         assert precision_of(loaded) == name
-        assert spec_of(loaded).net == "lenet"
+        assert network_of(loaded).net == "lenet"
 
 
 class TestLossScaling:

@@ -10,10 +10,10 @@ import pytest
 
 import slim2keras
 from slim2keras.errors import UnrecognisedNetError
-from slim2keras.keras_model import build, end_points, in_float32, make_layer, spec_of
+from slim2keras.keras_model import build, end_points, in_float32, make_layer, network_of
 from slim2keras.loading import slim_variables
 from slim2keras.nets import NETS, list_nets
-from slim2keras.recognition import NetSpec
+from slim2keras.nets.spec import NetSpec
 from tests.parity.cases import QUICK, SHAPES, VARIANTS
 from tests.reference import SMALL_NET, images, small_spec
 
@@ -28,7 +28,7 @@ def test_layers_are_stock_layers_named_after_slim_scopes() -> None:
     for layer in model.layers:
         assert type(layer) is getattr(tf_keras.layers, type(layer).__name__), layer
         assert type(layer).__name__ != "Lambda"
-    wanted = [variable.name for variable in spec_of(model).trace().variables()]
+    wanted = [variable.name for variable in network_of(model).trace().variables()]
     assert set(slim_variables(model)) == set(wanted)
 
 
@@ -97,7 +97,7 @@ def test_outputs_and_predictions_are_float32_in_mixed_precision(net: str, argume
     assert found["Predictions"].dtype == tf.float32 if "Predictions" in found else not arguments["num_classes"]
     assert next(iter(found.values())).dtype == tf.bfloat16
     assert {variable.dtype for variable in model.weights} == {tf.float32}
-    assert model(images(0, (1, *spec_of(model).input_shape))) is not None
+    assert model(images(0, (1, *network_of(model).input_shape))) is not None
     assert {layer.compute_dtype for layer in in_float32(model).layers} == {"float32"}
 
 
@@ -128,7 +128,7 @@ def test_network_and_arguments_are_told_from_a_loaded_model(
 
     model = build(net, input_shape=shape, **{"num_classes": 5, "weight_decay": 0.003, **arguments})
     loaded = tf_keras.Model.from_config(model.get_config())
-    told, wanted = spec_of(loaded), spec_of(model)
+    told, wanted = network_of(loaded), network_of(model)
     assert told.net == net
     assert told.input_shape == wanted.input_shape
     # Several minimum depths, and several strides that are never reached, make the same network.

@@ -22,7 +22,8 @@ from slim2keras.keras_archive import open_weights
 from slim2keras.keras_model import build_model, model_config
 from slim2keras.loading import slim_variables
 from slim2keras.model_files import outline_of_model, outline_of_spec, write_model
-from slim2keras.recognition import NetSpec
+from slim2keras.nets.spec import NetSpec
+from slim2keras.request import CheckpointRequest
 from tests.reference import SMALL_SHAPE, assign_values, small_spec, small_values
 from tests.test_round_trips import small_spec_of
 
@@ -95,7 +96,7 @@ def test_a_conversion_builds_no_model(
 
     monkeypatch.setattr(tf_keras.layers.Layer, "__call__", refuse)
     monkeypatch.setattr(tf, "Variable", refuse)
-    report = convert_to_file(small_checkpoint, tmp_path / output, input_shape=SMALL_SHAPE)
+    report = convert_to_file(small_checkpoint, tmp_path / output, CheckpointRequest(input_shape=SMALL_SHAPE))
     assert report.largest_difference == 0.0
     assert sorted(path.name for path in tmp_path.iterdir()) == [output, f"{output}.json"]
 
@@ -243,9 +244,10 @@ def test_excluded_scopes_start_with_slims_initializers(tmp_path: Path, small_che
     drawn = []
     build = keras_model.build_model
     options = slim2keras.loading.LoadOptions(exclude=["resnet_v1_50/logits"])
+    request = CheckpointRequest(input_shape=SMALL_SHAPE, load=options)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("slim2keras.conversion.build_model", lambda spec: drawn.append(build(spec)) or drawn[0])
-        convert_to_file(small_checkpoint, tmp_path / "model.keras", input_shape=SMALL_SHAPE, options=options)
+        convert_to_file(small_checkpoint, tmp_path / "model.keras", request)
     fresh = slim_variables(drawn[0])["resnet_v1_50/logits/weights"].numpy()
     loaded = slim_variables(slim2keras.load_model(tmp_path / "model.keras"))["resnet_v1_50/logits/weights"].numpy()
     assert fresh.any()

@@ -30,7 +30,7 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
     "code",
     [
         "import slim2keras; slim2keras.list_nets()",
-        "from slim2keras.recognition import NetSpec; NetSpec.make('vgg_16', None, {}).trace()",
+        "from slim2keras.nets.spec import NetSpec; NetSpec.make('vgg_16', None, {}).trace()",
         "from slim2keras.cli.app import app; app(['nets'], standalone_mode=False)",
     ],
 )

@@ -19,10 +19,11 @@ from slim2keras.cli.inspect import describe
 from slim2keras.errors import PreprocessingWarning, UnsupportedArgumentError
 from slim2keras.losses import SoftmaxCrossEntropy
 from slim2keras.nets import NETS
+from slim2keras.nets.spec import NetSpec
 from slim2keras.optimizers import Momentum
-from slim2keras.preprocessing import PIPELINES, doubt_about, preprocess, preprocess_for_eval
+from slim2keras.preprocessing import PIPELINES, doubt_about, preprocess
 from slim2keras.published import PUBLISHED
-from slim2keras.recognition import NetSpec
+from slim2keras.request import CheckpointRequest
 from tests.reference import SMALL_SHAPE, STAND_IN_SLIM, values_of, write_checkpoint
 
 SIZE = (40, 36)
@@ -38,7 +39,7 @@ def test_graphs_and_batches_give_the_bits_of_one_image(name: str, size: tuple[in
     import tensorflow as tf
 
     image, sides = RAW[size], {"height": SIZE[0], "width": SIZE[1]}
-    expected = preprocess_for_eval(tf.constant(image), name, *SIZE).numpy()
+    expected = preprocess(tf.constant(image), name, **sides).numpy()
 
     @tf.function(input_signature=[tf.TensorSpec((None, None, 3), tf.uint8)])
     def in_graph(image: Any) -> Any:
@@ -152,7 +153,7 @@ def test_inspect_and_the_report_say_what_the_key_means(small_checkpoint: Path, t
     with open_checkpoint(small_checkpoint) as opened:
         facts = describe(opened)
     assert facts["preprocessing_meaning"].endswith("(bilinear), central crop of 224 x 224")
-    convert_to_file(small_checkpoint, tmp_path / "model.weights.h5", input_shape=SMALL_SHAPE)
+    convert_to_file(small_checkpoint, tmp_path / "model.weights.h5", CheckpointRequest(input_shape=SMALL_SHAPE))
     report = json.loads((tmp_path / "model.weights.h5.json").read_text())
     assert report["preprocessing"] == "vgg"
     assert report["preprocessing_meaning"].endswith("central crop of 33 x 36")
@@ -237,7 +238,7 @@ def test_training_is_the_same_whether_looked_at_or_not() -> None:
         tuned = slim2keras.finetune(shallow(), batch_norm="frozen")
         tuned.compile(Momentum(0.01, 0.9), SoftmaxCrossEntropy())
         if not look:
-            tuned.slim_spec = None
+            tuned.slim_network = None
         data = tf.data.Dataset.from_tensor_slices((NOISE, np.arange(4) % 3)).shuffle(4, seed=3).batch(1)
         tuned.fit(data, epochs=2, verbose=0)
         return [item.numpy() for item in tuned.weights]

@@ -9,8 +9,9 @@ import pytest
 
 from slim2keras.conversion import convert_to_file
 from slim2keras.nets import NETS
+from slim2keras.nets.spec import NetSpec
 from slim2keras.published import PUBLISHED, find_published
-from slim2keras.recognition import NetSpec
+from slim2keras.request import CheckpointRequest
 from tests.reference import values_of, write_checkpoint
 
 
@@ -57,7 +58,7 @@ def test_conversion_takes_size_and_preprocessing_of_the_published_row(tmp_path: 
     assert report.published is not None
     assert report.published["top_1"] == 41.5
     assert list(report.input_shape) == [128, 128, 3]
-    given = convert_to_file(checkpoint, tmp_path / "other.weights.h5", input_shape=(160, 160, 3))
+    given = convert_to_file(checkpoint, tmp_path / "other.weights.h5", CheckpointRequest(input_shape=(160, 160, 3)))
     assert list(given.input_shape) == [160, 160, 3]
 
 

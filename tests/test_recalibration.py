@@ -22,10 +22,11 @@ from slim2keras.errors import (
     TrainingDataError,
     UnsupportedArgumentError,
 )
-from slim2keras.keras_model import spec_of
-from slim2keras.loading import slim_variables
+from slim2keras.keras_model import network_of
+from slim2keras.loading import LoadOptions, slim_variables
 from slim2keras.population import BatchNormProbe, Population, are_mixed, images_and_labels
-from slim2keras.recalibration import RecalibrationRequest, num_sweeps, recalibrate, recalibrate_file
+from slim2keras.recalibration import num_sweeps, recalibrate, recalibrate_file
+from slim2keras.request import CheckpointRequest
 from tests import sick_checkpoints as sick
 from tests.parity.training_runs import CLASSES, NETS, build_ours
 from tests.reference import images, labels, write_checkpoint
@@ -262,8 +263,8 @@ def test_slim_and_keras_are_well_again(
 ) -> None:
     """The gap closes to within a point, slim and Keras agree, and everything else is bit for bit what it was."""
     checkpoint, output = sick_checkpoints[sickness], tmp_path / "well.ckpt-200"
-    request = RecalibrationRequest(input_shape=SHAPE, batch_size=100)
-    report = recalibrate_file(checkpoint, digits_file, output, request)
+    request = CheckpointRequest(input_shape=SHAPE)
+    report = recalibrate_file(checkpoint, digits_file, output, request, batch_size=100)
     assert report.before.accuracy_lost > 0.1
     assert report.after.accuracy_lost < 0.01
     _, _, held_out, targets = sick.digits()
@@ -287,7 +288,7 @@ def test_the_report_speaks_of_these_very_files_only(
     sick_checkpoints: dict[str, Path], digits_file: Path, tmp_path: Path
 ) -> None:
     output = tmp_path / "well.ckpt-200"
-    recalibrate_file(sick_checkpoints["pit two"], digits_file, output, RecalibrationRequest(input_shape=SHAPE))
+    recalibrate_file(sick_checkpoints["pit two"], digits_file, output, CheckpointRequest(input_shape=SHAPE))
     for suffix in (".index", ".data-00000-of-00001"):
         Path(f"{output}{suffix}").write_bytes(Path(f"{sick_checkpoints['pit two']}{suffix}").read_bytes())
     assert not slim2keras.diagnose(output, decay=0.9997).is_healthy
@@ -303,8 +304,8 @@ def test_of_shadows_it_is_the_shadows_that_are_repaired(tmp_path: Path, digits_f
     raw = values(model)
     shadows = {f"{name}/ExponentialMovingAverage": value for name, value in raw.items()}
     checkpoint = write_checkpoint(tmp_path / "model.ckpt", {**raw, **shadows})
-    request = RecalibrationRequest(input_shape=SHAPE, use_ema=True, batch_size=200)
-    recalibrate_file(checkpoint, digits_file, tmp_path / "well.ckpt", request)
+    request = CheckpointRequest(input_shape=SHAPE, load=LoadOptions(use_ema=True))
+    recalibrate_file(checkpoint, digits_file, tmp_path / "well.ckpt", request, batch_size=200)
     with open_checkpoint(checkpoint) as old, open_checkpoint(tmp_path / "well.ckpt") as new:
         changed = {name for name in old if old[name].tobytes() != new[name].tobytes()}
     assert changed == {f"{name}/ExponentialMovingAverage" for name in raw if is_moving(name)}
@@ -317,8 +318,8 @@ def test_keras_files_are_written_by_their_names(
     import tf_keras
 
     output = tmp_path / f"well{suffix}"
-    request = RecalibrationRequest(input_shape=SHAPE, batch_size=200)
-    report = recalibrate_file(sick_checkpoints["pit one"], digits_file, output, request)
+    request = CheckpointRequest(input_shape=SHAPE)
+    report = recalibrate_file(sick_checkpoints["pit one"], digits_file, output, request, batch_size=200)
     if suffix == ".weights.h5":
         model = slim2keras.build("resnet_v1_50", num_classes=sick.CLASSES, input_shape=SHAPE, depth_multiplier=0.125)
         model.load_weights(output)
@@ -333,7 +334,7 @@ def test_keras_files_are_written_by_their_names(
 def test_what_exists_is_kept(sick_checkpoints: dict[str, Path], digits_file: Path, tmp_path: Path) -> None:
     for name in ("well.keras", "well.ckpt.index", "other.ckpt.json"):
         (tmp_path / name).write_text("mine")
-    request = RecalibrationRequest(input_shape=SHAPE)
+    request = CheckpointRequest(input_shape=SHAPE)
     for name in ("well.keras", "well.ckpt", "other.ckpt"):
         with pytest.raises(OutputError, match="exists"):
             recalibrate_file(sick_checkpoints["pit one"], digits_file, tmp_path / name, request)
@@ -400,19 +401,19 @@ def test_a_name_that_looks_like_a_format_is_no_checkpoint(tmp_path: Path) -> Non
     (tmp_path / "data").mkdir()
     for name in ("well.kears", "r.pb", "x.hdf5", "a.kera", "b.json", "c.KERAS"):
         with pytest.raises(OutputError, match="unknown format"):
-            recalibrate_file("nowhere", tmp_path / "data", tmp_path / name, RecalibrationRequest())
+            recalibrate_file("nowhere", tmp_path / "data", tmp_path / name)
 
 
 def test_a_recalibrated_model_file_is_read_again(sick_checkpoints: dict[str, Path], tmp_path: Path) -> None:
     """Its report says which network it is, as that of a conversion does."""
     pictures, numbers, _, _ = sick.digits()
     np.savez(tmp_path / "digits.npz", images=pictures[:128], labels=numbers[:128])
-    request = RecalibrationRequest(input_shape=SHAPE)
+    request = CheckpointRequest(input_shape=SHAPE)
     recalibrate_file(sick_checkpoints["pit one"], tmp_path / "digits.npz", tmp_path / "well.keras", request)
     model = load_model(tmp_path / "well.keras")
-    assert spec_of(model).arguments["num_classes"] == sick.CLASSES
+    assert network_of(model).arguments["num_classes"] == sick.CLASSES
     assert slim2keras.diagnose(tmp_path / "well.keras").layers
-    recalibrate_file(tmp_path / "well.keras", tmp_path / "digits.npz", tmp_path / "back.ckpt", RecalibrationRequest())
+    recalibrate_file(tmp_path / "well.keras", tmp_path / "digits.npz", tmp_path / "back.ckpt")
     np.testing.assert_allclose(
         open_value(tmp_path / "back.ckpt", sick.POISONED), moving_mean(model, sick.POISONED), rtol=1e-4, atol=1e-5
     )
@@ -428,7 +429,7 @@ def test_recalibration_advances_the_checkpoint_file(sick_checkpoints: dict[str, 
     pictures, numbers, _, _ = sick.digits()
     np.savez(tmp_path / "digits.npz", images=pictures[:256], labels=numbers[:256])
     recalibrate_file(
-        tmp_path, tmp_path / "digits.npz", tmp_path / "model.ckpt-115", RecalibrationRequest(input_shape=SHAPE)
+        tmp_path, tmp_path / "digits.npz", tmp_path / "model.ckpt-115", CheckpointRequest(input_shape=SHAPE)
     )
     assert tf.train.latest_checkpoint(str(tmp_path)) == str(tmp_path / "model.ckpt-115")
     diagnosis = slim2keras.diagnose(tmp_path)

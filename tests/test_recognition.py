@@ -8,7 +8,8 @@ import pytest
 
 from slim2keras.errors import UnknownNetError, UnrecognisedNetError, UnsupportedArgumentError
 from slim2keras.nets import NETS, list_nets
-from slim2keras.recognition import NetSpec, recognise, variables_left_out
+from slim2keras.nets.spec import NetSpec
+from slim2keras.recognition import recognise, variables_left_out
 from tests.parity.cases import VARIANTS
 
 # The arg scope of object detection.

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 from slim2keras.conversion import convert_to_file, load_model
-from slim2keras.keras_model import build_model, end_points, spec_of
+from slim2keras.keras_model import build_model, end_points, network_of
 from slim2keras.loading import slim_variables
 from slim2keras.nets import NETS, list_nets
-from slim2keras.recognition import NetSpec
+from slim2keras.nets.spec import NetSpec
+from slim2keras.request import CheckpointRequest
 from tests.parity.cases import SHAPES
 from tests.reference import assign_values, images, values_of, write_checkpoint
 
@@ -52,9 +53,8 @@ def test_every_network_survives_every_format(tmp_path: Path, net: str, name: str
     spec = small_spec_of(net)
     values = values_of(spec.trace().variables())
     checkpoint = write_checkpoint(tmp_path / "model.ckpt", values)
-    report = convert_to_file(
-        checkpoint, tmp_path / name, net=net, input_shape=spec.input_shape, arguments=spec.changed_arguments()
-    )
+    request = CheckpointRequest(net, spec.changed_arguments(), spec.input_shape)
+    report = convert_to_file(checkpoint, tmp_path / name, request)
     assert report.largest_difference == 0.0
     loaded = load_model(tmp_path / name, checkpoint)
     model = build_model(spec)
@@ -63,7 +63,7 @@ def test_every_network_survives_every_format(tmp_path: Path, net: str, name: str
     for ours, theirs in zip(outputs_of(loaded, batch), outputs_of(model, batch), strict=True):
         np.testing.assert_array_equal(ours, theirs)
     assert list(end_points(loaded)) == list(end_points(model))
-    assert spec_of(loaded).net == net
+    assert network_of(loaded).net == net
     assert set(slim_variables(loaded)) == set(values)
 
 

@@ -12,8 +12,8 @@ import pytest
 from slim2keras.errors import UnsupportedArgumentError
 from slim2keras.keras_model import build_model
 from slim2keras.nets import NETS
+from slim2keras.nets.spec import NetSpec
 from slim2keras.parity import ParityReport, compare_with_slim
-from slim2keras.recognition import NetSpec
 from slim2keras.slim_networks import open_judge
 from tests.parity.cases import EXEMPT, SLIM_SOURCE
 from tests.reference import STAND_IN_SLIM, assign_values, images, values_of

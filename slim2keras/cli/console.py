@@ -23,6 +23,8 @@ from slim2keras.progress import StepProgress
 
 if TYPE_CHECKING:
     from slim2keras.graph import Shape
+    from slim2keras.loading import LoadOptions
+    from slim2keras.request import CheckpointRequest
 
 # A file or a pipe takes whole lines.
 stdout = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 160)
@@ -64,24 +66,6 @@ BatchSizeOption = Annotated[int, typer.Option("--batch-size", min=1, help="Image
 IgnoreLabelsOption = Annotated[bool, flag("--ignore-labels", "Take the images of --data without their classes.")]
 OverwriteOption = Annotated[bool, flag("--overwrite", "Replace existing files.")]
 JsonOption = Annotated[bool, flag("--json", "Print JSON instead of a table.")]
-_NOT_OF_SLIM = frozenset(
-    [
-        "allow_nonfinite",
-        "batch_size",
-        "checkpoint",
-        "data",
-        "decay",
-        "exclude",
-        "input_shape",
-        "labels",
-        "net",
-        "pretrained",
-        "progress",
-        "steps",
-        "use_ema",
-    ]
-)
-"""Arguments of ``convert`` and ``diagnose`` beside those of slim."""
 
 
 @contextlib.contextmanager
@@ -139,16 +123,6 @@ def check_variables(path: Path) -> None:
         check_checkpoint(path)
 
 
-def check_net(net: str | None) -> None:
-    """Refuse a network that there is not.
-
-    Raises:
-        UnknownNetError: With close names.
-    """
-    if net is not None:
-        find_net(net)
-
-
 def print_parts(parts: Iterable[RenderableType]) -> None:
     """Print the page of a report on stdout."""
     print_page(parts, stdout)
@@ -164,22 +138,34 @@ def print_json(value: Any) -> None:
     typer.echo(json.dumps(value, indent=2, allow_nan=False))
 
 
-def parse_arguments(settings: list[str] | None, num_classes: int | None) -> dict[str, Any]:
-    """Slim arguments from ``--set`` and ``--num-classes``.
+def checkpoint_request(
+    net: str | None,
+    num_classes: int | None,
+    settings: list[str] | None,
+    input_shape: str | None,
+    load: LoadOptions,
+) -> CheckpointRequest:
+    """What is asked of a checkpoint, from the options of a command.
 
     Raises:
-        UnsupportedArgumentError: If a setting is not NAME=VALUE, or none of slim's.
+        UnknownNetError: If there is no network ``net``.
+        UnsupportedArgumentError: If a setting is not NAME=VALUE, none of the network's, or the shape is none.
     """
+    from slim2keras.request import CheckpointRequest
+
+    arguments = _parse_arguments(settings, num_classes)
+    if net is not None:
+        find_net(net).check_arguments(arguments)
+    return CheckpointRequest(net, arguments, _parse_input_shape(input_shape), load)
+
+
+def _parse_arguments(settings: list[str] | None, num_classes: int | None) -> dict[str, Any]:
+    """Slim arguments from ``--set`` and ``--num-classes``."""
     arguments = {} if num_classes is None else {"num_classes": num_classes}
     for setting in settings or []:
         name, separator, text = setting.partition("=")
         if not separator or not name:
             raise UnsupportedArgumentError(f"--set must be NAME=VALUE. Received: --set {setting}")
-        if name.strip() in _NOT_OF_SLIM:
-            raise UnsupportedArgumentError(
-                f"--set is for slim's arguments of the network, and {name.strip()} is none of them; what the command "
-                f"takes besides has options of its own, see --help. Received: --set {setting}"
-            )
         arguments[name.strip()] = _parse_value(text.strip())
     return arguments
 
@@ -192,12 +178,8 @@ def _parse_value(text: str) -> Any:
         return {"true": True, "false": False, "none": None}.get(text.lower(), text)
 
 
-def parse_input_shape(text: str | None) -> Shape | None:
-    """(height, width, channels) from ``H,W,C``.
-
-    Raises:
-        UnsupportedArgumentError: If it is not three sizes.
-    """
+def _parse_input_shape(text: str | None) -> Shape | None:
+    """(height, width, channels) from ``H,W,C``."""
     if text is None:
         return None
     try:

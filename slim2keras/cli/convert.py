@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,11 +19,9 @@ from slim2keras.cli.console import (
     SetOption,
     UseEmaOption,
     check_checkpoint,
-    check_net,
+    checkpoint_request,
     flag,
     import_tensorflow,
-    parse_arguments,
-    parse_input_shape,
     print_json,
     print_line,
     print_parts,
@@ -32,6 +30,9 @@ from slim2keras.cli.console import (
 )
 from slim2keras.errors import OutputError
 from slim2keras.pages import plural
+
+if TYPE_CHECKING:
+    from slim2keras.request import CheckpointRequest
 
 OutputOption = Annotated[
     Path | None,
@@ -64,31 +65,20 @@ def convert(
     from slim2keras.loading import LoadOptions
     from slim2keras.model_files import check_target
 
-    options = LoadOptions(exclude or (), use_ema, allow_nonfinite)
-    arguments = parse_arguments(settings, num_classes)
-    shape = parse_input_shape(input_shape)
+    load = LoadOptions(exclude or (), use_ema, allow_nonfinite)
+    request = checkpoint_request(net, num_classes, settings, input_shape, load)
     target = output_option or output
     if (target is None and not dry_run) or (output_option and output and output_option != output):
         raise OutputError("convert needs one output file: slim2keras convert CHECKPOINT -o OUTPUT")
     if target is not None:
         check_target(target, overwrite=overwrite)
-    check_net(net)
     check_checkpoint(checkpoint)
     import_tensorflow()
     if target is None or dry_run:
-        _show_plan(_plan(checkpoint, net, arguments, shape, options), json_output=json_output)
+        _show_plan(checkpoint, request, json_output=json_output)
         return
     with progress_bar() as progress:
-        report = convert_to_file(
-            checkpoint,
-            target,
-            net=net,
-            arguments=arguments,
-            input_shape=shape,
-            options=options,
-            overwrite=overwrite,
-            progress=progress,
-        )
+        report = convert_to_file(checkpoint, target, request, overwrite=overwrite, progress=progress)
     if json_output:
         print_json(report.to_json())
         return
@@ -101,36 +91,31 @@ def convert(
         )
 
 
-def _plan(checkpoint: Path, net: str | None, arguments: Any, shape: Any, options: Any) -> dict[str, Any]:
+def _show_plan(checkpoint: Path, request: CheckpointRequest, *, json_output: bool) -> None:
     from slim2keras.checkpoint import open_checkpoint
-    from slim2keras.conversion import left_out_by_reason, plan_conversion
-
-    with open_checkpoint(checkpoint) as opened:
-        plan = plan_conversion(opened, net, arguments, shape, options)
-        shapes = {name: list(opened.variables[source].shape) for name, source in plan.load.sources.items()}
-    return {
-        "net": plan.spec.net,
-        "input_shape": list(plan.spec.input_shape),
-        "input_shape_source": plan.input_shape_source.value,
-        "arguments": dict(plan.spec.arguments),
-        "load": plan.load.sources,
-        "shapes": shapes,
-        "started_afresh": plan.load.fresh,
-        "raw_statistics": plan.load.raw_statistics,
-        "left_out": left_out_by_reason(plan.load),
-    }
-
-
-def _show_plan(plan: dict[str, Any], *, json_output: bool) -> None:
-    if json_output:
-        print_json(plan)
-        return
-    from slim2keras.conversion import heading
+    from slim2keras.conversion import heading, left_out_by_reason, plan_conversion
     from slim2keras.loading import remarks
 
-    print_parts(heading(plan["net"], plan["arguments"], plan["input_shape"], plan["input_shape_source"]))
-    for name, source in plan["load"].items():
-        print_line(f"  {name}   {tuple(plan['shapes'][name])}" + (f"   from {source}" if source != name else ""))
-    stdout.print(f"{plural(len(plan['load']), 'variable')} would be loaded.", highlight=False)
-    print_parts(remarks(plan["left_out"], plan["started_afresh"], plan["raw_statistics"]))
+    with open_checkpoint(checkpoint) as opened:
+        plan = plan_conversion(opened, request)
+        shapes = {name: opened.variables[source].shape for name, source in plan.load.sources.items()}
+    network, load, left_out = plan.network, plan.load, left_out_by_reason(plan.load)
+    if json_output:
+        print_json(
+            {
+                **network.to_config(),
+                "input_shape_source": plan.input_shape_source.value,
+                "load": load.sources,
+                "shapes": shapes,
+                "started_afresh": load.fresh,
+                "raw_statistics": load.raw_statistics,
+                "left_out": left_out,
+            }
+        )
+        return
+    print_parts(heading(network, plan.input_shape_source.value))
+    for name, source in load.sources.items():
+        print_line(f"  {name}   {shapes[name]}" + (f"   from {source}" if source != name else ""))
+    stdout.print(f"{plural(len(load.sources), 'variable')} would be loaded.", highlight=False)
+    print_parts(remarks(left_out, load.fresh, load.raw_statistics))
     stdout.print("Dry run: nothing was written.", highlight=False)

@@ -18,11 +18,9 @@ from slim2keras.cli.console import (
     OverwriteOption,
     SetOption,
     UseEmaOption,
-    check_net,
     check_variables,
+    checkpoint_request,
     import_tensorflow,
-    parse_arguments,
-    parse_input_shape,
     print_json,
     print_line,
     print_parts,
@@ -75,17 +73,16 @@ def doctor(
     Example: slim2keras doctor train_dir/ --data images/ --plot drift.png
     """
     check_variables(checkpoint)
-    check_net(net)
     from slim2keras.data import check_images_path
-    from slim2keras.doctor import diagnose
-    from slim2keras.doctor.diagnosing import check_question
+    from slim2keras.doctor.diagnosing import check_question, diagnose_as_asked
+    from slim2keras.loading import LoadOptions
 
     if pretrained is not None:
         check_variables(pretrained)
     check_question(decay, steps)
     if data is not None:
         check_images_path(data)
-    arguments, shape = parse_arguments(settings, num_classes), parse_input_shape(input_shape)
+    request = checkpoint_request(net, num_classes, settings, input_shape, LoadOptions(use_ema=use_ema))
     if plot is not None:
         if data is None:
             raise UnsupportedArgumentError("--plot shows the drift from data: give --data too.")
@@ -94,19 +91,16 @@ def doctor(
         check_plot_target(plot, overwrite=overwrite)
     import_tensorflow()
     with progress_bar() as progress:
-        diagnosis = diagnose(
+        diagnosis = diagnose_as_asked(
             checkpoint,
+            request,
             pretrained=pretrained,
-            net=net,
             decay=decay,
             steps=steps,
             data=data,
-            input_shape=shape,
-            use_ema=use_ema,
             labels=not ignore_labels,
             batch_size=batch_size,
             progress=progress,
-            **arguments,
         )
     picture = plot if diagnosis.gap is not None else None
     if picture is not None:

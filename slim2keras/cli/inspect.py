@@ -24,7 +24,7 @@ from slim2keras.scopes import natural_order
 
 if TYPE_CHECKING:
     from slim2keras.checkpoint import Checkpoint
-    from slim2keras.recognition import NetSpec
+    from slim2keras.nets.spec import NetSpec
 
 
 def inspect(
@@ -76,9 +76,8 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
         "ema": VariableKind.EMA.value in by_kind,
         "slots": sorted({name.rpartition("/")[2] for name in checkpoint.names(VariableKind.SLOT)}),
     }
-    shapes = {name: checkpoint.variables[name].shape for name in checkpoint.names(VariableKind.MODEL)}
     try:
-        candidate = recognise(shapes, source=str(checkpoint.given))
+        candidate = recognise(checkpoint.model_shapes, source=str(checkpoint.given))
     except UnrecognisedNetError as error:
         return {**facts, "net": None, "why": str(error)}
     return {**facts, "fits": candidate.fits, **_describe_net(checkpoint, candidate.spec)}
@@ -87,8 +86,7 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
 def _describe_net(checkpoint: Checkpoint, spec: NetSpec) -> dict[str, Any]:
     from slim2keras.checkpoint_facts import with_known_size
     from slim2keras.model_variables import ModelVariables
-    from slim2keras.nets import find_net
-    from slim2keras.preprocessing import PIPELINES, image_size
+    from slim2keras.preprocessing import preprocessing_meaning
     from slim2keras.published import find_published
 
     published = find_published(checkpoint.given, spec)
@@ -97,7 +95,8 @@ def _describe_net(checkpoint: Checkpoint, spec: NetSpec) -> dict[str, Any]:
     else:
         spec, shape_source = with_known_size(checkpoint, spec, published)
         source = shape_source.value
-    expected = published or find_net(spec.net)
+    if published:
+        spec = replace(spec, preprocessing=published.preprocessing)
     return {
         "net": spec.net,
         "num_classes": spec.arguments["num_classes"],
@@ -106,9 +105,9 @@ def _describe_net(checkpoint: Checkpoint, spec: NetSpec) -> dict[str, Any]:
         "scope": spec.scope,
         "arguments": spec.changed_arguments(),
         **_describe_batch_norm(checkpoint, spec),
-        "preprocessing": expected.preprocessing,
-        "preprocessing_meaning": PIPELINES[expected.preprocessing].describe(*image_size(spec)),
-        "labels_offset": expected.labels_offset,
+        "preprocessing": spec.preprocessing,
+        "preprocessing_meaning": preprocessing_meaning(spec),
+        "labels_offset": spec.labels_offset,
         "published": published.name if published else None,
     }
 

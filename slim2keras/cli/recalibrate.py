@@ -18,12 +18,10 @@ from slim2keras.cli.console import (
     OverwriteOption,
     SetOption,
     UseEmaOption,
-    check_net,
     check_variables,
+    checkpoint_request,
     flag,
     import_tensorflow,
-    parse_arguments,
-    parse_input_shape,
     print_json,
     print_line,
     print_parts,
@@ -67,27 +65,29 @@ def recalibrate(
     Example: slim2keras recalibrate train_dir/ --data images/ -o repaired/model.ckpt-5000
     """
     check_variables(checkpoint)
-    check_net(net)
     from slim2keras.batch_norm import check_decay
     from slim2keras.data import check_images_path
-    from slim2keras.recalibration import RecalibrationRequest, check_recalibration_target, recalibrate_file
+    from slim2keras.loading import LoadOptions
+    from slim2keras.recalibration import check_recalibration_target, recalibrate_file
 
     check_images_path(data)
     check_recalibration_target(output, overwrite=overwrite)
     check_decay(decay)
-    request = RecalibrationRequest(
-        net=net,
-        arguments=parse_arguments(settings, num_classes),
-        input_shape=parse_input_shape(input_shape),
-        use_ema=use_ema,
-        labels=not ignore_labels,
-        batch_size=batch_size,
-        sequential=sequential,
-        decay=decay,
-    )
+    request = checkpoint_request(net, num_classes, settings, input_shape, LoadOptions(use_ema=use_ema))
     import_tensorflow()
     with progress_bar() as progress:
-        report = recalibrate_file(checkpoint, data, output, request, overwrite=overwrite, progress=progress)
+        report = recalibrate_file(
+            checkpoint,
+            data,
+            output,
+            request,
+            labels=not ignore_labels,
+            batch_size=batch_size,
+            sequential=sequential,
+            decay=decay,
+            overwrite=overwrite,
+            progress=progress,
+        )
     if json_output:
         print_json(report.to_json())
         return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -17,18 +17,13 @@ from slim2keras.cli.console import (
     SetOption,
     UseEmaOption,
     check_checkpoint,
-    check_net,
+    checkpoint_request,
     flag,
     import_tensorflow,
-    parse_arguments,
-    parse_input_shape,
     print_json,
     print_parts,
 )
 from slim2keras.errors import ExitStatus, UnsupportedArgumentError
-
-if TYPE_CHECKING:
-    import tf_keras
 
 
 def verify(
@@ -65,30 +60,21 @@ def verify(
     Exits with 5 if a difference exceeds its bar. Example: slim2keras verify model.ckpt-5000 model.keras
     """
     check_checkpoint(checkpoint)
-    check_net(net)
     if slim_source is not None and not slim_source.exists():
         raise UnsupportedArgumentError(f"There is no {slim_source}, by which --slim-source is to judge.")
-    arguments, shape = parse_arguments(settings, num_classes), parse_input_shape(input_shape)
+    from slim2keras.loading import LoadOptions
+
+    load = LoadOptions(exclude or (), use_ema)
+    request = checkpoint_request(net, num_classes, settings, input_shape, load)
     if model is not None:
         from slim2keras.model_files import check_model_path
 
         check_model_path(model)
     import_tensorflow()
     from slim2keras import parity
-    from slim2keras.conversion import convert, load_model
+    from slim2keras.conversion import convert_as_asked, load_model
 
-    loaded: tf_keras.Model
-    if model is not None:
-        loaded = load_model(model, checkpoint)
-    else:
-        loaded = convert(
-            checkpoint,
-            net=net,
-            input_shape=shape,
-            exclude=exclude or (),
-            use_ema=use_ema,
-            **arguments,
-        )
+    loaded = convert_as_asked(checkpoint, request) if model is None else load_model(model, checkpoint)
     report = parity.verify(
         checkpoint, loaded, exclude=exclude or None, use_ema=use_ema or None, slim_source=slim_source
     )

@@ -5,7 +5,7 @@ A BatchNorm layer is whatever has a ``moving_mean`` and a ``moving_variance``, s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,12 +20,14 @@ from slim2keras.doctor.findings import Diagnosis
 from slim2keras.doctor.verdicts import verdicts
 from slim2keras.errors import UnsupportedArgumentError
 from slim2keras.graph import Shape
-from slim2keras.keras_model import spec_of
+from slim2keras.keras_model import network_of
 from slim2keras.loading import LoadOptions
 from slim2keras.model_variables import ModelVariables, check_asks_nothing, open_variables
+from slim2keras.network import Network
 from slim2keras.population import BatchNormProbe
 from slim2keras.progress import StepProgress
 from slim2keras.recalibration import assign_statistics
+from slim2keras.request import CheckpointRequest
 
 if TYPE_CHECKING:
     import tf_keras
@@ -44,6 +46,7 @@ def diagnose(
     labels: bool = True,
     batch_size: int = 32,
     progress: StepProgress | None = None,
+    network: Network | None = None,
     **arguments: Any,
 ) -> Diagnosis:
     """Examine the BatchNorm statistics of a checkpoint; without data no network definition is needed.
@@ -66,6 +69,7 @@ def diagnose(
         labels: Whether to read the labels of data from a path.
         batch_size: Images a batch, where ``data`` is a path.
         progress: Called with what is done, the number of images done and in all, 0 if unknown.
+        network: The network itself, as in ``convert``; then its decays count.
         **arguments: slim arguments of the network, e.g. ``num_classes``, where they are not recognised.
 
     Raises:
@@ -82,23 +86,49 @@ def diagnose(
         >>> diagnosis = diagnose("train_dir/", data="images/")
         >>> print(diagnosis)
     """
+    return diagnose_as_asked(
+        checkpoint,
+        CheckpointRequest(net, arguments, input_shape, LoadOptions(use_ema=use_ema), network),
+        pretrained=pretrained,
+        decay=decay,
+        steps=steps,
+        data=data,
+        labels=labels,
+        batch_size=batch_size,
+        progress=progress,
+    )
+
+
+def diagnose_as_asked(
+    checkpoint: str | Path,
+    request: CheckpointRequest,
+    *,
+    pretrained: str | Path | None = None,
+    decay: float | None = None,
+    steps: int | None = None,
+    data: Iterable[Any] | str | Path | None = None,
+    labels: bool = True,
+    batch_size: int = 32,
+    progress: StepProgress | None = None,
+) -> Diagnosis:
+    """``diagnose`` with all that is asked of the checkpoint in one."""
     check_question(decay, steps)
-    check_asks_nothing(Path(checkpoint), net=net, input_shape=input_shape, use_ema=use_ema, **arguments)
+    check_asks_nothing(Path(checkpoint), request)
     with open_variables(checkpoint) as opened:
         layers = [Statistics.read(opened, scope) for scope in batch_norm_scopes(opened)]
-        decays = find_decays(opened, net, arguments, decay)
+        candidate = recognised(opened, request)
+        decays = find_decays(opened, request, decay, candidate)
         run = Run.read(opened, layers, steps=steps, decay=decay, pretrained=pretrained)
         measured = Measured()
         if data is not None and layers:
-            options = LoadOptions(use_ema=use_ema, allow_nonfinite=True)
-            model = _model_of(opened, net, arguments, input_shape, options, data)
+            model = _model_of(opened, request, data)
             batches = (
-                open_images(Path(data), spec_of(model), batch_size, labels=labels)
+                open_images(Path(data), network_of(model), batch_size, labels=labels)
                 if isinstance(data, (str, Path))
                 else data
             )
             measured = _measure(model, batches, progress)
-        candidate, is_model_file = recognised(opened), isinstance(opened, ModelVariables)
+        is_model_file = isinstance(opened, ModelVariables)
     place = {name: number for number, name in enumerate(measured.drifts)}
     layers.sort(key=lambda layer: place.get(layer.name, len(place)))
     examined = [examine(layer, decays, run, measured) for layer in layers]
@@ -139,19 +169,12 @@ def check_question(decay: float | None, steps: int | None) -> None:
         raise UnsupportedArgumentError(f"steps must be 0 or more. Received: {steps=}")
 
 
-def _model_of(
-    checkpoint: Checkpoint,
-    net: str | None,
-    arguments: Mapping[str, Any],
-    input_shape: Shape | None,
-    options: LoadOptions,
-    data: Any,
-) -> tf_keras.Model:
+def _model_of(checkpoint: Checkpoint, request: CheckpointRequest, data: Any) -> tf_keras.Model:
     if isinstance(checkpoint, ModelVariables):
         return checkpoint.model
-    plan = plan_conversion(checkpoint, net, arguments, input_shape, options, can_exclude=False)
+    plan = plan_conversion(checkpoint, request, can_exclude=False)
     warn_of_default_size(plan, data)
-    return converted_model(checkpoint, plan, options)
+    return converted_model(checkpoint, plan, replace(request.load, allow_nonfinite=True))
 
 
 def _measure(model: tf_keras.Model, batches: Iterable[Any], progress: StepProgress | None) -> Measured:

@@ -14,7 +14,10 @@ from slim2keras.checkpoint import Checkpoint
 from slim2keras.errors import Slim2KerasError
 from slim2keras.meta_graph import read_decays
 from slim2keras.model_variables import ModelVariables, open_variables
-from slim2keras.recognition import Candidate, NetSpec, recognise
+from slim2keras.nets.spec import NetSpec
+from slim2keras.network import Network
+from slim2keras.recognition import Candidate, recognise
+from slim2keras.request import CheckpointRequest
 from slim2keras.scopes import VariableInfo, VariableKind, ema_name, natural_order
 from slim2keras.training_record import LayerRecord, TrainingRecord, read_record, recalibrated_from
 
@@ -257,12 +260,25 @@ class Decays:
         return self.by_scope.get(scope, self.others)
 
 
-def find_decays(checkpoint: Checkpoint, net: str | None, arguments: Mapping[str, Any], decay: float | None) -> Decays:
-    """Decays by what is surest: given, recorded by fine-tuning, in the graph, the default of the network."""
+def find_decays(
+    checkpoint: Checkpoint, request: CheckpointRequest, decay: float | None, candidate: Candidate | None
+) -> Decays:
+    """Decays by what is surest: given, recorded by fine-tuning, in the graph, the default of the network.
+
+    Args:
+        candidate: The network that is recognised.
+    """
     if decay is not None:
         return Decays({}, decay, "given")
-    if net is not None:
-        return Decays({}, _decay_of(NetSpec.make(net, None, arguments)), f"the default of {net}")
+    if request.network is not None:
+        return Decays(request.network.decays, None, f"the layers of {request.network.name}")
+    if request.net is not None:
+        spec = NetSpec.make(request.net, None, request.arguments)
+        return Decays({}, _decay_of(spec), f"the default of {spec.name}")
+    return _told_decays(checkpoint) or _assumed_decays(candidate)
+
+
+def _told_decays(checkpoint: Checkpoint) -> Decays | None:
     recorded = _record_of(checkpoint)
     if recorded.steps:
         # A layer that did not move has a decay, but none that counted.
@@ -272,26 +288,32 @@ def find_decays(checkpoint: Checkpoint, net: str | None, arguments: Mapping[str,
         return Decays(checkpoint.decays, None, "the momentum of the layers")
     if by_scope := read_decays(checkpoint.location.prefix):
         return Decays(by_scope, None, "the .meta beside the checkpoint")
-    return _assumed_decays(checkpoint)
+    return None
 
 
-def _assumed_decays(checkpoint: Checkpoint) -> Decays:
-    candidate = recognised(checkpoint)
+def _assumed_decays(candidate: Candidate | None) -> Decays:
     if candidate is None:
         return Decays({}, None, "unknown")
-    spec = candidate.spec
-    return Decays({}, _decay_of(spec), f"assumed, the default of {spec.net}", is_assumed=True)
+    return Decays({}, _decay_of(candidate.spec), f"assumed, the default of {candidate.spec.name}", is_assumed=True)
 
 
-def recognised(checkpoint: Checkpoint) -> Candidate | None:
-    """The network of slim2keras that the checkpoint is of or near to, ``None`` if it is of another."""
-    shapes = {name: checkpoint.variables[name].shape for name in checkpoint.names(VariableKind.MODEL)}
+def recognised(checkpoint: Checkpoint, request: CheckpointRequest) -> Candidate | None:
+    """The network of slim2keras that the checkpoint is of or near to, ``None`` if it is of another.
+
+    Raises:
+        UnsupportedArgumentError: If the network does not take an argument that is asked for.
+        UnrecognisedNetError: If it is of another, and arguments are asked for.
+    """
+    if request.network is not None:
+        return None
     try:
-        return recognise(shapes, source=str(checkpoint.given))
+        return recognise(checkpoint.model_shapes, arguments=request.arguments, source=str(checkpoint.given))
     except Slim2KerasError:
+        if request.arguments:
+            raise
         return None
 
 
-def _decay_of(spec: NetSpec) -> float | None:
-    batch_norm = spec.batch_norm()
+def _decay_of(network: Network) -> float | None:
+    batch_norm = network.batch_norm()
     return None if batch_norm is None else batch_norm["decay"]

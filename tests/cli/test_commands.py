@@ -21,8 +21,8 @@ import slim2keras
 from slim2keras.cli.app import app
 from slim2keras.errors import ExitStatus
 from slim2keras.nets import list_nets
+from slim2keras.nets.spec import NetSpec
 from slim2keras.published import PUBLISHED
-from slim2keras.recognition import NetSpec
 from slim2keras.scopes import ema_name
 from slim2keras.slim_runtime import DOWNLOAD_SLIM
 from tests.reference import SMALL_NET, SMALL_SHAPE, STAND_IN_SLIM, small_values, values_of, write_checkpoint, write_meta

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from slim2keras.finetuning import finetune
-from slim2keras.keras_model import build, build_model, end_points, spec_of
+from slim2keras.keras_model import build, build_model, end_points, network_of
 from slim2keras.loading import slim_variables
 from slim2keras.losses import SoftmaxCrossEntropy
 from slim2keras.nets import NETS
+from slim2keras.nets.spec import NetSpec
 from slim2keras.optimizers import Momentum
-from slim2keras.recognition import NetSpec
 from tests.parity.cases import QUICK
 from tests.reference import assign_values, images, labels, values_of
 
@@ -67,7 +67,7 @@ def golden(request: pytest.FixtureRequest) -> Golden:
         weight_decay=meta.get("weight_decay", 4e-5),
         **meta["config"][-1] if "config" in meta else {},
     )
-    assign_values(model, values_of(spec_of(model).trace().variables()))
+    assign_values(model, values_of(network_of(model).trace().variables()))
     return Golden(request.param, meta, np.load(HERE / f"{request.param}.npz"), model)
 
 
@@ -97,7 +97,7 @@ def test_variables_are_equal_in_name_shape_and_trainability(golden: Golden) -> N
         [name, shape, trainable and name.rpartition("/")[2] not in in_name_only]
         for name, shape, trainable in golden.meta["variables"]
     ]
-    graph = spec_of(golden.model).trace()
+    graph = network_of(golden.model).trace()
     ours = [[variable.name, list(variable.shape), variable.trainable] for variable in graph.variables()]
     assert [item for item in ours if not is_of_training_only(net, item[0])] == theirs
     keras = [[name, list(item.shape), item.trainable] for name, item in slim_variables(golden.model).items()]
@@ -133,7 +133,7 @@ def test_first_training_step(golden: Golden) -> None:
     import tensorflow as tf
 
     train = golden.meta["train"]
-    spec = spec_of(golden.model)
+    spec = network_of(golden.model)
     kept = {name: 1.0 for name in spec.arguments if name.endswith("dropout_keep_prob")}
     arguments = {**spec.arguments, **kept}
     model = build_model(NetSpec.make(spec.net, tuple(train["input"][1:]), arguments))
@@ -186,7 +186,7 @@ WITH_FLOOR = [case for case in CASES if "losses" in FLOOR.get(case, {}) and "tra
 def test_three_steps_of_fine_tuning(golden: Golden) -> None:
     """Losses of ``create_train_op`` with ``MomentumOptimizer`` on TensorFlow 1.15, through ``finetune``."""
     train = golden.meta["train"]
-    spec = spec_of(golden.model)
+    spec = network_of(golden.model)
     kept = {name: 1.0 for name in spec.arguments if name.endswith("dropout_keep_prob") or name == "drop_path_keep_prob"}
     model = build_model(NetSpec.make(spec.net, tuple(train["input"][1:]), {**spec.arguments, **kept}))
     assign_values(model, values_of(spec.trace().variables()))

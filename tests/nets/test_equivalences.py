@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from slim2keras import layers
-from slim2keras.keras_model import build, end_points, model_of, spec_of
+from slim2keras.keras_model import build, end_points, model_of, network_of
 from slim2keras.layers import BatchNorm
 from slim2keras.loading import slim_variables
 from tests.reference import assign_values, images, values_of
@@ -24,7 +24,7 @@ def outputs(model: Any, values: dict[str, np.ndarray], batch: np.ndarray) -> dic
 
 
 def recipe(model: Any) -> dict[str, np.ndarray]:
-    return values_of(spec_of(model).trace().variables())
+    return values_of(network_of(model).trace().variables())
 
 
 def assert_near(ours: np.ndarray, theirs: np.ndarray) -> None:

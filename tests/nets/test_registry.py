@@ -10,7 +10,7 @@ import pytest
 
 from slim2keras.errors import UnsupportedArgumentError
 from slim2keras.nets import FAMILIES, NETS, find_net, list_nets, registry
-from slim2keras.recognition import NetSpec
+from slim2keras.nets.spec import NetSpec
 from slim2keras.slim_networks import open_judge
 from slim2keras.slim_runtime import import_tf_slim
 from tests.parity.cases import JUDGED, SLIM_SOURCE

@@ -13,8 +13,8 @@ from slim2keras.errors import ParityError
 from slim2keras.keras_model import build_model, end_points
 from slim2keras.loading import slim_variables
 from slim2keras.nets import NETS
+from slim2keras.nets.spec import NetSpec
 from slim2keras.parity import BARS, ParityReport, compare_with_slim
-from slim2keras.recognition import NetSpec
 from slim2keras.slim_networks import assign_variables, open_judge
 from slim2keras.slim_runtime import op_by_op_session
 from tests.parity.cases import EXEMPT, JUDGED, JUDGED_VARIANTS, QUICK, SHAPES, SLIM_SOURCE
@@ -155,7 +155,7 @@ def mutated(mutate: Any) -> ParityReport:
     """A small ResNet, changed by ``mutate``, against slim's unchanged one."""
     spec = NetSpec.make("resnet_v1_50", (48, 48, 3), {"num_classes": 5, "depth_multiplier": 0.25})
     model = mutate(spec)
-    model.slim_spec = spec
+    model.slim_network = spec
     values = values_of(spec.trace().variables())
     assign_values(model, values)
     return compare_with_slim(spec, model, values, images(3, (3, 48, 48, 3)))

@@ -1,0 +1,44 @@
+"""What a user asks of a checkpoint, in Python and on the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from slim2keras.errors import UnsupportedArgumentError
+from slim2keras.graph import Shape
+from slim2keras.loading import LoadOptions
+from slim2keras.network import Network
+
+
+@dataclass(frozen=True)
+class CheckpointRequest:
+    """What a user asks of a checkpoint; ``convert`` describes it.
+
+    Attributes:
+        net: Name of the network, found from names and shapes if left out.
+        arguments: slim arguments of the network, found likewise as far as they are left out.
+        input_shape: (height, width, channels).
+        load: How variables are loaded.
+        network: The network itself, of nobody's zoo.
+    """
+
+    net: str | None = None
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    input_shape: Shape | None = None
+    load: LoadOptions = field(default_factory=LoadOptions)
+    network: Network | None = None
+
+    def __post_init__(self) -> None:
+        told = [name for name in self.told_of_network if name != "network"]
+        if told and self.network is not None:
+            raise UnsupportedArgumentError(
+                f"The network {self.network.name} says itself what it is: leave {', '.join(told)} out."
+            )
+
+    @property
+    def told_of_network(self) -> list[str]:
+        """Names of what was given to say which network it is."""
+        given = {"network": self.network, "net": self.net, "input_shape": self.input_shape, **self.arguments}
+        return [name for name, value in given.items() if value is not None]
