@@ -21,7 +21,7 @@ from slim2keras.conversion import convert_to_file
 from slim2keras.keras_archive import open_weights
 from slim2keras.keras_model import build_model, model_config
 from slim2keras.loading import slim_variables
-from slim2keras.model_files import outline_of_model, outline_of_spec, write_model
+from slim2keras.model_files import outline_of_model, outline_of_network, write_model
 from slim2keras.nets.spec import NetSpec
 from slim2keras.request import CheckpointRequest
 from tests.reference import SMALL_SHAPE, assign_values, small_spec, small_values
@@ -58,7 +58,7 @@ QUICK_TO_BUILD = ("cifarnet", "inception_v2", "lenet", "mobilenet_v1_025", "mobi
 def test_a_network_is_described_without_being_built(net: str) -> None:
     """Configuration, order of layers, places of weights and number of parameters are those of the built model."""
     spec = small_spec_of(net)
-    ours, theirs = outline_of_spec(spec), outline_of_model(build_model(spec))
+    ours, theirs = outline_of_network(spec), outline_of_model(build_model(spec))
     assert json.dumps(ours.config()) == json.dumps(theirs.config())
     assert list(ours.places.items()) == list(theirs.places.items())
     assert ours.num_parameters == theirs.num_parameters
@@ -81,7 +81,7 @@ def test_open_sizes_and_mixed_precision_are_in_the_description(shape: Any) -> No
 def small_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A ``.keras`` that was written without a model."""
     path = tmp_path_factory.mktemp("small") / "model.keras"
-    write_model(outline_of_spec(small_spec()), small_values().items(), path, model_files.OutputFormat.KERAS)
+    write_model(outline_of_network(small_spec()), small_values().items(), path, model_files.OutputFormat.KERAS)
     return path
 
 
@@ -144,7 +144,7 @@ def test_tf_keras_reads_forwards(tmp_path: Path) -> None:
     """tf_keras gets its tensors in a few passes over the file; over one that it wrote itself it makes forty."""
     spec = NetSpec.make("resnet_v1_50", SMALL_SHAPE, {"num_classes": 3, "depth_multiplier": 0.5})
     values = {item.name: np.ones(item.shape, "float32") for item in spec.trace().variables()}
-    outline = outline_of_spec(spec)
+    outline = outline_of_network(spec)
     path = tmp_path / "model.keras"
     write_model(outline, ((name, values[name]) for name in outline.places), path, model_files.OutputFormat.KERAS)
     with CountingFile(path) as raw, zipfile.ZipFile(raw) as archive, archive.open("model.weights.h5") as member:
@@ -259,5 +259,8 @@ def test_weights_that_a_zip_cannot_address_are_refused(tmp_path: Path, monkeypat
     monkeypatch.setattr("slim2keras.keras_archive._LARGEST", 100_000)
     with pytest.raises(slim2keras.errors.OutputError, match=r"too large for a .keras file. Give a .weights.h5"):
         write_model(
-            outline_of_spec(small_spec()), small_values().items(), tmp_path / "x.keras", model_files.OutputFormat.KERAS
+            outline_of_network(small_spec()),
+            small_values().items(),
+            tmp_path / "x.keras",
+            model_files.OutputFormat.KERAS,
         )
