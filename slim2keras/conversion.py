@@ -241,7 +241,6 @@ class ConversionReport(Report):
         input_shape: (height, width, channels), ``None`` where open.
         input_shape_source: Where it is from: given, published, from the .meta, from the weights, or default.
         arguments: Every slim argument, none where the network is none of slim's zoo.
-        graph: Layer graph of such a network, ``None`` for one of the zoo.
         batch_norm: Decay and epsilon, ``None`` without BatchNorm.
         decay_source: Where the decay is from: given, from the .meta, or default.
         published: Facts of the published checkpoint that this is by its name, ``None`` if it is none.
@@ -256,6 +255,9 @@ class ConversionReport(Report):
         output: Path and format.
         largest_difference: Between what was to be written and what was read back; 0.0 means bit for bit.
         versions: Of everything that takes part.
+        num_classes: Of the logits.
+        drop_path_steps: Steps over which drop-path grows.
+        graph: Layers of a network that is none of slim's zoo, ``None`` for one that is.
     """
 
     source: Mapping[str, Any]
@@ -277,9 +279,9 @@ class ConversionReport(Report):
     output: Mapping[str, str]
     largest_difference: float
     versions: Mapping[str, str] = field(default_factory=dict)
-    graph: Mapping[str, Any] | None = None
     num_classes: int | None = None
     drop_path_steps: int | None = None
+    graph: Mapping[str, Any] | None = None
 
     def summary(self) -> str:
         """In one line."""
@@ -399,6 +401,8 @@ def describe_plan(
         "published": asdict(plan.published) if plan.published else None,
         "preprocessing_meaning": preprocessing_meaning(network),
         "labels_offset": network.labels_offset,
+        "num_classes": network.num_classes,
+        "drop_path_steps": network.drop_path_steps,
         "use_ema": options.use_ema,
         "raw_statistics": plan.load.raw_statistics,
         "excluded": {"scopes": options.exclude, "started_afresh": plan.load.fresh},
