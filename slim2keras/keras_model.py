@@ -13,6 +13,7 @@ from slim2keras.errors import Slim2KerasError
 from slim2keras.graph import Layer, LayerGraph, Shape
 from slim2keras.layers import CENTER
 from slim2keras.loading import LoadOptions, all_layers, slim_variables
+from slim2keras.overrides import Overrides
 from slim2keras.recognition import NetSpec, recover_spec
 
 if TYPE_CHECKING:
@@ -101,14 +102,11 @@ def load_options_of(model: tf_keras.Model) -> LoadOptions:
 @contextlib.contextmanager
 def dropout_off(model: tf_keras.Model) -> Iterator[None]:
     """Within it nothing is dropped in training mode, neither values nor paths."""
-    rates = [(layer, layer.rate) for layer in all_layers(model) if hasattr(layer, "rate")]
-    for layer, _ in rates:
-        layer.rate = 0.0
-    try:
+    with Overrides() as overrides:
+        for layer in all_layers(model):
+            if hasattr(layer, "rate"):
+                overrides.set(layer, "rate", 0.0)
         yield
-    finally:
-        for layer, rate in rates:
-            layer.rate = rate
 
 
 def build_model(spec: NetSpec) -> tf_keras.Model:
