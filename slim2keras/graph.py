@@ -9,7 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 Shape = tuple[int | None, ...]
 
@@ -54,6 +57,7 @@ class Layer:
         config: Arguments of the class, serialised as Keras does.
         inputs: Activations that it is called with.
         variables: Its variables in the order in which slim creates them.
+        initial_values: What variables start from that no initializer of Keras gives, by Keras' leaf names.
     """
 
     kind: str
@@ -61,6 +65,7 @@ class Layer:
     config: Mapping[str, Any]
     inputs: tuple[Tensor, ...]
     variables: tuple[Variable, ...] = ()
+    initial_values: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
 
 @dataclass(eq=False)
