@@ -24,6 +24,7 @@ import numpy as np
 
 from slim2keras.errors import UnsupportedArgumentError
 from slim2keras.loading import all_layers
+from slim2keras.overrides import Overrides
 from slim2keras.scopes import first_matches
 
 if TYPE_CHECKING:
@@ -191,13 +192,10 @@ def observed_inputs(layers: Sequence[tf_keras.layers.Layer]) -> Iterator[dict[st
 def _calls_replaced(
     layers: Sequence[tf_keras.layers.Layer], make_call: Callable[[tf_keras.layers.Layer], Callable[..., tf.Tensor]]
 ) -> Iterator[None]:
-    for layer in layers:
-        layer.call = make_call(layer)
-    try:
-        yield
-    finally:
+    with Overrides() as overrides:
         for layer in layers:
-            del layer.call
+            overrides.set(layer, "call", make_call(layer))
+        yield
 
 
 def _observe(

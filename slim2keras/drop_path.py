@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from slim2keras.keras_model import network_of
+from slim2keras.overrides import Overrides
 from slim2keras.recognition import is_drop_path
 
 if TYPE_CHECKING:
@@ -35,14 +36,10 @@ def scheduled_drop_path(model: tf_keras.Model, step: Any) -> Iterator[None]:
     import tensorflow as tf
 
     layers = [layer for layer in model.layers if is_drop_path(vars(layer))]
-    rates = [layer.rate for layer in layers]
     total = network_of(model).drop_path_steps if layers else None
-    if total is not None:
-        ratio = tf.minimum(1.0, tf.cast(step, tf.float32) / float(total))
-        for layer, rate in zip(layers, rates, strict=True):
-            layer.rate = rate * ratio
-    try:
+    with Overrides() as overrides:
+        if total is not None:
+            ratio = tf.minimum(1.0, tf.cast(step, tf.float32) / float(total))
+            for layer in layers:
+                overrides.set(layer, "rate", layer.rate * ratio)
         yield
-    finally:
-        for layer, rate in zip(layers, rates, strict=True):
-            layer.rate = rate

@@ -7,11 +7,20 @@ Turning it into a ``tf_keras.Model`` is ``keras_model.build_model``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from slim2keras.scopes import slim_variable_name
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 Shape = tuple[int | None, ...]
+InitialValue = Callable[[tuple[int, ...]], "NDArray[np.float32]"]
+"""From the shape of a variable to the values that it starts from."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +63,7 @@ class Layer:
         config: Arguments of the class, serialised as Keras does.
         inputs: Activations that it is called with.
         variables: Its variables in the order in which slim creates them.
+        initial_values: Makes what variables start from, where no initializer of Keras does, by Keras' leaf names.
     """
 
     kind: str
@@ -61,6 +71,7 @@ class Layer:
     config: Mapping[str, Any]
     inputs: tuple[Tensor, ...]
     variables: tuple[Variable, ...] = ()
+    initial_values: Mapping[str, InitialValue] = field(default_factory=dict)
 
 
 @dataclass(eq=False)
@@ -86,6 +97,7 @@ class LayerGraph:
 
     def to_config(self) -> dict[str, Any]:
         """As plain values, for JSON; layers by class and configuration, which ``model_safety`` looks at."""
+        shapes = {variable.name: variable.shape for layer in self.layers.values() for variable in layer.variables}
         return {
             "layers": [
                 {
@@ -93,6 +105,10 @@ class LayerGraph:
                     "config": {"name": layer.name, **layer.config},
                     "inputs": [[tensor.layer_name, tensor.shape] for tensor in layer.inputs],
                     "variables": [asdict(variable) for variable in layer.variables],
+                    "initial_values": {
+                        leaf: initial(shapes[slim_variable_name(layer.name, leaf)]).tolist()
+                        for leaf, initial in layer.initial_values.items()
+                    },
                 }
                 for layer in self.layers.values()
             ],
@@ -115,7 +131,14 @@ class LayerGraph:
             )
             inputs = tuple(graph._tensor(*item) for item in row["inputs"])
             layer_config = as_tuples(row["config"])
-            layer = Layer(row["class_name"], layer_config.pop("name"), layer_config, inputs, tuple(variables))
+            layer = Layer(
+                kind=row["class_name"],
+                name=layer_config.pop("name"),
+                config=layer_config,
+                inputs=inputs,
+                variables=tuple(variables),
+                initial_values={leaf: partial(_array, values) for leaf, values in row["initial_values"].items()},
+            )
             graph.layers[layer.name] = layer
         graph.end_points |= {str(name): graph._tensor(*item) for name, item in config["end_points"].items()}
         graph.outputs += [graph._tensor(*item) for item in config["outputs"]]
@@ -167,3 +190,9 @@ def as_tuples(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {name: as_tuples(item) for name, item in value.items()}
     return tuple(map(as_tuples, value)) if isinstance(value, list | tuple) else value
+
+
+def _array(values: Any, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    import numpy as np
+
+    return np.asarray(values, "float32").reshape(shape)

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from slim2keras.errors import Slim2KerasError
 from slim2keras.graph import Layer, LayerGraph, Shape
-from slim2keras.layers import CENTER
 from slim2keras.loading import LoadOptions, all_layers, slim_variables
 from slim2keras.nets.spec import NetSpec
 from slim2keras.network import Network
+from slim2keras.overrides import Overrides
 from slim2keras.recognition import recover_spec
 
 if TYPE_CHECKING:
     import tf_keras
-    from numpy.typing import NDArray
 
 
 def build(net: str, *, input_shape: Shape | None = None, **arguments: Any) -> tf_keras.Model:
@@ -122,14 +119,11 @@ def load_options_of(model: tf_keras.Model) -> LoadOptions:
 @contextlib.contextmanager
 def dropout_off(model: tf_keras.Model) -> Iterator[None]:
     """Within it nothing is dropped in training mode, neither values nor paths."""
-    rates = [(layer, layer.rate) for layer in all_layers(model) if hasattr(layer, "rate")]
-    for layer, _ in rates:
-        layer.rate = 0.0
-    try:
+    with Overrides() as overrides:
+        for layer in all_layers(model):
+            if hasattr(layer, "rate"):
+                overrides.set(layer, "rate", 0.0)
         yield
-    finally:
-        for layer, rate in rates:
-            layer.rate = rate
 
 
 def build_model(network: Network) -> tf_keras.Model:
@@ -268,8 +262,9 @@ def _call_layer(layer: Layer, tensors: dict[str, Any], dtype: str | None = None)
     inputs = [tensors[tensor.layer_name] for tensor in layer.inputs]
     keras_layer = make_layer(layer, dtype)
     output = keras_layer(inputs[0] if len(inputs) == 1 else inputs)
-    if _is_centered(layer):
-        keras_layer.kernel.assign(_centered_identity(keras_layer.kernel.shape))
+    for leaf, initial_value in layer.initial_values.items():
+        variable = getattr(keras_layer, leaf)
+        variable.assign(initial_value(tuple(variable.shape)))
     return output
 
 
@@ -281,20 +276,9 @@ def make_layer(layer: Layer, dtype: str | None = None) -> tf_keras.layers.Layer:
     """
     import tf_keras
 
-    config = {"dtype": dtype, **layer.config, **({"kernel_initializer": "zeros"} if _is_centered(layer) else {})}
+    config = {"dtype": dtype, **layer.config}
     if hasattr(tf_keras.layers, layer.kind):
         return getattr(tf_keras.layers, layer.kind)(name=layer.name, **config)
     from slim2keras import keras_layers
 
     return getattr(keras_layers, layer.kind)(name=layer.name, **config)
-
-
-def _is_centered(layer: Layer) -> bool:
-    return layer.config.get("kernel_initializer") == CENTER
-
-
-def _centered_identity(shape: Sequence[int]) -> NDArray[np.float32]:
-    """Kernel that passes every channel on; ``shape`` is (frames, 1, 1, channels, channels)."""
-    kernel = np.zeros(shape, "float32")
-    kernel[shape[0] // 2, 0, 0] = np.eye(shape[-1])
-    return kernel

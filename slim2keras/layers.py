@@ -11,11 +11,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from slim2keras.errors import UnsupportedArgumentError
-from slim2keras.graph import Layer, LayerGraph, Shape, Tensor, Variable
+from slim2keras.graph import InitialValue, Layer, LayerGraph, Shape, Tensor, Variable
 from slim2keras.scopes import join, slim_variable_name
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 Serialised = Mapping[str, Any]
 Window = int | tuple[int, ...]
@@ -28,9 +32,6 @@ XAVIER: Serialised = {"class_name": "GlorotUniform", "config": {}}
 # Keras divides the standard deviation of a truncated normal by that of the unit normal cut at two sigma; slim
 # multiplies the variance by 1.3 instead. The scale makes Keras draw with slim's deviation, sqrt(1.3 * 2 / fan_in).
 _UNIT_TRUNCATED_STDDEV = 0.87962566103423978
-CENTER: Serialised = {"class_name": "Center", "config": {}}
-"""``center_initializer`` of slim's i3d_utils: the identity in the middle of the window, zeros beside it. Keras has no
-such initializer; ``keras_model`` sets the values when it builds the layer."""
 
 
 def variance_scaling(mode: str = "fan_in") -> Serialised:
@@ -48,6 +49,18 @@ def truncated_normal(stddev: float) -> Serialised:
 def constant(value: float) -> Serialised:
     """``tf.constant_initializer(value)``."""
     return {"class_name": "Constant", "config": {"value": value}}
+
+
+def center_initializer(shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Kernel of (frames, 1, 1, channels, channels) that passes the middle frame on; Keras has no such initializer.
+
+    Source: research/slim/nets/i3d_utils.py, ``center_initializer``.
+    """
+    import numpy as np
+
+    kernel = np.zeros(shape, "float32")
+    kernel[shape[0] // 2, 0, 0] = np.eye(shape[-1])
+    return kernel
 
 
 def l2_regularizer(scale: float) -> Serialised | None:
@@ -93,6 +106,7 @@ def convolution(
     biases_decay: float = 0.0,
     weights_initializer: Serialised = XAVIER,
     biases_initializer: Serialised | None = ZEROS,
+    initial_weights: InitialValue | None = None,
 ) -> Tensor:
     """``slim.conv2d`` and ``slim.conv3d``: convolve, normalise or add biases, activate.
 
@@ -106,6 +120,7 @@ def convolution(
         weight_decay: Scale of ``slim.l2_regularizer`` on the weights.
         biases_decay: The same on the biases.
         biases_initializer: ``None`` for no biases, as in slim.
+        initial_weights: Makes the values to start from, where no initializer of Keras does.
         name: Slim scope, e.g. ``"resnet_v1_50/conv1"``.
 
     Returns:
@@ -127,7 +142,9 @@ def convolution(
     }
     leaves = {"kernel": (*kernel, x.channels, filters), "bias": (filters,)}
     size = _window_size(x, kernel, strides, padding, name, rate)
-    x = _add(f"Conv{len(kernel)}D", x, (*size, filters), config, leaves, use_bias=use_bias, name=name)
+    initial = None if initial_weights is None else {"kernel": initial_weights}
+    kind = f"Conv{len(kernel)}D"
+    x = _add(kind, x, (*size, filters), config, leaves, use_bias=use_bias, name=name, initial_values=initial)
     return _normalise_and_activate(x, batch_norm, activation, name)
 
 
@@ -485,6 +502,7 @@ def _add(
     *,
     use_bias: bool,
     name: str,
+    initial_values: Mapping[str, InitialValue] | None = None,
 ) -> Tensor:
     """Append a layer with the variables ``leaves``, by Keras' leaf names and in slim's order."""
     variables = [
@@ -492,7 +510,7 @@ def _add(
         for leaf, leaf_shape in leaves.items()
         if use_bias or leaf != "bias"
     ]
-    return x.graph.add(Layer(kind, name, config, (x,), tuple(variables)), shape)
+    return x.graph.add(Layer(kind, name, config, (x,), tuple(variables), initial_values or {}), shape)
 
 
 def _biases(initializer: Serialised | None, decay: float = 0.0) -> dict[str, Any]:

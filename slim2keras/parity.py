@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,6 +20,7 @@ from slim2keras.json_values import finite_or_none
 from slim2keras.keras_model import dropout_off, end_points, in_float32, load_options_of, network_of, precision_of
 from slim2keras.loading import LoadOptions, check_plan, plan_load, slim_variables
 from slim2keras.network import Network
+from slim2keras.overrides import Overrides
 from slim2keras.pages import Report
 from slim2keras.preprocessing import warn_if_doubtful
 from slim2keras.slim_networks import SlimNetwork, assign_variables, network_of_function, open_judge
@@ -337,28 +337,23 @@ def _run_model(model: tf_keras.Model, images: NDArray[Any], *, training: bool) -
     import tf_keras
 
     outputs = {**end_points(model), "output": model.outputs[0]}
-    # Called eagerly, a functional model runs its layers one op after the other.
-    with dropout_off(model), _statistics_kept(model) as statistics:
+    statistics = _moving_statistics(model)
+    with dropout_off(model), Overrides() as overrides:
+        overrides.keep(statistics.values())
+        # Called eagerly, a functional model runs its layers one op after the other.
         activations = tf_keras.Model(model.input, outputs)(images, training=training)
         moved = {name: variable.numpy() for name, variable in statistics.items()}
     return _Run({name: value.numpy() for name, value in activations.items()}, moved)
 
 
-@contextlib.contextmanager
-def _statistics_kept(model: tf_keras.Model) -> Iterator[dict[str, Any]]:
-    """Give the moving statistics by slim name, and put their values back at the end."""
+def _moving_statistics(model: tf_keras.Model) -> dict[str, Any]:
+    """Moving means and variances by slim name, those that are trained apart."""
     weights = {id(weight) for weight in model.trainable_weights}
-    statistics = {
+    return {
         name: variable
         for name, variable in slim_variables(model).items()
         if id(variable) not in weights and name.rpartition("/")[2].startswith("moving_")
     }
-    before = {name: variable.numpy() for name, variable in statistics.items()}
-    try:
-        yield statistics
-    finally:
-        for name, variable in statistics.items():
-            variable.assign(before[name])
 
 
 def _decay_rounding(decay: float, before: NDArray[Any], after: NDArray[Any]) -> float:

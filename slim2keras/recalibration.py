@@ -41,6 +41,7 @@ from slim2keras.model_files import (
 )
 from slim2keras.model_variables import ModelVariables, check_asks_nothing, open_variables
 from slim2keras.output_files import check_free, report_path, whole_or_not_at_all
+from slim2keras.overrides import Overrides
 from slim2keras.pages import Report
 from slim2keras.population import (
     FEWEST_IMAGES,
@@ -151,7 +152,9 @@ def recalibrate(
     if not seen.is_mixed:
         warnings.warn(f"{UNMIXED} The statistics will be off.", MovingStatisticsWarning, stacklevel=2)
     old = [moving_statistics(layer) for layer in layers]
-    try:
+    with Overrides() as overrides:
+        for layer in layers:
+            overrides.keep([layer.moving_mean, layer.moving_variance])
         if decay is not None:
             _move_over(model, layers, dataset, decay, progress)
         elif sequential:
@@ -160,11 +163,7 @@ def recalibrate(
             assign_statistics(layers, seen.populations)
         new = [moving_statistics(layer) for layer in layers]
         after = probe.measure(dataset, progress).gap
-    except BaseException:
-        for layer, (mean, variance) in zip(layers, old, strict=True):
-            layer.moving_mean.assign(mean)
-            layer.moving_variance.assign(variance)
-        raise
+        overrides.pop_all()
     drifts = {
         layer.name: Drift.between(*was, *now, epsilon=layer.epsilon)
         for layer, was, now in zip(layers, old, new, strict=True)

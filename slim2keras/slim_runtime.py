@@ -19,6 +19,7 @@ import numpy as np
 
 from slim2keras.checkpoint import unpacked_archive
 from slim2keras.errors import Slim2KerasError, UnsupportedArgumentError
+from slim2keras.overrides import Overrides
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -185,19 +186,15 @@ def slim_source_modules(directory: Path) -> Iterator[ModuleType]:
     substitutes = {"tensorflow": _TensorFlow1(contrib), "tensorflow.contrib": contrib}
     substitutes |= {f"tensorflow.contrib.{name}": part for name, part in parts.items()}
     dropped = [name for name in ("int", "float") if name not in vars(np)]
-    with _modules_replaced(substitutes, "nets"):
+    with _modules_replaced(substitutes, "nets"), Overrides() as overrides:
         sys.path.insert(0, str(directory))
+        overrides.callback(sys.path.remove, str(directory))
         for name in dropped:
-            setattr(np, name, getattr(builtins, name))
-        try:
-            factory = _import_factory(directory)
-            # TensorFlow imports parts of itself when they are first used.
-            sys.modules["tensorflow"] = tf
-            yield factory
-        finally:
-            sys.path.remove(str(directory))
-            for name in dropped:
-                delattr(np, name)
+            overrides.set(np, name, getattr(builtins, name))
+        factory = _import_factory(directory)
+        # TensorFlow imports parts of itself when they are first used.
+        sys.modules["tensorflow"] = tf
+        yield factory
 
 
 def _import_factory(directory: Path) -> ModuleType:

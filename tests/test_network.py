@@ -23,6 +23,7 @@ from slim2keras.request import CheckpointRequest
 from tests.reference import assign_values, images, values_of, write_checkpoint
 
 SHAPE, CLASSES = (16, 16, 3), 4
+WEIGHTS = np.random.RandomState(1).uniform(-1, 1, (3, 3, 8, 8)).astype("float32")
 
 
 def own_network(decay: float = 0.9) -> GraphNetwork:
@@ -31,7 +32,7 @@ def own_network(decay: float = 0.9) -> GraphNetwork:
     graph = x.graph
     x = layers.conv2d(x, 8, 3, stride=2, batch_norm=BatchNorm(decay, scale=True), weight_decay=1e-3, name="own/first")
     graph.end_points["first"] = x
-    x = layers.conv2d(x, 8, 3, name="own/second")
+    x = layers.conv2d(x, 8, 3, initial_weights=WEIGHTS.reshape, name="own/second")
     graph.end_points["second"] = x
     x = layers.flatten(layers.max_pool2d(x, 2, name="own/pool"), name="own/flatten")
     x = layers.fully_connected(x, CLASSES, activation=None, name="own/logits")
@@ -188,3 +189,9 @@ def test_a_hostile_report_makes_no_layers(checkpoint: Path, tmp_path: Path) -> N
     path.write_text(json.dumps(report))
     with pytest.raises(ModelReadError, match="nowhere"):
         slim2keras.load_model(tmp_path / "own.weights.h5")
+
+
+def test_weights_that_no_initializer_gives_survive_json_too() -> None:
+    """A layer's own initial values are part of the network."""
+    rebuilt = network_from_config(json.loads(json.dumps(own_network().to_config())))
+    np.testing.assert_array_equal(slim_variables(build_model(rebuilt))["own/second/weights"].numpy(), WEIGHTS)

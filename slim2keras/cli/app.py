@@ -19,6 +19,7 @@ import slim2keras
 from slim2keras.cli import convert, doctor, export, inspect, nets, recalibrate, verify
 from slim2keras.cli.console import flag, stderr
 from slim2keras.errors import ExitStatus, MovingStatisticsWarning, PreprocessingWarning, Slim2KerasError
+from slim2keras.overrides import Overrides
 
 _EPILOG = (
     "Exit codes: 0 ok, 1 unexpected error or disk full, 2 usage, 3 file unreadable, 4 checkpoint does not fit or is "
@@ -147,11 +148,9 @@ def _warnings_as_remarks() -> Iterator[None]:
         else:
             show(message, category, *where)
 
-    warnings.showwarning = remark  # type: ignore[assignment]
-    try:
+    with Overrides() as overrides:
+        overrides.set(warnings, "showwarning", remark)
         yield
-    finally:
-        warnings.showwarning = show
 
 
 def _report_interruption() -> NoReturn:

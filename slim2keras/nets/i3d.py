@@ -21,7 +21,7 @@ from typing import Any
 from slim2keras import layers
 from slim2keras.errors import UnsupportedArgumentError
 from slim2keras.graph import Tensor
-from slim2keras.layers import CENTER, BatchNorm, Window, truncated_normal
+from slim2keras.layers import ZEROS, BatchNorm, Window, center_initializer, truncated_normal
 from slim2keras.nets.heads import name_logits, reduced_kernel_size
 from slim2keras.nets.inception import lay_base
 from slim2keras.nets.registry import Net, VariableShapes, classes_in, read_depths
@@ -103,8 +103,8 @@ class _ArgScope:
         if not self.separable or frames == 1:
             return self.conv(x, filters, (frames, 3, 3), name=name)
         x = self.conv(x, filters, (1, 3, 3), name=name)
-        temporal = {"batch_norm": None, "weights_initializer": CENTER}
-        return self.conv(x, filters, (frames, 1, 1), name=f"{name}/temporal", **temporal)
+        center = {"weights_initializer": ZEROS, "initial_weights": center_initializer}
+        return self.conv(x, filters, (frames, 1, 1), batch_norm=None, name=f"{name}/temporal", **center)
 
     def gate(self, x: Tensor, index: int, *, name: str) -> Tensor:
         """Weigh the channels by a sigmoid of their means, from ``gating_startat`` on.

@@ -1,0 +1,43 @@
+"""What is set for a while and then put back as it was found."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+
+class Overrides(contextlib.ExitStack):
+    """Within it attributes and values are others; at its end everything is as it was found, the last set first.
+
+    Whatever fails, the block itself or one of the steps back, all other steps back are taken. ``pop_all`` lets stand
+    what was set.
+
+    Example:
+        >>> with Overrides() as overrides:
+        ...     overrides.set(layer, "rate", 0.0)
+        ...     model(images, training=True)
+    """
+
+    def set(self, owner: Any, name: str, value: Any) -> None:
+        """Set an attribute; one that only the class of ``owner`` has, or none has, is deleted at the end."""
+        if name in vars(owner) or inspect.isdatadescriptor(inspect.getattr_static(type(owner), name, None)):
+            self.callback(setattr, owner, name, getattr(owner, name))
+        else:
+            self.callback(_delete, owner, name)
+        setattr(owner, name, value)
+
+    def keep(self, variables: Iterable[tf.Variable]) -> None:
+        """Give variables at the end the values that they have now, whatever the block assigns to them."""
+        for variable in variables:
+            self.callback(variable.assign, variable.numpy())
+
+
+def _delete(owner: Any, name: str) -> None:
+    # Where setting it failed there is nothing to delete.
+    if name in vars(owner):
+        delattr(owner, name)
