@@ -336,7 +336,7 @@ def load_file(path: Path, *, with_optimizer: bool = False) -> tf_keras.Model:
     """
     import tf_keras
 
-    for module in ("keras_layers", "optimizers", "finetuning"):
+    for module in ("keras_layers", "optimizers", "fine_tuned_model"):
         importlib.import_module(f"slim2keras.{module}")
     check_model_file(path, with_optimizer=with_optimizer)
     if not is_archive(path):

@@ -216,7 +216,10 @@ def _why_not(entry: Mapping[str, Any], own: Mapping[str, type]) -> str | None:
             None if known and _is_stock(module) else f"function {entry.get('config')!r} of {module}, not tf_keras' own"
         )
     if its_class := own.get(registered or name) or _own_without_package(registered or name, module, own):
-        known = name.removeprefix("slim2keras>") == its_class.__name__ and module in (None, its_class.__module__)
+        # What is registered is found by that name; the module is where it lay in the version that wrote the file.
+        is_registered = registered in own and (module or "").startswith("slim2keras.")
+        known = is_registered or module in (None, its_class.__module__)
+        known &= name.removeprefix("slim2keras>") == its_class.__name__
     else:
         stem = name.removeprefix("Custom>")
         known = stem in (allowed.CLASSES if stem == name else allowed.OPTIMIZERS)

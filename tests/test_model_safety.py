@@ -279,6 +279,18 @@ def test_our_own_classes_load(tmp_path: Path) -> None:
         assert type(loaded).__name__ == "FineTunedModel"
 
 
+def test_files_of_earlier_versions_load(tmp_path: Path) -> None:
+    """Our classes are known by the names that they are registered under, wherever they lay when the file was saved."""
+    tuned = slim2keras.finetune(slim2keras.build("lenet", num_classes=5), batch_norm="update")
+    tuned.save(tmp_path / "new.keras")
+    module = type(tuned).__module__.encode()
+    with zipfile.ZipFile(tmp_path / "new.keras") as new, zipfile.ZipFile(tmp_path / "old.keras", "w") as old:
+        assert module in new.read("config.json")
+        for name in new.namelist():
+            old.writestr(name, new.read(name).replace(module, b"slim2keras.finetuning"))
+    assert type(load_model(tmp_path / "old.keras")) is type(tuned)
+
+
 def edited_graph(plain_files: Path, directory: Path, op: str, function: str) -> Path:
     """A SavedModel with one op more in a function."""
     path = Path(shutil.copytree(plain_files / "plain", directory / "forged"))

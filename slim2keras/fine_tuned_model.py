@@ -1,0 +1,321 @@
+"""The model that trains as slim does: ``slim.learning.create_train_op`` behind Keras' ``fit``.
+
+Sources: tf_slim/training/training.py, ``create_train_op``; research/slim/train_image_classifier.py.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+import tf_keras
+
+from slim2keras.batch_norm import (
+    AUTO,
+    BatchNormMode,
+    BatchStatistics,
+    SettledDecay,
+    batch_norm_layers,
+    check_layer,
+    decay_for,
+    explicit_modes,
+    move_statistics,
+)
+from slim2keras.drop_path import scheduled_drop_path
+from slim2keras.errors import UnsupportedArgumentError
+from slim2keras.first_images import FirstImages, ImagesReport
+from slim2keras.gradients import scales_loss, transformed_gradients
+from slim2keras.judged_outputs import check_takes_logits, judged_outputs, num_auxiliary, targets_of_outputs
+from slim2keras.keras_model import find_network
+from slim2keras.loading import slim_variables
+from slim2keras.nets.spec import network_from_config
+from slim2keras.outlook import MovingStatisticsReport
+from slim2keras.scopes import ema_name
+from slim2keras.shadows import add_shadows, move_shadows
+from slim2keras.statistics_record import StatisticsRecord
+from slim2keras.step_guard import StepGuard, gradient_faults, label_faults, loss_faults, single_value_faults
+from slim2keras.training_plan import FineTuningOptions, learnable_variables, plan_fine_tuning
+from slim2keras.training_state import OptimizerState, apply_optimizer_state, resume
+
+
+@tf_keras.utils.register_keras_serializable(package="slim2keras")
+class FineTunedModel(tf_keras.Model):  # type: ignore[misc]
+    """A functional model with slim's training step; ``finetune`` makes it.
+
+    ``tf_keras.Model(tuned.input, tuned.output)`` is the plain model of the same variables.
+
+    Attributes:
+        options: As given to ``finetune``.
+        settled_decay: What a decay ``"auto"`` became in the last ``fit``, ``None`` before the first.
+        plan: What follows from the options.
+        statistics_record: What training did to the moving statistics.
+        first_images: What is seen of the first batch of a ``fit``.
+        optimizer_state: Slots and step of the checkpoint that is resumed, until ``compile`` takes them.
+    """
+
+    def __init__(self, model: tf_keras.Model, options: FineTuningOptions) -> None:
+        if not getattr(model, "inputs", None):
+            raise UnsupportedArgumentError(
+                f"finetune wants a functional model, whose layers it can see. Received: {type(model).__name__}. Make "
+                "one with tf_keras.Model(inputs, outputs)."
+            )
+        super().__init__(inputs=model.input, outputs=model.output, name=model.name)
+        self.slim_network = find_network(model)
+        self.options = options
+        self.plan = plan_fine_tuning(model, options)
+        self._shadows: list[Any] = []
+        self.optimizer_state: OptimizerState | None = None
+        self.settled_decay: SettledDecay | None = None
+        self._is_loaded = False
+        self._guard = StepGuard(self)
+        self.first_images = FirstImages()
+        self.statistics_record = StatisticsRecord(self)
+        if options.ema_decay is not None:
+            self._shadows = add_shadows(self)
+        if isinstance(options.decay, (int, float)):
+            self._set_decay(float(options.decay))
+
+    @property
+    def trainable_weights(self) -> list[Any]:
+        """Variables that learn: those chosen, as far as ``trainable`` flags let them."""
+        plan = getattr(self, "plan", None)
+        if plan is None:
+            return super().trainable_weights  # type: ignore[no-any-return]
+        return [variable for name, variable in learnable_variables(self).items() if name in plan.chosen]
+
+    @property
+    def non_trainable_weights(self) -> list[Any]:
+        """All other variables, the shadows among them."""
+        learning = {id(variable) for variable in self.trainable_weights}
+        return [variable for variable in self.weights if id(variable) not in learning]
+
+    @property
+    def shadows(self) -> dict[str, Any]:
+        """Name of each ExponentialMovingAverage shadow in slim, and its variable."""
+        return dict(zip(map(ema_name, slim_variables(self)), self._shadows, strict=True)) if self._shadows else {}
+
+    def get_config(self) -> dict[str, Any]:
+        """The plain model, its network, the options, and what became of a decay ``"auto"``."""
+        plain = tf_keras.Model(self.input, self.output, name=self.name)
+        settled = None if self.settled_decay is None else asdict(self.settled_decay)
+        return {
+            "network": plain.get_config(),
+            "slim_network": None if self.slim_network is None else self.slim_network.to_config(),
+            "options": asdict(self.options),
+            "settled_decay": settled,
+            "statistics_record": self.statistics_record.to_config(),
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> FineTunedModel:
+        """Make the model again, its weights not yet loaded."""
+        plain = tf_keras.Model.from_config(config["network"], custom_objects)
+        if config.get("slim_network") is not None:
+            plain.slim_network = network_from_config(config["slim_network"])
+        model = cls(plain, FineTuningOptions(**config["options"]))
+        if "statistics_record" in config:
+            model.statistics_record.restore(config["statistics_record"])
+        settled = config.get("settled_decay")
+        if settled is not None:
+            model.settled_decay, model._is_loaded = SettledDecay(**settled), True
+        return model
+
+    def moving_layers(self) -> list[tf_keras.layers.Layer]:
+        """BatchNorm layers in mode ``"update"``."""
+        return [layer for layer in batch_norm_layers(self) if self.plan.modes[layer.name] is BatchNormMode.UPDATE]
+
+    def settle_decay(self, steps: int, *, is_resumed: bool) -> None:
+        """Turn a decay ``"auto"`` into the number for the steps planned.
+
+        Args:
+            steps: Of this ``fit``.
+            is_resumed: Whether it goes on with a run, whose decay is kept then. So does the first ``fit`` of a model
+                that was saved in a run and loaded.
+        """
+        if self.options.decay != AUTO:
+            return
+        before = self.settled_decay
+        if before is not None and (is_resumed or self._is_loaded):
+            self._is_loaded = False
+            return
+        slowest = max(layer.momentum for layer in self.moving_layers()) if before is None else before.slowest
+        self.settled_decay = SettledDecay(decay_for(steps, slowest), steps, slowest)
+        self._set_decay(self.settled_decay.decay)
+        if before is not None and before.decay != self.settled_decay.decay:
+            # The step was traced with the decay as a constant.
+            self.make_train_function(force=True)
+
+    def _set_decay(self, decay: float) -> None:
+        layers = self.moving_layers()
+        if not layers:
+            raise UnsupportedArgumentError(
+                f"decay={decay} concerns BatchNorm layers in mode 'update', and there are none. Leave it out."
+            )
+        self.statistics_record.go_on()
+        for layer in layers:
+            layer.momentum = decay
+
+    def resume(self, checkpoint: str | Path) -> None:
+        """Take weights, moving statistics and shadows of a slim training checkpoint now, the rest in ``compile``."""
+        self.optimizer_state = resume(self, checkpoint)
+        self.statistics_record.resume(self.optimizer_state.record)
+
+    def compile(
+        self,
+        optimizer: Any = "rmsprop",
+        loss: Any = None,
+        metrics: Any = None,
+        loss_weights: Any = None,
+        **options: Any,
+    ) -> None:
+        """As Keras' ``compile``; auxiliary logits share the loss of the logits, at ``aux_weight``.
+
+        Raises:
+            UnsupportedArgumentError: If the loss takes probabilities, and the network gives logits.
+            CheckpointMismatchError: If the optimizer does not fit the checkpoint that is resumed.
+        """
+        if self.slim_network is not None and self.slim_network.gives_logits:
+            check_takes_logits(loss)
+        auxiliary = num_auxiliary(self)
+        if loss_weights is None and auxiliary and not tf.nest.is_nested(loss):
+            loss_weights = [1.0, *[self.options.aux_weight] * auxiliary]
+        self.statistics_record.go_on()
+        super().compile(optimizer=optimizer, loss=loss, metrics=metrics, loss_weights=loss_weights, **options)
+        if isinstance(self.optimizer, tf_keras.optimizers.Optimizer):
+            with self.distribute_strategy.scope():
+                self.optimizer.build(self.trainable_variables)
+        if self.optimizer_state is not None:
+            apply_optimizer_state(self, self.optimizer_state)
+            self.optimizer_state = None
+        self.statistics_record.start_optimizer()
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """Compile as a saved model was."""
+        self.compile(**tf_keras.saving.deserialize_keras_object(config))
+
+    def fit(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: Any = "auto",
+        callbacks: Any = None,
+        **options: Any,
+    ) -> Any:
+        """As Keras' ``fit``; says what the decay of BatchNorm means for the number of steps.
+
+        Raises:
+            NonFiniteLossError: If a loss or gradient is NaN or infinite; weights and statistics are not touched.
+            TrainingDataError: If labels are no classes of the network, or not of its outputs' rank, or a BatchNorm
+                layer gets one value a channel.
+
+        Warns:
+            MovingStatisticsWarning: If more than 10 % of the old moving statistics will be left.
+            PreprocessingWarning: If the first images can hardly be preprocessed as one of slim's networks wants
+                them; not under XLA.
+        """
+        reports = [MovingStatisticsReport(options.get("initial_epoch", 0)), ImagesReport()]
+        if isinstance(callbacks, tf_keras.callbacks.CallbackList):
+            for report in reports:
+                callbacks.append(report)
+        else:
+            callbacks = [*reports, *(callbacks or [])]
+        return super().fit(x, y, batch_size, epochs, verbose, callbacks, **options)
+
+    def make_train_function(self, force: bool = False) -> Callable[[Any], Any]:
+        """As Keras', and a failed step is told in words."""
+        if getattr(self, "train_function", None) is None or force:
+            self.train_function = self._guard.explaining(super().make_train_function(force))
+        return self.train_function
+
+    def make_test_function(self, force: bool = False) -> Callable[[Any], Any]:
+        """As Keras', and a failed step is told in words."""
+        if getattr(self, "test_function", None) is None or force:
+            self.test_function = self._guard.explaining(super().make_test_function(force))
+        return self.test_function
+
+    def train_step(self, data: Any) -> dict[str, Any]:
+        """One step, in the order of ``slim.learning.create_train_op``."""
+        x, y, sample_weight = tf_keras.utils.unpack_x_y_sample_weight(data)
+        y = targets_of_outputs(self, y)
+        self._look_at(x)
+        variables = self.trainable_variables
+        self._check_flags()
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(variables)
+            y_pred, batches = self._run(x, y)
+            total_loss = self.compute_loss(x, y, y_pred, sample_weight)
+            scaled_loss = self._scaled(total_loss)
+        gradients = transformed_gradients(self, tape.gradient(scaled_loss, variables), variables)
+        faults = {**loss_faults(total_loss, batches), **({} if scales_loss(self) else gradient_faults(gradients))}
+        with self._guard.unless(faults, x, y):
+            self._apply(gradients)
+            for batch in batches:
+                move_statistics(batch.layer, batch.mean, batch.variance)
+            if self.options.ema_decay is not None:
+                move_shadows(self, self._shadows, self.options.ema_decay)
+        return self.compute_metrics(x, y, y_pred, sample_weight)  # type: ignore[no-any-return]
+
+    def _run(self, x: Any, y: Any) -> tuple[Any, list[BatchStatistics]]:
+        """Outputs in training mode, and what the layers in mode ``"update"`` saw; not of a batch that cannot be."""
+        with (
+            explicit_modes(batch_norm_layers(self), self.plan.modes) as batches,
+            scheduled_drop_path(self, self.optimizer.iterations),
+        ):
+            y_pred = self(x, training=True)
+        with self._guard.unless({**label_faults(self, y), **single_value_faults(batches)}, x, y):
+            return tf.nest.map_structure(tf.identity, y_pred), batches
+
+    def _scaled(self, loss: tf.Tensor) -> tf.Tensor:
+        return self.optimizer.get_scaled_loss(loss) if scales_loss(self) else loss
+
+    def _apply(self, gradients: Mapping[str, tf.Tensor]) -> None:
+        """Have the optimizer take the step, which counts it too."""
+        variables = slim_variables(self)
+        pairs = [(gradient, variables[name]) for name, gradient in gradients.items()]
+        self.optimizer.apply_gradients(pairs, skip_gradients_aggregation=True)
+
+    def test_step(self, data: Any) -> dict[str, Any]:
+        """As Keras'; auxiliary logits share the labels."""
+        x, y, sample_weight = tf_keras.utils.unpack_x_y_sample_weight(data)
+        with self._guard.unless(label_faults(self, y), x, y):
+            x = tf.nest.map_structure(tf.identity, x)
+        return super().test_step((x, targets_of_outputs(self, y), sample_weight))  # type: ignore[no-any-return]
+
+    def compute_loss(self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None) -> Any:
+        """As Keras', of outputs as they are judged, see ``judged_outputs``."""
+        return super().compute_loss(x, y, judged_outputs(self, y, y_pred), sample_weight)
+
+    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any) -> Any:
+        """As Keras', of outputs as they are judged, see ``judged_outputs``."""
+        return super().compute_metrics(x, y, judged_outputs(self, y, y_pred), sample_weight)
+
+    def _look_at(self, x: Any) -> None:
+        """Have the first batch of a ``fit`` looked at; the others cost nothing. XLA compiles no Python."""
+        if self.slim_network is None or self.jit_compile:
+            return
+        images = tf.nest.flatten(x)[0]
+        look = functools.partial(self.first_images.look, self.slim_network)
+        if not tf.executing_eagerly():
+            otherwise = functools.partial(tf.constant, value=False)
+            tf.cond(self.first_images.is_wanted, lambda: tf.py_function(look, [images], tf.bool), otherwise)
+        elif self.first_images.is_wanted:
+            look(images)
+
+    def _check_flags(self) -> None:
+        """Refuse what may have changed since ``finetune``, and what is not settled."""
+        for layer in batch_norm_layers(self):
+            check_layer(layer, self.plan.modes[layer.name])
+        if self.options.decay == AUTO and self.settled_decay is None:
+            raise UnsupportedArgumentError(
+                'decay="auto" depends on the number of steps, which only fit knows. Finetune with a number, or use fit.'
+            )
+        if not self.trainable_variables:
+            raise UnsupportedArgumentError(
+                f"Nothing learns: trainable was set to False on every layer of {self.name} that was to learn."
+            )

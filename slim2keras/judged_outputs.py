@@ -1,0 +1,74 @@
+"""Outputs and labels as loss and metrics are to have them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+import tf_keras
+
+from slim2keras.errors import TrainingDataError, UnsupportedArgumentError
+from slim2keras.losses import wide
+
+_OF_PROBABILITIES = ("categorical_crossentropy", "sparse_categorical_crossentropy", "binary_crossentropy")
+
+
+def num_auxiliary(model: tf_keras.Model) -> int:
+    """Outputs that are auxiliary logits, all those behind the first; outputs of another name are none."""
+    others = model.output_names[1:]
+    return len(others) if all(name.rpartition("/")[2] == "AuxLogits" for name in others) else 0
+
+
+def targets_of_outputs(model: tf_keras.Model, y: Any) -> Any:
+    """The labels of every output: auxiliary logits share those of the logits."""
+    if num_auxiliary(model) and y is not None and not tf.nest.is_nested(y):
+        return [y] * len(model.outputs)
+    return y
+
+
+def judged_outputs(model: tf_keras.Model, y: Any, y_pred: Any) -> Any:
+    """Outputs in float32, and logits of one pixel without it, where the labels are of images.
+
+    Keras' metrics would compare each image with the labels of all others, and say nothing.
+
+    Raises:
+        TrainingDataError: If logits are of pixels and the labels of images, in a network that is not slim's.
+    """
+    outputs = [wide(output) for output in tf.nest.flatten(y_pred)]
+    labels = [y.get(name) for name in model.output_names] if isinstance(y, Mapping) else tf.nest.flatten(y)
+    # Outputs by name are flattened in another order.
+    if not isinstance(y_pred, Mapping) and len(labels) == len(outputs):
+        outputs = [_of_images(model, *pair) for pair in zip(outputs, labels, strict=True)]
+    return tf.nest.pack_sequence_as(y_pred, outputs)
+
+
+def _of_images(model: tf_keras.Model, logits: tf.Tensor, labels: Any) -> tf.Tensor:
+    if labels is None or (logits.shape.rank or 0) < 4 or tf.TensorShape(labels.shape).rank not in (1, 2):
+        return logits
+    if model.slim_network is not None and logits.shape[1:-1].num_elements() == 1:
+        return tf.reshape(logits, (-1, logits.shape[-1]))
+    raise TrainingDataError(
+        f"The logits of {model.name} are {tuple(logits.shape)}, of pixels, and the labels {tuple(labels.shape)}, of "
+        "images: Keras would compare each image with the labels of all others. Put tf_keras.layers.Flatten() (one "
+        "pixel) or GlobalAveragePooling2D() between features and head; the features of num_classes=0 keep height "
+        "and width, as in slim."
+    )
+
+
+def check_takes_logits(loss: Any) -> None:
+    """Refuse a loss of probabilities: on logits it runs, and is quietly wrong.
+
+    Raises:
+        UnsupportedArgumentError: If it is one.
+    """
+    for item in tf.nest.flatten(loss):
+        if isinstance(item, tf_keras.losses.Loss):
+            wrong = item.get_config().get("from_logits") is False
+        else:
+            wrong = getattr(item, "__name__", item) in _OF_PROBABILITIES
+        if wrong:
+            raise UnsupportedArgumentError(
+                f"The network gives logits, and the loss takes probabilities. Received: loss={item!r}. Give "
+                "slim2keras.losses.SoftmaxCrossEntropy(), or a loss of Keras with from_logits=True."
+            )
