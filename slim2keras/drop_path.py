@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from slim2keras.keras_model import network_of
+from slim2keras.nets.arguments import is_drop_path
 from slim2keras.overrides import Overrides
-from slim2keras.recognition import is_drop_path
 
 if TYPE_CHECKING:
     import tf_keras

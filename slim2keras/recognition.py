@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,14 +11,13 @@ from typing import Any
 
 from slim2keras.errors import UnrecognisedNetError, UnsupportedArgumentError
 from slim2keras.graph import Layer, LayerGraph, Shape, Variable, as_tuples
-from slim2keras.layers import ACTIVATIONS
 from slim2keras.nets import NETS, find_net
+from slim2keras.nets.arguments import LastEndPoint, Lay, LayerConfigs, ShownInLayers
 from slim2keras.nets.registry import Net
 from slim2keras.nets.spec import NetSpec
 from slim2keras.scopes import in_any_scope, in_scope
 
 Shapes = Mapping[str, tuple[int, ...]]
-LayerConfigs = Mapping[str, Mapping[str, Any]]
 
 
 def format_arguments(arguments: Mapping[str, Any]) -> str:
@@ -261,27 +261,13 @@ def variables_left_out(candidate: Candidate, shapes: Shapes) -> Iterator[tuple[s
 
 
 _WINDOW_KEYS = ("kernel_size", "pool_size", "strides", "dilation_rate", "padding")
-# Arguments that show in layers but not in variables, with the values that they can have.
-_SHOWN_IN_LAYERS: Mapping[str, tuple[Any, ...]] = {
-    "spatial_squeeze": (True, False),
-    "global_pool": (True, False),
-    "fc_conv_padding": ("VALID", "SAME"),
-    "store_non_strided_activations": (False, True),
-    "use_explicit_padding": (False, True),
-    "use_reduce_mean_for_pooling": (False, True),
-    "align_feature_maps": (False, True),
-    "base_only": (False, True),
-    "use_bounded_activation": (False, True),
-    "activation_fn": (None, *ACTIVATIONS),
-    "output_stride": (None, 4, 8, 16),
-}
 
 
 def recover_spec(shapes: Shapes, layer_configs: LayerConfigs, input_shape: Shape) -> NetSpec:
     """Tell network and arguments from a model's variables and layers, for a model that was loaded from a file.
 
-    Arguments that decide about variables are read as from a checkpoint, numbers (decay, weight decay, dropout) from the
-    layers; of the others all values are tried until the layers are the same.
+    Arguments that decide about variables are read as from a checkpoint, the others as their marks say: numbers from the
+    layers, of switches all values are tried until the layers are the same.
 
     Args:
         shapes: Shape of every variable by slim name.
@@ -297,85 +283,41 @@ def recover_spec(shapes: Shapes, layer_configs: LayerConfigs, input_shape: Shape
         if len(net.default_input_shape) != len(input_shape):
             continue
         for scope in _root_scopes(net, shapes, {}):
-            numbers = _read_numbers(net, layer_configs)
             for read in net.read_arguments(_relative(shapes, net, scope)):
-                known = {**numbers, **read, "scope": scope}
+                known = {**read, "scope": scope}
                 found += itertools.islice(_same_networks(net, input_shape, known, shapes, layer_configs), 1)
     if found:
-        spec = min(found, key=lambda item: item.strangeness)
-        return _with_drop_path(spec, layer_configs)
+        return min(found, key=lambda item: item.strangeness)
     raise UnrecognisedNetError(
         f"The model is not a network of slim2keras, or its layers were changed: {len(layer_configs)} layers, beginning "
         f"{', '.join(list(layer_configs)[:3])}. Build it with slim2keras.build or slim2keras.convert."
     )
 
 
-def _read_numbers(net: Net, layer_configs: LayerConfigs) -> dict[str, Any]:
-    """Decay, epsilon, weight decay and dropout, at the precision at which Keras keeps them."""
-    numbers: dict[str, Any] = {"weight_decay": 0.0}
-    for config in layer_configs.values():
-        if "momentum" in config:
-            for name in ("batch_norm_decay", "bn_decay"):
-                numbers.setdefault(name, config["momentum"])
-            numbers.setdefault("batch_norm_epsilon", config["epsilon"])
-        elif "rate" in config and not config.get("noise_shape"):
-            for name in ("dropout_keep_prob", "dense_dropout_keep_prob"):
-                numbers.setdefault(name, round(1.0 - config["rate"], 12))
-        elif (regularizer := config.get("kernel_regularizer")) and not numbers["weight_decay"]:
-            # Keras keeps the factor in float32, which has seven digits.
-            numbers["weight_decay"] = float(f"{2 * regularizer['config']['l2']:.7g}")
-        elif config["kind"] == "DepthwiseConv2D":
-            numbers.setdefault("regularize_depthwise", bool(config["depthwise_regularizer"]))
-    return {name: value for name, value in numbers.items() if name in net.defaults}
-
-
 def _same_networks(
     net: Net, input_shape: Shape, known: Mapping[str, Any], shapes: Shapes, layer_configs: LayerConfigs
 ) -> Iterator[NetSpec]:
     """The network with every setting of its other arguments that makes these layers."""
-    whole = net.trace(net.default_input_shape, **known)
-    variables = {variable.name for layer in whole.layers.values() for variable in layer.variables}
-    if not variables.issuperset(shapes):
+    lay = functools.cache(functools.partial(net.trace, net.default_input_shape, **known))
+    variables = {variable.name for layer in lay().layers.values() for variable in layer.variables}
+    may_be_cut = variables.issuperset(shapes) and net.marked(LastEndPoint)
+    if not may_be_cut and variables != set(shapes):
         return
-    for choice in _choices(net, whole, layer_configs):
+    for choice in _choices(net, lay, layer_configs):
         with contextlib.suppress(UnsupportedArgumentError):
             spec = NetSpec.make(net.name, input_shape, {**known, **choice})
             if _is_network(spec.graph, shapes, layer_configs):
                 yield spec
 
 
-_HEAD_END_POINTS = frozenset({"global_pool", "AvgPool_1a", "PreLogits", "AuxLogits", "Logits", "Predictions"})
-
-
-def _choices(net: Net, whole: LayerGraph, layer_configs: LayerConfigs) -> Iterator[dict[str, Any]]:
-    """Every setting of the arguments that show in layers but not in variables, slim's defaults first."""
-    values = {name: (net.defaults[name], *_SHOWN_IN_LAYERS[name]) for name in _SHOWN_IN_LAYERS if name in net.defaults}
-    if "final_endpoint" in net.defaults:
-        present = [
-            name
-            for name, tensor in whole.end_points.items()
-            if tensor.layer_name in layer_configs and name not in _HEAD_END_POINTS and "/" not in name
-        ]
-        values["final_endpoint"] = (net.defaults["final_endpoint"], *present[-1:])
-    if "drop_path_keep_prob" in net.defaults:
-        values["drop_path_keep_prob"] = (0.5 if any(map(is_drop_path, layer_configs.values())) else 1.0,)
-    for chosen in itertools.product(*(dict.fromkeys(options) for options in values.values())):
+def _choices(net: Net, lay: Lay, layer_configs: LayerConfigs) -> Iterator[dict[str, Any]]:
+    """Every setting of the arguments that show in layers but not in variables, the likeliest first."""
+    values = {
+        name: dict.fromkeys(mark.candidates(net.defaults[name], layer_configs, lay))
+        for name, mark in net.marked(ShownInLayers).items()
+    }
+    for chosen in itertools.product(*values.values()):
         yield dict(zip(values, chosen, strict=True))
-
-
-def is_drop_path(layer_config: Mapping[str, Any]) -> bool:
-    """Whether a layer drops the whole activation of an image."""
-    return bool(layer_config.get("noise_shape"))
-
-
-def _with_drop_path(spec: NetSpec, layer_configs: LayerConfigs) -> NetSpec:
-    """The network with the drop-path rate of the model; rates are scaled by depth, so one layer tells it."""
-    for name, layer in spec.graph.layers.items():
-        if is_drop_path(layer.config):
-            scaling = layer.config["rate"] / (1.0 - spec.arguments["drop_path_keep_prob"])
-            keep_prob = round(1.0 - layer_configs[name]["rate"] / scaling, 12)
-            return NetSpec(spec.net, spec.input_shape, {**spec.arguments, "drop_path_keep_prob": keep_prob})
-    return spec
 
 
 def _is_network(graph: LayerGraph, shapes: Shapes, layer_configs: LayerConfigs) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib
-import importlib.util
 import inspect
 import re
 import sys
@@ -16,7 +15,9 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from slim2keras.errors import UnsupportedArgumentError
-from slim2keras.nets import NETS, find_net
+from slim2keras.nets import find_net
+from slim2keras.nets.arguments import CUTS, ActivationName, ChangesOnly, KeepProbability, OfArgScope
+from slim2keras.nets.registry import Net
 from slim2keras.nets.spec import NetSpec
 from slim2keras.network import Network
 from slim2keras.slim_runtime import DOWNLOAD_SLIM, import_tf_slim, slim_directory, slim_graph, slim_source_modules
@@ -24,19 +25,6 @@ from slim2keras.slim_runtime import DOWNLOAD_SLIM, import_tf_slim, slim_director
 if TYPE_CHECKING:
     import tensorflow as tf
     from numpy.typing import NDArray
-
-# Arguments that change only what lies behind the last block: the end points before it are judged all the same.
-_CHANGES_HEAD_ONLY = frozenset({"global_pool", "final_endpoint", "base_only"})
-_HEAD_END_POINTS = re.compile(r"global_pool|AvgPool_.*|PreLogits|Logits|Predictions|.*/fc8")
-# Arguments that slim's MobileNets hand on without naming them: those of the network and those of the arg scope.
-_HANDED_ON = (
-    *("is_training", "final_endpoint", "output_stride", "use_explicit_padding", "base_only"),
-    "use_reduce_mean_for_pooling",
-)
-_HANDED_ON_BY_ARG_SCOPE = ("is_training", "weight_decay", "stddev", "dropout_keep_prob", "bn_decay")
-# What tf_slim's ResNets do not take but their blocks decide; they never squeeze, which a comparison sees through.
-_OF_RESNET_BLOCKS = ("depth_multiplier", "min_base_depth", "spatial_squeeze")
-_CONFIGS = {"cifar": "cifar_config", "mobile": "mobile_imagenet_config", "large": "large_imagenet_config"}
 
 
 @dataclass(frozen=True)
@@ -84,22 +72,24 @@ class Judge:
         """
         spec = _of_zoo(network)
         changed = self._changed(spec)
-        beyond = [name for name in changed if name not in _CHANGES_HEAD_ONLY]
+        changes_only = find_net(spec.net).marked(ChangesOnly)
+        beyond = [name for name in changed if name not in changes_only]
         if beyond:
             raise UnsupportedArgumentError(
                 f"{self.label}'s {spec.net} has no argument {', '.join(beyond)}, so it cannot judge "
                 f"{', '.join(f'{name}={spec.arguments[name]!r}' for name in beyond)}."
             )
-        return [name for name in names if _HEAD_END_POINTS.fullmatch(name)] if changed else []
+        return [name for name in names if any(re.fullmatch(changes_only[item].end_points, name) for item in changed)]
 
     def _not_taken(self, spec: NetSpec) -> list[str]:
         function, arg_scope = self.functions(spec)
+        net = find_net(spec.net)
+        _, replaced = _made(net, function, spec.arguments)
         taken = {
             "scope",
-            *_taken(function, spec.arguments, _HANDED_ON),
-            *_taken(arg_scope, spec.arguments, _HANDED_ON_BY_ARG_SCOPE),
-            *(_config(function, spec).values() if "config" in _parameters(function) else ()),
-            *(_OF_RESNET_BLOCKS if "blocks" in _parameters(function) else ()),
+            *replaced,
+            *_taken(net, function, spec.arguments),
+            *_taken_by_arg_scope(net, arg_scope, spec.arguments),
         }
         return [name for name in spec.arguments if name not in taken]
 
@@ -118,31 +108,33 @@ class Judge:
         from tf_slim.ops.arg_scope import arg_scope as use_arg_scope
 
         spec = _of_zoo(network)
+        net = find_net(spec.net)
         function, arg_scope = self.functions(spec)
-        given = {**spec.arguments, "is_training": is_training, "dropout_keep_prob": dropout_keep_prob}
+        kept = dict.fromkeys(net.marked(KeepProbability), dropout_keep_prob)
+        given = {**spec.arguments, **kept, "is_training": is_training}
         given["num_classes"] = given["num_classes"] or None
-        judges_output = bool(given["num_classes"]) or spec.net.startswith("resnet")
+        judges_output = bool(given["num_classes"]) or net.slim.ends_in_features
         if not judges_output:
             # Not all of slim's functions can leave the classifier out; one that nobody compares does no harm.
             given["num_classes"] = 2
-        if given.get("final_endpoint") and "final_endpoint" in self._not_taken(spec):
-            # The head is not compared, and a small image may not reach through it.
-            given["create_aux_logits"] = False
-        if given.get("activation_fn"):
-            given["activation_fn"] = getattr(tf.nn, given["activation_fn"])
-        if "config" in _parameters(function):
-            given["config"] = _config(function, spec)
-            given["config"].set_hparam("drop_path_keep_prob", dropout_keep_prob)
-            given["config"].set_hparam("dense_dropout_keep_prob", dropout_keep_prob)
-        taken = _taken(function, given, _HANDED_ON)
+        changes_only = net.marked(ChangesOnly)
+        lacking = [changes_only[name] for name in self._changed(spec) if name in changes_only]
+        if CUTS in lacking:
+            # slim lays the whole network, and a small image may not reach through all of its branches.
+            given |= {name: mark.where_cut for name, mark in changes_only.items() if mark.where_cut is not None}
+        for name in net.marked(ActivationName):
+            given[name] = getattr(tf.nn, given[name]) if given[name] else None
+        made, _ = _made(net, function, given)
+        taken = {**_taken(net, function, given), **made}
         with slim_graph() as graph, contextlib.ExitStack() as scopes:
             images = tf.compat.v1.placeholder(tf.float32, images_shape)
-            scopes.enter_context(use_arg_scope(arg_scope(**_taken(arg_scope, given, _HANDED_ON_BY_ARG_SCOPE))))
+            scopes.enter_context(use_arg_scope(arg_scope(**_taken_by_arg_scope(net, arg_scope, given))))
             if "scope" not in taken and spec.scope:
                 scopes.enter_context(tf.compat.v1.variable_scope(spec.scope))
             logits, end_points = function(images, **taken)
-            judges_output = judges_output and not _CHANGES_HEAD_ONLY.intersection(self._changed(spec))
-            return collected_network(graph, images, {**end_points, "output": logits}, judges_output=judges_output)
+            return collected_network(
+                graph, images, {**end_points, "output": logits}, judges_output=judges_output and not lacking
+            )
 
     def _changed(self, spec: NetSpec) -> list[str]:
         """Arguments that this cut does not take and that are not the defaults of the function that judges."""
@@ -215,65 +207,38 @@ def network_of_function(
 
 
 def _functions_of_factory(factory: ModuleType, spec: NetSpec) -> tuple[Any, Any]:
-    names = [name for name in (spec.net, find_net(spec.net).slim_name) if name in factory.networks_map]
-    sibling = f"{spec.net.rpartition('_')[0]}_50"
-    if not names and spec.net.startswith("resnet") and sibling in factory.networks_map:
-        module = sys.modules[factory.networks_map[sibling].__module__]
-        return _resnet_function(spec, module), factory.arg_scopes_map[sibling]
-    if not names:
-        raise UnsupportedArgumentError(f"research/slim has no network {spec.net}, so it cannot judge it.")
-    return factory.networks_map[names[0]], factory.arg_scopes_map[names[0]]
+    net = find_net(spec.net)
+    for name in (net.name, net.slim_name):
+        if name in factory.networks_map:
+            return factory.networks_map[name], factory.arg_scopes_map[name]
+    functions = _functions_in(sys.modules.get(f"nets.{net.slim.module}"), net)
+    if functions is None:
+        raise UnsupportedArgumentError(f"research/slim has no network {net.name}, so it cannot judge it.")
+    return functions
 
 
 def _functions_of_tf_slim(spec: NetSpec) -> tuple[Any, Any]:
-    net = find_net(spec.net).slim_name
-    if net is None:
+    net = find_net(spec.net)
+    if net.slim_name is None:
         raise UnsupportedArgumentError(
-            f"slim has no network {spec.net}: it is not in nets_factory, and its original runs on TensorFlow 1 only. "
+            f"slim has no network {net.name}: it is not in nets_factory, and its original runs on TensorFlow 1 only. "
             "Neither tf_slim nor research/slim can judge it."
         )
-    family = net.rpartition("_")[0] if net.startswith(("resnet", "vgg")) else net
-    module_name = {"alexnet_v2": "alexnet"}.get(family, family)
-    if importlib.util.find_spec(f"tf_slim.nets.{module_name}") is None:
+    module = importlib.import_module(f"tf_slim.nets.{net.slim.module}") if net.slim.module else None
+    functions = _functions_in(module, net)
+    if functions is None:
         raise UnsupportedArgumentError(
-            f"tf_slim has no network {spec.net}, so it cannot judge it. research/slim has it; its archive is fetched by"
+            f"tf_slim has no network {net.name}, so it cannot judge it. research/slim has it; its archive is fetched by"
             f"\n  {DOWNLOAD_SLIM}\n"
             "Give that, or a directory research/slim: slim_source=PATH (command line: --slim-source PATH)."
         )
-    module = importlib.import_module(f"tf_slim.nets.{module_name}")
-    if module_name.startswith("resnet"):
-        return _resnet_function(spec, module), module.resnet_arg_scope
-    if module_name.startswith("inception"):
-        # research/slim has one arg scope for all Inceptions; tf_slim's v3 is the one that takes decay and epsilon.
-        scopes = importlib.import_module("tf_slim.nets.inception_v3")
-        return getattr(module, net), scopes.inception_v3_arg_scope
-    return getattr(module, net), getattr(module, f"{family}_arg_scope")
+    return functions
 
 
-def _resnet_function(spec: NetSpec, module: ModuleType) -> Any:
-    """A ResNet from slim's generator and blocks, which take the depths that its named functions do not."""
-    version = module.__name__.rpartition(".")[2]
-    units = NETS[spec.net].lay.args[0].units  # type: ignore[attr-defined]
-    multiplier = spec.arguments.get("depth_multiplier", 1.0)
-    depths = [max(int(depth * multiplier), spec.arguments.get("min_base_depth", 8)) for depth in (64, 128, 256, 512)]
-    block = getattr(module, f"{version}_block")
-    blocks = [
-        block(f"block{index}", base_depth=depth, num_units=count, stride=stride)
-        for index, (depth, count, stride) in enumerate(zip(depths, units, (2, 2, 2, 1), strict=True), start=1)
-    ]
-    return functools.partial(getattr(module, version), blocks=blocks)
-
-
-def _config(function: Any, spec: NetSpec) -> Any:
-    """NASNet's hyperparameters, as slim has them and with the arguments given."""
-    slim_name = find_net(spec.net).slim_name
-    assert slim_name is not None, "all NASNets are in slim's factory"
-    size = slim_name.rpartition("_")[2]
-    config = inspect.unwrap(function).__globals__[_CONFIGS[size]]()
-    for name in config.values():
-        if name in spec.arguments:
-            config.set_hparam(name, spec.arguments[name])
-    return config
+def _functions_in(module: ModuleType | None, net: Net) -> tuple[Any, Any] | None:
+    """Network function and arg scope function of slim's module, if it has the network."""
+    function = getattr(module, net.slim.name or net.slim_name or "", None)
+    return (function, getattr(module, net.slim.arg_scope)) if function else None
 
 
 def assign_variables(network: SlimNetwork, session: Any, values: Mapping[str, NDArray[Any]]) -> None:
@@ -286,8 +251,29 @@ def _parameters(function: Any) -> Mapping[str, inspect.Parameter]:
     return inspect.signature(function).parameters
 
 
-def _taken(function: Any, arguments: Mapping[str, Any], handed_on: Sequence[str]) -> dict[str, Any]:
-    """The arguments that a function of slim takes, ``handed_on`` among them if it takes any keyword."""
-    parameters = _parameters(function)
-    takes_any = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values())
-    return {name: value for name, value in arguments.items() if name in parameters or (takes_any and name in handed_on)}
+def _takes_any(function: Any) -> bool:
+    return any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in _parameters(function).values())
+
+
+def _taken(net: Net, function: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments that slim's network function takes; with any keyword, all that are not the arg scope's."""
+    names = set(_parameters(function))
+    if _takes_any(function):
+        names |= arguments.keys() - net.marked(OfArgScope).keys()
+    return {name: value for name, value in arguments.items() if name in names}
+
+
+def _taken_by_arg_scope(net: Net, arg_scope: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments that slim's arg scope takes; with any keyword, its own and the mode."""
+    names = set(_parameters(arg_scope))
+    if _takes_any(arg_scope):
+        names |= {"is_training", *net.marked(OfArgScope)}
+    return {name: value for name, value in arguments.items() if name in names}
+
+
+def _made(net: Net, function: Any, arguments: Mapping[str, Any]) -> tuple[dict[str, Any], frozenset[str]]:
+    """What slim's function takes in place of several arguments, by the name of its parameter, and those arguments."""
+    if net.slim.make is None or net.slim.parameter not in _parameters(function):
+        return {}, frozenset()
+    value, replaced = net.slim.make(sys.modules[function.__module__], arguments)
+    return {net.slim.parameter: value}, replaced

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import functools
+import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 
 from slim2keras.errors import UnsupportedArgumentError
 from slim2keras.keras_model import build_model
-from slim2keras.nets import NETS
+from slim2keras.nets import NETS, resnet
+from slim2keras.nets.slim_function import SlimFunction
 from slim2keras.nets.spec import NetSpec
 from slim2keras.parity import ParityReport, compare_with_slim
 from slim2keras.slim_networks import open_judge
+from slim2keras.slim_runtime import slim_directory, slim_source_modules
 from tests.parity.cases import EXEMPT, SLIM_SOURCE
 from tests.reference import STAND_IN_SLIM, assign_values, images, values_of
 
@@ -129,17 +134,53 @@ def test_a_resnet_of_another_depth_is_judged_by_slims_blocks(
     monkeypatch: pytest.MonkeyPatch, net: str, slim_source: Path | None
 ) -> None:
     """A depth that slim has no function for needs no word of how to judge it, with either slim."""
-    known = NETS[f"{net[:-3]}_50"]
-    assert isinstance(known.lay, functools.partial)
-    lay = functools.partial(known.lay.func, replace(known.lay.args[0], units=(1, 1, 1, 1)), *known.lay.args[1:])
-    row = replace(known, name=net, scope=net, slim_name=net, lay=functools.partial(lay, **known.lay.keywords))
-    monkeypatch.setitem(NETS, net, row)
+    for row in resnet.rows({"14": replace(resnet.CONFIGS["50"], units=(1, 1, 1, 1))}):
+        monkeypatch.setitem(NETS, row.name, row)
     spec = NetSpec.make(net, (33, 36, 3), {"num_classes": 5})
     model = build_model(spec)
     values = values_of(spec.trace().variables())
     assign_values(model, values)
     report = compare_with_slim(spec, model, values, images(3, (3, 33, 36, 3)), slim_source=slim_source)
     assert report.passed, report.first_failure
+
+
+def test_the_judge_knows_of_no_network_but_what_its_row_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A function of slim under names of its own is found, given what the row says, and finds a difference."""
+    row = replace(
+        NETS["lenet"],
+        name="lenet_of_a_stranger",
+        slim_name="lenet_of_a_stranger",
+        slim=SlimFunction(module="of_a_stranger", name="network", arg_scope="scope", parameter="scale", make=made),
+    )
+    monkeypatch.setitem(NETS, row.name, row)
+    with slim_directory(STAND_IN_SLIM) as directory, slim_source_modules(directory) as factory:
+        module = ModuleType("tf_slim.nets.of_a_stranger")
+        module.network, module.scope = strange_functions(factory)  # type: ignore[attr-defined]
+        module.network.__module__ = module.__name__
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+        spec = NetSpec.make(row.name, None, {"num_classes": 5, "weight_decay": 0.01})
+        for mutation, passes in (({}, True), ({"weight_decay": 0.02}, False)):
+            model = build_model(NetSpec.make(row.name, None, {**spec.arguments, **mutation}))
+            values = values_of(spec.trace().variables())
+            assign_values(model, values)
+            assert compare_with_slim(spec, model, values, images(3, (3, *spec.input_shape))).passed is passes
+
+
+def made(module: ModuleType, arguments: Mapping[str, Any]) -> tuple[Any, frozenset[str]]:
+    return {"weight_decay": arguments["weight_decay"]}, frozenset({"weight_decay"})
+
+
+def strange_functions(factory: ModuleType) -> tuple[Any, Any]:
+    def network(images: Any, num_classes: int, scale: Any, scope: str) -> Any:
+        import tf_slim
+
+        with tf_slim.arg_scope(factory.arg_scopes_map["lenet"](**scale)):
+            return factory.networks_map["lenet"](images, num_classes, dropout_keep_prob=1.0, scope=scope)
+
+    def scope() -> dict[str, Any]:
+        return {}
+
+    return network, scope
 
 
 def test_every_network_says_which_function_of_slim_judges_it() -> None:

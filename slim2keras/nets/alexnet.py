@@ -14,19 +14,21 @@ from functools import partial
 from slim2keras import layers
 from slim2keras.graph import Tensor
 from slim2keras.layers import ZEROS, constant, truncated_normal
-from slim2keras.nets.fully_connected import classifier_head, read_num_classes
+from slim2keras.nets.arguments import KeepProb, NumClasses, ShownSwitch, WeightDecay
+from slim2keras.nets.fully_connected import GlobalPool, classifier_head, read_num_classes
 from slim2keras.nets.registry import Net
+from slim2keras.nets.slim_function import SlimFunction
 
 
 def alexnet_v2(
     x: Tensor,
     *,
-    num_classes: int | None = 1000,
-    dropout_keep_prob: float = 0.5,
-    spatial_squeeze: bool = True,
+    num_classes: NumClasses = 1000,
+    dropout_keep_prob: KeepProb = 0.5,
+    spatial_squeeze: ShownSwitch = True,
     scope: str,
-    global_pool: bool = False,
-    weight_decay: float = 0.0005,
+    global_pool: GlobalPool = False,
+    weight_decay: WeightDecay = 0.0005,
 ) -> list[Tensor]:
     """Lay AlexNet v2.
 
@@ -67,5 +69,6 @@ NETS = (
         labels_offset=1,
         anchor="fc6/weights",
         read_arguments=read_num_classes,
+        slim=SlimFunction(module="alexnet", arg_scope="alexnet_v2_arg_scope"),
     ),
 )

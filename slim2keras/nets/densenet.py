@@ -19,6 +19,7 @@ from typing import Any
 from slim2keras import layers
 from slim2keras.graph import Tensor
 from slim2keras.layers import BatchNorm
+from slim2keras.nets.arguments import BatchNormDecay, BatchNormEpsilon, NumClasses, ShownSwitch, WeightDecay
 from slim2keras.nets.registry import Net, VariableShapes, classes_in
 
 
@@ -85,12 +86,12 @@ def densenet(
     row: _Row,
     x: Tensor,
     *,
-    num_classes: int | None = 1000,
-    spatial_squeeze: bool = False,
+    num_classes: NumClasses = 1000,
+    spatial_squeeze: ShownSwitch = False,
     scope: str,
-    weight_decay: float = 0.0001,
-    batch_norm_decay: float = 0.99,
-    batch_norm_epsilon: float = 1.1e-5,
+    weight_decay: WeightDecay = 0.0001,
+    batch_norm_decay: BatchNormDecay = 0.99,
+    batch_norm_epsilon: BatchNormEpsilon = 1.1e-5,
 ) -> list[Tensor]:
     """Lay a DenseNet; ``spatial_squeeze`` is ours, the original keeps the 1x1 pixels.
 
@@ -130,6 +131,7 @@ NETS = tuple(
         anchor="dense_block1/conv_block1/x1/Conv/weights",
         read_arguments=_read_arguments,
         slim_name=None,
+        refused={"dropout_rate": "the original's own dropout fails when it is called"},
     )
     for depth, row in CONFIGS.items()
 )

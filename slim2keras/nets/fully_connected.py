@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Annotated, Any
 
 from slim2keras import layers
 from slim2keras.graph import Tensor
+from slim2keras.nets.arguments import ChangesOnly, ShownSwitch
 from slim2keras.nets.registry import VariableShapes, classes_in
+
+GlobalPool = Annotated[ShownSwitch, ChangesOnly("global_pool|.*/fc8")]
 
 
 def classifier_head(

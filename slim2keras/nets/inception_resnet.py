@@ -15,12 +15,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 from slim2keras import layers
 from slim2keras.errors import UnsupportedArgumentError
 from slim2keras.graph import Tensor
 from slim2keras.layers import BatchNorm
+from slim2keras.nets.arguments import (
+    ActivationFn,
+    BatchNormDecay,
+    BatchNormEpsilon,
+    CreateAuxLogits,
+    FinalEndPoint,
+    KeepProb,
+    NumClasses,
+    OneOf,
+    ShownSwitch,
+    WeightDecay,
+)
 from slim2keras.nets.heads import whole_kernel_size
 from slim2keras.nets.inception import (
     Branch,
@@ -215,17 +227,17 @@ _BASE_OF_STRIDE_8 = ("Conv2d_", "MaxPool_", "Mixed_5b", "Mixed_6a", "PreAuxLogit
 def inception_resnet_v2(
     x: Tensor,
     *,
-    num_classes: int | None = 1001,
-    dropout_keep_prob: float = 0.8,
+    num_classes: NumClasses = 1001,
+    dropout_keep_prob: KeepProb = 0.8,
     scope: str,
-    create_aux_logits: bool = True,
-    activation_fn: str | None = "relu",
-    final_endpoint: str | None = None,
-    output_stride: int = 16,
-    align_feature_maps: bool = False,
-    weight_decay: float = 0.00004,
-    batch_norm_decay: float = 0.9997,
-    batch_norm_epsilon: float = 0.001,
+    create_aux_logits: CreateAuxLogits = True,
+    activation_fn: ActivationFn = "relu",
+    final_endpoint: FinalEndPoint = None,
+    output_stride: Annotated[int, OneOf((8, 16))] = 16,
+    align_feature_maps: ShownSwitch = False,
+    weight_decay: WeightDecay = 0.00004,
+    batch_norm_decay: BatchNormDecay = 0.9997,
+    batch_norm_epsilon: BatchNormEpsilon = 0.001,
     batch_norm_scale: bool = False,
 ) -> list[Tensor]:
     """Lay Inception-ResNet v2; with ``final_endpoint`` only its base, up to there. The biases decay as well.
@@ -233,8 +245,6 @@ def inception_resnet_v2(
     Source: research/slim/nets/inception_resnet_v2.py, ``inception_resnet_v2`` and ``inception_resnet_v2_base``.
     """
     end = final_endpoint or "Conv2d_7b_1x1"
-    if output_stride not in (8, 16):
-        raise UnsupportedArgumentError(f"output_stride of {scope} must be 8 or 16. Received: {output_stride}")
     if output_stride == 8 and (end == "Conv2d_7b_1x1" or not end.startswith(_BASE_OF_STRIDE_8)):
         raise UnsupportedArgumentError(
             f'output_stride=8 of {scope} goes up to "PreAuxLogits", as in slim: give final_endpoint="PreAuxLogits" or '
@@ -266,13 +276,13 @@ def inception_resnet_v2(
 def inception_resnet_v1(
     x: Tensor,
     *,
-    num_classes: int | None = 0,
-    dropout_keep_prob: float = 0.8,
+    num_classes: NumClasses = 0,
+    dropout_keep_prob: KeepProb = 0.8,
     bottleneck_layer_size: int = 128,
     scope: str,
-    weight_decay: float = 0.0,
-    batch_norm_decay: float = 0.995,
-    batch_norm_epsilon: float = 0.001,
+    weight_decay: WeightDecay = 0.0,
+    batch_norm_decay: BatchNormDecay = 0.995,
+    batch_norm_epsilon: BatchNormEpsilon = 0.001,
 ) -> list[Tensor]:
     """Lay facenet's Inception-ResNet v1 up to its bottleneck, with ``num_classes`` its classifier on top.
 

@@ -15,9 +15,20 @@ from typing import Any
 from slim2keras import layers
 from slim2keras.graph import Tensor
 from slim2keras.layers import truncated_normal
+from slim2keras.nets.arguments import (
+    BatchNormDecay,
+    BatchNormEpsilon,
+    FinalEndPoint,
+    KeepProb,
+    NumClasses,
+    ShownSwitch,
+    WeightDecay,
+)
 from slim2keras.nets.heads import name_logits
 from slim2keras.nets.inception import (
+    IN_TF_SLIM,
     Branch,
+    GlobalPool,
     InceptionArgScope,
     lay_base,
     max_pool,
@@ -99,15 +110,15 @@ def _blocks(arg_scope: InceptionArgScope) -> Branch:
 def inception_v1(
     x: Tensor,
     *,
-    num_classes: int | None = 1000,
-    dropout_keep_prob: float = 0.8,
-    spatial_squeeze: bool = True,
+    num_classes: NumClasses = 1000,
+    dropout_keep_prob: KeepProb = 0.8,
+    spatial_squeeze: ShownSwitch = True,
     scope: str,
-    global_pool: bool = False,
-    final_endpoint: str | None = None,
-    weight_decay: float = 0.00004,
-    batch_norm_decay: float = 0.9997,
-    batch_norm_epsilon: float = 0.001,
+    global_pool: GlobalPool = False,
+    final_endpoint: FinalEndPoint = None,
+    weight_decay: WeightDecay = 0.00004,
+    batch_norm_decay: BatchNormDecay = 0.9997,
+    batch_norm_epsilon: BatchNormEpsilon = 0.001,
     batch_norm_scale: bool = False,
     use_batch_norm: bool = True,
 ) -> list[Tensor]:
@@ -154,5 +165,6 @@ NETS = (
         labels_offset=0,
         anchor="Mixed_3b/Branch_1/Conv2d_0a_1x1/weights",
         read_arguments=_read_arguments,
+        slim=IN_TF_SLIM,
     ),
 )

@@ -13,9 +13,22 @@ from typing import Any
 
 from slim2keras.graph import Tensor
 from slim2keras.layers import truncated_normal
+from slim2keras.nets.arguments import (
+    BatchNormDecay,
+    BatchNormEpsilon,
+    CreateAuxLogits,
+    DepthMultiplier,
+    FinalEndPoint,
+    KeepProb,
+    NumClasses,
+    ShownSwitch,
+    WeightDecay,
+)
 from slim2keras.nets.heads import name_logits, reduced_kernel_size
 from slim2keras.nets.inception import (
+    IN_TF_SLIM,
     Branch,
+    GlobalPool,
     InceptionArgScope,
     Operation,
     avg_pool,
@@ -132,18 +145,18 @@ def _aux_logits(
 def inception_v3(
     x: Tensor,
     *,
-    num_classes: int | None = 1000,
-    dropout_keep_prob: float = 0.8,
+    num_classes: NumClasses = 1000,
+    dropout_keep_prob: KeepProb = 0.8,
     min_depth: int = 16,
-    depth_multiplier: float = 1.0,
-    spatial_squeeze: bool = True,
-    create_aux_logits: bool = True,
+    depth_multiplier: DepthMultiplier = 1.0,
+    spatial_squeeze: ShownSwitch = True,
+    create_aux_logits: CreateAuxLogits = True,
     scope: str,
-    global_pool: bool = False,
-    final_endpoint: str | None = None,
-    weight_decay: float = 0.00004,
-    batch_norm_decay: float = 0.9997,
-    batch_norm_epsilon: float = 0.001,
+    global_pool: GlobalPool = False,
+    final_endpoint: FinalEndPoint = None,
+    weight_decay: WeightDecay = 0.00004,
+    batch_norm_decay: BatchNormDecay = 0.9997,
+    batch_norm_epsilon: BatchNormEpsilon = 0.001,
     batch_norm_scale: bool = False,
     use_batch_norm: bool = True,
 ) -> list[Tensor]:
@@ -206,5 +219,6 @@ NETS = (
         labels_offset=0,
         anchor="Mixed_5b/Branch_1/Conv2d_0a_1x1/weights",
         read_arguments=_read_arguments,
+        slim=IN_TF_SLIM,
     ),
 )

@@ -13,6 +13,7 @@ from typing import Any
 from slim2keras import layers
 from slim2keras.graph import Tensor
 from slim2keras.layers import truncated_normal
+from slim2keras.nets.arguments import KeepProb, NumClasses, WeightDecay
 from slim2keras.nets.heads import name_logits
 from slim2keras.nets.registry import Net, VariableShapes, classes_in
 
@@ -20,10 +21,10 @@ from slim2keras.nets.registry import Net, VariableShapes, classes_in
 def lenet(
     x: Tensor,
     *,
-    num_classes: int | None = 10,
-    dropout_keep_prob: float = 0.5,
+    num_classes: NumClasses = 10,
+    dropout_keep_prob: KeepProb = 0.5,
     scope: str,
-    weight_decay: float = 0.0,
+    weight_decay: WeightDecay = 0.0,
 ) -> list[Tensor]:
     """Lay LeNet.
 

@@ -16,13 +16,28 @@ import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 from slim2keras import layers
 from slim2keras.errors import UnsupportedArgumentError, did_you_mean
 from slim2keras.graph import Tensor
 from slim2keras.layers import XAVIER, BatchNorm, truncated_normal
+from slim2keras.nets.arguments import (
+    CUTS,
+    ActivationFn,
+    BatchNormDecay,
+    ChangesOnly,
+    DepthMultiplier,
+    KeepProb,
+    LastEndPoint,
+    NumClasses,
+    OfArgScope,
+    ShownSwitch,
+    Tried,
+    WeightDecay,
+)
 from slim2keras.nets.heads import name_logits
+from slim2keras.nets.mobilenet_v1 import CONV_DEFS_REFUSED
 from slim2keras.nets.output_stride import OutputStride
 from slim2keras.nets.registry import Net, VariableShapes, classes_in
 
@@ -394,25 +409,30 @@ def _lay_base(
     return x
 
 
+_FinalEndPoint = Annotated[str | None, ChangesOnly("global_pool|Logits|Predictions"), LastEndPoint(r"layer_\d+")]
+_BaseOnly = Annotated[ShownSwitch, CUTS]
+_OutputStride = Annotated[int | None, Tried((4, 8, 16))]
+
+
 def mobilenet_v2(
     x: Tensor,
     *,
-    num_classes: int | None = 1001,
-    depth_multiplier: float = 1.0,
+    num_classes: NumClasses = 1001,
+    depth_multiplier: DepthMultiplier = 1.0,
     scope: str,
     finegrain_classification_mode: bool = False,
     min_depth: int | None = None,
     divisible_by: int | None = None,
-    activation_fn: str | None = None,
-    final_endpoint: str | None = None,
-    output_stride: int | None = None,
-    use_explicit_padding: bool = False,
-    base_only: bool = False,
-    use_reduce_mean_for_pooling: bool = False,
-    weight_decay: float = 0.00004,
-    stddev: float = 0.09,
-    dropout_keep_prob: float = 0.8,
-    bn_decay: float = 0.997,
+    activation_fn: ActivationFn = None,
+    final_endpoint: _FinalEndPoint = None,
+    output_stride: _OutputStride = None,
+    use_explicit_padding: ShownSwitch = False,
+    base_only: _BaseOnly = False,
+    use_reduce_mean_for_pooling: ShownSwitch = False,
+    weight_decay: WeightDecay = 0.00004,
+    stddev: Annotated[float, OfArgScope()] = 0.09,
+    dropout_keep_prob: Annotated[KeepProb, OfArgScope()] = 0.8,
+    bn_decay: BatchNormDecay = 0.997,
 ) -> list[Tensor]:
     """Lay MobileNet v2. As in slim ``final_endpoint`` moves the head there, and ``base_only`` leaves the head out.
 
@@ -444,18 +464,18 @@ def mobilenet_v3(
     row: _Row,
     x: Tensor,
     *,
-    num_classes: int | None = 1001,
-    depth_multiplier: float = 1.0,
+    num_classes: NumClasses = 1001,
+    depth_multiplier: DepthMultiplier = 1.0,
     scope: str,
     finegrain_classification_mode: bool = False,
-    final_endpoint: str | None = None,
-    output_stride: int | None = None,
-    base_only: bool = False,
-    use_reduce_mean_for_pooling: bool = False,
-    weight_decay: float = 0.00004,
-    stddev: float = 0.09,
-    dropout_keep_prob: float = 0.8,
-    bn_decay: float = 0.997,
+    final_endpoint: _FinalEndPoint = None,
+    output_stride: _OutputStride = None,
+    base_only: _BaseOnly = False,
+    use_reduce_mean_for_pooling: ShownSwitch = False,
+    weight_decay: WeightDecay = 0.00004,
+    stddev: Annotated[float, OfArgScope()] = 0.09,
+    dropout_keep_prob: Annotated[KeepProb, OfArgScope()] = 0.8,
+    bn_decay: BatchNormDecay = 0.997,
 ) -> list[Tensor]:
     """Lay MobileNet v3 or EdgeTPU. As in slim ``final_endpoint`` moves the head there, ``base_only`` leaves it out.
 
@@ -521,6 +541,7 @@ def _net(
         anchor="expanded_conv_1/expand/weights",
         read_arguments=partial(_read_arguments, row, roundings),
         slim_name=slim_name,
+        refused={**CONV_DEFS_REFUSED, "use_groupnorm": "the published networks normalise with BatchNorm"},
     )
 
 

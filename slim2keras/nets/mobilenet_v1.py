@@ -9,17 +9,28 @@ Source: research/slim/nets/mobilenet_v1.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 from slim2keras import layers
-from slim2keras.errors import UnsupportedArgumentError
 from slim2keras.graph import Tensor
 from slim2keras.layers import BatchNorm, truncated_normal
+from slim2keras.nets.arguments import (
+    BatchNormDecay,
+    BatchNormEpsilon,
+    DepthMultiplier,
+    FinalEndPoint,
+    KeepProb,
+    NumClasses,
+    OneOf,
+    ShownSwitch,
+    Told,
+    WeightDecay,
+)
 from slim2keras.nets.heads import name_logits, reduced_kernel_size
-from slim2keras.nets.inception import Branch, Operation, lay_base
+from slim2keras.nets.inception import Branch, GlobalPool, Operation, lay_base
 from slim2keras.nets.output_stride import OutputStride
 from slim2keras.nets.registry import Net, VariableShapes, classes_in, read_depths
 
@@ -43,6 +54,7 @@ _STRIDES_AND_DEPTHS = (
     (1, 1024),
 )
 LAST_END_POINT = "Conv2d_13_pointwise"
+CONV_DEFS_REFUSED = {"conv_defs": "the published tables of layers are networks of their own"}
 
 
 @dataclass(frozen=True)
@@ -82,33 +94,36 @@ def _blocks(convolutions: _Convolutions, filters: Sequence[int], output_stride: 
     return blocks
 
 
+def _is_depthwise_regularized(config: Mapping[str, Any]) -> bool | None:
+    return bool(config["depthwise_regularizer"]) if config["kind"] == "DepthwiseConv2D" else None
+
+
+_RegularizeDepthwise = Annotated[bool, Told(_is_depthwise_regularized)]
+
+
 def mobilenet_v1(
     x: Tensor,
     *,
-    num_classes: int | None = 1000,
-    dropout_keep_prob: float = 0.999,
+    num_classes: NumClasses = 1000,
+    dropout_keep_prob: KeepProb = 0.999,
     min_depth: int = 8,
-    depth_multiplier: float = 1.0,
-    spatial_squeeze: bool = True,
+    depth_multiplier: DepthMultiplier = 1.0,
+    spatial_squeeze: ShownSwitch = True,
     scope: str,
-    global_pool: bool = False,
-    final_endpoint: str | None = None,
-    output_stride: int | None = None,
-    use_explicit_padding: bool = False,
-    weight_decay: float = 0.00004,
+    global_pool: GlobalPool = False,
+    final_endpoint: FinalEndPoint = None,
+    output_stride: Annotated[int | None, OneOf((8, 16, 32, None))] = None,
+    use_explicit_padding: ShownSwitch = False,
+    weight_decay: WeightDecay = 0.00004,
     stddev: float = 0.09,
-    regularize_depthwise: bool = False,
-    batch_norm_decay: float = 0.9997,
-    batch_norm_epsilon: float = 0.001,
+    regularize_depthwise: _RegularizeDepthwise = False,
+    batch_norm_decay: BatchNormDecay = 0.9997,
+    batch_norm_epsilon: BatchNormEpsilon = 0.001,
 ) -> list[Tensor]:
     """Lay MobileNet v1; with ``final_endpoint`` only its base, up to there.
 
     Source: research/slim/nets/mobilenet_v1.py, ``mobilenet_v1``, ``mobilenet_v1_base``, ``mobilenet_v1_arg_scope``.
     """
-    if output_stride not in (None, 8, 16, 32):
-        raise UnsupportedArgumentError(
-            f"output_stride of a MobileNet v1 must be 8, 16, 32 or None. Received: output_stride={output_stride}"
-        )
     options: dict[str, Any] = {
         "activation": "relu6",
         "batch_norm": BatchNorm(decay=batch_norm_decay, epsilon=batch_norm_epsilon, scale=True),
@@ -157,6 +172,7 @@ NETS = tuple(
         anchor="Conv2d_1_depthwise/depthwise_weights",
         read_arguments=_read_arguments,
         slim_name="mobilenet_v1",
+        refused={**CONV_DEFS_REFUSED, "normalizer_fn": "the published networks normalise with BatchNorm"},
     )
     for end, multiplier in DEPTH_MULTIPLIERS.items()
 )

@@ -14,17 +14,29 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from types import ModuleType
 from typing import Any
 
 from slim2keras import layers
 from slim2keras.errors import UnsupportedArgumentError, did_you_mean
 from slim2keras.graph import Tensor
 from slim2keras.layers import BatchNorm, variance_scaling
+from slim2keras.nets.arguments import (
+    BatchNormDecay,
+    BatchNormEpsilon,
+    DropPathKeepProb,
+    FinalEndPoint,
+    KeepProb,
+    NumClasses,
+    ShownSwitch,
+    WeightDecay,
+)
 from slim2keras.nets.heads import name_logits, whole_kernel_size
 from slim2keras.nets.registry import Net, VariableShapes, classes_in
+from slim2keras.nets.slim_function import SlimFunction
 from slim2keras.scopes import join
 
 
@@ -276,23 +288,23 @@ def nasnet(
     row: _Row,
     x: Tensor,
     *,
-    num_classes: int | None = 1001,
+    num_classes: NumClasses = 1001,
     scope: str,
-    final_endpoint: str | None = None,
+    final_endpoint: FinalEndPoint = None,
     stem_multiplier: float,
-    drop_path_keep_prob: float,
+    drop_path_keep_prob: DropPathKeepProb,
     num_cells: int,
     use_aux_head: int | bool = 1,
     num_conv_filters: int,
-    dense_dropout_keep_prob: float,
+    dense_dropout_keep_prob: KeepProb,
     filter_scaling_rate: float = 2.0,
     num_reduction_layers: int = 2,
     skip_reduction_layer_input: int | bool,
     total_training_steps: int,  # noqa: ARG001 (read by slim2keras.drop_path)
-    use_bounded_activation: bool = False,
-    weight_decay: float,
-    batch_norm_decay: float = 0.9997,
-    batch_norm_epsilon: float = 0.001,
+    use_bounded_activation: ShownSwitch = False,
+    weight_decay: WeightDecay,
+    batch_norm_decay: BatchNormDecay = 0.9997,
+    batch_norm_epsilon: BatchNormEpsilon = 0.001,
 ) -> list[Tensor]:
     """Lay a NASNet or PNASNet; slim's hyperparameters are arguments. With ``final_endpoint`` only what leads there.
 
@@ -421,10 +433,11 @@ def _cut(ends: dict[str, Tensor], final_endpoint: str) -> Tensor:
     return ends[final_endpoint]
 
 
-_HYPERPARAMETERS: dict[str, tuple[_Row, int, dict[str, Any]]] = {
+_HYPERPARAMETERS: dict[str, tuple[_Row, int, str, dict[str, Any]]] = {
     "nasnet_cifar": (
         _CIFAR,
         32,
+        "cifar_config",
         {
             "num_classes": 10,
             "stem_multiplier": 3.0,
@@ -442,6 +455,7 @@ _HYPERPARAMETERS: dict[str, tuple[_Row, int, dict[str, Any]]] = {
     "nasnet_mobile": (
         _NASNET,
         224,
+        "mobile_imagenet_config",
         {
             "stem_multiplier": 1.0,
             "drop_path_keep_prob": 1.0,
@@ -456,6 +470,7 @@ _HYPERPARAMETERS: dict[str, tuple[_Row, int, dict[str, Any]]] = {
     "nasnet_large": (
         _NASNET,
         331,
+        "large_imagenet_config",
         {
             "stem_multiplier": 3.0,
             "drop_path_keep_prob": 0.7,
@@ -470,6 +485,7 @@ _HYPERPARAMETERS: dict[str, tuple[_Row, int, dict[str, Any]]] = {
     "pnasnet_mobile": (
         _PNAS,
         224,
+        "mobile_imagenet_config",
         {
             "stem_multiplier": 1.0,
             "drop_path_keep_prob": 1.0,
@@ -484,6 +500,7 @@ _HYPERPARAMETERS: dict[str, tuple[_Row, int, dict[str, Any]]] = {
     "pnasnet_large": (
         _PNAS,
         331,
+        "large_imagenet_config",
         {
             "stem_multiplier": 3.0,
             "drop_path_keep_prob": 0.6,
@@ -496,7 +513,7 @@ _HYPERPARAMETERS: dict[str, tuple[_Row, int, dict[str, Any]]] = {
         },
     ),
 }
-"""Cells, image size, and what differs in slim's ``cifar_config``, ``mobile_imagenet_config`` and so on."""
+"""Cells, image size, slim's function for the hyperparameters, and those that differ in it."""
 
 
 def _read_arguments(row: _Row, variables: VariableShapes) -> Iterator[dict[str, Any]]:
@@ -528,6 +545,21 @@ def _filters_of(variables: VariableShapes, cell: str) -> int | None:
     return shape[0] if shape else None
 
 
+_REFUSED = {
+    "config": "give its hyperparameters by their names, e.g. num_cells=12",
+    "current_step": "drop-path follows the training step, see slim2keras.drop_path",
+}
+
+
+def _slim_config(name: str, module: ModuleType, arguments: Mapping[str, Any]) -> tuple[Any, frozenset[str]]:
+    """The hyperparameters as slim has them, with those of the arguments that it knows."""
+    config = getattr(module, name)()
+    known = frozenset(config.values()).intersection(arguments)
+    for argument in known:
+        config.set_hparam(argument, arguments[argument])
+    return config, known
+
+
 NETS = tuple(
     Net(
         name=name,
@@ -538,6 +570,8 @@ NETS = tuple(
         labels_offset=0,
         anchor="conv0/weights" if row.imagenet_stem else "l1_stem_3x3/weights",
         read_arguments=partial(_read_arguments, row),
+        slim=SlimFunction(parameter="config", make=partial(_slim_config, config)),
+        refused=_REFUSED,
     )
-    for name, (row, image_size, hyperparameters) in _HYPERPARAMETERS.items()
+    for name, (row, image_size, config, hyperparameters) in _HYPERPARAMETERS.items()
 )

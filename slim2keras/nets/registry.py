@@ -10,11 +10,13 @@ import types
 import typing
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from slim2keras import layers
 from slim2keras.errors import UnsupportedArgumentError, did_you_mean
 from slim2keras.graph import LayerGraph, Shape, Tensor
+from slim2keras.nets.arguments import AtLeast, OneOf
+from slim2keras.nets.slim_function import SlimFunction
 
 VariableShapes = Mapping[str, tuple[int, ...]]
 
@@ -24,17 +26,12 @@ _REFUSED = {
     "reuse": "a Keras model shares its layers when it is called again",
     "prediction_fn": 'the predictions are softmax; apply another function to the end point "Logits"',
     "activation_fn": "the network's published activation is built in",
-    "conv_defs": "the published tables of layers are networks of their own",
-    "normalizer_fn": "the published networks normalise with BatchNorm",
-    "use_groupnorm": "the published networks normalise with BatchNorm",
-    "config": "give its hyperparameters by their names, e.g. num_cells=12",
-    "current_step": "drop-path follows the training step, see slim2keras.drop_path",
-    "use_renorm": "Keras' BatchNormalization has no batch renormalization",
-    "dropout_rate": "the original's own dropout fails when it is called",
-    "include_root_block": "a network begins with its images",
     "data_format": "inputs are channels last (NHWC)",
     "batch_norm_updates_collections": "the moving statistics move in training mode, see the three BatchNorm modes",
 }
+"""What a Keras model has no use for, or has in its own way, whatever the network."""
+
+_Mark = TypeVar("_Mark")
 
 
 @dataclass(frozen=True)
@@ -56,8 +53,10 @@ class Net:
         beside: Scopes of the network that lie beside its root scope.
         slim_name: Key in ``nets_factory.networks_map`` of the function that this is with other arguments, for a row
             that the factory does not have; its own name if left out, ``None`` where slim has no such network.
+        slim: How slim has it, where its factory and its function do not tell.
+        refused: Arguments of slim's function that this network does not take, and why.
         defaults: slim's arguments and their defaults.
-        types: And their types.
+        annotations: And what they are: type and marks of ``slim2keras.nets.arguments``.
     """
 
     name: str
@@ -72,8 +71,10 @@ class Net:
     frames: int | None = None
     beside: tuple[str, ...] = ()
     slim_name: str | None = ""
+    slim: SlimFunction = field(default_factory=SlimFunction)
+    refused: Mapping[str, str] = field(default_factory=dict)
     defaults: Mapping[str, Any] = field(init=False)
-    types: Mapping[str, Any] = field(init=False)
+    annotations: Mapping[str, Any] = field(init=False)
 
     def __post_init__(self) -> None:
         if self.slim_name == "":
@@ -82,7 +83,7 @@ class Net:
         defaults = {item.name: item.default for item in parameters if item.kind is inspect.Parameter.KEYWORD_ONLY}
         function = self.lay.func if isinstance(self.lay, functools.partial) else self.lay
         object.__setattr__(self, "defaults", {**defaults, "scope": self.scope})
-        object.__setattr__(self, "types", typing.get_type_hints(function))
+        object.__setattr__(self, "annotations", typing.get_type_hints(function, include_extras=True))
 
     @property
     def row_arguments(self) -> frozenset[str]:
@@ -95,22 +96,28 @@ class Net:
         images = (self.image_size, self.image_size, self.channels)
         return images if self.frames is None else (self.frames, *images)
 
+    def marked(self, kind: type[_Mark]) -> dict[str, _Mark]:
+        """The arguments that have a mark of this kind, with their marks."""
+        marks = {name: _types_and_marks(self.annotations[name])[1] for name in self.defaults}
+        return {name: mark for name, its_marks in marks.items() for mark in its_marks if isinstance(mark, kind)}
+
     def check_arguments(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Fill in slim's defaults.
 
         Raises:
-            UnsupportedArgumentError: If slim's function has no such argument, or not of this type.
+            UnsupportedArgumentError: If slim's function has no such argument, or not of this type or value.
         """
         checked = dict(self.defaults)
+        refused = {**_REFUSED, **self.refused}
         for name, value in arguments.items():
-            if name in _REFUSED and name not in self.defaults:
-                raise UnsupportedArgumentError(f"slim's argument {name} is not supported: {_REFUSED[name]}.")
+            if name in refused and name not in self.defaults:
+                raise UnsupportedArgumentError(f"slim's argument {name} is not supported: {refused[name]}.")
             if name not in self.defaults:
                 raise UnsupportedArgumentError(
                     f"{self.name} has no argument {name!r}.{did_you_mean(name, self.defaults)} "
                     f"It takes: {', '.join(self.defaults)}."
                 )
-            checked[name] = _checked(self.name, name, value, self.types[name])
+            checked[name] = _checked(self.name, name, value, self.annotations[name])
         return checked
 
     def trace(self, input_shape: Shape, **arguments: Any) -> LayerGraph:
@@ -137,9 +144,7 @@ class Net:
 
 def _checked(net: str, name: str, value: Any, annotation: Any) -> Any:
     """The value as a plain number, string or None of the annotated type; a NumPy number serves as well."""
-    # Python 3.10 gives ``int | None`` with the default None as ``typing.Optional[int]``.
-    is_union = typing.get_origin(annotation) in (types.UnionType, typing.Union)
-    allowed = typing.get_args(annotation) if is_union else (annotation,)
+    allowed, marks = _types_and_marks(annotation)
     # An int serves as a float, but a bool is neither: depth_multiplier=True is a mistake.
     if isinstance(value, numbers.Integral) and not isinstance(value, bool) and int in allowed:
         value = int(value)
@@ -148,11 +153,28 @@ def _checked(net: str, name: str, value: Any, annotation: Any) -> Any:
     if type(value) not in allowed:
         names = " or ".join("None" if item is type(None) else item.__name__ for item in allowed)
         raise UnsupportedArgumentError(f"{name} of {net} must be {names}. Received: {name}={value!r}")
-    if name == "num_classes" and value is not None and value < 0:
-        raise UnsupportedArgumentError(f"num_classes must be 0, None or positive. Received: num_classes={value}")
-    if name in ("depth_multiplier", "weight_decay", "batch_norm_decay", "batch_norm_epsilon") and value < 0:
-        raise UnsupportedArgumentError(f"{name} must not be negative. Received: {name}={value}")
+    for mark in marks:
+        if isinstance(mark, AtLeast) and value is not None and value < mark.minimum:
+            raise UnsupportedArgumentError(f"{name} {mark.requirement}. Received: {name}={value}")
+        if isinstance(mark, OneOf) and value not in mark.values:
+            *most, last = (f'"{item}"' if isinstance(item, str) else str(item) for item in mark.values)
+            raise UnsupportedArgumentError(
+                f"{name} of {net} must be {', '.join(most)} or {last}. Received: {name}={value!r}"
+            )
     return value
+
+
+def _types_and_marks(annotation: Any) -> tuple[tuple[type, ...], tuple[Any, ...]]:
+    """The types of an annotation, and the marks within ``Annotated``."""
+    marks = getattr(annotation, "__metadata__", ())
+    if marks:
+        annotation = annotation.__origin__
+    # Python 3.10 gives ``int | None`` with the default None as ``typing.Optional[int]``, marks inside.
+    if typing.get_origin(annotation) not in (types.UnionType, typing.Union):
+        return (annotation,), marks
+    members = [_types_and_marks(member) for member in typing.get_args(annotation)]
+    its_types = dict.fromkeys(item for types_of_member, _ in members for item in types_of_member)
+    return tuple(its_types), (*marks, *(mark for _, marks_of_member in members for mark in marks_of_member))
 
 
 def classes_in(variables: VariableShapes, logits: str) -> int | None:

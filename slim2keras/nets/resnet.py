@@ -14,17 +14,28 @@ Source: research/slim/nets/resnet_v1.py, resnet_v2.py, resnet_utils.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from types import ModuleType
+from typing import Annotated, Any
 
 from slim2keras import layers
-from slim2keras.errors import UnsupportedArgumentError
 from slim2keras.graph import Tensor
 from slim2keras.layers import BatchNorm, variance_scaling
+from slim2keras.nets.arguments import (
+    BatchNormDecay,
+    BatchNormEpsilon,
+    ChangesOnly,
+    DepthMultiplier,
+    NumClasses,
+    OneOf,
+    ShownSwitch,
+    WeightDecay,
+)
 from slim2keras.nets.output_stride import OutputStride
 from slim2keras.nets.registry import Net, VariableShapes, classes_in, read_depths
+from slim2keras.nets.slim_function import SlimFunction
 from slim2keras.scopes import join
 
 _BASE_DEPTHS = (64, 128, 256, 512)
@@ -101,6 +112,10 @@ class _ArgScope:
         return self.conv(x, filters, 1, name=name, batch_norm=None, activation=None, **options)
 
 
+def _base_depths(depth_multiplier: float, min_base_depth: int) -> tuple[int, ...]:
+    return tuple(max(int(depth * depth_multiplier), min_base_depth) for depth in _BASE_DEPTHS)
+
+
 def _bottleneck_v1(
     x: Tensor, base_depth: int, stride: int, rate: int, *, scope: str, arg_scope: _ArgScope, ends: dict[str, Tensor]
 ) -> Tensor:
@@ -164,31 +179,18 @@ def _stack_blocks_dense(
     ends = x.graph.end_points
     # The root block has made a stride of 4.
     strides = OutputStride(None if output_stride is None else output_stride // 4)
-
-    def passed(nominal_stride: int) -> tuple[int, int]:
-        stride_and_rate = strides.pass_through(nominal_stride)
-        if strides.target is not None and strides.current > strides.target:
-            raise UnsupportedArgumentError(_stride_message(output_stride))
-        return stride_and_rate
-
     for block, (units, base_depth, block_stride) in enumerate(
         zip(row.units, base_depths, _BLOCK_STRIDES, strict=True), start=1
     ):
         for index in range(1, units + 1):
             in_unit = index == units and not store_non_strided_activations
-            stride, dilation = passed(block_stride if in_unit else 1)
+            stride, dilation = strides.pass_through(block_stride if in_unit else 1)
             x = unit(x, base_depth, stride, dilation, scope=f"{scope}/block{block}/unit_{index}", ends=ends)
         ends[f"{scope}/block{block}"] = x
         if store_non_strided_activations:
-            stride, _ = passed(block_stride)
+            stride, _ = strides.pass_through(block_stride)
             x = _subsample(x, stride, name=f"{scope}/block{block}/subsample")
-    if strides.target not in (None, strides.current):
-        raise UnsupportedArgumentError(_stride_message(output_stride))
     return x
-
-
-def _stride_message(output_stride: int | None) -> str:
-    return f"output_stride of a ResNet must be 4, 8, 16, 32 or None. Received: output_stride={output_stride}"
 
 
 def _head(
@@ -205,28 +207,30 @@ def _head(
     return [x]
 
 
-def _root_block(x: Tensor, output_stride: int | None, *, scope: str, **conv_options: Any) -> Tensor:
-    if output_stride is not None and (output_stride < 4 or output_stride % 4):
-        raise UnsupportedArgumentError(_stride_message(output_stride))
+def _root_block(x: Tensor, *, scope: str, **conv_options: Any) -> Tensor:
     x = x.graph.end_points[f"{scope}/conv1"] = conv2d_same(x, 64, 7, 2, name=f"{scope}/conv1", **conv_options)
     return layers.max_pool2d(x, 3, stride=2, padding="SAME", name=f"{scope}/pool1")
+
+
+_OutputStride = Annotated[int | None, OneOf((4, 8, 16, 32, None))]
+_GlobalPool = Annotated[ShownSwitch, ChangesOnly("global_pool|.*/logits|.*/spatial_squeeze|predictions")]
 
 
 def resnet_v1(
     row: _Row,
     x: Tensor,
     *,
-    num_classes: int | None = None,
-    global_pool: bool = True,
-    output_stride: int | None = None,
-    spatial_squeeze: bool = True,
-    store_non_strided_activations: bool = False,
+    num_classes: NumClasses = None,
+    global_pool: _GlobalPool = True,
+    output_stride: _OutputStride = None,
+    spatial_squeeze: ShownSwitch = True,
+    store_non_strided_activations: ShownSwitch = False,
     min_base_depth: int = 8,
-    depth_multiplier: float = 1.0,
+    depth_multiplier: DepthMultiplier = 1.0,
     scope: str,
-    weight_decay: float = 0.0001,
-    batch_norm_decay: float = 0.997,
-    batch_norm_epsilon: float = 1e-5,
+    weight_decay: WeightDecay = 0.0001,
+    batch_norm_decay: BatchNormDecay = 0.997,
+    batch_norm_epsilon: BatchNormEpsilon = 1e-5,
     batch_norm_scale: bool = True,
     use_batch_norm: bool = True,
 ) -> list[Tensor]:
@@ -237,13 +241,13 @@ def resnet_v1(
     arg_scope = _ArgScope.make(
         weight_decay, batch_norm_decay, batch_norm_epsilon, scale=batch_norm_scale, use_batch_norm=use_batch_norm
     )
-    x = _root_block(x, output_stride, scope=scope, **arg_scope.conv_options)
+    x = _root_block(x, scope=scope, **arg_scope.conv_options)
     x = _stack_blocks_dense(
         x,
         row,
         partial(_bottleneck_v1, arg_scope=arg_scope),
         scope=scope,
-        base_depths=tuple(max(int(depth * depth_multiplier), min_base_depth) for depth in _BASE_DEPTHS),
+        base_depths=_base_depths(depth_multiplier, min_base_depth),
         output_stride=output_stride,
         store_non_strided_activations=store_non_strided_activations,
     )
@@ -256,14 +260,14 @@ def resnet_v2(
     row: _Row,
     x: Tensor,
     *,
-    num_classes: int | None = None,
-    global_pool: bool = True,
-    output_stride: int | None = None,
-    spatial_squeeze: bool = True,
+    num_classes: NumClasses = None,
+    global_pool: _GlobalPool = True,
+    output_stride: _OutputStride = None,
+    spatial_squeeze: ShownSwitch = True,
     scope: str,
-    weight_decay: float = 0.0001,
-    batch_norm_decay: float = 0.997,
-    batch_norm_epsilon: float = 1e-5,
+    weight_decay: WeightDecay = 0.0001,
+    batch_norm_decay: BatchNormDecay = 0.997,
+    batch_norm_epsilon: BatchNormEpsilon = 1e-5,
     batch_norm_scale: bool = True,
     use_batch_norm: bool = True,
 ) -> list[Tensor]:
@@ -275,7 +279,7 @@ def resnet_v2(
         weight_decay, batch_norm_decay, batch_norm_epsilon, scale=batch_norm_scale, use_batch_norm=use_batch_norm
     )
     root_options = {**arg_scope.conv_options, "batch_norm": None, "activation": None}
-    x = _root_block(x, output_stride, scope=scope, **root_options)
+    x = _root_block(x, scope=scope, **root_options)
     x = _stack_blocks_dense(
         x,
         row,
@@ -310,8 +314,39 @@ def _read_arguments_v2(variables: VariableShapes) -> Iterator[dict[str, Any]]:
     }
 
 
-def _rows() -> Iterator[Net]:
-    for depth, row in CONFIGS.items():
+def _slim_blocks(
+    version: str, row: _Row, module: ModuleType, arguments: Mapping[str, Any]
+) -> tuple[list[Any], frozenset[str]]:
+    """The blocks that slim's generator takes for depths that its named functions may lack.
+
+    ``spatial_squeeze`` it may lack too: a comparison sees through pixels of size one.
+    """
+    depths = _base_depths(arguments.get("depth_multiplier", 1.0), arguments.get("min_base_depth", 8))
+    block = getattr(module, f"{version}_block")
+    blocks = [
+        block(f"block{index}", base_depth=depth, num_units=units, stride=stride)
+        for index, (depth, units, stride) in enumerate(zip(depths, row.units, _BLOCK_STRIDES, strict=True), start=1)
+    ]
+    return blocks, frozenset({"depth_multiplier", "min_base_depth", "spatial_squeeze"})
+
+
+def _in_slim(version: str, row: _Row) -> SlimFunction:
+    return SlimFunction(
+        module=version,
+        name=version,
+        arg_scope="resnet_arg_scope",
+        parameter="blocks",
+        make=partial(_slim_blocks, version, row),
+        ends_in_features=True,
+    )
+
+
+_REFUSED = {"include_root_block": "a network begins with its images"}
+
+
+def rows(configs: Mapping[str, _Row]) -> Iterator[Net]:
+    """Both versions of each depth."""
+    for depth, row in configs.items():
         yield Net(
             name=f"resnet_v1_{depth}",
             lay=partial(resnet_v1, row),
@@ -321,6 +356,8 @@ def _rows() -> Iterator[Net]:
             labels_offset=1,
             anchor="block1/unit_1/bottleneck_v1/conv1/weights",
             read_arguments=_read_arguments_v1,
+            slim=_in_slim("resnet_v1", row),
+            refused=_REFUSED,
         )
         yield Net(
             name=f"resnet_v2_{depth}",
@@ -332,7 +369,9 @@ def _rows() -> Iterator[Net]:
             labels_offset=0,
             anchor="block1/unit_1/bottleneck_v2/conv1/weights",
             read_arguments=_read_arguments_v2,
+            slim=_in_slim("resnet_v2", row),
+            refused=_REFUSED,
         )
 
 
-NETS = tuple(_rows())
+NETS = tuple(rows(CONFIGS))

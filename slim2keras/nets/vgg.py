@@ -13,11 +13,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from typing import Annotated
 
 from slim2keras import layers
 from slim2keras.graph import Tensor
-from slim2keras.nets.fully_connected import classifier_head, read_num_classes
+from slim2keras.nets.arguments import KeepProb, NumClasses, OneOf, ShownSwitch, WeightDecay
+from slim2keras.nets.fully_connected import GlobalPool, classifier_head, read_num_classes
 from slim2keras.nets.registry import Net
+from slim2keras.nets.slim_function import SlimFunction
 
 
 @dataclass(frozen=True)
@@ -34,18 +37,20 @@ CONFIGS = {
 }
 _FILTERS = (64, 128, 256, 512, 512)
 
+FcConvPadding = Annotated[str, OneOf(("SAME", "VALID"))]
+
 
 def vgg(
     row: _Row,
     x: Tensor,
     *,
-    num_classes: int | None = 1000,
-    dropout_keep_prob: float = 0.5,
-    spatial_squeeze: bool = True,
+    num_classes: NumClasses = 1000,
+    dropout_keep_prob: KeepProb = 0.5,
+    spatial_squeeze: ShownSwitch = True,
     scope: str,
-    fc_conv_padding: str = "VALID",
-    global_pool: bool = False,
-    weight_decay: float = 0.0005,
+    fc_conv_padding: FcConvPadding = "VALID",
+    global_pool: GlobalPool = False,
+    weight_decay: WeightDecay = 0.0005,
 ) -> list[Tensor]:
     """Lay a VGG.
 
@@ -83,6 +88,7 @@ def _rows() -> Iterator[Net]:
             labels_offset=1,
             anchor="conv1/conv1_1/weights",
             read_arguments=read_num_classes,
+            slim=SlimFunction(module="vgg", arg_scope="vgg_arg_scope"),
         )
 
 

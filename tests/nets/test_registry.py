@@ -10,6 +10,7 @@ import pytest
 
 from slim2keras.errors import UnsupportedArgumentError
 from slim2keras.nets import FAMILIES, NETS, find_net, list_nets, registry
+from slim2keras.nets.arguments import NumClasses
 from slim2keras.nets.spec import NetSpec
 from slim2keras.slim_networks import open_judge
 from slim2keras.slim_runtime import import_tf_slim
@@ -70,9 +71,9 @@ def test_every_argument_of_a_checkout_is_supported_or_refused_by_name(net: str) 
         ({"num_classes": -1}, "num_classes must be 0, None or positive"),
         ({"num_classes": True}, "must be int or None"),
         ({"weight_decay": -0.1}, "weight_decay must not be negative"),
-        ({"output_stride": 12}, "output_stride of a ResNet must be 4, 8, 16, 32 or None"),
-        ({"output_stride": 6}, "output_stride of a ResNet must be 4, 8, 16, 32 or None"),
-        ({"output_stride": 64}, "output_stride of a ResNet must be 4, 8, 16, 32 or None"),
+        ({"output_stride": 12}, "output_stride of resnet_v1_50 must be 4, 8, 16, 32 or None"),
+        ({"output_stride": 6}, "output_stride of resnet_v1_50 must be 4, 8, 16, 32 or None"),
+        ({"output_stride": 64}, "output_stride of resnet_v1_50 must be 4, 8, 16, 32 or None"),
         ({"num_classes": 5, "global_pool": False}, "spatial_squeeze needs logits of 1x1 pixels"),
         ({"is_training": True}, "slim's argument is_training is not supported"),
     ],
@@ -82,6 +83,22 @@ def test_a_wrong_argument_says_what_is_wrong(arguments: dict[str, Any], message:
         NetSpec.make("resnet_v1_50", None, arguments).trace()
 
 
+@pytest.mark.parametrize("net", ["mobilenet_v2", "mobilenet_v3_small", "resnet_v1_50", "mobilenet_v1"])
+def test_a_number_is_checked_whatever_its_name_is(net: str) -> None:
+    """slim's MobileNets call the decay ``bn_decay``; it may not be negative there either."""
+    name = next(name for name in NETS[net].defaults if name in ("bn_decay", "batch_norm_decay"))
+    with pytest.raises(UnsupportedArgumentError, match=f"{name} must not be negative. Received: {name}=-0.1"):
+        NETS[net].check_arguments({name: -0.1})
+
+
+def test_a_family_refuses_the_arguments_of_its_own_function_only() -> None:
+    """What NASNet answers about ``config`` is no help to a user of another network, whose function has none."""
+    with pytest.raises(UnsupportedArgumentError, match="config is not supported: give its hyperparameters by their na"):
+        NETS["nasnet_cifar"].check_arguments({"config": None})
+    with pytest.raises(UnsupportedArgumentError, match="vgg_16 has no argument 'config'"):
+        NETS["vgg_16"].check_arguments({"config": None})
+
+
 @pytest.mark.parametrize("annotation", [int | None, Optional[int], Union[int, None]])  # noqa: UP007, UP045
 def test_both_unions_of_python_are_understood(annotation: Any) -> None:
     """``int | None`` is checked the same where ``typing.get_type_hints`` gives it as ``Optional[int]``."""
@@ -89,6 +106,14 @@ def test_both_unions_of_python_are_understood(annotation: Any) -> None:
     assert registry._checked("lenet", "output_stride", np.int64(8), annotation) == 8
     with pytest.raises(UnsupportedArgumentError, match="output_stride of lenet must be int or None"):
         registry._checked("lenet", "output_stride", "8", annotation)
+
+
+def test_what_an_argument_is_said_to_be_holds_within_an_optional_type() -> None:
+    """``typing.get_type_hints`` of Python 3.10 wraps what is annotated, where the default is ``None``."""
+    annotation = Optional[NumClasses]  # noqa: UP045
+    assert registry._checked("lenet", "num_classes", None, annotation) is None
+    with pytest.raises(UnsupportedArgumentError, match="num_classes must be 0, None or positive"):
+        registry._checked("lenet", "num_classes", -1, annotation)
 
 
 def test_numbers_of_numpy_serve_as_well() -> None:
