@@ -37,7 +37,7 @@ class NetSpec(Network):
             "name": net.name,
             "preprocessing": self.preprocessing or net.preprocessing,
             "labels_offset": net.labels_offset,
-            "num_classes": self.arguments["num_classes"],
+            "num_classes": self.arguments.get("num_classes"),
             "drop_path_steps": self.arguments.get("total_training_steps"),
         }
         for fact, value in facts.items():
