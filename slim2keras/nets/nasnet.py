@@ -12,9 +12,8 @@ Source: research/slim/nets/nasnet/nasnet.py, nasnet_utils.py, pnasnet.py.
 
 from __future__ import annotations
 
-import itertools
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from types import ModuleType
@@ -266,9 +265,140 @@ class _CellLayer:
         return layers.concat(unused, name=f"{self.scope}/cell_output/concat")
 
 
-def _reduction_indices(num_cells: int, num_reduction_layers: int) -> list[int]:
-    """Cells before which the size is halved, evenly spread."""
-    return [int(part / (num_reduction_layers + 1) * num_cells) for part in range(1, num_reduction_layers + 1)]
+@dataclass(frozen=True)
+class _Hyperparameters:
+    """slim's ``hparams``, by slim's names, of which the layers depend."""
+
+    stem_multiplier: float
+    drop_path_keep_prob: float
+    num_cells: int
+    num_conv_filters: int
+    dense_dropout_keep_prob: float
+    filter_scaling_rate: float
+    num_reduction_layers: int
+    skip_reduction_layer_input: int | bool
+
+    @property
+    def reduction_indices(self) -> list[int]:
+        """Cells before which the size is halved, evenly spread.
+
+        Source: research/slim/nets/nasnet/nasnet_utils.py, ``calc_reduction_layers``.
+        """
+        parts = range(1, self.num_reduction_layers + 1)
+        return [int(part / (self.num_reduction_layers + 1) * self.num_cells) for part in parts]
+
+
+@dataclass(frozen=True)
+class _Network:
+    """A family at a scope, with hyperparameters.
+
+    ``outputs`` are what stem and cells have given so far, slim's ``cell_outputs``; each cell appends its own.
+
+    Source: research/slim/nets/nasnet/nasnet.py, ``_build_nasnet_base``; pnasnet.py, ``_build_pnasnet_base``.
+    """
+
+    row: _Row
+    hparams: _Hyperparameters
+    arg_scope: _ArgScope
+    scope: str
+
+    def end_points(self, x: Tensor, num_classes: int, *, use_aux_head: bool) -> Iterator[tuple[str, Tensor]]:
+        """Lay one end point after the other, in slim's order."""
+        outputs = self.stem(x)
+        yield "Stem", outputs[-1]
+        reductions = self.hparams.reduction_indices
+        aux_index = reductions[1] - 1 if use_aux_head and len(reductions) > 1 else None
+        lay_cells = self.pnasnet_cells if self.row.reduction is None else self.nasnet_cells
+        for name, cell in lay_cells(outputs):
+            yield name, cell
+            if name == f"Cell_{aux_index}":
+                scope = join(self.scope, f"aux_{aux_index}")
+                yield "AuxLogits", _aux_head(cell, self.arg_scope, num_classes=num_classes, scope=scope)
+        yield from self.final_layer(outputs[-1], num_classes)
+
+    def stem(self, x: Tensor) -> list[Tensor]:
+        """A convolution; for ImageNet it strides, and so do two cells behind it."""
+        hparams = self.hparams
+        if not self.row.imagenet_stem:
+            names = {"conv": join(self.scope, "l1_stem_3x3"), "norm": join(self.scope, "l1_stem_bn")}
+            filters = int(hparams.num_conv_filters * hparams.stem_multiplier)
+            return [self.arg_scope.conv_norm(x, filters, 3, **names)]
+        names = {"conv": join(self.scope, "conv0"), "norm": join(self.scope, "conv0_bn")}
+        filters = int(32 * hparams.stem_multiplier)
+        outputs = [self.arg_scope.conv_norm(x, filters, 3, stride=2, padding="VALID", **names)]
+        for index in range(2):
+            cell = self.row.reduction or self.row.normal
+            scaling = hparams.filter_scaling_rate ** (index - 2)
+            self.append_cell(outputs, cell, f"cell_stem_{index}", scaling, stride=2, previous=_before_last(outputs))
+        return outputs
+
+    def nasnet_cells(self, outputs: list[Tensor]) -> Iterator[tuple[str, Tensor]]:
+        """Normal cells, before some of which lies a reduction cell.
+
+        With ``skip_reduction_layer_input`` the second input of the cell behind it skips that one.
+        """
+        row, hparams = self.row, self.hparams
+        assert row.reduction is not None
+        scaling = 1.0
+        for index in range(hparams.num_cells):
+            previous = _before_last(outputs)
+            if index in hparams.reduction_indices:
+                scaling *= hparams.filter_scaling_rate
+                number = hparams.reduction_indices.index(index)
+                x = self.append_cell(
+                    outputs, row.reduction, f"reduction_cell_{number}", scaling, stride=2, previous=previous
+                )
+                yield f"Reduction_Cell_{number}", x
+                if not hparams.skip_reduction_layer_input:
+                    previous = _before_last(outputs)
+            x = self.append_cell(outputs, row.normal, f"cell_{index}", scaling, stride=1, previous=previous)
+            yield f"Cell_{index}", x
+
+    def pnasnet_cells(self, outputs: list[Tensor]) -> Iterator[tuple[str, Tensor]]:
+        """Normal cells, some of which stride.
+
+        Without ``skip_reduction_layer_input`` such a cell has the second input of the cell before it.
+        """
+        hparams = self.hparams
+        scaling, previous = 1.0, None
+        for index in range(hparams.num_cells):
+            is_reduction = index in hparams.reduction_indices
+            if is_reduction:
+                scaling *= hparams.filter_scaling_rate
+            if hparams.skip_reduction_layer_input or not is_reduction:
+                previous = _before_last(outputs)
+            stride = 2 if is_reduction else 1
+            x = self.append_cell(outputs, self.row.normal, f"cell_{index}", scaling, stride=stride, previous=previous)
+            yield f"Cell_{index}", x
+
+    def append_cell(
+        self, outputs: list[Tensor], cell: _Cell, name: str, scaling: float, *, stride: int, previous: Tensor | None
+    ) -> Tensor:
+        """Lay a cell on the last output; drop-path is the stronger, the more cells lie before it."""
+        hparams = self.hparams
+        depth = len(outputs) / (hparams.num_cells + self.row.cells_beside)
+        keep_prob = 1.0 - depth * (1.0 - hparams.drop_path_keep_prob)
+        filters = int(hparams.num_conv_filters * scaling)
+        place = _CellLayer(cell, self.arg_scope, join(self.scope, name), filters, stride, keep_prob)
+        outputs.append(place.lay(outputs[-1], previous))
+        return outputs[-1]
+
+    def final_layer(self, x: Tensor, num_classes: int) -> Iterator[tuple[str, Tensor]]:
+        """Features, and with classes logits and predictions."""
+        scope = join(self.scope, "final_layer")
+        x = layers.global_avg_pool(self.arg_scope.activate(x, scope), keepdims=False, name=f"{scope}/Mean")
+        yield "global_pool", x
+        if not num_classes:
+            return
+        x = layers.dropout(x, self.hparams.dense_dropout_keep_prob, name=f"{scope}/dropout")
+        x = layers.fully_connected(x, num_classes, activation=None, name=f"{scope}/FC", **self.arg_scope.options)
+        x = name_logits(x, "Logits")
+        yield "Logits", x
+        yield "Predictions", layers.softmax(x, name=f"{scope}/predictions")
+
+
+def _before_last(outputs: list[Tensor]) -> Tensor | None:
+    return outputs[-2] if len(outputs) > 1 else None
 
 
 def _aux_head(x: Tensor, arg_scope: _ArgScope, *, num_classes: int, scope: str) -> Tensor:
@@ -319,118 +449,29 @@ def nasnet(
         batch_norm=BatchNorm(batch_norm_decay, batch_norm_epsilon, scale=True),
         activation="relu6" if use_bounded_activation else "relu",
     )
-    count = itertools.count(1)
-
-    def lay_cell(cell: _Cell, name: str, scaling: float, stride: int, x: Tensor, previous: Tensor | None) -> Tensor:
-        depth = next(count) / (num_cells + row.cells_beside)
-        keep_prob = 1.0 - depth * (1.0 - drop_path_keep_prob)
-        place = _CellLayer(cell, arg_scope, join(scope, name), int(num_conv_filters * scaling), stride, keep_prob)
-        return place.lay(x, previous)
-
-    ends = x.graph.end_points
-    if row.imagenet_stem:
-        outputs = _imagenet_stem(
-            x, int(32 * stem_multiplier), row, arg_scope, lay_cell, scope=scope, rate=filter_scaling_rate
-        )
-    else:
-        names = {"conv": join(scope, "l1_stem_3x3"), "norm": join(scope, "l1_stem_bn")}
-        outputs = [None, arg_scope.conv_norm(x, int(num_conv_filters * stem_multiplier), 3, **names)]
-    ends["Stem"] = _last(outputs)
-    reductions = _reduction_indices(num_cells, num_reduction_layers)
-    aux_cells = {index - 1 for index in reductions[1:2] if use_aux_head and not final_endpoint}
-    auxiliary = []
-    cells = _cells(
-        outputs, row, lay_cell, num_cells, reductions, filter_scaling_rate, skip=bool(skip_reduction_layer_input)
+    hparams = _Hyperparameters(
+        stem_multiplier=stem_multiplier,
+        drop_path_keep_prob=drop_path_keep_prob,
+        num_cells=num_cells,
+        num_conv_filters=num_conv_filters,
+        dense_dropout_keep_prob=dense_dropout_keep_prob,
+        filter_scaling_rate=filter_scaling_rate,
+        num_reduction_layers=num_reduction_layers,
+        skip_reduction_layer_input=skip_reduction_layer_input,
     )
-    for index, cell in cells:
-        if num_classes and index in aux_cells:
-            auxiliary.append(_aux_head(cell, arg_scope, num_classes=num_classes, scope=join(scope, f"aux_{index}")))
-    x = _final_layer(_last(outputs), arg_scope, num_classes, dense_dropout_keep_prob, scope=join(scope, "final_layer"))
-    return [_cut(ends, final_endpoint)] if final_endpoint else [x, *auxiliary]
-
-
-def _cells(
-    outputs: list[Tensor | None],
-    row: _Row,
-    lay_cell: Callable[..., Tensor],
-    num_cells: int,
-    reductions: list[int],
-    rate: float,
-    *,
-    skip: bool,
-) -> Iterator[tuple[int, Tensor]]:
-    """Lay the cells behind the stem one by one.
-
-    Args:
-        outputs: What stem and stem cells give; each cell appends its own.
-        rate: How many times more filters there are behind a reduction.
-        skip: ``skip_reduction_layer_input``: whether the second input skips the reduction cell.
-    """
-    ends = _last(outputs).graph.end_points
-    scaling = 1.0
-    previous = None
-    for index in range(num_cells):
-        is_reduction = index in reductions
-        scaling *= rate if is_reduction else 1.0
-        stride = 2 if is_reduction and row.reduction is None else 1
-        if skip or not is_reduction:
-            previous = outputs[-2]
-        if is_reduction and row.reduction is not None:
-            number = reductions.index(index)
-            x = lay_cell(row.reduction, f"reduction_cell_{number}", scaling, 2, _last(outputs), outputs[-2])
-            ends[f"Reduction_Cell_{number}"] = x
-            outputs.append(x)
-            if not skip:
-                previous = outputs[-2]
-        x = ends[f"Cell_{index}"] = lay_cell(row.normal, f"cell_{index}", scaling, stride, _last(outputs), previous)
-        outputs.append(x)
-        yield index, x
-
-
-def _last(outputs: list[Tensor | None]) -> Tensor:
-    last = outputs[-1]
-    assert last is not None
-    return last
-
-
-def _imagenet_stem(
-    x: Tensor, filters: int, row: _Row, arg_scope: _ArgScope, lay_cell: Any, *, scope: str, rate: float
-) -> list[Tensor | None]:
-    """A convolution and two cells that halve the size, an eighth in all; returns what the cells before are."""
-    names = {"conv": join(scope, "conv0"), "norm": join(scope, "conv0_bn")}
-    x = arg_scope.conv_norm(x, filters, 3, stride=2, padding="VALID", **names)
-    outputs: list[Tensor | None] = [None, x]
-    for index in range(2):
-        cell = row.reduction or row.normal
-        x = lay_cell(cell, f"cell_stem_{index}", rate ** (index - 2), 2, x, outputs[-2])
-        outputs.append(x)
-    return outputs
-
-
-def _final_layer(x: Tensor, arg_scope: _ArgScope, num_classes: int | None, keep_prob: float, *, scope: str) -> Tensor:
+    network = _Network(row, hparams, arg_scope, scope)
     ends = x.graph.end_points
-    x = arg_scope.activate(x, scope)
-    x = ends["global_pool"] = layers.global_avg_pool(x, keepdims=False, name=f"{scope}/Mean")
-    if not num_classes:
-        return x
-    x = layers.dropout(x, keep_prob, name=f"{scope}/dropout")
-    x = layers.fully_connected(x, num_classes, activation=None, name=f"{scope}/FC", **arg_scope.options)
-    x = name_logits(x, "Logits")
-    ends["Predictions"] = layers.softmax(x, name=f"{scope}/predictions")
-    return x
-
-
-def _cut(ends: dict[str, Tensor], final_endpoint: str) -> Tensor:
-    """Leave out the end points behind ``final_endpoint`` and return it."""
-    if final_endpoint not in ends:
+    has_aux_head = bool(use_aux_head and num_classes and not final_endpoint)
+    for name, tensor in network.end_points(x, num_classes or 0, use_aux_head=has_aux_head):
+        ends[name] = tensor
+        if name == final_endpoint:
+            return [tensor]
+    if final_endpoint:
         raise UnsupportedArgumentError(
             f"final_endpoint must be one of {', '.join(ends)}. Received: final_endpoint={final_endpoint!r}."
             + did_you_mean(final_endpoint, ends)
         )
-    names = list(ends)
-    for name in names[names.index(final_endpoint) + 1 :]:
-        del ends[name]
-    return ends[final_endpoint]
+    return [ends[name] for name in ("Logits" if num_classes else "global_pool", "AuxLogits") if name in ends]
 
 
 _HYPERPARAMETERS: dict[str, tuple[_Row, int, str, dict[str, Any]]] = {
