@@ -8,7 +8,7 @@ import importlib
 import inspect
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -82,16 +82,23 @@ class Judge:
         return [name for name in names if any(re.fullmatch(changes_only[item].end_points, name) for item in changed)]
 
     def _not_taken(self, spec: NetSpec) -> list[str]:
-        function, arg_scope = self.functions(spec)
-        net = find_net(spec.net)
-        _, replaced = _made(net, function, spec.arguments)
-        taken = {
-            "scope",
-            *replaced,
-            *_taken(net, function, spec.arguments),
-            *_taken_by_arg_scope(net, arg_scope, spec.arguments),
-        }
+        for_function, for_arg_scope, replaced = self._divided(spec, spec.arguments)
+        taken = {"scope", *for_function, *for_arg_scope, *replaced}
         return [name for name in spec.arguments if name not in taken]
+
+    def _divided(
+        self, spec: NetSpec, given: Mapping[str, Any]
+    ) -> tuple[dict[str, Any], dict[str, Any], frozenset[str]]:
+        """What network function and arg scope function take, and the arguments that one object stands for."""
+        slim = find_net(spec.net).slim
+        function, arg_scope = self.functions(spec)
+        of_arg_scope = find_net(spec.net).marked(OfArgScope).keys()
+        for_function = _taken(function, given, given.keys() - of_arg_scope)
+        for_arg_scope = _taken(arg_scope, given, {"is_training", *of_arg_scope})
+        if slim.make is None or slim.parameter not in _parameters(function):
+            return for_function, for_arg_scope, frozenset()
+        made, replaced = slim.make(sys.modules[function.__module__], given)
+        return {**for_function, slim.parameter: made}, for_arg_scope, replaced
 
     def build(
         self, network: Network, images_shape: tuple[int, ...], *, is_training: bool, dropout_keep_prob: float = 1.0
@@ -124,14 +131,13 @@ class Judge:
             given |= {name: mark.where_cut for name, mark in changes_only.items() if mark.where_cut is not None}
         for name in net.marked(ActivationName):
             given[name] = getattr(tf.nn, given[name]) if given[name] else None
-        made, _ = _made(net, function, given)
-        taken = {**_taken(net, function, given), **made}
+        for_function, for_arg_scope, _ = self._divided(spec, given)
         with slim_graph() as graph, contextlib.ExitStack() as scopes:
             images = tf.compat.v1.placeholder(tf.float32, images_shape)
-            scopes.enter_context(use_arg_scope(arg_scope(**_taken_by_arg_scope(net, arg_scope, given))))
-            if "scope" not in taken and spec.scope:
+            scopes.enter_context(use_arg_scope(arg_scope(**for_arg_scope)))
+            if "scope" not in for_function and spec.scope:
                 scopes.enter_context(tf.compat.v1.variable_scope(spec.scope))
-            logits, end_points = function(images, **taken)
+            logits, end_points = function(images, **for_function)
             return collected_network(
                 graph, images, {**end_points, "output": logits}, judges_output=judges_output and not lacking
             )
@@ -251,29 +257,8 @@ def _parameters(function: Any) -> Mapping[str, inspect.Parameter]:
     return inspect.signature(function).parameters
 
 
-def _takes_any(function: Any) -> bool:
-    return any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in _parameters(function).values())
-
-
-def _taken(net: Net, function: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments that slim's network function takes; with any keyword, all that are not the arg scope's."""
-    names = set(_parameters(function))
-    if _takes_any(function):
-        names |= arguments.keys() - net.marked(OfArgScope).keys()
-    return {name: value for name, value in arguments.items() if name in names}
-
-
-def _taken_by_arg_scope(net: Net, arg_scope: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments that slim's arg scope takes; with any keyword, its own and the mode."""
-    names = set(_parameters(arg_scope))
-    if _takes_any(arg_scope):
-        names |= {"is_training", *net.marked(OfArgScope)}
-    return {name: value for name, value in arguments.items() if name in names}
-
-
-def _made(net: Net, function: Any, arguments: Mapping[str, Any]) -> tuple[dict[str, Any], frozenset[str]]:
-    """What slim's function takes in place of several arguments, by the name of its parameter, and those arguments."""
-    if net.slim.make is None or net.slim.parameter not in _parameters(function):
-        return {}, frozenset()
-    value, replaced = net.slim.make(sys.modules[function.__module__], arguments)
-    return {net.slim.parameter: value}, replaced
+def _taken(function: Any, arguments: Mapping[str, Any], handed_on: Collection[str]) -> dict[str, Any]:
+    """The arguments that a function of slim takes, ``handed_on`` among them if it takes any keyword."""
+    parameters = _parameters(function)
+    takes_any = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values())
+    return {name: value for name, value in arguments.items() if name in parameters or (takes_any and name in handed_on)}

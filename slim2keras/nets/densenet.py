@@ -19,7 +19,7 @@ from typing import Any
 from slim2keras import layers
 from slim2keras.graph import Tensor
 from slim2keras.layers import BatchNorm
-from slim2keras.nets.arguments import BatchNormDecay, BatchNormEpsilon, NumClasses, ShownSwitch, WeightDecay
+from slim2keras.nets import arguments
 from slim2keras.nets.registry import Net, VariableShapes, classes_in
 
 
@@ -86,12 +86,12 @@ def densenet(
     row: _Row,
     x: Tensor,
     *,
-    num_classes: NumClasses = 1000,
-    spatial_squeeze: ShownSwitch = False,
+    num_classes: arguments.NumClasses = 1000,
+    spatial_squeeze: arguments.ShownSwitch = False,
     scope: str,
-    weight_decay: WeightDecay = 0.0001,
-    batch_norm_decay: BatchNormDecay = 0.99,
-    batch_norm_epsilon: BatchNormEpsilon = 1.1e-5,
+    weight_decay: arguments.WeightDecay = 0.0001,
+    batch_norm_decay: arguments.BatchNormDecay = 0.99,
+    batch_norm_epsilon: arguments.BatchNormEpsilon = 1.1e-5,
 ) -> list[Tensor]:
     """Lay a DenseNet; ``spatial_squeeze`` is ours, the original keeps the 1x1 pixels.
 

@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 from slim2keras import layers
 from slim2keras.graph import Tensor
-from slim2keras.nets.arguments import ChangesOnly, ShownSwitch
+from slim2keras.nets import arguments
 from slim2keras.nets.registry import VariableShapes, classes_in
 
-GlobalPool = Annotated[ShownSwitch, ChangesOnly("global_pool|.*/fc8")]
+GlobalPool = Annotated[arguments.ShownSwitch, arguments.ChangesOnly("global_pool|.*/fc8")]
 
 
 def classifier_head(

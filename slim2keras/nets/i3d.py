@@ -22,17 +22,7 @@ from slim2keras import layers
 from slim2keras.errors import UnsupportedArgumentError
 from slim2keras.graph import Tensor
 from slim2keras.layers import ZEROS, BatchNorm, Window, center_initializer, truncated_normal
-from slim2keras.nets.arguments import (
-    BatchNormDecay,
-    BatchNormEpsilon,
-    ChangesOnly,
-    DepthMultiplier,
-    KeepProb,
-    LastEndPoint,
-    NumClasses,
-    ShownSwitch,
-    WeightDecay,
-)
+from slim2keras.nets import arguments
 from slim2keras.nets.heads import name_logits, reduced_kernel_size
 from slim2keras.nets.inception import lay_base
 from slim2keras.nets.registry import Net, VariableShapes, classes_in, read_depths
@@ -223,20 +213,22 @@ def _mean_over_frames(x: Tensor, *, name: str) -> Tensor:
     return layers.reshape(x, (height, width, channels), name=f"{name}/Reshape_1")
 
 
-_FinalEndPoint = Annotated[str, ChangesOnly("Logits|Predictions"), LastEndPoint("(Conv2d|MaxPool|Mixed)_.*")]
+_FinalEndPoint = Annotated[
+    str, arguments.ChangesOnly("Logits|Predictions"), arguments.LastEndPoint("(Conv2d|MaxPool|Mixed)_.*")
+]
 
 
 def i3d(
     x: Tensor,
     *,
-    num_classes: NumClasses = 1000,
-    dropout_keep_prob: KeepProb = 0.8,
-    spatial_squeeze: ShownSwitch = True,
+    num_classes: arguments.NumClasses = 1000,
+    dropout_keep_prob: arguments.KeepProb = 0.8,
+    spatial_squeeze: arguments.ShownSwitch = True,
     scope: str,
     final_endpoint: _FinalEndPoint = "Mixed_5c",
-    weight_decay: WeightDecay = 1e-7,
-    batch_norm_decay: BatchNormDecay = 0.999,
-    batch_norm_epsilon: BatchNormEpsilon = 0.001,
+    weight_decay: arguments.WeightDecay = 1e-7,
+    batch_norm_decay: arguments.BatchNormDecay = 0.999,
+    batch_norm_epsilon: arguments.BatchNormEpsilon = 0.001,
     separable_conv3d: bool = False,
 ) -> list[Tensor]:
     """Lay I3D; ``final_endpoint`` moves the head there, as S3D-G has it.
@@ -268,19 +260,19 @@ def i3d(
 def s3dg(
     x: Tensor,
     *,
-    num_classes: NumClasses = 1000,
+    num_classes: arguments.NumClasses = 1000,
     first_temporal_kernel_size: int = 3,
     temporal_conv_startat: str | None = "Conv2d_2c_3x3",
     gating_startat: str | None = "Conv2d_2c_3x3",
     final_endpoint: _FinalEndPoint = "Mixed_5c",
     min_depth: int = 16,
-    depth_multiplier: DepthMultiplier = 1.0,
-    dropout_keep_prob: KeepProb = 0.8,
-    spatial_squeeze: ShownSwitch = True,
+    depth_multiplier: arguments.DepthMultiplier = 1.0,
+    dropout_keep_prob: arguments.KeepProb = 0.8,
+    spatial_squeeze: arguments.ShownSwitch = True,
     scope: str,
-    weight_decay: WeightDecay = 1e-7,
-    batch_norm_decay: BatchNormDecay = 0.999,
-    batch_norm_epsilon: BatchNormEpsilon = 0.001,
+    weight_decay: arguments.WeightDecay = 1e-7,
+    batch_norm_decay: arguments.BatchNormDecay = 0.999,
+    batch_norm_epsilon: arguments.BatchNormEpsilon = 0.001,
 ) -> list[Tensor]:
     """Lay S3D-G; as in slim ``final_endpoint`` moves the head there.
 

@@ -15,7 +15,7 @@ from slim2keras import layers
 from slim2keras.errors import UnsupportedArgumentError, did_you_mean
 from slim2keras.graph import Tensor
 from slim2keras.layers import BatchNorm, Window, variance_scaling
-from slim2keras.nets.arguments import ChangesOnly, ShownSwitch
+from slim2keras.nets import arguments
 from slim2keras.nets.heads import name_logits, reduced_kernel_size, whole_kernel_size
 from slim2keras.nets.slim_function import SlimFunction
 
@@ -26,7 +26,9 @@ Branch = Mapping[str, Operation]
 """Operations one after the other, by the last part of their scope."""
 
 
-GlobalPool = Annotated[ShownSwitch, ChangesOnly("global_pool|AvgPool_.*|PreLogits|Logits|Predictions")]
+GlobalPool = Annotated[
+    arguments.ShownSwitch, arguments.ChangesOnly("global_pool|AvgPool_.*|PreLogits|Logits|Predictions")
+]
 
 IN_TF_SLIM = SlimFunction(module="inception", arg_scope="inception_v3_arg_scope")
 """Of the arg scopes of ``tf_slim``'s Inceptions, that of v3 is the one that takes decay and epsilon."""

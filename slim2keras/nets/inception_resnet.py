@@ -21,18 +21,7 @@ from slim2keras import layers
 from slim2keras.errors import UnsupportedArgumentError
 from slim2keras.graph import Tensor
 from slim2keras.layers import BatchNorm
-from slim2keras.nets.arguments import (
-    ActivationFn,
-    BatchNormDecay,
-    BatchNormEpsilon,
-    CreateAuxLogits,
-    FinalEndPoint,
-    KeepProb,
-    NumClasses,
-    OneOf,
-    ShownSwitch,
-    WeightDecay,
-)
+from slim2keras.nets import arguments
 from slim2keras.nets.heads import whole_kernel_size
 from slim2keras.nets.inception import (
     Branch,
@@ -227,17 +216,17 @@ _BASE_OF_STRIDE_8 = ("Conv2d_", "MaxPool_", "Mixed_5b", "Mixed_6a", "PreAuxLogit
 def inception_resnet_v2(
     x: Tensor,
     *,
-    num_classes: NumClasses = 1001,
-    dropout_keep_prob: KeepProb = 0.8,
+    num_classes: arguments.NumClasses = 1001,
+    dropout_keep_prob: arguments.KeepProb = 0.8,
     scope: str,
-    create_aux_logits: CreateAuxLogits = True,
-    activation_fn: ActivationFn = "relu",
-    final_endpoint: FinalEndPoint = None,
-    output_stride: Annotated[int, OneOf((8, 16))] = 16,
-    align_feature_maps: ShownSwitch = False,
-    weight_decay: WeightDecay = 0.00004,
-    batch_norm_decay: BatchNormDecay = 0.9997,
-    batch_norm_epsilon: BatchNormEpsilon = 0.001,
+    create_aux_logits: arguments.CreateAuxLogits = True,
+    activation_fn: arguments.ActivationFn = "relu",
+    final_endpoint: arguments.FinalEndPoint = None,
+    output_stride: Annotated[int, arguments.OneOf((8, 16))] = 16,
+    align_feature_maps: arguments.ShownSwitch = False,
+    weight_decay: arguments.WeightDecay = 0.00004,
+    batch_norm_decay: arguments.BatchNormDecay = 0.9997,
+    batch_norm_epsilon: arguments.BatchNormEpsilon = 0.001,
     batch_norm_scale: bool = False,
 ) -> list[Tensor]:
     """Lay Inception-ResNet v2; with ``final_endpoint`` only its base, up to there. The biases decay as well.
@@ -276,13 +265,13 @@ def inception_resnet_v2(
 def inception_resnet_v1(
     x: Tensor,
     *,
-    num_classes: NumClasses = 0,
-    dropout_keep_prob: KeepProb = 0.8,
+    num_classes: arguments.NumClasses = 0,
+    dropout_keep_prob: arguments.KeepProb = 0.8,
     bottleneck_layer_size: int = 128,
     scope: str,
-    weight_decay: WeightDecay = 0.0,
-    batch_norm_decay: BatchNormDecay = 0.995,
-    batch_norm_epsilon: BatchNormEpsilon = 0.001,
+    weight_decay: arguments.WeightDecay = 0.0,
+    batch_norm_decay: arguments.BatchNormDecay = 0.995,
+    batch_norm_epsilon: arguments.BatchNormEpsilon = 0.001,
 ) -> list[Tensor]:
     """Lay facenet's Inception-ResNet v1 up to its bottleneck, with ``num_classes`` its classifier on top.
 

@@ -15,15 +15,7 @@ from typing import Any
 from slim2keras import layers
 from slim2keras.graph import Tensor
 from slim2keras.layers import truncated_normal
-from slim2keras.nets.arguments import (
-    BatchNormDecay,
-    BatchNormEpsilon,
-    FinalEndPoint,
-    KeepProb,
-    NumClasses,
-    ShownSwitch,
-    WeightDecay,
-)
+from slim2keras.nets import arguments
 from slim2keras.nets.heads import name_logits
 from slim2keras.nets.inception import (
     IN_TF_SLIM,
@@ -110,15 +102,15 @@ def _blocks(arg_scope: InceptionArgScope) -> Branch:
 def inception_v1(
     x: Tensor,
     *,
-    num_classes: NumClasses = 1000,
-    dropout_keep_prob: KeepProb = 0.8,
-    spatial_squeeze: ShownSwitch = True,
+    num_classes: arguments.NumClasses = 1000,
+    dropout_keep_prob: arguments.KeepProb = 0.8,
+    spatial_squeeze: arguments.ShownSwitch = True,
     scope: str,
     global_pool: GlobalPool = False,
-    final_endpoint: FinalEndPoint = None,
-    weight_decay: WeightDecay = 0.00004,
-    batch_norm_decay: BatchNormDecay = 0.9997,
-    batch_norm_epsilon: BatchNormEpsilon = 0.001,
+    final_endpoint: arguments.FinalEndPoint = None,
+    weight_decay: arguments.WeightDecay = 0.00004,
+    batch_norm_decay: arguments.BatchNormDecay = 0.9997,
+    batch_norm_epsilon: arguments.BatchNormEpsilon = 0.001,
     batch_norm_scale: bool = False,
     use_batch_norm: bool = True,
 ) -> list[Tensor]:

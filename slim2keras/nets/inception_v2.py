@@ -16,16 +16,7 @@ from typing import Any
 from slim2keras import layers
 from slim2keras.graph import Tensor
 from slim2keras.layers import BatchNorm, truncated_normal
-from slim2keras.nets.arguments import (
-    BatchNormDecay,
-    BatchNormEpsilon,
-    DepthMultiplier,
-    FinalEndPoint,
-    KeepProb,
-    NumClasses,
-    ShownSwitch,
-    WeightDecay,
-)
+from slim2keras.nets import arguments
 from slim2keras.nets.inception import (
     IN_TF_SLIM,
     Branch,
@@ -126,19 +117,19 @@ def _blocks(
 def inception_v2(
     x: Tensor,
     *,
-    num_classes: NumClasses = 1000,
-    dropout_keep_prob: KeepProb = 0.8,
+    num_classes: arguments.NumClasses = 1000,
+    dropout_keep_prob: arguments.KeepProb = 0.8,
     min_depth: int = 16,
-    depth_multiplier: DepthMultiplier = 1.0,
-    spatial_squeeze: ShownSwitch = True,
+    depth_multiplier: arguments.DepthMultiplier = 1.0,
+    spatial_squeeze: arguments.ShownSwitch = True,
     scope: str,
     global_pool: GlobalPool = False,
-    final_endpoint: FinalEndPoint = None,
+    final_endpoint: arguments.FinalEndPoint = None,
     use_separable_conv: bool = True,
     separable_batch_norm: bool = False,
-    weight_decay: WeightDecay = 0.00004,
-    batch_norm_decay: BatchNormDecay = 0.9997,
-    batch_norm_epsilon: BatchNormEpsilon = 0.001,
+    weight_decay: arguments.WeightDecay = 0.00004,
+    batch_norm_decay: arguments.BatchNormDecay = 0.9997,
+    batch_norm_epsilon: arguments.BatchNormEpsilon = 0.001,
     batch_norm_scale: bool = False,
     use_batch_norm: bool = True,
 ) -> list[Tensor]:

@@ -13,15 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from slim2keras.graph import Tensor
-from slim2keras.nets.arguments import (
-    BatchNormDecay,
-    BatchNormEpsilon,
-    CreateAuxLogits,
-    FinalEndPoint,
-    KeepProb,
-    NumClasses,
-    WeightDecay,
-)
+from slim2keras.nets import arguments
 from slim2keras.nets.inception import (
     Branch,
     InceptionArgScope,
@@ -121,14 +113,14 @@ def _blocks(arg_scope: InceptionArgScope) -> Branch:
 def inception_v4(
     x: Tensor,
     *,
-    num_classes: NumClasses = 1001,
-    dropout_keep_prob: KeepProb = 0.8,
+    num_classes: arguments.NumClasses = 1001,
+    dropout_keep_prob: arguments.KeepProb = 0.8,
     scope: str,
-    create_aux_logits: CreateAuxLogits = True,
-    final_endpoint: FinalEndPoint = None,
-    weight_decay: WeightDecay = 0.00004,
-    batch_norm_decay: BatchNormDecay = 0.9997,
-    batch_norm_epsilon: BatchNormEpsilon = 0.001,
+    create_aux_logits: arguments.CreateAuxLogits = True,
+    final_endpoint: arguments.FinalEndPoint = None,
+    weight_decay: arguments.WeightDecay = 0.00004,
+    batch_norm_decay: arguments.BatchNormDecay = 0.9997,
+    batch_norm_epsilon: arguments.BatchNormEpsilon = 0.001,
     batch_norm_scale: bool = False,
     use_batch_norm: bool = True,
 ) -> list[Tensor]:

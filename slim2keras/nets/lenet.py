@@ -13,7 +13,7 @@ from typing import Any
 from slim2keras import layers
 from slim2keras.graph import Tensor
 from slim2keras.layers import truncated_normal
-from slim2keras.nets.arguments import KeepProb, NumClasses, WeightDecay
+from slim2keras.nets import arguments
 from slim2keras.nets.heads import name_logits
 from slim2keras.nets.registry import Net, VariableShapes, classes_in
 
@@ -21,10 +21,10 @@ from slim2keras.nets.registry import Net, VariableShapes, classes_in
 def lenet(
     x: Tensor,
     *,
-    num_classes: NumClasses = 10,
-    dropout_keep_prob: KeepProb = 0.5,
+    num_classes: arguments.NumClasses = 10,
+    dropout_keep_prob: arguments.KeepProb = 0.5,
     scope: str,
-    weight_decay: WeightDecay = 0.0,
+    weight_decay: arguments.WeightDecay = 0.0,
 ) -> list[Tensor]:
     """Lay LeNet.
 

@@ -22,20 +22,7 @@ from slim2keras import layers
 from slim2keras.errors import UnsupportedArgumentError, did_you_mean
 from slim2keras.graph import Tensor
 from slim2keras.layers import XAVIER, BatchNorm, truncated_normal
-from slim2keras.nets.arguments import (
-    CUTS,
-    ActivationFn,
-    BatchNormDecay,
-    ChangesOnly,
-    DepthMultiplier,
-    KeepProb,
-    LastEndPoint,
-    NumClasses,
-    OfArgScope,
-    ShownSwitch,
-    Tried,
-    WeightDecay,
-)
+from slim2keras.nets import arguments
 from slim2keras.nets.heads import name_logits
 from slim2keras.nets.mobilenet_v1 import CONV_DEFS_REFUSED
 from slim2keras.nets.output_stride import OutputStride
@@ -409,30 +396,32 @@ def _lay_base(
     return x
 
 
-_FinalEndPoint = Annotated[str | None, ChangesOnly("global_pool|Logits|Predictions"), LastEndPoint(r"layer_\d+")]
-_BaseOnly = Annotated[ShownSwitch, CUTS]
-_OutputStride = Annotated[int | None, Tried((4, 8, 16))]
+_FinalEndPoint = Annotated[
+    str | None, arguments.ChangesOnly("global_pool|Logits|Predictions"), arguments.LastEndPoint(r"layer_\d+")
+]
+_BaseOnly = Annotated[arguments.ShownSwitch, arguments.CUTS]
+_OutputStride = Annotated[int | None, arguments.Tried((4, 8, 16))]
 
 
 def mobilenet_v2(
     x: Tensor,
     *,
-    num_classes: NumClasses = 1001,
-    depth_multiplier: DepthMultiplier = 1.0,
+    num_classes: arguments.NumClasses = 1001,
+    depth_multiplier: arguments.DepthMultiplier = 1.0,
     scope: str,
     finegrain_classification_mode: bool = False,
     min_depth: int | None = None,
     divisible_by: int | None = None,
-    activation_fn: ActivationFn = None,
+    activation_fn: arguments.ActivationFn = None,
     final_endpoint: _FinalEndPoint = None,
     output_stride: _OutputStride = None,
-    use_explicit_padding: ShownSwitch = False,
+    use_explicit_padding: arguments.ShownSwitch = False,
     base_only: _BaseOnly = False,
-    use_reduce_mean_for_pooling: ShownSwitch = False,
-    weight_decay: WeightDecay = 0.00004,
-    stddev: Annotated[float, OfArgScope()] = 0.09,
-    dropout_keep_prob: Annotated[KeepProb, OfArgScope()] = 0.8,
-    bn_decay: BatchNormDecay = 0.997,
+    use_reduce_mean_for_pooling: arguments.ShownSwitch = False,
+    weight_decay: arguments.WeightDecay = 0.00004,
+    stddev: Annotated[float, arguments.OfArgScope()] = 0.09,
+    dropout_keep_prob: Annotated[arguments.KeepProb, arguments.OfArgScope()] = 0.8,
+    bn_decay: arguments.BatchNormDecay = 0.997,
 ) -> list[Tensor]:
     """Lay MobileNet v2. As in slim ``final_endpoint`` moves the head there, and ``base_only`` leaves the head out.
 
@@ -464,18 +453,18 @@ def mobilenet_v3(
     row: _Row,
     x: Tensor,
     *,
-    num_classes: NumClasses = 1001,
-    depth_multiplier: DepthMultiplier = 1.0,
+    num_classes: arguments.NumClasses = 1001,
+    depth_multiplier: arguments.DepthMultiplier = 1.0,
     scope: str,
     finegrain_classification_mode: bool = False,
     final_endpoint: _FinalEndPoint = None,
     output_stride: _OutputStride = None,
     base_only: _BaseOnly = False,
-    use_reduce_mean_for_pooling: ShownSwitch = False,
-    weight_decay: WeightDecay = 0.00004,
-    stddev: Annotated[float, OfArgScope()] = 0.09,
-    dropout_keep_prob: Annotated[KeepProb, OfArgScope()] = 0.8,
-    bn_decay: BatchNormDecay = 0.997,
+    use_reduce_mean_for_pooling: arguments.ShownSwitch = False,
+    weight_decay: arguments.WeightDecay = 0.00004,
+    stddev: Annotated[float, arguments.OfArgScope()] = 0.09,
+    dropout_keep_prob: Annotated[arguments.KeepProb, arguments.OfArgScope()] = 0.8,
+    bn_decay: arguments.BatchNormDecay = 0.997,
 ) -> list[Tensor]:
     """Lay MobileNet v3 or EdgeTPU. As in slim ``final_endpoint`` moves the head there, ``base_only`` leaves it out.
 

@@ -17,18 +17,7 @@ from typing import Annotated, Any
 from slim2keras import layers
 from slim2keras.graph import Tensor
 from slim2keras.layers import BatchNorm, truncated_normal
-from slim2keras.nets.arguments import (
-    BatchNormDecay,
-    BatchNormEpsilon,
-    DepthMultiplier,
-    FinalEndPoint,
-    KeepProb,
-    NumClasses,
-    OneOf,
-    ShownSwitch,
-    Told,
-    WeightDecay,
-)
+from slim2keras.nets import arguments
 from slim2keras.nets.heads import name_logits, reduced_kernel_size
 from slim2keras.nets.inception import Branch, GlobalPool, Operation, lay_base
 from slim2keras.nets.output_stride import OutputStride
@@ -98,27 +87,27 @@ def _is_depthwise_regularized(config: Mapping[str, Any]) -> bool | None:
     return bool(config["depthwise_regularizer"]) if config["kind"] == "DepthwiseConv2D" else None
 
 
-_RegularizeDepthwise = Annotated[bool, Told(_is_depthwise_regularized)]
+_RegularizeDepthwise = Annotated[bool, arguments.Told(_is_depthwise_regularized)]
 
 
 def mobilenet_v1(
     x: Tensor,
     *,
-    num_classes: NumClasses = 1000,
-    dropout_keep_prob: KeepProb = 0.999,
+    num_classes: arguments.NumClasses = 1000,
+    dropout_keep_prob: arguments.KeepProb = 0.999,
     min_depth: int = 8,
-    depth_multiplier: DepthMultiplier = 1.0,
-    spatial_squeeze: ShownSwitch = True,
+    depth_multiplier: arguments.DepthMultiplier = 1.0,
+    spatial_squeeze: arguments.ShownSwitch = True,
     scope: str,
     global_pool: GlobalPool = False,
-    final_endpoint: FinalEndPoint = None,
-    output_stride: Annotated[int | None, OneOf((8, 16, 32, None))] = None,
-    use_explicit_padding: ShownSwitch = False,
-    weight_decay: WeightDecay = 0.00004,
+    final_endpoint: arguments.FinalEndPoint = None,
+    output_stride: Annotated[int | None, arguments.OneOf((8, 16, 32, None))] = None,
+    use_explicit_padding: arguments.ShownSwitch = False,
+    weight_decay: arguments.WeightDecay = 0.00004,
     stddev: float = 0.09,
     regularize_depthwise: _RegularizeDepthwise = False,
-    batch_norm_decay: BatchNormDecay = 0.9997,
-    batch_norm_epsilon: BatchNormEpsilon = 0.001,
+    batch_norm_decay: arguments.BatchNormDecay = 0.9997,
+    batch_norm_epsilon: arguments.BatchNormEpsilon = 0.001,
 ) -> list[Tensor]:
     """Lay MobileNet v1; with ``final_endpoint`` only its base, up to there.
 

@@ -23,16 +23,7 @@ from slim2keras import layers
 from slim2keras.errors import UnsupportedArgumentError, did_you_mean
 from slim2keras.graph import Tensor
 from slim2keras.layers import BatchNorm, variance_scaling
-from slim2keras.nets.arguments import (
-    BatchNormDecay,
-    BatchNormEpsilon,
-    DropPathKeepProb,
-    FinalEndPoint,
-    KeepProb,
-    NumClasses,
-    ShownSwitch,
-    WeightDecay,
-)
+from slim2keras.nets import arguments
 from slim2keras.nets.heads import name_logits, whole_kernel_size
 from slim2keras.nets.registry import Net, VariableShapes, classes_in
 from slim2keras.nets.slim_function import SlimFunction
@@ -418,23 +409,23 @@ def nasnet(
     row: _Row,
     x: Tensor,
     *,
-    num_classes: NumClasses = 1001,
+    num_classes: arguments.NumClasses = 1001,
     scope: str,
-    final_endpoint: FinalEndPoint = None,
+    final_endpoint: arguments.FinalEndPoint = None,
     stem_multiplier: float,
-    drop_path_keep_prob: DropPathKeepProb,
+    drop_path_keep_prob: arguments.DropPathKeepProb,
     num_cells: int,
     use_aux_head: int | bool = 1,
     num_conv_filters: int,
-    dense_dropout_keep_prob: KeepProb,
+    dense_dropout_keep_prob: arguments.KeepProb,
     filter_scaling_rate: float = 2.0,
     num_reduction_layers: int = 2,
     skip_reduction_layer_input: int | bool,
     total_training_steps: int,  # noqa: ARG001 (read by slim2keras.drop_path)
-    use_bounded_activation: ShownSwitch = False,
-    weight_decay: WeightDecay,
-    batch_norm_decay: BatchNormDecay = 0.9997,
-    batch_norm_epsilon: BatchNormEpsilon = 0.001,
+    use_bounded_activation: arguments.ShownSwitch = False,
+    weight_decay: arguments.WeightDecay,
+    batch_norm_decay: arguments.BatchNormDecay = 0.9997,
+    batch_norm_epsilon: arguments.BatchNormEpsilon = 0.001,
 ) -> list[Tensor]:
     """Lay a NASNet or PNASNet; slim's hyperparameters are arguments. With ``final_endpoint`` only what leads there.
 
@@ -592,12 +583,12 @@ _REFUSED = {
 }
 
 
-def _slim_config(name: str, module: ModuleType, arguments: Mapping[str, Any]) -> tuple[Any, frozenset[str]]:
-    """The hyperparameters as slim has them, with those of the arguments that it knows."""
+def _slim_config(name: str, module: ModuleType, given: Mapping[str, Any]) -> tuple[Any, frozenset[str]]:
+    """The hyperparameters as slim has them, with those of ours that it knows."""
     config = getattr(module, name)()
-    known = frozenset(config.values()).intersection(arguments)
+    known = frozenset(config.values()).intersection(given)
     for argument in known:
-        config.set_hparam(argument, arguments[argument])
+        config.set_hparam(argument, given[argument])
     return config, known
 
 

@@ -12,7 +12,7 @@ from functools import partial
 from slim2keras import layers
 from slim2keras.graph import Tensor
 from slim2keras.layers import ZEROS, constant, truncated_normal
-from slim2keras.nets.arguments import KeepProb, NumClasses, ShownSwitch, WeightDecay
+from slim2keras.nets import arguments
 from slim2keras.nets.fully_connected import GlobalPool, classifier_head, read_num_classes
 from slim2keras.nets.registry import Net
 from slim2keras.nets.slim_function import SlimFunction
@@ -21,12 +21,12 @@ from slim2keras.nets.slim_function import SlimFunction
 def overfeat(
     x: Tensor,
     *,
-    num_classes: NumClasses = 1000,
-    dropout_keep_prob: KeepProb = 0.5,
-    spatial_squeeze: ShownSwitch = True,
+    num_classes: arguments.NumClasses = 1000,
+    dropout_keep_prob: arguments.KeepProb = 0.5,
+    spatial_squeeze: arguments.ShownSwitch = True,
     scope: str,
     global_pool: GlobalPool = False,
-    weight_decay: WeightDecay = 0.0005,
+    weight_decay: arguments.WeightDecay = 0.0005,
 ) -> list[Tensor]:
     """Lay OverFeat.
 

@@ -23,16 +23,7 @@ from typing import Annotated, Any
 from slim2keras import layers
 from slim2keras.graph import Tensor
 from slim2keras.layers import BatchNorm, variance_scaling
-from slim2keras.nets.arguments import (
-    BatchNormDecay,
-    BatchNormEpsilon,
-    ChangesOnly,
-    DepthMultiplier,
-    NumClasses,
-    OneOf,
-    ShownSwitch,
-    WeightDecay,
-)
+from slim2keras.nets import arguments
 from slim2keras.nets.output_stride import OutputStride
 from slim2keras.nets.registry import Net, VariableShapes, classes_in, read_depths
 from slim2keras.nets.slim_function import SlimFunction
@@ -212,25 +203,27 @@ def _root_block(x: Tensor, *, scope: str, **conv_options: Any) -> Tensor:
     return layers.max_pool2d(x, 3, stride=2, padding="SAME", name=f"{scope}/pool1")
 
 
-_OutputStride = Annotated[int | None, OneOf((4, 8, 16, 32, None))]
-_GlobalPool = Annotated[ShownSwitch, ChangesOnly("global_pool|.*/logits|.*/spatial_squeeze|predictions")]
+_OutputStride = Annotated[int | None, arguments.OneOf((4, 8, 16, 32, None))]
+_GlobalPool = Annotated[
+    arguments.ShownSwitch, arguments.ChangesOnly("global_pool|.*/logits|.*/spatial_squeeze|predictions")
+]
 
 
 def resnet_v1(
     row: _Row,
     x: Tensor,
     *,
-    num_classes: NumClasses = None,
+    num_classes: arguments.NumClasses = None,
     global_pool: _GlobalPool = True,
     output_stride: _OutputStride = None,
-    spatial_squeeze: ShownSwitch = True,
-    store_non_strided_activations: ShownSwitch = False,
+    spatial_squeeze: arguments.ShownSwitch = True,
+    store_non_strided_activations: arguments.ShownSwitch = False,
     min_base_depth: int = 8,
-    depth_multiplier: DepthMultiplier = 1.0,
+    depth_multiplier: arguments.DepthMultiplier = 1.0,
     scope: str,
-    weight_decay: WeightDecay = 0.0001,
-    batch_norm_decay: BatchNormDecay = 0.997,
-    batch_norm_epsilon: BatchNormEpsilon = 1e-5,
+    weight_decay: arguments.WeightDecay = 0.0001,
+    batch_norm_decay: arguments.BatchNormDecay = 0.997,
+    batch_norm_epsilon: arguments.BatchNormEpsilon = 1e-5,
     batch_norm_scale: bool = True,
     use_batch_norm: bool = True,
 ) -> list[Tensor]:
@@ -260,14 +253,14 @@ def resnet_v2(
     row: _Row,
     x: Tensor,
     *,
-    num_classes: NumClasses = None,
+    num_classes: arguments.NumClasses = None,
     global_pool: _GlobalPool = True,
     output_stride: _OutputStride = None,
-    spatial_squeeze: ShownSwitch = True,
+    spatial_squeeze: arguments.ShownSwitch = True,
     scope: str,
-    weight_decay: WeightDecay = 0.0001,
-    batch_norm_decay: BatchNormDecay = 0.997,
-    batch_norm_epsilon: BatchNormEpsilon = 1e-5,
+    weight_decay: arguments.WeightDecay = 0.0001,
+    batch_norm_decay: arguments.BatchNormDecay = 0.997,
+    batch_norm_epsilon: arguments.BatchNormEpsilon = 1e-5,
     batch_norm_scale: bool = True,
     use_batch_norm: bool = True,
 ) -> list[Tensor]:
@@ -315,13 +308,13 @@ def _read_arguments_v2(variables: VariableShapes) -> Iterator[dict[str, Any]]:
 
 
 def _slim_blocks(
-    version: str, row: _Row, module: ModuleType, arguments: Mapping[str, Any]
+    version: str, row: _Row, module: ModuleType, given: Mapping[str, Any]
 ) -> tuple[list[Any], frozenset[str]]:
     """The blocks that slim's generator takes for depths that its named functions may lack.
 
     ``spatial_squeeze`` it may lack too: a comparison sees through pixels of size one.
     """
-    depths = _base_depths(arguments.get("depth_multiplier", 1.0), arguments.get("min_base_depth", 8))
+    depths = _base_depths(given.get("depth_multiplier", 1.0), given.get("min_base_depth", 8))
     block = getattr(module, f"{version}_block")
     blocks = [
         block(f"block{index}", base_depth=depth, num_units=units, stride=stride)

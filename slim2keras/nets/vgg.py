@@ -17,7 +17,7 @@ from typing import Annotated
 
 from slim2keras import layers
 from slim2keras.graph import Tensor
-from slim2keras.nets.arguments import KeepProb, NumClasses, OneOf, ShownSwitch, WeightDecay
+from slim2keras.nets import arguments
 from slim2keras.nets.fully_connected import GlobalPool, classifier_head, read_num_classes
 from slim2keras.nets.registry import Net
 from slim2keras.nets.slim_function import SlimFunction
@@ -37,20 +37,20 @@ CONFIGS = {
 }
 _FILTERS = (64, 128, 256, 512, 512)
 
-FcConvPadding = Annotated[str, OneOf(("SAME", "VALID"))]
+FcConvPadding = Annotated[str, arguments.OneOf(("SAME", "VALID"))]
 
 
 def vgg(
     row: _Row,
     x: Tensor,
     *,
-    num_classes: NumClasses = 1000,
-    dropout_keep_prob: KeepProb = 0.5,
-    spatial_squeeze: ShownSwitch = True,
+    num_classes: arguments.NumClasses = 1000,
+    dropout_keep_prob: arguments.KeepProb = 0.5,
+    spatial_squeeze: arguments.ShownSwitch = True,
     scope: str,
     fc_conv_padding: FcConvPadding = "VALID",
     global_pool: GlobalPool = False,
-    weight_decay: WeightDecay = 0.0005,
+    weight_decay: arguments.WeightDecay = 0.0005,
 ) -> list[Tensor]:
     """Lay a VGG.
 
