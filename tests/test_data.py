@@ -306,7 +306,7 @@ def resized_by_hand(image: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def test_a_preprocessing_that_slim_does_not_have() -> None:
-    with pytest.raises(UnsupportedArgumentError, match="no network and no pipeline .unknown."):
+    with pytest.raises(UnsupportedArgumentError, match=r"no network and no pipeline .unknown."):
         prepared(np.zeros((4, 4, 3), "uint8"), "unknown", 4, 4)
 
 
