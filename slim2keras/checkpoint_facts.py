@@ -8,7 +8,7 @@ from dataclasses import replace
 from enum import Enum
 from typing import Any
 
-from slim2keras.checkpoint import Checkpoint
+from slim2keras.checkpoints.reading import Checkpoint
 from slim2keras.errors import CheckpointReadError, UnsupportedArgumentError
 from slim2keras.graph import Shape
 from slim2keras.meta_graph import read_decays, read_input_shape

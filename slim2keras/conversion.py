@@ -18,8 +18,9 @@ import numpy as np
 from rich.console import RenderableType
 from rich.text import Text
 
-from slim2keras.checkpoint import Checkpoint, CheckpointVersion, open_checkpoint
 from slim2keras.checkpoint_facts import FactSource, describe_input, with_known_decay, with_known_size
+from slim2keras.checkpoints.locating import CheckpointVersion
+from slim2keras.checkpoints.reading import Checkpoint, open_checkpoint
 from slim2keras.errors import ModelReadError, PreprocessingWarning, Slim2KerasError
 from slim2keras.graph import Shape, Variable
 from slim2keras.keras_model import build_model, is_network, knows_network, load_options_of, network_of

@@ -16,7 +16,7 @@ import numpy as np
 from rich.console import RenderableType
 from rich.text import Text
 
-from slim2keras.checkpoint import Checkpoint, open_checkpoint
+from slim2keras.checkpoints.reading import Checkpoint, open_checkpoint
 from slim2keras.errors import CheckpointMismatchError, NonFiniteError, UnsupportedArgumentError, did_you_mean
 from slim2keras.graph import Variable
 from slim2keras.pages import Report, plural

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from slim2keras.batch_norm import batch_norm_layers
-from slim2keras.checkpoint import Checkpoint, CheckpointFiles, open_checkpoint
+from slim2keras.checkpoints.locating import CheckpointFiles
+from slim2keras.checkpoints.reading import Checkpoint, open_checkpoint
 from slim2keras.conversion import load_model
 from slim2keras.errors import UnsupportedArgumentError
 from slim2keras.loading import slim_variables

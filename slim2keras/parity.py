@@ -14,7 +14,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from slim2keras.checkpoint import Checkpoint, open_checkpoint
+from slim2keras.checkpoints.reading import Checkpoint, open_checkpoint
 from slim2keras.errors import CheckpointMismatchError, ParityError, UnsupportedArgumentError
 from slim2keras.json_values import finite_or_none
 from slim2keras.keras_model import dropout_off, end_points, in_float32, load_options_of, network_of, precision_of

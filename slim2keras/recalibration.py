@@ -21,12 +21,9 @@ from slim2keras.batch_norm import (
     moving_statistics,
     observed_inputs,
 )
-from slim2keras.checkpoint import (
-    Checkpoint,
-    CheckpointVersion,
-    check_checkpoint_target,
-    write_checkpoint,
-)
+from slim2keras.checkpoints.locating import CheckpointVersion
+from slim2keras.checkpoints.reading import Checkpoint
+from slim2keras.checkpoints.writing import check_checkpoint_target, write_checkpoint
 from slim2keras.conversion import converted_model, describe_model, describe_plan, plan_conversion, warn_of_default_size
 from slim2keras.data import check_images_path, image_counter, open_images
 from slim2keras.errors import MovingStatisticsWarning, TrainingDataError, UnsupportedArgumentError

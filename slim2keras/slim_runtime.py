@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from slim2keras.checkpoint import unpacked_archive
 from slim2keras.errors import Slim2KerasError, UnsupportedArgumentError
+from slim2keras.files.archives import unpacked_archive
 from slim2keras.overrides import Overrides
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from slim2keras.batch_norm import BatchNormMode
-from slim2keras.checkpoint import SHA256, Checkpoint
+from slim2keras.checkpoints.reading import Checkpoint
+from slim2keras.checkpoints.writing import SHA256
 from slim2keras.graph import Shape
 from slim2keras.output_files import report_path, sha256
 

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from slim2keras.checkpoint import Checkpoint, CheckpointFiles, CheckpointVersion, open_checkpoint, write_checkpoint
+from slim2keras.checkpoints.locating import CheckpointFiles, CheckpointVersion
+from slim2keras.checkpoints.reading import Checkpoint, open_checkpoint
+from slim2keras.checkpoints.writing import write_checkpoint
 from slim2keras.errors import CheckpointMismatchError, UnsupportedArgumentError
 from slim2keras.loading import (
     LoadPlan,

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from slim2keras import checkpoint as checkpoint_module
-from slim2keras.checkpoint import CheckpointVersion, open_checkpoint
-from slim2keras.checkpoint import write_checkpoint as write_slim_checkpoint
+from slim2keras.checkpoints.locating import CheckpointVersion
+from slim2keras.checkpoints.reading import open_checkpoint
+from slim2keras.checkpoints.writing import write_checkpoint as write_slim_checkpoint
 from slim2keras.errors import CheckpointReadError, NoSpaceError, OutputError
+from slim2keras.files import archives
 from slim2keras.scopes import VariableKind
 from tests.reference import write_checkpoint
 
@@ -171,11 +172,11 @@ def test_a_hostile_archive_is_refused_and_leaves_nothing(
 
 def test_a_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     archive = pack(tmp_path / "bomb.tgz", {"zeros": bytes(2_000_000)})
-    monkeypatch.setattr(checkpoint_module, "MAX_ARCHIVE_BYTES", 1_000_000)
+    monkeypatch.setattr(archives, "MAX_ARCHIVE_BYTES", 1_000_000)
     with pytest.raises(CheckpointReadError, match="GiB unpacked"), open_checkpoint(archive):
         pass
     many = pack(tmp_path / "many.tgz", {f"file{number}": b"" for number in range(20)})
-    monkeypatch.setattr(checkpoint_module, "MAX_ARCHIVE_MEMBERS", 10)
+    monkeypatch.setattr(archives, "MAX_ARCHIVE_MEMBERS", 10)
     with pytest.raises(CheckpointReadError, match="over 10 members"), open_checkpoint(many):
         pass
 
@@ -375,7 +376,7 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_latest(tmp_path: Path, m
     def broken(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("slim2keras.checkpoint._save", broken)
+    monkeypatch.setattr("slim2keras.checkpoints.writing._save", broken)
     with pytest.raises(NoSpaceError):
         write_ours(tmp_path / "model.ckpt-2")
     assert named(tmp_path)[0] == str(tmp_path / "model.ckpt-1")

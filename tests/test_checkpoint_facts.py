@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from slim2keras.checkpoint import CheckpointFiles, CheckpointVersion, open_checkpoint
-from slim2keras.checkpoint import write_checkpoint as write_slim_checkpoint
 from slim2keras.checkpoint_facts import FactSource, with_known_size
+from slim2keras.checkpoints.locating import CheckpointFiles, CheckpointVersion
+from slim2keras.checkpoints.reading import open_checkpoint
+from slim2keras.checkpoints.writing import write_checkpoint as write_slim_checkpoint
 from slim2keras.conversion import plan_conversion, warn_of_default_size
 from slim2keras.errors import PreprocessingWarning
 from slim2keras.loading import LoadOptions

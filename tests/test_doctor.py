@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import slim2keras
-from slim2keras.checkpoint import open_checkpoint
+from slim2keras.checkpoints.reading import open_checkpoint
 from slim2keras.doctor import Diagnosis, Finding
 from slim2keras.errors import (
     CheckpointReadError,

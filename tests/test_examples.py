@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import slim2keras
-from slim2keras.checkpoint import open_checkpoint
+from slim2keras.checkpoints.reading import open_checkpoint
 from slim2keras.nets.spec import NetSpec
 from tests.reference import values_of, write_checkpoint
 

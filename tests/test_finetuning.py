@@ -13,7 +13,7 @@ import pytest
 
 import slim2keras
 from slim2keras.batch_norm import SMALLEST_AUTO_DECAY, batch_norm_layers
-from slim2keras.checkpoint import open_checkpoint
+from slim2keras.checkpoints.reading import open_checkpoint
 from slim2keras.errors import (
     CheckpointMismatchError,
     MovingStatisticsWarning,

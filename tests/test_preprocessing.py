@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 import slim2keras
-from slim2keras.checkpoint import open_checkpoint
+from slim2keras.checkpoints.reading import open_checkpoint
 from slim2keras.cli.app import app
 from slim2keras.cli.inspect import describe
 from slim2keras.errors import PreprocessingWarning, UnsupportedArgumentError

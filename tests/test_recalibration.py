@@ -12,8 +12,9 @@ import pytest
 
 import slim2keras
 from slim2keras.batch_norm import batch_norm_layers
-from slim2keras.checkpoint import CheckpointVersion, open_checkpoint
-from slim2keras.checkpoint import write_checkpoint as write_slim_checkpoint
+from slim2keras.checkpoints.locating import CheckpointVersion
+from slim2keras.checkpoints.reading import open_checkpoint
+from slim2keras.checkpoints.writing import write_checkpoint as write_slim_checkpoint
 from slim2keras.conversion import load_model
 from slim2keras.errors import (
     DataReadError,

@@ -12,8 +12,8 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from slim2keras.checkpoint import unpack_archive
 from slim2keras.errors import CheckpointReadError, Slim2KerasError, UnsupportedArgumentError
+from slim2keras.files.archives import unpack_archive
 from slim2keras.keras_model import build
 from slim2keras.nets.spec import NetSpec
 from slim2keras.slim_networks import open_judge

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import slim2keras
-from slim2keras.checkpoint import open_checkpoint
+from slim2keras.checkpoints.reading import open_checkpoint
 from slim2keras.doctor import Diagnosis, Finding
 from slim2keras.recalibration import recalibrate
 from slim2keras.training_record import recorded_input_shape

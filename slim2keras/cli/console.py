@@ -105,7 +105,8 @@ def check_checkpoint(path: Path) -> None:
     Raises:
         CheckpointReadError: If nothing is there, or it can be no checkpoint.
     """
-    from slim2keras.checkpoint import is_archive, locate_checkpoint
+    from slim2keras.checkpoints.locating import locate_checkpoint
+    from slim2keras.files.archives import is_archive
 
     if not is_archive(path):
         locate_checkpoint(path)

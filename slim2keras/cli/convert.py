@@ -92,7 +92,7 @@ def convert(
 
 
 def _show_plan(checkpoint: Path, request: CheckpointRequest, *, json_output: bool) -> None:
-    from slim2keras.checkpoint import open_checkpoint
+    from slim2keras.checkpoints.reading import open_checkpoint
     from slim2keras.conversion import heading, left_out_by_reason, plan_conversion
     from slim2keras.loading import remarks
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from slim2keras.checkpoint import CheckpointVersion
+from slim2keras.checkpoints.locating import CheckpointVersion
 from slim2keras.cli.console import JsonOption, OverwriteOption, import_tensorflow, print_json, print_line
 
 ModelArgument = Annotated[
@@ -34,7 +34,7 @@ def export(
     Of a compiled .keras file with optimizer slots, global_step and EMA shadows, so that slim goes on training; of any
     other the weights and moving statistics. Example: slim2keras export tuned.keras -o out/model.ckpt-6000
     """
-    from slim2keras.checkpoint import check_checkpoint_target
+    from slim2keras.checkpoints.writing import check_checkpoint_target
     from slim2keras.model_files import check_model_path
 
     check_model_path(model)

@@ -23,7 +23,7 @@ from slim2keras.pages import plural
 from slim2keras.scopes import natural_order
 
 if TYPE_CHECKING:
-    from slim2keras.checkpoint import Checkpoint
+    from slim2keras.checkpoints.reading import Checkpoint
     from slim2keras.nets.spec import NetSpec
 
 

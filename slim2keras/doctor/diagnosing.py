@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slim2keras.batch_norm import check_decay, decay_for
-from slim2keras.checkpoint import Checkpoint
+from slim2keras.checkpoints.reading import Checkpoint
 from slim2keras.conversion import converted_model, plan_conversion, warn_of_default_size
 from slim2keras.data import ImageBatches, image_counter, open_images
 from slim2keras.doctor.evidence import Run, Statistics, batch_norm_scopes, find_decays, recognised

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from slim2keras.batch_norm import BatchNormMode
-from slim2keras.checkpoint import Checkpoint
+from slim2keras.checkpoints.reading import Checkpoint
 from slim2keras.errors import Slim2KerasError
 from slim2keras.meta_graph import read_decays
 from slim2keras.model_variables import ModelVariables, open_variables

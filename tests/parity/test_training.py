@@ -218,7 +218,7 @@ def test_a_run_from_here_goes_on_in_slim(net: str, version: str, tmp_path: Path)
 
 @pytest.mark.parametrize("name", PAIRS)
 def test_slim_to_keras_to_slim_is_bit_for_bit(name: str, tmp_path: Path) -> None:
-    from slim2keras.checkpoint import open_checkpoint
+    from slim2keras.checkpoints.reading import open_checkpoint
 
     net, case = NETS["vgg"], Case(optimizer=name, ema_decay=0.99)
     with slim_training(net, case) as training:

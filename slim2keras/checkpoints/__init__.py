@@ -1,0 +1,1 @@
+"""slim checkpoints: where they lie, what is in them, how they are loaded and written."""
