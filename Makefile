@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 # A worker a core; the tests of a file stay together, since they share models and checkpoints.
 PARALLEL := -n auto --dist loadfile
 
-.PHONY: setup demo test test-all lint bench parity-table training-table
+.PHONY: setup demo test test-all test-matrix lint bench parity-table training-table
 
 setup: $(VENV)/installed
 
@@ -19,8 +19,13 @@ demo: setup
 test: setup
 	$(BIN)/python -m pytest -m "not slow" $(PARALLEL)
 
+# The last research/slim judges the networks that tf_slim lacks; offline their tests are skipped.
 test-all: setup
-	$(BIN)/python -m pytest $(PARALLEL)
+	SLIM_SOURCE=$${SLIM_SOURCE-$$($(BIN)/python -m tests.slim_source .cache/slim)} $(BIN)/python -m pytest $(PARALLEL)
+
+# Other Pythons and TensorFlows: all of them, or ONLY=py3.12; ARGUMENTS="tests/test_scopes.py" go to pytest.
+test-matrix: setup
+	$(BIN)/python -m tests.matrix "$(ONLY)" $(ARGUMENTS)
 
 lint: setup
 	$(BIN)/ruff check .

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -15,7 +16,7 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
-from tests.reference import small_values, write_checkpoint
+from tests.reference import shallow_resnets, small_values, write_checkpoint
 
 
 @pytest.fixture(scope="session")
@@ -31,9 +32,19 @@ def own_checkpoint(tmp_path: Path) -> Path:
     return write_checkpoint(tmp_path / "model.ckpt-5000", {**small_values(), "global_step": np.int64(5000)})
 
 
+@pytest.fixture(scope="module", name="shallow_resnets")
+def _shallow_resnets() -> Iterator[None]:
+    """``resnet_v1_14`` and ``resnet_v2_14`` are networks for the tests of a module."""
+    with shallow_resnets():
+        yield
+
+
 @pytest.fixture(scope="session")
 def sick_checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Sickness to a checkpoint that slim trained, and ``healthy`` to one; not to be changed. Workers share them."""
+    """Sickness to a checkpoint that slim trained, and ``healthy`` to one; not to be changed. Workers share them.
+
+    They are of a network that is one where the fixture ``shallow_resnets`` is.
+    """
     from tests.sick_checkpoints import PREFIXES, make_all
 
     shared = tmp_path_factory.getbasetemp()
@@ -44,6 +55,7 @@ def sick_checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path
         if not directory.exists():
             draft = shared / "sick.draft"
             draft.mkdir()
-            make_all(draft)
+            with shallow_resnets():
+                make_all(draft)
             draft.rename(directory)
     return {sickness: directory / prefix for sickness, prefix in PREFIXES.items()}

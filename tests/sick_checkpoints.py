@@ -1,4 +1,4 @@
-"""Checkpoints of a small ResNet that slim itself trains on real images: one healthy, one for each way to fall sick."""
+"""Checkpoints of a shallow ResNet that slim itself trains on real images: one healthy, one for each sickness."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from slim2keras.nets.spec import NetSpec
 from slim2keras.slim_networks import SlimNetwork, open_judge
 from slim2keras.slim_runtime import import_tf_slim
 
+NET, LAYERS = "resnet_v1_14", 17
 SIZE, CLASSES, STEPS, BATCH = 32, 10, 200, 32
-POISONED = "resnet_v1_50/block2/unit_1/bottleneck_v1/conv2/BatchNorm"
+ARGUMENTS = {"num_classes": CLASSES, "depth_multiplier": 0.125}
+POISONED = f"{NET}/block2/unit_1/bottleneck_v1/conv2/BatchNorm"
 
 
 def spec(decay: float) -> NetSpec:
-    arguments = {"num_classes": CLASSES, "depth_multiplier": 0.125, "batch_norm_decay": decay}
-    return NetSpec.make("resnet_v1_50", (SIZE, SIZE, 3), arguments)
+    return NetSpec.make(NET, (SIZE, SIZE, 3), {**ARGUMENTS, "batch_norm_decay": decay})
 
 
 def digits() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

@@ -79,6 +79,7 @@ def test_a_network_whose_layers_are_named_after_the_size_needs_no_size_given(tmp
     assert given.input_shape_source is FactSource.GIVEN
 
 
+@pytest.mark.usefixtures("shallow_resnets")
 def test_a_conversion_takes_the_decay_of_the_graph(sick_checkpoints: dict[str, Path], tmp_path: Path) -> None:
     """slim trained with 0.9, as the .meta says; ImageNet's default would be pit two. What the user says goes before."""
     options = LoadOptions()

@@ -32,6 +32,8 @@ from tests import sick_checkpoints as sick
 from tests.parity.training_runs import CLASSES, NETS, build_ours
 from tests.reference import images, labels, write_checkpoint
 
+pytestmark = pytest.mark.usefixtures("shallow_resnets")
+
 SHAPE = (sick.SIZE, sick.SIZE, 3)
 NET = NETS["separable"]
 X, Y = images(0, (21, *NET.shape)), labels(1, CLASSES, 21)
@@ -296,12 +298,7 @@ def test_the_report_speaks_of_these_very_files_only(
 
 
 def test_of_shadows_it_is_the_shadows_that_are_repaired(tmp_path: Path, digits_file: Path) -> None:
-    model = slim2keras.build(
-        "resnet_v1_50",
-        num_classes=sick.CLASSES,
-        input_shape=SHAPE,
-        depth_multiplier=0.125,
-    )
+    model = slim2keras.build(sick.NET, input_shape=SHAPE, **sick.ARGUMENTS)
     raw = values(model)
     shadows = {f"{name}/ExponentialMovingAverage": value for name, value in raw.items()}
     checkpoint = write_checkpoint(tmp_path / "model.ckpt", {**raw, **shadows})
@@ -322,7 +319,7 @@ def test_keras_files_are_written_by_their_names(
     request = CheckpointRequest(input_shape=SHAPE)
     report = recalibrate_file(sick_checkpoints["pit one"], digits_file, output, request, batch_size=200)
     if suffix == ".weights.h5":
-        model = slim2keras.build("resnet_v1_50", num_classes=sick.CLASSES, input_shape=SHAPE, depth_multiplier=0.125)
+        model = slim2keras.build(sick.NET, input_shape=SHAPE, **sick.ARGUMENTS)
         model.load_weights(output)
     else:
         model = tf_keras.models.load_model(output)

@@ -14,14 +14,14 @@ import pytest
 
 from slim2keras.errors import UnsupportedArgumentError
 from slim2keras.keras_model import build_model
-from slim2keras.nets import NETS, resnet
+from slim2keras.nets import NETS
 from slim2keras.nets.slim_function import SlimFunction
 from slim2keras.nets.spec import NetSpec
 from slim2keras.parity import ParityReport, compare_with_slim
 from slim2keras.slim_networks import open_judge
 from slim2keras.slim_runtime import slim_directory, slim_source_modules
 from tests.parity.cases import EXEMPT, SLIM_SOURCE
-from tests.reference import STAND_IN_SLIM, assign_values, images, values_of
+from tests.reference import SHALLOW_NETS, STAND_IN_SLIM, assign_values, images, values_of
 
 
 @pytest.mark.parametrize(
@@ -128,14 +128,11 @@ def test_a_new_width_of_a_mobilenet_is_judged(monkeypatch: pytest.MonkeyPatch, o
     assert not report.not_judged
 
 
-@pytest.mark.parametrize("net", ["resnet_v1_14", "resnet_v2_14"])
+@pytest.mark.usefixtures("shallow_resnets")
+@pytest.mark.parametrize("net", SHALLOW_NETS)
 @pytest.mark.parametrize("slim_source", [None, SLIM_SOURCE][: 2 if SLIM_SOURCE else 1])
-def test_a_resnet_of_another_depth_is_judged_by_slims_blocks(
-    monkeypatch: pytest.MonkeyPatch, net: str, slim_source: Path | None
-) -> None:
+def test_a_resnet_of_another_depth_is_judged_by_slims_blocks(net: str, slim_source: Path | None) -> None:
     """A depth that slim has no function for needs no word of how to judge it, with either slim."""
-    for row in resnet.rows({"14": replace(resnet.CONFIGS["50"], units=(1, 1, 1, 1))}):
-        monkeypatch.setitem(NETS, row.name, row)
     spec = NetSpec.make(net, (33, 36, 3), {"num_classes": 5})
     model = build_model(spec)
     values = values_of(spec.trace().variables())
