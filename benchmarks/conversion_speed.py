@@ -63,7 +63,7 @@ def read_and_write(directory: Path) -> float:
 
 def convert(directory: Path, output: str) -> float:
     """Seconds of a conversion."""
-    from slim2keras.conversion import convert_to_file
+    from slim2keras.conversion.converting import convert_to_file
 
     for path in (directory / output, directory / f"{output}.json"):
         path.unlink(missing_ok=True)

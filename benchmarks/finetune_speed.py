@@ -23,8 +23,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from slim2keras.finetuning import finetune
-from slim2keras.keras_model import build_model
 from slim2keras.losses import SoftmaxCrossEntropy
+from slim2keras.models.building import build_model
 from slim2keras.nets.spec import NetSpec
 from slim2keras.optimizers import Momentum
 from slim2keras.slim_networks import open_judge

@@ -17,10 +17,10 @@ from pathlib import Path
 
 import numpy as np
 
-from slim2keras.keras_model import build_model
+from slim2keras.models.building import build_model
 from slim2keras.nets import list_nets
 from slim2keras.nets.spec import NetSpec
-from slim2keras.parity import compare_with_slim
+from slim2keras.parity.comparing import compare_with_slim
 from tests.parity.cases import JUDGED, SHAPES, SLIM_SOURCE
 from tests.reference import assign_values, images, values_of
 

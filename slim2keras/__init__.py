@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING, Any
 from slim2keras.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from slim2keras.conversion import convert, load_model
+    from slim2keras.checkpoints.loading import load_checkpoint
+    from slim2keras.conversion.converting import convert
+    from slim2keras.conversion.reading import load_model
     from slim2keras.doctor import diagnose
     from slim2keras.finetuning import finetune
-    from slim2keras.keras_model import build, end_points
-    from slim2keras.loading import load_checkpoint
+    from slim2keras.models.building import build
+    from slim2keras.models.end_points import end_points
     from slim2keras.nets import list_nets
-    from slim2keras.parity import verify
+    from slim2keras.parity.comparing import verify
     from slim2keras.recalibration import recalibrate
-    from slim2keras.training_state import export_checkpoint
+    from slim2keras.training.export import export_checkpoint
 
 __all__ = [
     "build",
@@ -36,17 +38,17 @@ __all__ = [
 ]
 
 _HOME = {
-    "build": "keras_model",
-    "convert": "conversion",
+    "build": "models.building",
+    "convert": "conversion.converting",
     "diagnose": "doctor",
-    "end_points": "keras_model",
-    "export_checkpoint": "training_state",
+    "end_points": "models.end_points",
+    "export_checkpoint": "training.export",
     "finetune": "finetuning",
     "list_nets": "nets",
-    "load_checkpoint": "loading",
-    "load_model": "conversion",
+    "load_checkpoint": "checkpoints.loading",
+    "load_model": "conversion.reading",
     "recalibrate": "recalibration",
-    "verify": "parity",
+    "verify": "parity.comparing",
 }
 
 _MODULES = frozenset({"callbacks", "drop_path", "losses", "optimizers", "preprocessing"})

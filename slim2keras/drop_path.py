@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from slim2keras.keras_model import network_of
+from slim2keras.models.networks import network_of
 from slim2keras.nets.arguments import is_drop_path
 from slim2keras.overrides import Overrides
 

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from slim2keras.batch_norm import batch_norm_layers, explicit_modes
+from slim2keras.batch_norm.kernels import explicit_modes
+from slim2keras.batch_norm.modes import batch_norm_layers
+from slim2keras.checkpoints.loading import all_finite
 from slim2keras.errors import NonFiniteLossError, Slim2KerasError, TrainingDataError
-from slim2keras.keras_model import precision_of
-from slim2keras.loading import all_finite, slim_variables
+from slim2keras.models.precision import precision_of
+from slim2keras.models.variables import slim_variables
 
 if TYPE_CHECKING:
     import tensorflow as tf

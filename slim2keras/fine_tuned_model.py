@@ -14,32 +14,24 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
-from slim2keras.batch_norm import (
-    AUTO,
-    BatchNormMode,
-    BatchStatistics,
-    SettledDecay,
-    batch_norm_layers,
-    check_layer,
-    decay_for,
-    explicit_modes,
-    move_statistics,
-)
+from slim2keras.batch_norm.decay import AUTO, SettledDecay, decay_for
+from slim2keras.batch_norm.kernels import BatchStatistics, explicit_modes, move_statistics
+from slim2keras.batch_norm.modes import BatchNormMode, batch_norm_layers, check_layer
 from slim2keras.drop_path import scheduled_drop_path
 from slim2keras.errors import UnsupportedArgumentError
 from slim2keras.first_images import FirstImages, ImagesReport
 from slim2keras.gradients import scales_loss, transformed_gradients
 from slim2keras.judged_outputs import check_takes_logits, judged_outputs, num_auxiliary, targets_of_outputs
-from slim2keras.keras_model import find_network
-from slim2keras.loading import slim_variables
+from slim2keras.models.networks import find_network
+from slim2keras.models.variables import slim_variables
 from slim2keras.nets.spec import network_from_config
 from slim2keras.outlook import MovingStatisticsReport
 from slim2keras.scopes import ema_name
 from slim2keras.shadows import add_shadows, move_shadows
 from slim2keras.statistics_record import StatisticsRecord
 from slim2keras.step_guard import StepGuard, gradient_faults, label_faults, loss_faults, single_value_faults
+from slim2keras.training.state import OptimizerState, apply_optimizer_state, resume
 from slim2keras.training_plan import FineTuningOptions, learnable_variables, plan_fine_tuning
-from slim2keras.training_state import OptimizerState, apply_optimizer_state, resume
 
 
 @tf_keras.utils.register_keras_serializable(package="slim2keras")

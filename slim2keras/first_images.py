@@ -10,7 +10,7 @@ import tf_keras
 
 from slim2keras.errors import PreprocessingWarning
 from slim2keras.network import Network
-from slim2keras.preprocessing import doubt_about
+from slim2keras.preprocessing.doubts import doubt_about
 
 
 class FirstImages:

@@ -9,7 +9,7 @@ import tensorflow as tf
 import tf_keras
 
 from slim2keras.errors import UnsupportedArgumentError
-from slim2keras.loading import slim_variables
+from slim2keras.models.variables import slim_variables
 
 
 def scales_loss(model: tf_keras.Model) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 import tf_keras
 
-from slim2keras.batch_norm import AUTO, LARGEST_SHARE_LEFT, SettledDecay, decay_for, share_left, steps_for
+from slim2keras.batch_norm.decay import AUTO, LARGEST_SHARE_LEFT, SettledDecay, decay_for, share_left, steps_for
 from slim2keras.errors import MovingStatisticsWarning, UnsupportedArgumentError
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
+
+from slim2keras.models.variables import all_layers
 
 if TYPE_CHECKING:
     import tensorflow as tf
+    import tf_keras
 
 
 class Overrides(contextlib.ExitStack):
@@ -41,3 +44,13 @@ def _delete(owner: Any, name: str) -> None:
     # Where setting it failed there is nothing to delete.
     if name in vars(owner):
         delattr(owner, name)
+
+
+@contextlib.contextmanager
+def dropout_off(model: tf_keras.Model) -> Iterator[None]:
+    """Within it nothing is dropped in training mode, neither values nor paths."""
+    with Overrides() as overrides:
+        for layer in all_layers(model):
+            if hasattr(layer, "rate"):
+                overrides.set(layer, "rate", 0.0)
+        yield

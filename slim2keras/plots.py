@@ -12,10 +12,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
+from slim2keras.batch_norm.drift import LARGEST_SHIFT, LARGEST_VARIANCE_RATIO
 from slim2keras.doctor import Finding
 from slim2keras.errors import OutputError, UnsupportedArgumentError
 from slim2keras.output_files import check_free, whole_or_not_at_all
-from slim2keras.population import LARGEST_SHIFT, LARGEST_VARIANCE_RATIO
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

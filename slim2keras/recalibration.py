@@ -12,45 +12,31 @@ from typing import TYPE_CHECKING, Any
 from rich.console import RenderableType
 from rich.text import Text
 
-from slim2keras.batch_norm import (
-    BatchNormMode,
-    batch_norm_layers,
-    check_decay,
-    explicit_modes,
-    move_statistics,
-    moving_statistics,
-    observed_inputs,
-)
+from slim2keras.batch_norm.batches import UNMIXED, images_and_labels
+from slim2keras.batch_norm.decay import check_decay
+from slim2keras.batch_norm.drift import Drift
+from slim2keras.batch_norm.kernels import explicit_modes, move_statistics, observed_inputs
+from slim2keras.batch_norm.modes import BatchNormMode, batch_norm_layers, moving_statistics
+from slim2keras.batch_norm.population import Population, checked_count, joined
+from slim2keras.batch_norm.probe import FEWEST_IMAGES, BatchNormProbe, Gap
 from slim2keras.checkpoints.locating import CheckpointVersion
 from slim2keras.checkpoints.reading import Checkpoint
 from slim2keras.checkpoints.writing import check_checkpoint_target, write_checkpoint
-from slim2keras.conversion import converted_model, describe_model, describe_plan, plan_conversion, warn_of_default_size
-from slim2keras.data import check_images_path, image_counter, open_images
+from slim2keras.conversion.converting import converted_model
+from slim2keras.conversion.plan import plan_conversion, warn_of_default_size
+from slim2keras.conversion.report import describe_model, describe_plan
+from slim2keras.data.batches import image_counter
+from slim2keras.data.images import check_images_path, open_images
 from slim2keras.errors import MovingStatisticsWarning, TrainingDataError, UnsupportedArgumentError
-from slim2keras.keras_model import dropout_off, network_of
-from slim2keras.loading import layer_variables, slim_variables
-from slim2keras.model_files import (
-    OutputFormat,
-    check_target,
-    outline_of_model,
-    write_model,
-    write_weights,
-)
 from slim2keras.model_variables import ModelVariables, check_asks_nothing, open_variables
+from slim2keras.models.networks import network_of
+from slim2keras.models.variables import layer_variables, slim_variables
 from slim2keras.output_files import check_free, report_path, whole_or_not_at_all
-from slim2keras.overrides import Overrides
+from slim2keras.outputs.formats import OutputFormat, check_target
+from slim2keras.outputs.outline import outline_of_model
+from slim2keras.outputs.writing import write_model, write_weights
+from slim2keras.overrides import Overrides, dropout_off
 from slim2keras.pages import Report
-from slim2keras.population import (
-    FEWEST_IMAGES,
-    UNMIXED,
-    BatchNormProbe,
-    Drift,
-    Gap,
-    Population,
-    checked_count,
-    images_and_labels,
-    joined,
-)
 from slim2keras.progress import ImageProgress, StepProgress
 from slim2keras.request import CheckpointRequest
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from slim2keras.checkpoints.load_plan import LoadOptions
 from slim2keras.errors import UnsupportedArgumentError
 from slim2keras.graph import Shape
-from slim2keras.loading import LoadOptions
 from slim2keras.network import Network
 
 

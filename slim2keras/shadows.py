@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
-from slim2keras.loading import slim_variables
+from slim2keras.models.variables import slim_variables
 from slim2keras.scopes import ema_name
 
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from slim2keras.batch_norm import BatchNormMode, batch_norm_layers, moving_statistics, share_left
+from slim2keras.batch_norm.decay import share_left
+from slim2keras.batch_norm.modes import BatchNormMode, batch_norm_layers, moving_statistics
 from slim2keras.training_record import LayerRecord, TrainingRecord
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from slim2keras.batch_norm import BatchStatistics
+from slim2keras.batch_norm.kernels import BatchStatistics
 from slim2keras.errors import Slim2KerasError
 from slim2keras.failed_steps import GRADIENT, LABELS, LOSS, SINGLE_VALUE, STATISTICS, FailedStep, Suspect, explain
 from slim2keras.losses import SoftmaxCrossEntropy, check_classes, is_one_hot

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from slim2keras.batch_norm import BatchNormMode, ModeArgument, batch_norm_layers, check_decay, plan_modes
+from slim2keras.batch_norm.decay import check_decay
+from slim2keras.batch_norm.modes import BatchNormMode, ModeArgument, batch_norm_layers, plan_modes
 from slim2keras.errors import UnsupportedArgumentError
-from slim2keras.loading import all_layers, layer_variables
+from slim2keras.models.variables import all_layers, layer_variables
 from slim2keras.scopes import first_matches
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from slim2keras.batch_norm import BatchNormMode
+from slim2keras.batch_norm.modes import BatchNormMode
 from slim2keras.checkpoints.reading import Checkpoint
 from slim2keras.checkpoints.writing import SHA256
 from slim2keras.graph import Shape

@@ -105,7 +105,7 @@ def write_meta_of_first_layer(prefix: Path, first_weights: str, input_shape: tup
 
 
 def assign_values(model: Any, values: Mapping[str, np.ndarray]) -> None:
-    from slim2keras.loading import slim_variables
+    from slim2keras.models.variables import slim_variables
 
     for name, variable in slim_variables(model).items():
         variable.assign(values[name])

@@ -7,16 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from slim2keras.batch_norm import (
-    BatchNormMode,
-    batch_norm_layers,
-    decay_for,
-    explicit_modes,
-    move_statistics,
-    plan_modes,
-    share_left,
-    steps_for,
-)
+from slim2keras.batch_norm.decay import decay_for, share_left, steps_for
+from slim2keras.batch_norm.kernels import explicit_modes, move_statistics
+from slim2keras.batch_norm.modes import BatchNormMode, batch_norm_layers, plan_modes
 from slim2keras.errors import UnsupportedArgumentError
 
 CHANNELS = 3

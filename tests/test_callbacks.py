@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 import slim2keras
-from slim2keras.batch_norm import batch_norm_layers
+from slim2keras.batch_norm.modes import batch_norm_layers
 from slim2keras.callbacks import BatchNormMonitor
 from slim2keras.errors import MovingStatisticsWarning, TrainingDataError
-from slim2keras.loading import slim_variables
 from slim2keras.losses import SoftmaxCrossEntropy
+from slim2keras.models.variables import slim_variables
 from slim2keras.optimizers import Momentum
 from tests.parity.training_runs import CLASSES, NETS, build_ours
 from tests.reference import images, labels

@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 
 from slim2keras.checkpoint_facts import FactSource, with_known_size
+from slim2keras.checkpoints.load_plan import LoadOptions
 from slim2keras.checkpoints.locating import CheckpointFiles, CheckpointVersion
 from slim2keras.checkpoints.reading import open_checkpoint
 from slim2keras.checkpoints.writing import write_checkpoint as write_slim_checkpoint
-from slim2keras.conversion import plan_conversion, warn_of_default_size
+from slim2keras.conversion.plan import plan_conversion, warn_of_default_size
 from slim2keras.errors import PreprocessingWarning
-from slim2keras.loading import LoadOptions
 from slim2keras.nets.spec import NetSpec
-from slim2keras.preprocessing import pipeline_of
+from slim2keras.preprocessing.factory import pipeline_of
 from slim2keras.published import PUBLISHED
 from slim2keras.request import CheckpointRequest
 from slim2keras.scopes import VariableInfo

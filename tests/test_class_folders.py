@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import slim2keras
-from slim2keras.data import open_images
+from slim2keras.data.images import open_images
 from slim2keras.doctor import Diagnosis
 from slim2keras.nets.spec import NetSpec
 from slim2keras.recalibration import recalibrate, recalibrate_file

@@ -17,13 +17,18 @@ import h5py
 import numpy as np
 import pytest
 
-from slim2keras import conversion, model_files
-from slim2keras.conversion import ConversionReport, convert_to_file, load_model
+from slim2keras.checkpoints.load_plan import LoadOptions, load_options_of
+from slim2keras.conversion import converting
+from slim2keras.conversion.converting import convert_to_file
+from slim2keras.conversion.reading import load_model
+from slim2keras.conversion.report import ConversionReport
 from slim2keras.errors import CheckpointReadError, ModelReadError, NoSpaceError, OutputError, Slim2KerasError
-from slim2keras.keras_model import build_model, load_options_of, network_of
-from slim2keras.loading import LoadOptions, slim_variables
-from slim2keras.model_files import OutputFormat, output_format
+from slim2keras.models.building import build_model
+from slim2keras.models.networks import network_of
+from slim2keras.models.variables import slim_variables
 from slim2keras.output_files import sha256
+from slim2keras.outputs import writing
+from slim2keras.outputs.formats import OutputFormat, output_format
 from slim2keras.request import CheckpointRequest
 from tests.reference import (
     SMALL_NET,
@@ -149,7 +154,7 @@ def test_a_model_file_knows_how_it_was_converted(tmp_path: Path, small_checkpoin
 def test_a_tensor_that_changed_on_the_way_is_noticed(
     tmp_path: Path, small_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write = model_files.write_weights
+    write = writing.write_weights
 
     def one_bit_wrong(model: Any, values: Any, path: Path) -> None:
         write(model, values, path)
@@ -157,7 +162,7 @@ def test_a_tensor_that_changed_on_the_way_is_noticed(
             dataset = file["layers/conv2d_3/vars/0"]
             dataset[0, 0, 0, 0] = np.nextafter(dataset[0, 0, 0, 0], np.float32(2))
 
-    monkeypatch.setattr(conversion, "write_weights", one_bit_wrong)
+    monkeypatch.setattr(converting, "write_weights", one_bit_wrong)
     with pytest.raises(Slim2KerasError, match="1 of 267 tensors differ when read back"):
         convert(small_checkpoint, tmp_path / "model.weights.h5")
     assert not list(tmp_path.iterdir())
@@ -248,7 +253,7 @@ def test_nothing_is_left_of_a_write_that_fails(
     tmp_path: Path, small_checkpoint: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, expected: type
 ) -> None:
     (tmp_path / "model.keras").write_text("the one before")
-    monkeypatch.setattr(conversion, "write_model", failing(error))
+    monkeypatch.setattr(converting, "write_model", failing(error))
     with pytest.raises(expected):
         convert(small_checkpoint, tmp_path / "model.keras", overwrite=True)
     assert [path.name for path in tmp_path.iterdir()] == ["model.keras"]

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from slim2keras.data import open_images
+from slim2keras.data.images import open_images
 from slim2keras.errors import DataReadError, UnsupportedArgumentError
 from slim2keras.nets.spec import NetSpec
-from slim2keras.preprocessing import preprocess
+from slim2keras.preprocessing.factory import preprocess
 from slim2keras.slim_runtime import import_tf_slim
 from tests.parity.cases import SLIM_SOURCE
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import slim2keras
+from slim2keras.batch_norm.batches import are_mixed
 from slim2keras.checkpoints.reading import open_checkpoint
 from slim2keras.doctor import Diagnosis, Finding
 from slim2keras.errors import (
@@ -21,7 +22,6 @@ from slim2keras.errors import (
     UnsupportedArgumentError,
 )
 from slim2keras.plots import plot_drift
-from slim2keras.population import are_mixed
 from slim2keras.scopes import VariableKind
 from tests import sick_checkpoints as sick
 from tests.parity.training_runs import CLASSES, NETS, build_ours

@@ -10,7 +10,8 @@ import pytest
 
 import slim2keras
 from slim2keras.drop_path import scheduled_drop_path
-from slim2keras.keras_model import build, network_of
+from slim2keras.models.building import build
+from slim2keras.models.networks import network_of
 from tests.reference import images
 
 ARGUMENTS = {

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 import slim2keras
-from slim2keras.batch_norm import SMALLEST_AUTO_DECAY, batch_norm_layers
+from slim2keras.batch_norm.decay import SMALLEST_AUTO_DECAY
+from slim2keras.batch_norm.modes import batch_norm_layers
 from slim2keras.checkpoints.reading import open_checkpoint
 from slim2keras.errors import (
     CheckpointMismatchError,
@@ -22,12 +23,15 @@ from slim2keras.errors import (
     TrainingDataError,
     UnsupportedArgumentError,
 )
-from slim2keras.keras_model import build_model, network_of, precision_of
-from slim2keras.loading import slim_variables
 from slim2keras.losses import SoftmaxCrossEntropy
+from slim2keras.models.building import build_model
+from slim2keras.models.networks import network_of
+from slim2keras.models.precision import precision_of
+from slim2keras.models.variables import slim_variables
 from slim2keras.nets.spec import NetSpec
 from slim2keras.optimizers import Adam, GradientDescent, Momentum, RMSProp, exponential_decay
-from slim2keras.training_state import export_checkpoint, state_variables
+from slim2keras.training.export import export_checkpoint
+from slim2keras.training.state import state_variables
 from tests.parity.training_runs import CLASSES, NETS, build_ours
 from tests.reference import assign_values, images, labels, values_of, write_checkpoint
 

@@ -10,8 +10,11 @@ import pytest
 
 import slim2keras
 from slim2keras.errors import UnrecognisedNetError
-from slim2keras.keras_model import build, end_points, in_float32, make_layer, network_of
-from slim2keras.loading import slim_variables
+from slim2keras.models.building import build, make_layer
+from slim2keras.models.end_points import end_points
+from slim2keras.models.networks import network_of
+from slim2keras.models.precision import in_float32
+from slim2keras.models.variables import slim_variables
 from slim2keras.nets import NETS, list_nets
 from slim2keras.nets.spec import NetSpec
 from tests.parity.cases import QUICK, SHAPES, VARIANTS

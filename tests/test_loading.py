@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 import slim2keras
+from slim2keras.checkpoints.load_plan import LoadPlan, check_plan, plan_load
+from slim2keras.checkpoints.loading import all_finite
 from slim2keras.errors import CheckpointMismatchError, NonFiniteError, UnsupportedArgumentError
 from slim2keras.graph import Variable
-from slim2keras.loading import LoadPlan, all_finite, check_plan, plan_load, slim_variables
+from slim2keras.models.variables import slim_variables
 from slim2keras.nets.spec import NetSpec
 from slim2keras.scopes import VariableInfo, classify_variables, ema_name
 from tests.reference import SMALL_NET, SMALL_SHAPE, small_values, value, values_of, write_checkpoint

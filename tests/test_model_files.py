@@ -16,13 +16,16 @@ import tensorflow as tf
 import tf_keras
 
 import slim2keras
-from slim2keras import keras_model, model_files
-from slim2keras.conversion import convert_to_file
+from slim2keras.conversion.converting import convert_to_file
 from slim2keras.keras_archive import open_weights
-from slim2keras.keras_model import build_model, model_config
-from slim2keras.loading import slim_variables
-from slim2keras.model_files import outline_of_model, outline_of_network, write_model
+from slim2keras.models import building
+from slim2keras.models.building import build_model
+from slim2keras.models.config import model_config
+from slim2keras.models.variables import slim_variables
 from slim2keras.nets.spec import NetSpec
+from slim2keras.outputs.formats import OutputFormat
+from slim2keras.outputs.outline import outline_of_model, outline_of_network
+from slim2keras.outputs.writing import write_model
 from slim2keras.request import CheckpointRequest
 from tests.reference import SMALL_SHAPE, assign_values, small_spec, small_values
 from tests.test_round_trips import small_spec_of
@@ -81,7 +84,7 @@ def test_open_sizes_and_mixed_precision_are_in_the_description(shape: Any) -> No
 def small_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A ``.keras`` that was written without a model."""
     path = tmp_path_factory.mktemp("small") / "model.keras"
-    write_model(outline_of_network(small_spec()), small_values().items(), path, model_files.OutputFormat.KERAS)
+    write_model(outline_of_network(small_spec()), small_values().items(), path, OutputFormat.KERAS)
     return path
 
 
@@ -146,7 +149,7 @@ def test_tf_keras_reads_forwards(tmp_path: Path) -> None:
     values = {item.name: np.ones(item.shape, "float32") for item in spec.trace().variables()}
     outline = outline_of_network(spec)
     path = tmp_path / "model.keras"
-    write_model(outline, ((name, values[name]) for name in outline.places), path, model_files.OutputFormat.KERAS)
+    write_model(outline, ((name, values[name]) for name in outline.places), path, OutputFormat.KERAS)
     with CountingFile(path) as raw, zipfile.ZipFile(raw) as archive, archive.open("model.weights.h5") as member:
         with h5py.File(member, "r") as file:
             for place in outline.places.values():
@@ -242,11 +245,13 @@ def test_the_optimizer_is_loaded_on_request(tmp_path: Path) -> None:
 def test_excluded_scopes_start_with_slims_initializers(tmp_path: Path, small_checkpoint: Path) -> None:
     """Where a value is not in the checkpoint a model is built for it, and what it drew is in the file."""
     drawn = []
-    build = keras_model.build_model
-    options = slim2keras.loading.LoadOptions(exclude=["resnet_v1_50/logits"])
+    build = building.build_model
+    options = slim2keras.checkpoints.load_plan.LoadOptions(exclude=["resnet_v1_50/logits"])
     request = CheckpointRequest(input_shape=SMALL_SHAPE, load=options)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("slim2keras.conversion.build_model", lambda spec: drawn.append(build(spec)) or drawn[0])
+        patch.setattr(
+            "slim2keras.conversion.converting.build_model", lambda spec: drawn.append(build(spec)) or drawn[0]
+        )
         convert_to_file(small_checkpoint, tmp_path / "model.keras", request)
     fresh = slim_variables(drawn[0])["resnet_v1_50/logits/weights"].numpy()
     loaded = slim_variables(slim2keras.load_model(tmp_path / "model.keras"))["resnet_v1_50/logits/weights"].numpy()
@@ -262,5 +267,5 @@ def test_weights_that_a_zip_cannot_address_are_refused(tmp_path: Path, monkeypat
             outline_of_network(small_spec()),
             small_values().items(),
             tmp_path / "x.keras",
-            model_files.OutputFormat.KERAS,
+            OutputFormat.KERAS,
         )

@@ -21,10 +21,10 @@ from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 import slim2keras
 from slim2keras import allowed_names, model_safety
-from slim2keras.conversion import load_model
+from slim2keras.conversion.reading import load_model
 from slim2keras.errors import ExitStatus, ModelReadError, UnsafeModelError
-from slim2keras.model_files import load_weights
 from slim2keras.model_safety import check_model_file
+from slim2keras.outputs.loading import load_weights
 from tests.cli.test_commands import Result
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:UserWarning")

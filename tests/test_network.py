@@ -11,11 +11,13 @@ import pytest
 
 import slim2keras
 from slim2keras import layers
-from slim2keras.conversion import convert_to_file
+from slim2keras.conversion.converting import convert_to_file
+from slim2keras.data.images import open_images
 from slim2keras.errors import ModelReadError, UnsafeModelError, UnsupportedArgumentError
-from slim2keras.keras_model import build_model, network_of
 from slim2keras.layers import BatchNorm
-from slim2keras.loading import slim_variables
+from slim2keras.models.building import build_model
+from slim2keras.models.networks import network_of
+from slim2keras.models.variables import slim_variables
 from slim2keras.nets.spec import NetSpec, network_from_config
 from slim2keras.network import GraphNetwork
 from slim2keras.recalibration import recalibrate_file
@@ -145,7 +147,7 @@ def test_folders_of_images_are_prepared_for_it(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedArgumentError, match="nothing says how its images are preprocessed"):
         slim2keras.preprocessing.preprocess(picture, unknown)
     with pytest.raises(UnsupportedArgumentError, match="nothing says how its images are preprocessed"):
-        slim2keras.data.open_images(tmp_path, unknown, 4)
+        open_images(tmp_path, unknown, 4)
 
 
 def test_what_the_network_says_need_not_be_said_again(checkpoint: Path) -> None:

@@ -132,7 +132,8 @@ def test_what_went_well_may_stand(layer: Layer) -> None:
 def test_the_calls_of_a_layer_of_keras_nest() -> None:
     import tf_keras
 
-    from slim2keras.batch_norm import BatchNormMode, explicit_modes, observed_inputs
+    from slim2keras.batch_norm.kernels import explicit_modes, observed_inputs
+    from slim2keras.batch_norm.modes import BatchNormMode
 
     layer = tf_keras.layers.BatchNormalization(name="net/BatchNorm")
     images = np.random.RandomState(0).standard_normal((4, 3, 3, 2)).astype("float32")

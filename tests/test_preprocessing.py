@@ -21,7 +21,9 @@ from slim2keras.losses import SoftmaxCrossEntropy
 from slim2keras.nets import NETS
 from slim2keras.nets.spec import NetSpec
 from slim2keras.optimizers import Momentum
-from slim2keras.preprocessing import PIPELINES, doubt_about, preprocess
+from slim2keras.preprocessing.doubts import doubt_about
+from slim2keras.preprocessing.factory import preprocess
+from slim2keras.preprocessing.pipelines import PIPELINES
 from slim2keras.published import PUBLISHED
 from slim2keras.request import CheckpointRequest
 from tests.reference import SMALL_SHAPE, STAND_IN_SLIM, values_of, write_checkpoint
@@ -148,7 +150,7 @@ def test_the_range_in_words_is_that_of_black_and_white(name: str) -> None:
 
 def test_inspect_and_the_report_say_what_the_key_means(small_checkpoint: Path, tmp_path: Path) -> None:
     """Range, crop and size stand beside the key."""
-    from slim2keras.conversion import convert_to_file
+    from slim2keras.conversion.converting import convert_to_file
 
     with open_checkpoint(small_checkpoint) as opened:
         facts = describe(opened)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from slim2keras.conversion import convert_to_file
+from slim2keras.conversion.converting import convert_to_file
 from slim2keras.nets import NETS
 from slim2keras.nets.spec import NetSpec
 from slim2keras.published import PUBLISHED, find_published

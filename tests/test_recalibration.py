@@ -11,11 +11,15 @@ import numpy as np
 import pytest
 
 import slim2keras
-from slim2keras.batch_norm import batch_norm_layers
+from slim2keras.batch_norm.batches import are_mixed, images_and_labels
+from slim2keras.batch_norm.modes import batch_norm_layers
+from slim2keras.batch_norm.population import Population
+from slim2keras.batch_norm.probe import BatchNormProbe
+from slim2keras.checkpoints.load_plan import LoadOptions
 from slim2keras.checkpoints.locating import CheckpointVersion
 from slim2keras.checkpoints.reading import open_checkpoint
 from slim2keras.checkpoints.writing import write_checkpoint as write_slim_checkpoint
-from slim2keras.conversion import load_model
+from slim2keras.conversion.reading import load_model
 from slim2keras.errors import (
     DataReadError,
     MovingStatisticsWarning,
@@ -23,9 +27,8 @@ from slim2keras.errors import (
     TrainingDataError,
     UnsupportedArgumentError,
 )
-from slim2keras.keras_model import network_of
-from slim2keras.loading import LoadOptions, slim_variables
-from slim2keras.population import BatchNormProbe, Population, are_mixed, images_and_labels
+from slim2keras.models.networks import network_of
+from slim2keras.models.variables import slim_variables
 from slim2keras.recalibration import num_sweeps, recalibrate, recalibrate_file
 from slim2keras.request import CheckpointRequest
 from tests import sick_checkpoints as sick

@@ -9,7 +9,7 @@ import pytest
 from slim2keras.errors import UnknownNetError, UnrecognisedNetError, UnsupportedArgumentError
 from slim2keras.nets import NETS, list_nets
 from slim2keras.nets.spec import NetSpec
-from slim2keras.recognition import recognise, variables_left_out
+from slim2keras.recognition.from_variables import recognise, variables_left_out
 from tests.parity.cases import VARIANTS
 
 # The arg scope of object detection.

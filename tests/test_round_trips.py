@@ -10,9 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from slim2keras.conversion import convert_to_file, load_model
-from slim2keras.keras_model import build_model, end_points, network_of
-from slim2keras.loading import slim_variables
+from slim2keras.conversion.converting import convert_to_file
+from slim2keras.conversion.reading import load_model
+from slim2keras.models.building import build_model
+from slim2keras.models.end_points import end_points
+from slim2keras.models.networks import network_of
+from slim2keras.models.variables import slim_variables
 from slim2keras.nets import NETS, list_nets
 from slim2keras.nets.spec import NetSpec
 from slim2keras.request import CheckpointRequest
@@ -85,7 +88,7 @@ def test_every_layer_is_a_stock_layer_or_a_known_exception(net: str) -> None:
     "code",
     [
         "import sys, tf_keras, slim2keras.keras_layers; tf_keras.models.load_model(sys.argv[1])",
-        "import sys; from slim2keras.conversion import load_model; load_model(sys.argv[1], 'model.ckpt')",
+        "import sys; from slim2keras import load_model; load_model(sys.argv[1], 'model.ckpt')",
     ],
 )
 def test_a_layer_of_our_own_is_found_in_a_process_of_its_own(tmp_path: Path, code: str) -> None:

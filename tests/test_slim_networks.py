@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 
 from slim2keras.errors import UnsupportedArgumentError
-from slim2keras.keras_model import build_model
+from slim2keras.models.building import build_model
 from slim2keras.nets import NETS
 from slim2keras.nets.slim_function import SlimFunction
 from slim2keras.nets.spec import NetSpec
-from slim2keras.parity import ParityReport, compare_with_slim
+from slim2keras.parity.comparing import compare_with_slim
+from slim2keras.parity.report import ParityReport
 from slim2keras.slim_networks import open_judge
 from slim2keras.slim_runtime import slim_directory, slim_source_modules
 from tests.parity.cases import EXEMPT, SLIM_SOURCE

@@ -14,7 +14,7 @@ import pytest
 
 from slim2keras.errors import CheckpointReadError, Slim2KerasError, UnsupportedArgumentError
 from slim2keras.files.archives import unpack_archive
-from slim2keras.keras_model import build
+from slim2keras.models.building import build
 from slim2keras.nets.spec import NetSpec
 from slim2keras.slim_networks import open_judge
 from slim2keras.slim_runtime import import_tf_slim, slim_directory, slim_graph, slim_source_modules

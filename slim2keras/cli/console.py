@@ -22,8 +22,8 @@ from slim2keras.pages import print_page
 from slim2keras.progress import StepProgress
 
 if TYPE_CHECKING:
+    from slim2keras.checkpoints.load_plan import LoadOptions
     from slim2keras.graph import Shape
-    from slim2keras.loading import LoadOptions
     from slim2keras.request import CheckpointRequest
 
 # A file or a pipe takes whole lines.
@@ -118,7 +118,7 @@ def check_variables(path: Path) -> None:
     Raises:
         CheckpointReadError: If nothing is there, or it can be no checkpoint.
     """
-    from slim2keras.model_files import is_model_file
+    from slim2keras.outputs.formats import is_model_file
 
     if not (path.exists() and is_model_file(path)):
         check_checkpoint(path)

@@ -61,9 +61,9 @@ def convert(
 
     The file is read back and every tensor compared. Example: slim2keras convert model.ckpt-5000 -o model.keras
     """
-    from slim2keras.conversion import convert_to_file
-    from slim2keras.loading import LoadOptions
-    from slim2keras.model_files import check_target
+    from slim2keras.checkpoints.load_plan import LoadOptions
+    from slim2keras.conversion.converting import convert_to_file
+    from slim2keras.outputs.formats import check_target
 
     load = LoadOptions(exclude or (), use_ema, allow_nonfinite)
     request = checkpoint_request(net, num_classes, settings, input_shape, load)
@@ -92,9 +92,10 @@ def convert(
 
 
 def _show_plan(checkpoint: Path, request: CheckpointRequest, *, json_output: bool) -> None:
+    from slim2keras.checkpoints.load_plan import remarks
     from slim2keras.checkpoints.reading import open_checkpoint
-    from slim2keras.conversion import heading, left_out_by_reason, plan_conversion
-    from slim2keras.loading import remarks
+    from slim2keras.conversion.plan import left_out_by_reason, plan_conversion
+    from slim2keras.conversion.report import heading
 
     with open_checkpoint(checkpoint) as opened:
         plan = plan_conversion(opened, request)

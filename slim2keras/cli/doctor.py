@@ -73,9 +73,9 @@ def doctor(
     Example: slim2keras doctor train_dir/ --data images/ --plot drift.png
     """
     check_variables(checkpoint)
-    from slim2keras.data import check_images_path
+    from slim2keras.checkpoints.load_plan import LoadOptions
+    from slim2keras.data.images import check_images_path
     from slim2keras.doctor.diagnosing import check_question, diagnose_as_asked
-    from slim2keras.loading import LoadOptions
 
     if pretrained is not None:
         check_variables(pretrained)

@@ -35,11 +35,11 @@ def export(
     other the weights and moving statistics. Example: slim2keras export tuned.keras -o out/model.ckpt-6000
     """
     from slim2keras.checkpoints.writing import check_checkpoint_target
-    from slim2keras.model_files import check_model_path
+    from slim2keras.outputs.formats import check_model_path
 
     check_model_path(model)
     check_checkpoint_target(prefix.absolute(), version, overwrite=overwrite)
-    from slim2keras.conversion import export_file
+    from slim2keras.training.export import export_file
 
     import_tensorflow()
     report = export_file(model, prefix, version=version, overwrite=overwrite)

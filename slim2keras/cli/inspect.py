@@ -56,7 +56,7 @@ def inspect(
 def describe(checkpoint: Checkpoint) -> dict[str, Any]:
     """Everything that ``inspect`` shows, as plain values."""
     from slim2keras.errors import UnrecognisedNetError
-    from slim2keras.recognition import recognise
+    from slim2keras.recognition.from_variables import recognise
     from slim2keras.scopes import VariableKind
 
     by_kind = {
@@ -86,7 +86,7 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
 def _describe_net(checkpoint: Checkpoint, spec: NetSpec) -> dict[str, Any]:
     from slim2keras.checkpoint_facts import with_known_size
     from slim2keras.model_variables import ModelVariables
-    from slim2keras.preprocessing import preprocessing_meaning
+    from slim2keras.preprocessing.factory import preprocessing_meaning
     from slim2keras.published import find_published
 
     published = find_published(checkpoint.given, spec)
@@ -140,7 +140,7 @@ def _describe_batch_norm(checkpoint: Checkpoint, spec: NetSpec) -> dict[str, Any
 
 def _show(facts: dict[str, Any]) -> None:
     from slim2keras.checkpoint_facts import describe_input
-    from slim2keras.recognition import format_arguments
+    from slim2keras.recognition.from_variables import format_arguments
 
     table = Table.grid(padding=(0, 2))
     table.add_row("checkpoint", f"{facts['path']} ({facts['format']}, {facts['bytes'] / 2**20:,.1f} MiB)")

@@ -65,9 +65,9 @@ def recalibrate(
     Example: slim2keras recalibrate train_dir/ --data images/ -o repaired/model.ckpt-5000
     """
     check_variables(checkpoint)
-    from slim2keras.batch_norm import check_decay
-    from slim2keras.data import check_images_path
-    from slim2keras.loading import LoadOptions
+    from slim2keras.batch_norm.decay import check_decay
+    from slim2keras.checkpoints.load_plan import LoadOptions
+    from slim2keras.data.images import check_images_path
     from slim2keras.recalibration import check_recalibration_target, recalibrate_file
 
     check_images_path(data)

@@ -62,20 +62,21 @@ def verify(
     check_checkpoint(checkpoint)
     if slim_source is not None and not slim_source.exists():
         raise UnsupportedArgumentError(f"There is no {slim_source}, by which --slim-source is to judge.")
-    from slim2keras.loading import LoadOptions
+    from slim2keras.checkpoints.load_plan import LoadOptions
 
     load = LoadOptions(exclude or (), use_ema)
     request = checkpoint_request(net, num_classes, settings, input_shape, load)
     if model is not None:
-        from slim2keras.model_files import check_model_path
+        from slim2keras.outputs.formats import check_model_path
 
         check_model_path(model)
     import_tensorflow()
-    from slim2keras import parity
-    from slim2keras.conversion import convert_as_asked, load_model
+    from slim2keras.conversion.converting import convert_as_asked
+    from slim2keras.conversion.reading import load_model
+    from slim2keras.parity import comparing
 
     loaded = convert_as_asked(checkpoint, request) if model is None else load_model(model, checkpoint)
-    report = parity.verify(
+    report = comparing.verify(
         checkpoint, loaded, exclude=exclude or None, use_ema=use_ema or None, slim_source=slim_source
     )
     if json_output:

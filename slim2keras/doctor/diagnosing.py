@@ -10,21 +10,23 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from slim2keras.batch_norm import check_decay, decay_for
+from slim2keras.batch_norm.decay import check_decay, decay_for
+from slim2keras.batch_norm.probe import BatchNormProbe
+from slim2keras.checkpoints.load_plan import LoadOptions
 from slim2keras.checkpoints.reading import Checkpoint
-from slim2keras.conversion import converted_model, plan_conversion, warn_of_default_size
-from slim2keras.data import ImageBatches, image_counter, open_images
+from slim2keras.conversion.converting import converted_model
+from slim2keras.conversion.plan import plan_conversion, warn_of_default_size
+from slim2keras.data.batches import ImageBatches, image_counter
+from slim2keras.data.images import open_images
 from slim2keras.doctor.evidence import Run, Statistics, batch_norm_scopes, find_decays, recognised
 from slim2keras.doctor.examination import Measured, examine
 from slim2keras.doctor.findings import Diagnosis
 from slim2keras.doctor.verdicts import verdicts
 from slim2keras.errors import UnsupportedArgumentError
 from slim2keras.graph import Shape
-from slim2keras.keras_model import network_of
-from slim2keras.loading import LoadOptions
 from slim2keras.model_variables import ModelVariables, check_asks_nothing, open_variables
+from slim2keras.models.networks import network_of
 from slim2keras.network import Network
-from slim2keras.population import BatchNormProbe
 from slim2keras.progress import StepProgress
 from slim2keras.recalibration import assign_statistics
 from slim2keras.request import CheckpointRequest

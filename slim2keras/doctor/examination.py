@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from slim2keras.batch_norm import LARGEST_SHARE_LEFT, BatchNormMode, share_left
+from slim2keras.batch_norm.decay import LARGEST_SHARE_LEFT, share_left
+from slim2keras.batch_norm.drift import Drift
+from slim2keras.batch_norm.modes import BatchNormMode
+from slim2keras.batch_norm.probe import FEWEST_IMAGES, Gap
 from slim2keras.doctor.evidence import Decays, Run, Statistics
 from slim2keras.doctor.findings import Finding, LayerDiagnosis
-from slim2keras.population import FEWEST_IMAGES, Drift, Gap
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

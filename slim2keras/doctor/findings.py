@@ -11,9 +11,10 @@ from rich.console import RenderableType
 from rich.table import Column, Table
 from rich.text import Text
 
+from slim2keras.batch_norm.drift import Drift
+from slim2keras.batch_norm.probe import Gap
 from slim2keras.json_values import finite_or_none
 from slim2keras.pages import Report
-from slim2keras.population import Drift, Gap
 
 _NUM_WORST = 12
 

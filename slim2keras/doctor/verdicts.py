@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from slim2keras.batch_norm import steps_for
+from slim2keras.batch_norm.batches import UNMIXED
+from slim2keras.batch_norm.decay import steps_for
+from slim2keras.batch_norm.probe import FEWEST_IMAGES
 from slim2keras.doctor.evidence import Run
 from slim2keras.doctor.examination import Measured
 from slim2keras.doctor.findings import Diagnosis, Finding, LayerDiagnosis
-from slim2keras.population import FEWEST_IMAGES, UNMIXED
 
 _AT_THE_START = frozenset({Finding.NEVER_UPDATED, Finding.NOT_RESTORED, Finding.FROZEN, Finding.NOT_MOVED})
 _ORDERS_OF_MAGNITUDE = 1e4

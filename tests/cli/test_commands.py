@@ -377,7 +377,7 @@ def test_an_unexpected_error_is_one_line_and_exit_code_1(
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("surprise")
 
-    monkeypatch.setattr("slim2keras.recognition.recognise", broken)
+    monkeypatch.setattr("slim2keras.recognition.from_variables.recognise", broken)
     fails(ExitStatus.UNEXPECTED, "Unexpected error: ZeroDivisionError: surprise", "inspect", small_checkpoint)
     result = CliRunner().invoke(app, ["--traceback", "inspect", str(small_checkpoint)])
     assert isinstance(result.exception, ZeroDivisionError)

@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 
 from slim2keras.finetuning import finetune
-from slim2keras.keras_model import build, build_model, end_points, network_of
-from slim2keras.loading import slim_variables
 from slim2keras.losses import SoftmaxCrossEntropy
+from slim2keras.models.building import build, build_model
+from slim2keras.models.end_points import end_points
+from slim2keras.models.networks import network_of
+from slim2keras.models.variables import slim_variables
 from slim2keras.nets import NETS
 from slim2keras.nets.spec import NetSpec
 from slim2keras.optimizers import Momentum

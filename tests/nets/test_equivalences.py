@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from slim2keras import layers
-from slim2keras.keras_model import build, end_points, model_of, network_of
 from slim2keras.layers import BatchNorm
-from slim2keras.loading import slim_variables
+from slim2keras.models.building import build, model_of
+from slim2keras.models.end_points import end_points
+from slim2keras.models.networks import network_of
+from slim2keras.models.variables import slim_variables
 from tests.reference import assign_values, images, values_of
 
 

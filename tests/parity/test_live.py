@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 
 from slim2keras.errors import ParityError
-from slim2keras.keras_model import build_model, end_points
-from slim2keras.loading import slim_variables
+from slim2keras.models.building import build_model
+from slim2keras.models.end_points import end_points
+from slim2keras.models.variables import slim_variables
 from slim2keras.nets import NETS
 from slim2keras.nets.spec import NetSpec
-from slim2keras.parity import BARS, ParityReport, compare_with_slim
+from slim2keras.parity.comparing import compare_with_slim
+from slim2keras.parity.report import BARS, ParityReport
 from slim2keras.slim_networks import assign_variables, open_judge
 from slim2keras.slim_runtime import op_by_op_session
 from tests.parity.cases import EXEMPT, JUDGED, JUDGED_VARIANTS, QUICK, SHAPES, SLIM_SOURCE

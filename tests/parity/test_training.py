@@ -13,8 +13,8 @@ import pytest
 
 from slim2keras import layers
 from slim2keras.errors import CheckpointMismatchError
-from slim2keras.loading import slim_variables
-from slim2keras.training_state import export_checkpoint
+from slim2keras.models.variables import slim_variables
+from slim2keras.training.export import export_checkpoint
 from tests.parity.training_runs import (
     BARS,
     EVERYTHING,

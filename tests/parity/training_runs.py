@@ -13,12 +13,12 @@ import numpy as np
 
 from slim2keras import layers
 from slim2keras.graph import Tensor
-from slim2keras.keras_model import model_of
 from slim2keras.layers import BatchNorm
+from slim2keras.models.building import model_of
 from slim2keras.nets import find_net, inception, inception_v3, resnet
 from slim2keras.nets.heads import name_logits
 from slim2keras.slim_runtime import import_tf_slim, op_by_op_session, slim_graph
-from slim2keras.training_state import state_variables
+from slim2keras.training.state import state_variables
 from tests.reference import assign_values, images, labels, values_of
 from tests.test_optimizers import PAIRS
 

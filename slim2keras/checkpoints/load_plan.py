@@ -1,23 +1,19 @@
-"""Checkpoint into model: plan, then apply.
+"""What becomes of each variable of network and checkpoint, decided before anything is read.
 
-The plan is pure. It accounts for every variable of the network and of the checkpoint; whatever it cannot account for is
-an error that lists all of it.
+The plan is pure. It accounts for every variable; whatever it cannot account for is an error that lists all of it.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
 from rich.console import RenderableType
 from rich.text import Text
 
-from slim2keras.checkpoints.reading import Checkpoint, open_checkpoint
-from slim2keras.errors import CheckpointMismatchError, NonFiniteError, UnsupportedArgumentError, did_you_mean
+from slim2keras.errors import CheckpointMismatchError, UnsupportedArgumentError, did_you_mean
 from slim2keras.graph import Variable
 from slim2keras.pages import Report, plural
 from slim2keras.scopes import (
@@ -26,18 +22,17 @@ from slim2keras.scopes import (
     ema_name,
     in_any_scope,
     scopes_of,
-    slim_variable_name,
 )
 
 if TYPE_CHECKING:
     import tf_keras
-    from numpy.typing import NDArray
 
 # Half precision widens to float32 without loss; float64 would not fit.
 _LOSSLESS_DTYPES = frozenset({"float32", "float16", "bfloat16"})
 
 
 EXCLUDE_IN_PYTHON = "exclude={layers}"
+
 EXCLUDE_ANYWHERE = EXCLUDE_IN_PYTHON + "   (command line: {flags})"
 
 
@@ -245,142 +240,7 @@ def check_plan(
     raise CheckpointMismatchError("\n".join(lines))
 
 
-def load_checkpoint(
-    model: tf_keras.Model,
-    checkpoint: str | Path,
-    *,
-    exclude: Sequence[str] = (),
-    use_ema: bool = False,
-    allow_nonfinite: bool = False,
-) -> LoadPlan:
-    """Give a functional model of your own the values of a slim checkpoint; its layers are named after slim scopes.
-
-    As strict as ``convert``: every variable of the model must be in the checkpoint, and every model variable of the
-    checkpoint in the model, in the same shape; slots, shadows and counters are left out. Nothing is assigned unless all
-    of it fits.
-
-    Args:
-        model: Its layer ``"net/conv1"`` gets ``net/conv1/weights`` as its kernel, in the models within it too.
-        checkpoint: V1 file, V2 prefix, training directory, ``.tar.gz`` or ``.tgz``.
-        exclude: Scopes that keep the values that they have in the model, and that of the checkpoint are left out.
-        use_ema: Take ExponentialMovingAverage shadows instead of raw values.
-        allow_nonfinite: Load weights that are NaN or infinite.
-
-    Returns:
-        What became of every variable.
-
-    Raises:
-        CheckpointReadError: If the checkpoint is missing, truncated or corrupt.
-        CheckpointMismatchError: If a variable of either side is unaccounted for; lists all of them.
-        NonFiniteError: If weights are NaN or infinite.
-        UnsupportedArgumentError: If a scope in ``exclude`` matches nothing, or the model has no layers to see.
-
-    Example:
-        >>> plan = load_checkpoint(model, "model.ckpt-5000", exclude=["net/logits"])
-    """
-    if not getattr(model, "layers", None):
-        raise UnsupportedArgumentError(
-            f"load_checkpoint wants a model whose layers it can see. Received: {type(model).__name__}. Make one with "
-            "tf_keras.Model(inputs, outputs)."
-        )
-    options = LoadOptions(exclude, use_ema, allow_nonfinite)
-    with open_checkpoint(checkpoint) as opened:
-        plan = plan_load(
-            wanted_variables(slim_variables(model)),
-            opened.variables,
-            opened.kinds,
-            exclude=options.exclude,
-            use_ema=options.use_ema,
-        )
-        variables = slim_variables(model)
-        check_plan(plan, model.name, len(variables), str(opened.given), exclude_by=EXCLUDE_IN_PYTHON)
-        apply_load(model, list(planned_values(variables, plan, opened, allow_nonfinite=options.allow_nonfinite)))
-    return plan
-
-
-def wanted_variables(variables: Mapping[str, Any]) -> list[Variable]:
-    """Keras variables by slim name, as what a plan asks for."""
-    return [Variable(name, tuple(item.shape), item.trainable) for name, item in variables.items()]
-
-
-def layer_variables(layer: tf_keras.layers.Layer) -> dict[str, Any]:
-    """Slim name to Keras variable of every weight of a layer that is named after its slim scope.
-
-    A layer of another library may have two weights of one leaf (``query/kernel``, ``key/kernel``): then the rest of the
-    variable's name tells them apart.
-    """
-    names = [variable.name.split(":")[0] for variable in layer.weights]
-    leaves = [name.rpartition("/")[2] for name in names]
-    if len(set(leaves)) < len(leaves):
-        leaves = [name.removeprefix(f"{layer.name}/") for name in names]
-    return {slim_variable_name(layer.name, leaf): item for leaf, item in zip(leaves, layer.weights, strict=True)}
-
-
-def slim_variables(model: tf_keras.Model) -> dict[str, Any]:
-    """Slim name to Keras variable of every weight of a model, in the order of its layers."""
-    return {name: variable for layer in all_layers(model) for name, variable in layer_variables(layer).items()}
-
-
-def all_layers(model: tf_keras.Model) -> Iterator[tf_keras.layers.Layer]:
-    """Layers of a model, those of models used as layers too: they keep their slim names there."""
-    for layer in model.layers:
-        if getattr(layer, "layers", None):
-            yield from all_layers(layer)
-        else:
-            yield layer
-
-
-def planned_values(
-    variables: Mapping[str, Any],
-    plan: LoadPlan,
-    checkpoint: Checkpoint,
-    *,
-    allow_nonfinite: bool = False,
-    progress: Callable[[int, int], None] | None = None,
-) -> Iterator[tuple[str, NDArray[np.float32]]]:
-    """Give every variable of a model the value it is to have, one tensor in memory at a time.
-
-    Args:
-        variables: Slim name to Keras variable, which is looked into only where it starts afresh.
-        progress: Called with the number of variables done and in all.
-
-    Yields:
-        Slim name and float32 array, in the order of ``variables``.
-
-    Raises:
-        CheckpointReadError: If a tensor cannot be read.
-        NonFiniteError: At the end, if weights are NaN or infinite and ``allow_nonfinite`` is false; lists all of them.
-    """
-    nonfinite = []
-    for done, (name, variable) in enumerate(variables.items(), start=1):
-        if name in plan.sources:
-            value = checkpoint[plan.sources[name]].astype("float32", copy=False)
-            if not allow_nonfinite and not all_finite(value):
-                nonfinite.append(plan.sources[name])
-            yield name, value
-        else:
-            yield name, variable.numpy()
-        if progress:
-            progress(done, len(variables))
-    if nonfinite:
-        listed = "\n".join(f"  {name}" for name in nonfinite)
-        raise NonFiniteError(
-            f"{len(nonfinite)} of {len(plan.sources)} variables of {checkpoint.given} are NaN or infinite:\n{listed}\n"
-            "Training had diverged: use an earlier checkpoint. To convert it all the same: allow_nonfinite=True "
-            "(command line: convert --allow-nonfinite)."
-        )
-
-
-def apply_load(model: tf_keras.Model, values: Iterable[tuple[str, NDArray[np.float32]]]) -> None:
-    """Assign values to the variables of a model, by slim name."""
-    variables = slim_variables(model)
-    for name, value in values:
-        variables[name].assign(value)
-
-
-def all_finite(values: NDArray[np.float32]) -> bool:
-    """Whether no value is NaN or infinite, without an array of booleans the size of the weights."""
-    # NaN and infinity survive in a sum of squares, so a finite sum proves finite values; only an overflow needs a look.
-    with np.errstate(over="ignore", invalid="ignore"):
-        total = np.dot(values.ravel(), values.ravel())
-    return bool(np.isfinite(total)) or bool(np.isfinite(values).all())
+def load_options_of(model: tf_keras.Model) -> LoadOptions:
+    """How ``convert`` loaded the model; the defaults where that is not known."""
+    options = getattr(model, "slim_load_options", None)
+    return options if isinstance(options, LoadOptions) else LoadOptions()

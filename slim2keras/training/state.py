@@ -1,7 +1,4 @@
-"""A network in the middle of training: its variables with optimizer slots, step and shadows, under slim's names.
-
-Read from a slim checkpoint to go on training here, and written to one to go on there.
-"""
+"""What training keeps beside the weights: slots, step, shadows; and going on from a checkpoint of it."""
 
 from __future__ import annotations
 
@@ -10,28 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from slim2keras.checkpoints.locating import CheckpointFiles, CheckpointVersion
+from slim2keras.checkpoints.load_plan import LoadPlan, check_plan, plan_load
+from slim2keras.checkpoints.loading import apply_load, planned_values
 from slim2keras.checkpoints.reading import Checkpoint, open_checkpoint
-from slim2keras.checkpoints.writing import write_checkpoint
 from slim2keras.errors import CheckpointMismatchError, UnsupportedArgumentError
-from slim2keras.loading import (
-    LoadPlan,
-    apply_load,
-    check_plan,
-    plan_load,
-    planned_values,
-    slim_variables,
-    wanted_variables,
-)
+from slim2keras.models.variables import slim_variables, wanted_variables
 from slim2keras.scopes import VariableKind, ema_name
 from slim2keras.training_record import TrainingRecord, read_record
-from slim2keras.version import __version__
 
 if TYPE_CHECKING:
     import tf_keras
     from numpy.typing import NDArray
+
 
 STEP = "global_step"
 
@@ -172,48 +159,3 @@ def apply_optimizer_state(model: tf_keras.Model, state: OptimizerState) -> None:
     for name, variable in wanted.items():
         variable.assign(there[name])
     model.optimizer.iterations.assign(state.step)
-
-
-def export_checkpoint(
-    model: tf_keras.Model,
-    prefix: str | Path,
-    *,
-    version: CheckpointVersion | str = CheckpointVersion.V2,
-    overwrite: bool = False,
-) -> CheckpointFiles:
-    """Write a slim checkpoint, which slim restores with a plain ``Saver`` to go on training.
-
-    Written are the variables of the network; of a compiled model also slots, power accumulators and ``global_step``;
-    with ``ema_decay`` the shadows. Names, shapes and bits are slim's: slim to Keras to slim changes nothing.
-
-    Args:
-        model: Model of ``build``, ``convert`` or ``finetune``.
-        prefix: Path that slim's ``Saver`` is given, e.g. ``"out/model.ckpt-6000"``.
-        version: ``"V2"``, an index and a data file; or ``"V1"``, one file as slim of 2016 has it.
-        overwrite: Replace existing files.
-
-    Beside it, as ``<prefix>.json``, lies what fine-tuning did to the moving statistics, for the doctor.
-
-    Returns:
-        Where it lies. The ``checkpoint`` file of the directory names it as the latest.
-
-    Raises:
-        OutputError: If it exists already or cannot be written; nothing is left behind.
-        UnsupportedArgumentError: If the model was compiled with an optimizer that slim does not have.
-
-    Example:
-        >>> export_checkpoint(tuned, "out/model.ckpt-6000")
-    """
-    values = {name: np.asarray(variable) for name, variable in state_variables(model).items()}
-    return write_checkpoint(
-        Path(prefix), values, CheckpointVersion(version), overwrite=overwrite, report=_report_of(model)
-    )
-
-
-def _report_of(model: tf_keras.Model) -> dict[str, Any] | None:
-    """What lies beside the checkpoint of a fine-tuned model, ``None`` of any other and before its first step."""
-    record = getattr(model, "statistics_record", None)
-    if record is None or not (found := record.read()).steps:
-        return None
-    facts = {"written_by": f"slim2keras {__version__}", "input_shape": list(model.input_shape[1:])}
-    return {**facts, **found.to_json()}

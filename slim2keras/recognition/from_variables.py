@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import functools
-import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from slim2keras.errors import UnrecognisedNetError, UnsupportedArgumentError
-from slim2keras.graph import Layer, LayerGraph, Shape, Variable, as_tuples
+from slim2keras.graph import Shape, Variable
 from slim2keras.nets import NETS, find_net
-from slim2keras.nets.arguments import LastEndPoint, Lay, LayerConfigs, ShownInLayers
 from slim2keras.nets.registry import Net
 from slim2keras.nets.spec import NetSpec
 from slim2keras.scopes import in_any_scope, in_scope
@@ -90,7 +87,7 @@ def recognise(
     found = []
     refusals = []
     for its_net in nets:
-        for scope in _root_scopes(its_net, shapes, arguments):
+        for scope in root_scopes(its_net, shapes, arguments):
             try:
                 found.append(_best_arguments(its_net, scope, shapes, input_shape, arguments, exclude))
             except UnsupportedArgumentError as error:
@@ -134,7 +131,7 @@ def _listed(candidates: Sequence[Candidate]) -> str:
     return "\n".join(f"  {candidate.describe()}" for candidate in candidates)
 
 
-def _root_scopes(net: Net, shapes: Shapes, arguments: Mapping[str, Any]) -> list[str]:
+def root_scopes(net: Net, shapes: Shapes, arguments: Mapping[str, Any]) -> list[str]:
     """Scopes below which the network may lie: where its anchor is."""
     if "scope" in arguments:
         return [net.check_arguments({"scope": arguments["scope"]})["scope"]]
@@ -146,7 +143,7 @@ def _is_in_net(name: str, net: Net, scope: str) -> bool:
     return in_scope(name, scope) or in_any_scope(name, net.beside)
 
 
-def _relative(shapes: Shapes, net: Net, scope: str) -> dict[str, tuple[int, ...]]:
+def relative_shapes(shapes: Shapes, net: Net, scope: str) -> dict[str, tuple[int, ...]]:
     """Variables of a network by their names below the root scope; those beside it keep their names."""
     return {
         name[len(scope) :].lstrip("/") if in_scope(name, scope) else name: shape
@@ -161,7 +158,7 @@ def _best_arguments(
     """The arguments with which the network agrees best, read from the variables where they are not given."""
     below = {name: shape for name, shape in shapes.items() if _is_in_net(name, net, scope)}
     best: Candidate | None = None
-    for read in net.read_arguments(_relative(shapes, net, scope)):
+    for read in net.read_arguments(relative_shapes(shapes, net, scope)):
         own = {**read, "scope": scope}
         candidate = _compare(net, below, input_shape, own, {**own, **given}, exclude)
         if candidate.wrong_shape and not (input_shape or candidate.missing or candidate.unexpected):
@@ -258,79 +255,3 @@ def variables_left_out(candidate: Candidate, shapes: Shapes) -> Iterator[tuple[s
         for name in shapes:
             if not _is_in_net(name, net, scope):
                 yield name, f"outside of {scope}"
-
-
-_WINDOW_KEYS = ("kernel_size", "pool_size", "strides", "dilation_rate", "padding")
-
-
-def recover_spec(shapes: Shapes, layer_configs: LayerConfigs, input_shape: Shape) -> NetSpec:
-    """Tell network and arguments from a model's variables and layers, for a model that was loaded from a file.
-
-    Arguments that decide about variables are read as from a checkpoint, the others as their marks say: numbers from the
-    layers, of switches all values are tried until the layers are the same.
-
-    Args:
-        shapes: Shape of every variable by slim name.
-        layer_configs: Keras configuration of every layer by name, its class as ``kind``, the layers that it is called
-            on as ``inputs``.
-        input_shape: (height, width, channels) of the model.
-
-    Raises:
-        UnrecognisedNetError: If no network has these layers.
-    """
-    found: list[NetSpec] = []
-    for net in NETS.values():
-        if len(net.default_input_shape) != len(input_shape):
-            continue
-        for scope in _root_scopes(net, shapes, {}):
-            for read in net.read_arguments(_relative(shapes, net, scope)):
-                known = {**read, "scope": scope}
-                found += itertools.islice(_same_networks(net, input_shape, known, shapes, layer_configs), 1)
-    if found:
-        return min(found, key=lambda item: item.strangeness)
-    raise UnrecognisedNetError(
-        f"The model is not a network of slim2keras, or its layers were changed: {len(layer_configs)} layers, beginning "
-        f"{', '.join(list(layer_configs)[:3])}. Build it with slim2keras.build or slim2keras.convert."
-    )
-
-
-def _same_networks(
-    net: Net, input_shape: Shape, known: Mapping[str, Any], shapes: Shapes, layer_configs: LayerConfigs
-) -> Iterator[NetSpec]:
-    """The network with every setting of its other arguments that makes these layers."""
-    lay = functools.cache(functools.partial(net.trace, net.default_input_shape, **known))
-    variables = {variable.name for layer in lay().layers.values() for variable in layer.variables}
-    may_be_cut = variables.issuperset(shapes) and net.marked(LastEndPoint)
-    if not may_be_cut and variables != set(shapes):
-        return
-    for choice in _choices(net, lay, layer_configs):
-        with contextlib.suppress(UnsupportedArgumentError):
-            spec = NetSpec.make(net.name, input_shape, {**known, **choice})
-            if _is_network(spec.graph, shapes, layer_configs):
-                yield spec
-
-
-def _choices(net: Net, lay: Lay, layer_configs: LayerConfigs) -> Iterator[dict[str, Any]]:
-    """Every setting of the arguments that show in layers but not in variables, the likeliest first."""
-    values = {
-        name: dict.fromkeys(mark.candidates(net.defaults[name], layer_configs, lay))
-        for name, mark in net.marked(ShownInLayers).items()
-    }
-    for chosen in itertools.product(*values.values()):
-        yield dict(zip(values, chosen, strict=True))
-
-
-def _is_network(graph: LayerGraph, shapes: Shapes, layer_configs: LayerConfigs) -> bool:
-    if {variable.name: variable.shape for variable in graph.variables()} != shapes:
-        return False
-    return graph.layers_to(graph.outputs) == set(layer_configs) and all(
-        _is_layer(graph.layers[name], config) for name, config in layer_configs.items()
-    )
-
-
-def _is_layer(layer: Layer, config: Mapping[str, Any]) -> bool:
-    return (
-        layer.kind == config["kind"]
-        and [tensor.layer_name for tensor in layer.inputs] == config["inputs"]
-        and all(layer.config[key] == as_tuples(config[key]) for key in _WINDOW_KEYS if key in layer.config)
-    )

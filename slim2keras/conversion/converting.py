@@ -1,0 +1,165 @@
+"""Checkpoint -> model -> file: the job behind ``slim2keras convert``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from slim2keras.checkpoints.load_plan import LoadOptions
+from slim2keras.checkpoints.loading import apply_load, planned_values
+from slim2keras.checkpoints.reading import Checkpoint, open_checkpoint
+from slim2keras.conversion.plan import ConversionPlan, plan_conversion
+from slim2keras.conversion.report import ConversionReport, describe_plan, describe_source, versions_of_all
+from slim2keras.graph import Shape
+from slim2keras.models.building import build_model
+from slim2keras.models.variables import slim_variables
+from slim2keras.network import Network
+from slim2keras.output_files import check_space, report_path, sha256, whole_or_not_at_all
+from slim2keras.outputs.formats import OutputFormat, check_target
+from slim2keras.outputs.outline import Outline, outline_of_model, outline_of_network
+from slim2keras.outputs.writing import largest_read_back_difference, write_model, write_weights
+from slim2keras.progress import StepProgress
+from slim2keras.request import CheckpointRequest
+
+if TYPE_CHECKING:
+    import tf_keras
+
+
+# Room to ask for, over the size of the weights: the graph of a SavedModel and the headers of HDF5 come on top.
+_SIZE_FACTOR = 2
+
+
+def convert(
+    checkpoint: str | Path,
+    *,
+    net: str | None = None,
+    num_classes: int | None = None,
+    input_shape: Shape | None = None,
+    exclude: Sequence[str] = (),
+    use_ema: bool = False,
+    allow_nonfinite: bool = False,
+    network: Network | None = None,
+    **arguments: Any,
+) -> tf_keras.Model:
+    """Load a slim checkpoint into the equivalent ``tf.keras`` model.
+
+    Args:
+        checkpoint: V1 file, V2 prefix, training directory, ``.tar.gz`` or ``.tgz``.
+        net: Network as in slim's ``nets_factory``; found from the checkpoint's own names and shapes if left out.
+        num_classes: Classes; those of the checkpoint if left out. 0 ends the model in its features, which have a height
+            and a width in most networks, see ``build``.
+        input_shape: (height, width, channels). If left out, the channels of the checkpoint, and the size that it was
+            published with; else that of the ``.meta`` beside it; else the network's own.
+        exclude: Scopes to start afresh with slim's own initializers, slim's ``checkpoint_exclude_scopes``.
+        use_ema: Take ExponentialMovingAverage shadows instead of raw values.
+        allow_nonfinite: Load weights that are NaN or infinite.
+        network: The network itself, where it is none of slim's zoo: a layer graph with its facts, instead of ``net``,
+            ``input_shape`` and slim's arguments.
+        arguments: Any further slim argument of the network, ``scope`` among them.
+
+    Returns:
+        Functional model of stock layers, as from ``build``.
+
+    Raises:
+        CheckpointReadError: If the checkpoint is missing, truncated or corrupt.
+        UnrecognisedNetError: If its network cannot be told.
+        CheckpointMismatchError: If a variable of either side is unaccounted for; lists all of them.
+        UnsupportedArgumentError: If the network does not take an argument.
+
+    Example:
+        >>> model = convert("resnet_v1_50_2016_08_28.tar.gz", exclude=["resnet_v1_50/logits"], num_classes=5)
+    """
+    if num_classes is not None:
+        arguments["num_classes"] = num_classes
+    load = LoadOptions(exclude, use_ema, allow_nonfinite)
+    return convert_as_asked(checkpoint, CheckpointRequest(net, arguments, input_shape, load, network))
+
+
+def convert_as_asked(checkpoint: str | Path, request: CheckpointRequest) -> tf_keras.Model:
+    """``convert`` with all that is asked in one."""
+    with open_checkpoint(checkpoint) as opened:
+        return converted_model(opened, plan_conversion(opened, request), request.load)
+
+
+def converted_model(checkpoint: Checkpoint, plan: ConversionPlan, options: LoadOptions) -> tf_keras.Model:
+    """Build the network of a plan and give it the values of the checkpoint."""
+    model = build_model(plan.network)
+    model.slim_load_options = options
+    values = planned_values(slim_variables(model), plan.load, checkpoint, allow_nonfinite=options.allow_nonfinite)
+    apply_load(model, values)
+    return model
+
+
+def convert_to_file(
+    checkpoint: str | Path,
+    output: str | Path,
+    request: CheckpointRequest | None = None,
+    *,
+    overwrite: bool = False,
+    progress: StepProgress | None = None,
+) -> ConversionReport:
+    """Convert a checkpoint, write model and report, read the file back and compare every tensor.
+
+    For a ``.keras`` or a ``.weights.h5`` no model is built, unless a variable starts afresh: the values go from file to
+    file.
+
+    Args:
+        checkpoint: As in ``convert``.
+        output: ``.keras``, ``.h5``, ``.weights.h5``, or a directory without suffix for a SavedModel.
+        request: What is asked of the checkpoint.
+        overwrite: Replace existing files.
+
+    Returns:
+        The report, also written as ``<output>.json``.
+
+    Raises:
+        OutputError: If the output exists, has an unknown format, or cannot be written; nothing is left behind.
+    """
+    request = request or CheckpointRequest()
+    target, its_format = check_target(Path(output), overwrite=overwrite)
+    with ThreadPoolExecutor(1) as pool, open_checkpoint(checkpoint) as opened:
+        plan = plan_conversion(opened, request)
+        hashes = pool.submit(_hash_files, opened)
+        with whole_or_not_at_all(target, report_path(target)) as (draft, draft_report):
+            outline, variables = _outline_and_variables(plan, its_format)
+            check_space(target, _SIZE_FACTOR * 4 * outline.num_parameters)
+            planned = partial(planned_values, variables, plan.load, opened)
+            values = planned(allow_nonfinite=request.load.allow_nonfinite, progress=_step(progress, "converting"))
+            if its_format is OutputFormat.WEIGHTS:
+                write_weights(outline, values, draft)
+            else:
+                write_model(outline, values, draft, its_format)
+            read_back = planned(allow_nonfinite=True, progress=_step(progress, "reading back"))
+            difference = largest_read_back_difference(outline, read_back, draft, its_format)
+            report = ConversionReport(
+                source=describe_source(opened, hashes.result()),
+                output={"path": str(target), "format": its_format.name.lower()},
+                largest_difference=difference,
+                versions=versions_of_all(),
+                **describe_plan(plan, request.load, opened, outline.num_parameters),
+            )
+            draft_report.write_text(json.dumps(report.to_json(), indent=2) + "\n", encoding="utf-8")
+    return report
+
+
+def _outline_and_variables(plan: ConversionPlan, its_format: OutputFormat) -> tuple[Outline, Mapping[str, Any]]:
+    """What is to be written, and its variables by slim name: those of a model if the format or a value needs one."""
+    if its_format in (OutputFormat.KERAS, OutputFormat.WEIGHTS) and not plan.load.fresh:
+        outline = outline_of_network(plan.network)
+        return outline, dict.fromkeys(outline.places)
+    model = build_model(plan.network)
+    return outline_of_model(model), slim_variables(model)
+
+
+def _step(progress: StepProgress | None, what: str) -> Callable[[int, int], None] | None:
+    return partial(progress, what) if progress else None
+
+
+def _hash_files(checkpoint: Checkpoint) -> list[dict[str, Any]]:
+    return [
+        {"path": str(path), "bytes": path.stat().st_size, "sha256": sha256(path)} for path in checkpoint.location.files
+    ]

@@ -1,0 +1,165 @@
+"""What was converted, from what, into what."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from rich.console import RenderableType
+from rich.text import Text
+
+from slim2keras.checkpoint_facts import describe_input
+from slim2keras.checkpoints.load_plan import LoadOptions, load_options_of, remarks
+from slim2keras.checkpoints.reading import Checkpoint
+from slim2keras.conversion.plan import ConversionPlan, left_out_by_reason
+from slim2keras.models.networks import network_of
+from slim2keras.nets.spec import network_from_config
+from slim2keras.network import Network
+from slim2keras.pages import Report, plural
+from slim2keras.preprocessing.factory import preprocessing_meaning
+from slim2keras.recognition.from_variables import format_arguments
+from slim2keras.version import __version__
+
+if TYPE_CHECKING:
+    import tf_keras
+
+
+@dataclass(frozen=True, repr=False)
+class ConversionReport(Report):
+    """What was converted, from what, into what; written as JSON beside the file.
+
+    Attributes:
+        source: Path as given, format, step, and every file with its SHA-256.
+        net: Name of the network.
+        input_shape: (height, width, channels), ``None`` where open.
+        input_shape_source: Where it is from: given, published, from the .meta, from the weights, or default.
+        arguments: Every slim argument, none where the network is none of slim's zoo.
+        batch_norm: Decay and epsilon, ``None`` without BatchNorm.
+        decay_source: Where the decay is from: given, from the .meta, or default.
+        published: Facts of the published checkpoint that this is by its name, ``None`` if it is none.
+        preprocessing: Key of slim's ``preprocessing_factory``, empty if nobody knows.
+        preprocessing_meaning: Values, crop and size that it gives, in words.
+        labels_offset: What slim's trainer takes off ImageNet labels: 1 without a background class.
+        use_ema: Whether the shadows were taken.
+        raw_statistics: Moving statistics without shadow, taken as they are.
+        excluded: Scopes given, and the variables that started afresh.
+        left_out: Checkpoint variables that were not loaded, by reason.
+        variables: Number of variables, and of parameters.
+        output: Path and format.
+        largest_difference: Between what was to be written and what was read back; 0.0 means bit for bit.
+        versions: Of everything that takes part.
+        num_classes: Of the logits.
+        drop_path_steps: Steps over which drop-path grows.
+        graph: Layers of a network that is none of slim's zoo, ``None`` for one that is.
+    """
+
+    source: Mapping[str, Any]
+    net: str
+    input_shape: Sequence[int | None]
+    input_shape_source: str
+    arguments: Mapping[str, Any]
+    batch_norm: Mapping[str, float] | None
+    decay_source: str
+    published: Mapping[str, Any] | None
+    preprocessing: str
+    preprocessing_meaning: str | None
+    labels_offset: int
+    use_ema: bool
+    raw_statistics: Sequence[str]
+    excluded: Mapping[str, Sequence[str]]
+    left_out: Mapping[str, Any]
+    variables: Mapping[str, int]
+    output: Mapping[str, str]
+    largest_difference: float
+    versions: Mapping[str, str] = field(default_factory=dict)
+    num_classes: int | None = None
+    drop_path_steps: int | None = None
+    graph: Mapping[str, Any] | None = None
+
+    def summary(self) -> str:
+        """In one line."""
+        return f"{self.net} -> {self.output['path']}, largest difference when read back {self.largest_difference}"
+
+    def page(self) -> Iterator[RenderableType]:
+        """Network, size of images, variables, and what was left out."""
+        yield from heading(network_from_config(self.to_json()), self.input_shape_source)
+        if self.batch_norm is not None:
+            yield Text(f"BatchNorm decay {self.batch_norm['decay']:.6g} ({self.decay_source})")
+        counts = (plural(self.variables["network"], "variable"), plural(self.variables["parameters"], "parameter"))
+        yield Text(f"{', '.join(counts)}; read back: largest difference {self.largest_difference}")
+        yield from remarks(self.left_out, self.excluded["started_afresh"], self.raw_statistics)
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values, for machines."""
+        return asdict(self)
+
+
+def heading(network: Network, source: str) -> Iterator[Text]:
+    """A network, the arguments that are not slim's defaults, and the size of its images."""
+    yield Text.assemble((network.name, "bold"), f" {format_arguments(network.changed_arguments())}")
+    yield Text(f"input {describe_input(network.input_shape, source)}")
+
+
+def describe_source(checkpoint: Checkpoint, files: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What a report says of a checkpoint, and of its files with their hashes, as plain values."""
+    return {
+        "path": str(checkpoint.given),
+        "checkpoint": checkpoint.location.prefix.name,
+        "format": checkpoint.location.version,
+        "global_step": checkpoint.global_step,
+        "files": files,
+    }
+
+
+def describe_plan(
+    plan: ConversionPlan, options: LoadOptions, checkpoint: Checkpoint, num_parameters: int
+) -> dict[str, Any]:
+    """What a report says of the network and of what became of the checkpoint's variables, as plain values."""
+    network = plan.network
+    return {
+        **network.to_config(),
+        "input_shape_source": plan.input_shape_source.value,
+        "batch_norm": network.batch_norm(),
+        "decay_source": plan.decay_source.value,
+        "published": asdict(plan.published) if plan.published else None,
+        "preprocessing_meaning": preprocessing_meaning(network),
+        "labels_offset": network.labels_offset,
+        "num_classes": network.num_classes,
+        "drop_path_steps": network.drop_path_steps,
+        "use_ema": options.use_ema,
+        "raw_statistics": plan.load.raw_statistics,
+        "excluded": {"scopes": options.exclude, "started_afresh": plan.load.fresh},
+        "left_out": left_out_by_reason(plan.load),
+        "variables": {
+            "network": len(plan.load.sources) + len(plan.load.fresh),
+            "parameters": num_parameters,
+            "checkpoint": len(checkpoint),
+        },
+    }
+
+
+def describe_model(model: tf_keras.Model) -> dict[str, Any]:
+    """What a report says of a model that comes from a file, as plain values: enough to read it again."""
+    options = load_options_of(model)
+    return {
+        **network_of(model).to_config(),
+        "use_ema": options.use_ema,
+        "excluded": {"scopes": options.exclude},
+    }
+
+
+def versions_of_all() -> dict[str, str]:
+    """Versions of everything that takes part in a conversion."""
+    import tensorflow as tf
+    import tf_keras
+
+    return {
+        "slim2keras": __version__,
+        "python": platform.python_version(),
+        "tensorflow": tf.__version__,
+        "tf_keras": tf_keras.__version__,
+        "numpy": np.__version__,
+    }

@@ -1,0 +1,1 @@
+"""A network as data: layers, shapes and variables, before any of it is made."""

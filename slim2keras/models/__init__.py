@@ -1,0 +1,1 @@
+"""tf_keras models: made of layer graphs, and looked into."""

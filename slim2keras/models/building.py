@@ -1,0 +1,93 @@
+"""Turns a layer graph into a ``tf_keras.Model``: the one module that makes Keras objects."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from slim2keras.graph import Layer, LayerGraph, Shape
+from slim2keras.models.precision import wide_layers
+from slim2keras.nets.spec import NetSpec
+from slim2keras.network import Network
+
+if TYPE_CHECKING:
+    import tf_keras
+
+
+def build(net: str, *, input_shape: Shape | None = None, **arguments: Any) -> tf_keras.Model:
+    """Build a network of slim as a plain ``tf_keras.Model``, its weights drawn by slim's own initializers.
+
+    Args:
+        net: Name as in slim's ``nets_factory``, see ``list_nets``.
+        input_shape: (height, width, channels); height and width may be ``None``. The network's own size if left out.
+        arguments: slim's arguments by slim's names with slim's defaults: ``num_classes``, ``output_stride``,
+            ``weight_decay``, ``batch_norm_decay``, ...
+
+    Returns:
+        Functional model of stock layers from images, float32, (batch, height, width, channels), already preprocessed,
+        to logits, (batch, num_classes), or to the features if ``num_classes`` is 0 or ``None``. These have a height and
+        a width in most networks, as in slim, (batch, 1, 1, channels): put ``Flatten`` or ``GlobalAveragePooling2D``
+        below a ``Dense`` layer of your own. Auxiliary logits are a second output named ``AuxLogits``. Under a policy of
+        mixed precision the outputs are float32.
+
+    Raises:
+        UnknownNetError: If there is no such network.
+        UnsupportedArgumentError: If slim's function does not take an argument, or slim2keras refuses it.
+
+    Example:
+        >>> model = build("resnet_v1_50", num_classes=5, weight_decay=4e-5)
+    """
+    return build_model(NetSpec.make(net, input_shape, arguments))
+
+
+def build_model(network: Network) -> tf_keras.Model:
+    """Make the plain functional model of a network, its weights freshly initialised."""
+    model = model_of(network.graph, network.name)
+    model.slim_network = network
+    return model
+
+
+def model_of(graph: LayerGraph, name: str) -> tf_keras.Model:
+    """Make a functional model of the layers that lead to the graph's outputs.
+
+    Under a policy of mixed precision what gives the outputs computes in float32: of logits in bfloat16 softmax and loss
+    would have two or three digits.
+    """
+    import tf_keras
+
+    used = graph.layers_to(graph.outputs)
+    wide = wide_layers(graph)
+    tensors: dict[str, Any] = {}
+    for layer in graph.layers.values():
+        if layer.kind == "InputLayer":
+            tensors[layer.name] = tf_keras.Input(layer.config["input_shape"], name=layer.name)
+        elif layer.name in used:
+            tensors[layer.name] = call_layer(layer, tensors, "float32" if layer.name in wide else None)
+    outputs = [tensors[output.layer_name] for output in graph.outputs]
+    return tf_keras.Model(tensors["inputs"], outputs[0] if len(outputs) == 1 else outputs, name=name)
+
+
+def call_layer(layer: Layer, tensors: dict[str, Any], dtype: str | None = None) -> Any:
+    """Make a layer and call it on the tensors of its inputs, by layer name; returns its output."""
+    inputs = [tensors[tensor.layer_name] for tensor in layer.inputs]
+    keras_layer = make_layer(layer, dtype)
+    output = keras_layer(inputs[0] if len(inputs) == 1 else inputs)
+    for leaf, initial_value in layer.initial_values.items():
+        variable = getattr(keras_layer, leaf)
+        variable.assign(initial_value(tuple(variable.shape)))
+    return output
+
+
+def make_layer(layer: Layer, dtype: str | None = None) -> tf_keras.layers.Layer:
+    """The Keras layer, not yet called: a stock one, or one of our own where Keras has none.
+
+    Args:
+        dtype: That it computes in; by the global policy of Keras if left out.
+    """
+    import tf_keras
+
+    config = {"dtype": dtype, **layer.config}
+    if hasattr(tf_keras.layers, layer.kind):
+        return getattr(tf_keras.layers, layer.kind)(name=layer.name, **config)
+    from slim2keras import keras_layers
+
+    return getattr(keras_layers, layer.kind)(name=layer.name, **config)

@@ -1,0 +1,42 @@
+"""slim's end points of a model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from slim2keras.graph import LayerGraph
+from slim2keras.models.building import call_layer
+from slim2keras.models.networks import network_of
+
+if TYPE_CHECKING:
+    import tf_keras
+
+
+def end_points(model: tf_keras.Model) -> dict[str, Any]:
+    """Return slim's end points of a model of slim2keras, also of one that was saved and loaded.
+
+    Args:
+        model: Model that ``build`` or ``convert`` made.
+
+    Returns:
+        Slim's end point name to KerasTensor, in slim's order; ``tf_keras.Model(model.input, tensor)`` computes one.
+
+    Raises:
+        UnrecognisedNetError: If the model is not a network of slim2keras.
+    """
+    return end_point_tensors(model, network_of(model).graph)
+
+
+def end_point_tensors(model: tf_keras.Model, graph: LayerGraph) -> dict[str, Any]:
+    """End points of ``model``, which was made from ``graph`` or from an equal one.
+
+    Returns:
+        Slim's end point name to KerasTensor, in slim's order. Those beside the way to the outputs (the softmax) get a
+        layer of their own on top of the model's tensors.
+    """
+    tensors: dict[str, Any] = {layer.name: layer.output for layer in model.layers}
+    wanted = graph.layers_to(list(graph.end_points.values()))
+    for layer in graph.layers.values():
+        if layer.name in wanted and layer.name not in tensors:
+            tensors[layer.name] = call_layer(layer, tensors, "float32")
+    return {name: tensors[tensor.layer_name] for name, tensor in graph.end_points.items()}

@@ -1,0 +1,58 @@
+"""Mixed precision: which layers compute in float32, and a model without it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from slim2keras.graph import LayerGraph
+from slim2keras.models.variables import all_layers, slim_variables
+
+if TYPE_CHECKING:
+    import tf_keras
+
+
+def wide_layers(graph: LayerGraph) -> frozenset[str]:
+    """Layers that compute in float32 whatever the policy of Keras is."""
+    import tf_keras
+
+    return _layers_of_outputs(graph) if half_precision_of(tf_keras.mixed_precision.global_policy()) else frozenset()
+
+
+def _layers_of_outputs(graph: LayerGraph) -> frozenset[str]:
+    """The last layers with variables before the outputs, and what lies behind them."""
+    found: set[str] = set()
+    for output in graph.outputs:
+        layer = graph.layers[output.layer_name]
+        while layer.kind != "InputLayer":
+            found.add(layer.name)
+            if layer.variables or len(layer.inputs) != 1:
+                break
+            layer = graph.layers[layer.inputs[0].layer_name]
+    return frozenset(found)
+
+
+def half_precision_of(policy: Any) -> str | None:
+    """The name of a policy whose layers compute in half precision, else ``None``."""
+    return policy.name if policy.compute_dtype in ("float16", "bfloat16") else None
+
+
+def precision_of(model: tf_keras.Model) -> str:
+    """The policy of a model: that of mixed precision if one of its layers has it, else ``"float32"``."""
+    policies = (half_precision_of(layer.dtype_policy) for layer in all_layers(model))
+    return next((policy for policy in policies if policy is not None), "float32")
+
+
+def in_float32(model: tf_keras.Model) -> tf_keras.Model:
+    """A copy of a functional model, layer by layer and with the same values, that computes in float32."""
+    import tf_keras
+
+    def widened(layer: tf_keras.layers.Layer) -> tf_keras.layers.Layer:
+        return type(layer).from_config({**layer.get_config(), "dtype": "float32"})
+
+    plain = tf_keras.Model(model.input, model.output, name=model.name)
+    copy = tf_keras.models.clone_model(plain, clone_function=widened)
+    copy.slim_network = getattr(model, "slim_network", None)
+    values = slim_variables(model)
+    for name, variable in slim_variables(copy).items():
+        variable.assign(values[name])
+    return copy

@@ -1,0 +1,1 @@
+"""Model files: formats, writing, loading, and what may be in them."""

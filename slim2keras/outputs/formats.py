@@ -1,0 +1,72 @@
+"""Formats of model files, by their names."""
+
+from __future__ import annotations
+
+import os
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from slim2keras.errors import ModelReadError, OutputError
+from slim2keras.output_files import check_free, check_no_format, report_path
+
+if TYPE_CHECKING:
+    pass
+
+
+class OutputFormat(Enum):
+    """Formats of ``tf_keras``, by suffix; the longest suffix decides."""
+
+    WEIGHTS = ".weights.h5"
+    KERAS = ".keras"
+    H5 = ".h5"
+    SAVED_MODEL = ""
+
+
+def output_format(path: Path) -> OutputFormat:
+    """Tell the format from the name.
+
+    Raises:
+        OutputError: If the suffix is none of tf_keras' own.
+    """
+    for its_format in (OutputFormat.WEIGHTS, OutputFormat.KERAS, OutputFormat.H5):
+        if path.name.endswith(its_format.value):
+            return its_format
+    wanted = "a name that ends in .keras, .h5 or .weights.h5, or a directory without suffix for a SavedModel"
+    if path.suffix == ".ckpt":
+        raise OutputError(f"{path} is the name of a checkpoint. Give {wanted}.")
+    check_no_format(path, wanted)
+    return OutputFormat.SAVED_MODEL
+
+
+def is_model_file(path: Path) -> bool:
+    """Whether a path is a file of Keras, by its name, or the directory of a SavedModel."""
+    return path.suffix in (".keras", ".h5") or (path / "saved_model.pb").is_file()
+
+
+def check_model_path(path: Path) -> None:
+    """Refuse a path where no model is, before anything else is done.
+
+    Raises:
+        ModelReadError: If there is no such file or directory.
+    """
+    if not path.exists():
+        raise ModelReadError(f"There is no model {path}. `slim2keras convert CHECKPOINT -o model.keras` writes one.")
+
+
+def check_target(target: Path, *, overwrite: bool) -> tuple[Path, OutputFormat]:
+    """Check before any work is done that a model can be written there.
+
+    Raises:
+        OutputError: If the format is unknown, the directory is missing, or a file exists and ``overwrite`` is false.
+    """
+    its_format = output_format(target)
+    target = Path(os.path.abspath(target))
+    check_free(target, report_path(target), overwrite=overwrite)
+    if target.is_dir() and (its_format is not OutputFormat.SAVED_MODEL or not _is_replaceable(target)):
+        raise OutputError(f"{target} is a directory that holds no SavedModel, and is left as it is. Give another name.")
+    return target, its_format
+
+
+def _is_replaceable(directory: Path) -> bool:
+    return (directory / "saved_model.pb").is_file() or not any(directory.iterdir())

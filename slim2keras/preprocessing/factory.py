@@ -1,0 +1,107 @@
+"""slim's ``preprocessing_factory``: the pipeline of a network, and images prepared by it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from slim2keras.errors import UnsupportedArgumentError, did_you_mean
+from slim2keras.models.networks import find_network
+from slim2keras.nets import NETS
+from slim2keras.nets.spec import NetSpec
+from slim2keras.network import Network
+from slim2keras.preprocessing.pipelines import PIPELINES, Pipeline, run_pipeline
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+    import tf_keras
+
+
+def preprocess(
+    images: Any, network: tf_keras.Model | Network | str, *, height: int | None = None, width: int | None = None
+) -> tf.Tensor:
+    """Prepare images for a network as slim does when it evaluates; also within ``tf.function`` and ``Dataset.map``.
+
+    Args:
+        images: uint8, 0 to 255, RGB: one image, (any height, any width, channels), or a batch of images of one size,
+            (batch, any height, any width, channels). Frames of a video are a batch. Other types are refused: slim's
+            pipelines take floats for pixels of 0 to 1 in one place and for pixels of 0 to 255 in the next.
+        network: Model of ``build``, ``convert`` or ``finetune``, or its network; name of a network
+            (``"resnet_v1_50"``); or key of a pipeline (``"inception"``, see ``PIPELINES``), for a checkpoint that wants
+            another than its network does.
+        height: Pixels of the result; those that the network wants if left out. A pipeline has none of its own.
+        width: The same.
+
+    Returns:
+        float32, (height, width, channels) or (batch, height, width, channels).
+
+    Raises:
+        UnsupportedArgumentError: If the images are not uint8 of rank 3 or 4, or the network is unknown, or has no size.
+
+    Example:
+        >>> image = tf.io.decode_jpeg(tf.io.read_file("cat.jpg"), channels=3)
+        >>> logits = model(preprocess(image, model)[tf.newaxis])
+        >>> batches = dataset.map(lambda image, label: (preprocess(image, "resnet_v1_50"), label)).batch(32)
+    """
+    import tensorflow as tf
+
+    pipeline, size = _pipeline_and_size(network)
+    height, width = height or size[0], width or size[1]
+    if height is None or width is None:
+        raise UnsupportedArgumentError(
+            f"The pipeline {network!r} has no size of its own. Give height=... and width=..., or a network."
+        )
+    images = tf.convert_to_tensor(images)
+    if images.dtype != tf.uint8 or images.shape.rank not in (3, 4):
+        raise UnsupportedArgumentError(
+            "images must be uint8, 0 to 255, (height, width, channels) or (batch, height, width, channels), as "
+            f"tf.io.decode_image(..., expand_animations=False) gives them. Received: {images.dtype.name}, "
+            f"{images.shape}. Pixels of 0 to 255 in another type: tf.cast(images, tf.uint8); of 0 to 1: "
+            "tf.image.convert_image_dtype(images, tf.uint8, saturate=True). What is preprocessed already needs nothing."
+        )
+    if images.shape.rank == 3:
+        return run_pipeline(pipeline, images, height, width)
+    return tf.map_fn(lambda image: run_pipeline(pipeline, image, height, width), images, fn_output_signature=tf.float32)
+
+
+def _pipeline_and_size(network: Any) -> tuple[Pipeline, tuple[int | None, int | None]]:
+    """Pipeline of a model, of a network by name, or by its own; and the size of the images, if there is one."""
+    if not isinstance(network, str):
+        known = network if isinstance(network, Network) else find_network(network)
+        if known is None or known.preprocessing not in PIPELINES:
+            raise UnsupportedArgumentError(
+                f"What {getattr(network, 'name', network)} wants cannot be told: "
+                f"{UNKNOWN_PIPELINE if known else 'it is not a network of slim2keras'}. "
+                'Give the name of the network below it, such as "resnet_v1_50", with height=... and width=... if its '
+                "images are of another size."
+            )
+        return pipeline_of(known), known.image_size
+    if network in NETS:
+        spec = NetSpec.make(network, None, {})
+        return pipeline_of(spec), spec.image_size
+    if network in PIPELINES:
+        return PIPELINES[network], (None, None)
+    raise UnsupportedArgumentError(
+        f"There is no network and no pipeline {network!r}.{did_you_mean(network, [*NETS, *PIPELINES])} Pipelines are "
+        f"{', '.join(PIPELINES)}; networks: slim2keras.list_nets()."
+    )
+
+
+UNKNOWN_PIPELINE = "nothing says how its images are preprocessed"
+
+
+def pipeline_of(network: Network) -> Pipeline:
+    """The pipeline that a network wants: that of the published checkpoint which it comes from, else its own.
+
+    Raises:
+        UnsupportedArgumentError: If nobody knows.
+    """
+    if network.preprocessing not in PIPELINES:
+        raise UnsupportedArgumentError(f"{network.name}: {UNKNOWN_PIPELINE}. Give images that are, as .npz.")
+    return PIPELINES[network.preprocessing]
+
+
+def preprocessing_meaning(network: Network) -> str | None:
+    """What a network wants of its images, in words; ``None`` if nobody knows."""
+    if network.preprocessing not in PIPELINES:
+        return None
+    return PIPELINES[network.preprocessing].describe(*network.image_size)

@@ -1,0 +1,92 @@
+"""Which network is a model that comes from a plain file? Told from its variables and layers."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import itertools
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from slim2keras.errors import UnrecognisedNetError, UnsupportedArgumentError
+from slim2keras.graph import Layer, LayerGraph, Shape, as_tuples
+from slim2keras.nets import NETS
+from slim2keras.nets.arguments import LastEndPoint, Lay, LayerConfigs, ShownInLayers
+from slim2keras.nets.registry import Net
+from slim2keras.nets.spec import NetSpec
+from slim2keras.recognition.from_variables import Shapes, relative_shapes, root_scopes
+
+_WINDOW_KEYS = ("kernel_size", "pool_size", "strides", "dilation_rate", "padding")
+
+
+def recover_spec(shapes: Shapes, layer_configs: LayerConfigs, input_shape: Shape) -> NetSpec:
+    """Tell network and arguments from a model's variables and layers, for a model that was loaded from a file.
+
+    Arguments that decide about variables are read as from a checkpoint, the others as their marks say: numbers from the
+    layers, of switches all values are tried until the layers are the same.
+
+    Args:
+        shapes: Shape of every variable by slim name.
+        layer_configs: Keras configuration of every layer by name, its class as ``kind``, the layers that it is called
+            on as ``inputs``.
+        input_shape: (height, width, channels) of the model.
+
+    Raises:
+        UnrecognisedNetError: If no network has these layers.
+    """
+    found: list[NetSpec] = []
+    for net in NETS.values():
+        if len(net.default_input_shape) != len(input_shape):
+            continue
+        for scope in root_scopes(net, shapes, {}):
+            for read in net.read_arguments(relative_shapes(shapes, net, scope)):
+                known = {**read, "scope": scope}
+                found += itertools.islice(_same_networks(net, input_shape, known, shapes, layer_configs), 1)
+    if found:
+        return min(found, key=lambda item: item.strangeness)
+    raise UnrecognisedNetError(
+        f"The model is not a network of slim2keras, or its layers were changed: {len(layer_configs)} layers, beginning "
+        f"{', '.join(list(layer_configs)[:3])}. Build it with slim2keras.build or slim2keras.convert."
+    )
+
+
+def _same_networks(
+    net: Net, input_shape: Shape, known: Mapping[str, Any], shapes: Shapes, layer_configs: LayerConfigs
+) -> Iterator[NetSpec]:
+    """The network with every setting of its other arguments that makes these layers."""
+    lay = functools.cache(functools.partial(net.trace, net.default_input_shape, **known))
+    variables = {variable.name for layer in lay().layers.values() for variable in layer.variables}
+    may_be_cut = variables.issuperset(shapes) and net.marked(LastEndPoint)
+    if not may_be_cut and variables != set(shapes):
+        return
+    for choice in _choices(net, lay, layer_configs):
+        with contextlib.suppress(UnsupportedArgumentError):
+            spec = NetSpec.make(net.name, input_shape, {**known, **choice})
+            if _is_network(spec.graph, shapes, layer_configs):
+                yield spec
+
+
+def _choices(net: Net, lay: Lay, layer_configs: LayerConfigs) -> Iterator[dict[str, Any]]:
+    """Every setting of the arguments that show in layers but not in variables, the likeliest first."""
+    values = {
+        name: dict.fromkeys(mark.candidates(net.defaults[name], layer_configs, lay))
+        for name, mark in net.marked(ShownInLayers).items()
+    }
+    for chosen in itertools.product(*values.values()):
+        yield dict(zip(values, chosen, strict=True))
+
+
+def _is_network(graph: LayerGraph, shapes: Shapes, layer_configs: LayerConfigs) -> bool:
+    if {variable.name: variable.shape for variable in graph.variables()} != shapes:
+        return False
+    return graph.layers_to(graph.outputs) == set(layer_configs) and all(
+        _is_layer(graph.layers[name], config) for name, config in layer_configs.items()
+    )
+
+
+def _is_layer(layer: Layer, config: Mapping[str, Any]) -> bool:
+    return (
+        layer.kind == config["kind"]
+        and [tensor.layer_name for tensor in layer.inputs] == config["inputs"]
+        and all(layer.config[key] == as_tuples(config[key]) for key in _WINDOW_KEYS if key in layer.config)
+    )

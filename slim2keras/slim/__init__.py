@@ -1,0 +1,1 @@
+"""slim itself, on today's TensorFlow."""
