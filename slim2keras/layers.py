@@ -8,64 +8,19 @@ Source: tf_slim/layers/layers.py.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any
 
+from slim2keras.activations import activate
 from slim2keras.errors import UnsupportedArgumentError
 from slim2keras.graph import InitialValue, Layer, LayerGraph, Shape, Tensor, Variable
+from slim2keras.initializers import XAVIER, ZEROS, Serialised, l2_regularizer
 from slim2keras.scopes import join, slim_variable_name
+from slim2keras.shapes import known_product, reshape
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-Serialised = Mapping[str, Any]
 Window = int | tuple[int, ...]
 """Pixels along each axis, or one number for all of them."""
-
-ZEROS: Serialised = {"class_name": "Zeros", "config": {}}
-XAVIER: Serialised = {"class_name": "GlorotUniform", "config": {}}
-"""``slim.xavier_initializer()``, the default of slim's layers."""
-
-# Keras divides the standard deviation of a truncated normal by that of the unit normal cut at two sigma; slim
-# multiplies the variance by 1.3 instead. The scale makes Keras draw with slim's deviation, sqrt(1.3 * 2 / fan_in).
-_UNIT_TRUNCATED_STDDEV = 0.87962566103423978
-
-
-def variance_scaling(mode: str = "fan_in") -> Serialised:
-    """``slim.variance_scaling_initializer(mode=mode)``: factor 2, truncated normal."""
-    scale = 2.6 * _UNIT_TRUNCATED_STDDEV**2
-    config = {"scale": scale, "mode": mode, "distribution": "truncated_normal"}
-    return {"class_name": "VarianceScaling", "config": config}
-
-
-def truncated_normal(stddev: float) -> Serialised:
-    """``tf.truncated_normal_initializer(0.0, stddev)``."""
-    return {"class_name": "TruncatedNormal", "config": {"mean": 0.0, "stddev": stddev}}
-
-
-def constant(value: float) -> Serialised:
-    """``tf.constant_initializer(value)``."""
-    return {"class_name": "Constant", "config": {"value": value}}
-
-
-def center_initializer(shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """Kernel of (frames, 1, 1, channels, channels) that passes the middle frame on; Keras has no such initializer.
-
-    Source: research/slim/nets/i3d_utils.py, ``center_initializer``.
-    """
-    import numpy as np
-
-    kernel = np.zeros(shape, "float32")
-    kernel[shape[0] // 2, 0, 0] = np.eye(shape[-1])
-    return kernel
-
-
-def l2_regularizer(scale: float) -> Serialised | None:
-    """``slim.l2_regularizer(scale)``: the loss is ``scale * sum(w**2) / 2``, where Keras' L2 has no half."""
-    return {"class_name": "L2", "config": {"l2": scale / 2}} if scale else None
 
 
 @dataclass(frozen=True)
@@ -279,7 +234,7 @@ def batch_norm(x: Tensor, params: BatchNorm, *, name: str, activation: str | Non
     if params.fused and is_features:
         x = reshape(x, (1, 1, x.channels), name=f"{name}/Reshape")
     elif not params.fused and not is_features:
-        x = reshape(x, (_known_product(shape[:-1]), x.channels), name=f"{name}/Reshape")
+        x = reshape(x, (known_product(shape[:-1]), x.channels), name=f"{name}/Reshape")
     leaves = {"gamma": True, "beta": True, "moving_mean": False, "moving_variance": False}
     variables = tuple(
         Variable(slim_variable_name(name, leaf), (x.channels,), trainable)
@@ -291,72 +246,6 @@ def batch_norm(x: Tensor, params: BatchNorm, *, name: str, activation: str | Non
     if x.shape != shape:
         x = reshape(x, shape, name=f"{name}/Reshape_1")
     return activate(x, activation, scope=name)
-
-
-def relu(x: Tensor, *, name: str) -> Tensor:
-    """``tf.nn.relu``."""
-    return x.graph.add(Layer("ReLU", name, {}, (x,)), x.shape)
-
-
-def relu6(x: Tensor, *, name: str) -> Tensor:
-    """``tf.nn.relu6``."""
-    return x.graph.add(Layer("ReLU", name, {"max_value": 6.0}, (x,)), x.shape)
-
-
-def sigmoid(x: Tensor, *, name: str) -> Tensor:
-    """``tf.sigmoid``."""
-    return x.graph.add(Layer("Activation", name, {"activation": "sigmoid"}, (x,)), x.shape)
-
-
-def hard_sigmoid(x: Tensor, scale: float, *, name: str) -> Tensor:
-    """``relu6(x + 3) * scale``; tf_keras' own ``hard_sigmoid`` is ``0.2 x + 0.5``.
-
-    Args:
-        scale: 1/6, or the 0.16667 of slim's squeeze-and-excite.
-    """
-    x = relu6(rescale(x, offset=3.0, name=f"{name}/add"), name=f"{name}/Relu6")
-    return rescale(x, scale, name=f"{name}/mul")
-
-
-def hard_swish(x: Tensor, *, name: str) -> Tensor:
-    """``x * relu6(x + 3) / 6``, multiplied in slim's order.
-
-    Source: research/slim/nets/mobilenet/mobilenet_v3.py, ``hard_swish``.
-    """
-    gate = relu6(rescale(x, offset=3.0, name=f"{name}/add"), name=f"{name}/Relu6")
-    return rescale(multiply([x, gate], name=f"{name}/mul"), 1.0 / 6.0, name=f"{name}/mul_1")
-
-
-def clip_to_6(x: Tensor, *, name: str) -> Tensor:
-    """``tf.clip_by_value(x, -6, 6)`` as ``relu6(x) - relu6(-x)``, of which one is always zero."""
-    upper = relu6(x, name=f"{name}/Relu6")
-    lower = relu6(rescale(x, -1.0, name=f"{name}/Neg"), name=f"{name}/Relu6_1")
-    return x.graph.add(Layer("Subtract", name, {}, (upper, lower)), x.shape)
-
-
-ACTIVATIONS: Mapping[str, tuple[str, Callable[..., Tensor]]] = {
-    "relu": ("Relu", relu),
-    "relu6": ("Relu6", relu6),
-    "hard_swish": ("hard_swish", hard_swish),
-    "sigmoid": ("Sigmoid", sigmoid),
-}
-"""Activations by name: the last part of the layer's name, and the function."""
-
-
-def activate(x: Tensor, activation: str | None, *, scope: str) -> Tensor:
-    """Apply an activation of ``ACTIVATIONS`` below ``scope``, or none.
-
-    Raises:
-        UnsupportedArgumentError: If there is no such activation.
-    """
-    if activation is None:
-        return x
-    if activation not in ACTIVATIONS:
-        raise UnsupportedArgumentError(
-            f"activation_fn must be one of {', '.join(map(repr, ACTIVATIONS))}. Received: activation_fn={activation!r}"
-        )
-    leaf, function = ACTIVATIONS[activation]
-    return function(x, name=join(scope, leaf))
 
 
 def max_pool(x: Tensor, kernel_size: Window, *, name: str, stride: Window = 2, padding: str = "VALID") -> Tensor:
@@ -380,20 +269,6 @@ def global_avg_pool(x: Tensor, *, name: str, keepdims: bool = True) -> Tensor:
     return x.graph.add(Layer(f"GlobalAveragePooling{rank}D", name, {"keepdims": keepdims}, (x,)), shape)
 
 
-def pad2d(x: Tensor, before: int, after: int, *, name: str) -> Tensor:
-    """Pad height and width with zeros, ``before`` pixels at top and left, ``after`` at bottom and right."""
-    height, width, channels = x.shape
-    padded = (*(None if size is None else size + before + after for size in (height, width)), channels)
-    return x.graph.add(Layer("ZeroPadding2D", name, {"padding": ((before, after), (before, after))}, (x,)), padded)
-
-
-def crop2d(x: Tensor, before: int, *, name: str) -> Tensor:
-    """``x[:, before:, before:]``: leave out the first rows and columns."""
-    height, width, channels = x.shape
-    cropped = (*(None if size is None else size - before for size in (height, width)), channels)
-    return x.graph.add(Layer("Cropping2D", name, {"cropping": ((before, 0), (before, 0))}, (x,)), cropped)
-
-
 def lrn(x: Tensor, depth_radius: int, *, bias: float, alpha: float, beta: float, name: str) -> Tensor:
     """``tf.nn.lrn``; a layer of slim2keras, because no stock layer takes a power."""
     config = {"depth_radius": depth_radius, "bias": bias, "alpha": alpha, "beta": beta}
@@ -412,75 +287,6 @@ def drop_path(x: Tensor, keep_prob: float, *, name: str) -> Tensor:
     """
     config = {"rate": 1.0 - _checked_probability(keep_prob), "noise_shape": (None, 1, 1, 1)}
     return x if keep_prob == 1.0 else x.graph.add(Layer("Dropout", name, config, (x,)), x.shape)
-
-
-def add(tensors: Sequence[Tensor], *, name: str) -> Tensor:
-    """Sum of activations of equal shape."""
-    return tensors[0].graph.add(Layer("Add", name, {}, tuple(tensors)), tensors[0].shape)
-
-
-def multiply(tensors: Sequence[Tensor], *, name: str) -> Tensor:
-    """Product of activations; a later one may have one pixel for all."""
-    return tensors[0].graph.add(Layer("Multiply", name, {}, tuple(tensors)), tensors[0].shape)
-
-
-def rescale(x: Tensor, scale: float = 1.0, *, offset: float = 0.0, name: str) -> Tensor:
-    """``x * scale + offset``."""
-    return x.graph.add(Layer("Rescaling", name, {"scale": scale, "offset": offset}, (x,)), x.shape)
-
-
-def flatten(x: Tensor, *, name: str) -> Tensor:
-    """``slim.flatten``.
-
-    Raises:
-        UnsupportedArgumentError: If a size is open: the layer behind it would have no number of inputs.
-    """
-    if None in x.shape:
-        refuse_open_size(x, name)
-    return x.graph.add(Layer("Flatten", name, {}, (x,)), (_known_product(x.shape),))
-
-
-def refuse_open_size(x: Tensor, name: str) -> NoReturn:
-    """Say that a layer needs an input of fixed size."""
-    raise UnsupportedArgumentError(
-        f"{name} needs a fixed input size: its number of weights or its branches depend on it. Received: {x.shape}. "
-        "Give an input_shape without None."
-    )
-
-
-def reshape(x: Tensor, shape: Shape, *, name: str) -> Tensor:
-    """``tf.reshape`` of all but the batch; at most one size may be open.
-
-    Raises:
-        UnsupportedArgumentError: If more sizes are open.
-    """
-    if sum(size is None for size in shape) > 1:
-        raise UnsupportedArgumentError(
-            f"{name} can leave one size open at most. Received: {shape}. Give an input_shape with fewer None."
-        )
-    target = tuple(-1 if size is None else size for size in shape)
-    return x.graph.add(Layer("Reshape", name, {"target_shape": target}, (x,)), shape)
-
-
-def concat(tensors: Sequence[Tensor], *, name: str) -> Tensor:
-    """Join activations along the channels."""
-    channels = sum(tensor.channels for tensor in tensors)
-    layer = Layer("Concatenate", name, {"axis": -1}, tuple(tensors))
-    return tensors[0].graph.add(layer, (*tensors[0].shape[:-1], channels))
-
-
-def spatial_squeeze(x: Tensor, *, name: str) -> Tensor:
-    """``tf.squeeze(x, [1, 2])`` of (1, 1, channels).
-
-    Raises:
-        UnsupportedArgumentError: If height or width is known and not 1, as slim does.
-    """
-    if any(size not in (1, None) for size in x.shape[:-1]):
-        raise UnsupportedArgumentError(
-            f"spatial_squeeze needs logits of 1x1 pixels at {name}. Received: {x.shape[0]}x{x.shape[1]}. "
-            "Use spatial_squeeze=False for a map of logits, or global_pool=True where the net has it."
-        )
-    return reshape(x, (x.channels,), name=name)
 
 
 def identity(x: Tensor, *, name: str) -> Tensor:
@@ -524,12 +330,6 @@ def _checked_probability(keep_prob: float) -> float:
     if not 0.0 < keep_prob <= 1.0:
         raise UnsupportedArgumentError(f"dropout_keep_prob must be above 0 and at most 1. Received: {keep_prob}")
     return keep_prob
-
-
-def _known_product(shape: Shape) -> int | None:
-    """Number of values of ``shape``, ``None`` where a size is open."""
-    sizes = [size for size in shape if size is not None]
-    return math.prod(sizes) if len(sizes) == len(shape) else None
 
 
 def _normalise_and_activate(x: Tensor, params: BatchNorm | None, activation: str | None, name: str) -> Tensor:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import slim2keras
-from slim2keras import layers
+from slim2keras import layers, shapes
 from slim2keras.conversion.converting import convert_to_file
 from slim2keras.data.images import open_images
 from slim2keras.errors import ModelReadError, UnsafeModelError, UnsupportedArgumentError
@@ -36,7 +36,7 @@ def own_network(decay: float = 0.9) -> GraphNetwork:
     graph.end_points["first"] = x
     x = layers.conv2d(x, 8, 3, initial_weights=WEIGHTS.reshape, name="own/second")
     graph.end_points["second"] = x
-    x = layers.flatten(layers.max_pool2d(x, 2, name="own/pool"), name="own/flatten")
+    x = shapes.flatten(layers.max_pool2d(x, 2, name="own/pool"), name="own/flatten")
     x = layers.fully_connected(x, CLASSES, activation=None, name="own/logits")
     graph.outputs = [x]
     return GraphNetwork("own", graph, preprocessing="inception", num_classes=CLASSES)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from slim2keras import layers
+from slim2keras import initializers, layers, shapes
 from slim2keras.graph import Tensor
 from slim2keras.layers import BatchNorm
 from slim2keras.nets import arguments
@@ -71,7 +71,7 @@ def _dense_block(x: Tensor, count: int, growth_rate: int, arg_scope: _ArgScope, 
         block = f"{scope}/conv_block{index}"
         new = arg_scope.norm_relu_conv(x, growth_rate * 4, 1, scope=f"{block}/x1")
         new = arg_scope.norm_relu_conv(new, growth_rate, 3, scope=f"{block}/x2")
-        x = ends[block] = layers.concat([x, new], name=f"{block}/concat")
+        x = ends[block] = shapes.concat([x, new], name=f"{block}/concat")
     ends[scope] = x
     return x
 
@@ -109,9 +109,9 @@ def densenet(
     x = layers.global_avg_pool(x, name=f"{scope}/final_block/global_avg_pool")
     if not num_classes:
         return [x]
-    x = arg_scope.conv(x, num_classes, 1, biases_initializer=layers.ZEROS, name=f"{scope}/logits")
+    x = arg_scope.conv(x, num_classes, 1, biases_initializer=initializers.ZEROS, name=f"{scope}/logits")
     if spatial_squeeze:
-        x = x.graph.end_points[f"{scope}/logits"] = layers.spatial_squeeze(x, name=f"{scope}/logits/squeezed")
+        x = x.graph.end_points[f"{scope}/logits"] = shapes.spatial_squeeze(x, name=f"{scope}/logits/squeezed")
     x.graph.end_points["predictions"] = layers.softmax(x, name=f"{scope}/predictions")
     return [x]
 

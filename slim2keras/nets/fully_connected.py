@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Annotated, Any
 
-from slim2keras import layers
+from slim2keras import layers, shapes
 from slim2keras.graph import Tensor
 from slim2keras.nets import arguments
 from slim2keras.nets.registry import VariableShapes, classes_in
@@ -39,7 +39,7 @@ def classifier_head(
         x = layers.dropout(x, dropout_keep_prob, name=f"{scope}/dropout7")
         x = conv(x, num_classes, 1, activation=None, name=f"{scope}/fc8")
         if spatial_squeeze:
-            x = layers.spatial_squeeze(x, name=f"{scope}/fc8/squeezed")
+            x = shapes.spatial_squeeze(x, name=f"{scope}/fc8/squeezed")
         ends[f"{scope}/fc8"] = x
     return [x]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from slim2keras import layers
+from slim2keras import layers, shapes
 from slim2keras.graph import Tensor
 
 
@@ -26,12 +26,12 @@ def whole_kernel_size(x: Tensor, *, name: str) -> tuple[int, ...]:
     """
     sizes = tuple(size for size in x.shape[:-1] if size is not None)
     if len(sizes) < len(x.shape) - 1:
-        layers.refuse_open_size(x, name)
+        shapes.refuse_open_size(x, name)
     return sizes
 
 
 def name_logits(x: Tensor, end_point: str, *, spatial_squeeze: bool = False) -> Tensor:
     """Squeeze if asked, and give the output the name of its end point, so that losses can be given by that name."""
-    squeeze_or_keep = layers.spatial_squeeze if spatial_squeeze else layers.identity
+    squeeze_or_keep = shapes.spatial_squeeze if spatial_squeeze else layers.identity
     x = x.graph.end_points[end_point] = squeeze_or_keep(x, name=end_point)
     return x

@@ -18,10 +18,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any
 
-from slim2keras import layers
+from slim2keras import arithmetic, layers, shapes
 from slim2keras.errors import UnsupportedArgumentError
 from slim2keras.graph import Tensor
-from slim2keras.layers import ZEROS, BatchNorm, Window, center_initializer, truncated_normal
+from slim2keras.initializers import ZEROS, center_initializer, truncated_normal
+from slim2keras.layers import BatchNorm, Window
 from slim2keras.nets import arguments
 from slim2keras.nets.heads import name_logits, reduced_kernel_size
 from slim2keras.nets.inception import lay_base
@@ -122,7 +123,7 @@ class _ArgScope:
             weights = layers.avg_pool3d(x, tuple(sizes), stride=1, name=f"{scope}/avg_pool3d")
         options = {"activation": "sigmoid", "batch_norm": None, "biases_initializer": None}
         weights = self.conv(weights, x.channels, 1, name=f"{scope}/transformer_W", **options)
-        return layers.multiply([x, weights], name=f"{scope}/Mul")
+        return arithmetic.multiply([x, weights], name=f"{scope}/Mul")
 
     def block(self, x: Tensor, index: int, depths: list[int], *, name: str) -> Tensor:
         """An Inception block.
@@ -142,7 +143,7 @@ class _ArgScope:
         inner = layers.max_pool3d(x, 3, stride=1, padding="SAME", name=f"{name}/Branch_3/MaxPool_0a_3x3")
         scope = f"{name}/Branch_3/Conv2d_0b_1x1"
         branches.append(gated(self.conv(inner, depths[5], 1, name=scope), scope))
-        return layers.concat(branches, name=f"{name}/concat")
+        return shapes.concat(branches, name=f"{name}/concat")
 
     def frames(self, index: int) -> int:
         """Frames that a convolution takes in at the end point ``index``."""
@@ -207,10 +208,10 @@ def _mean_over_frames(x: Tensor, *, name: str) -> Tensor:
     """``tf.reduce_mean(x, 1)``, (height, width, channels); the pixels join the channels on the way."""
     frames, height, width, channels = x.shape
     if height is None or width is None:
-        layers.refuse_open_size(x, name)
-    x = layers.reshape(x, (frames, height * width * x.channels), name=f"{name}/Reshape")
+        shapes.refuse_open_size(x, name)
+    x = shapes.reshape(x, (frames, height * width * x.channels), name=f"{name}/Reshape")
     x = layers.global_avg_pool(x, keepdims=False, name=name)
-    return layers.reshape(x, (height, width, channels), name=f"{name}/Reshape_1")
+    return shapes.reshape(x, (height, width, channels), name=f"{name}/Reshape_1")
 
 
 _FinalEndPoint = Annotated[

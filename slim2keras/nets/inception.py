@@ -11,10 +11,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from slim2keras import layers
+from slim2keras import layers, shapes
 from slim2keras.errors import UnsupportedArgumentError, did_you_mean
 from slim2keras.graph import Tensor
-from slim2keras.layers import BatchNorm, Window, variance_scaling
+from slim2keras.initializers import variance_scaling
+from slim2keras.layers import BatchNorm, Window
 from slim2keras.nets import arguments
 from slim2keras.nets.heads import name_logits, reduced_kernel_size, whole_kernel_size
 from slim2keras.nets.slim_function import SlimFunction
@@ -76,7 +77,7 @@ def mixed(*branches: Branch) -> Operation:
 
     def lay(x: Tensor, scope: str) -> Tensor:
         outputs = [_run(x, f"{scope}/Branch_{index}", branch) for index, branch in enumerate(branches)]
-        return layers.concat(outputs, name=f"{scope}/concat")
+        return shapes.concat(outputs, name=f"{scope}/concat")
 
     return lay
 
@@ -86,7 +87,7 @@ def fork(operations: Branch) -> Operation:
 
     def lay(x: Tensor, name: str) -> Tensor:
         scope = name.rpartition("/")[0]
-        return layers.concat([operation(x, f"{scope}/{part}") for part, operation in operations.items()], name=name)
+        return shapes.concat([operation(x, f"{scope}/{part}") for part, operation in operations.items()], name=name)
 
     return lay
 
@@ -165,7 +166,7 @@ def flat_aux_logits(
     x = avg_pool(5, stride=3, padding="VALID")(x, pool)
     x = arg_scope.conv(128, 1)(x, first)
     x = arg_scope.conv(768, whole_kernel_size(x, name=second), padding="VALID")(x, second)
-    x = layers.flatten(x, name=f"{scope}/AuxLogits/Flatten")
+    x = shapes.flatten(x, name=f"{scope}/AuxLogits/Flatten")
     x = arg_scope.fully_connected(x, num_classes, name=logits)
     return name_logits(x, "AuxLogits")
 
@@ -196,7 +197,7 @@ def flat_classifier_head(
     ends["global_pool"] = x
     if not num_classes:
         return x
-    x = layers.flatten(x, name=f"{scope}/Logits/Flatten")
+    x = shapes.flatten(x, name=f"{scope}/Logits/Flatten")
     x = ends["PreLogitsFlatten"] = layers.dropout(x, dropout_keep_prob, name=f"{scope}/Logits/Dropout")
     x = name_logits(arg_scope.fully_connected(x, num_classes, name=f"{scope}/Logits/Logits"), "Logits")
     ends["Predictions"] = layers.softmax(x, name=f"{scope}/Predictions")

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from slim2keras import layers
+from slim2keras import activations, arithmetic, layers, shapes
 from slim2keras.errors import UnsupportedArgumentError
 from slim2keras.graph import Tensor
 from slim2keras.layers import BatchNorm
@@ -57,11 +57,11 @@ class _Blocks:
             back = self.arg_scope.logits(x.channels, rate=self.rate)
             up = back(up, f"{scope}/Conv2d_1x1")
             if scale != 1.0:
-                up = layers.rescale(up, scale, name=f"{scope}/mul")
+                up = arithmetic.rescale(up, scale, name=f"{scope}/mul")
             if activation == "relu6":
-                up = layers.clip_to_6(up, name=f"{scope}/clip_by_value")
-            x = layers.add([x, up], name=f"{scope}/add")
-            return layers.activate(x, activation, scope=scope)
+                up = activations.clip_to_6(up, name=f"{scope}/clip_by_value")
+            x = arithmetic.add([x, up], name=f"{scope}/add")
+            return activations.activate(x, activation, scope=scope)
 
         return lay
 
@@ -284,7 +284,7 @@ def inception_resnet_v1(
     ends["PrePool"] = x
     window = whole_kernel_size(x, name=f"{scope}/Logits/AvgPool_1a_8x8")
     x = layers.avg_pool2d(x, window, name=f"{scope}/Logits/AvgPool_1a_8x8")
-    x = layers.flatten(x, name=f"{scope}/Logits/Flatten")
+    x = shapes.flatten(x, name=f"{scope}/Logits/Flatten")
     x = ends["PreLogitsFlatten"] = layers.dropout(x, dropout_keep_prob, name=f"{scope}/Logits/Dropout")
     x = layers.fully_connected(x, bottleneck_layer_size, activation=None, name=f"{scope}/Bottleneck", **options)
     if not num_classes:

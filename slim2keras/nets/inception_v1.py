@@ -14,7 +14,7 @@ from typing import Any
 
 from slim2keras import layers
 from slim2keras.graph import Tensor
-from slim2keras.layers import truncated_normal
+from slim2keras.initializers import truncated_normal
 from slim2keras.nets import arguments
 from slim2keras.nets.heads import name_logits
 from slim2keras.nets.inception import (

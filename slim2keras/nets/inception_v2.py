@@ -15,7 +15,8 @@ from typing import Any
 
 from slim2keras import layers
 from slim2keras.graph import Tensor
-from slim2keras.layers import BatchNorm, truncated_normal
+from slim2keras.initializers import truncated_normal
+from slim2keras.layers import BatchNorm
 from slim2keras.nets import arguments
 from slim2keras.nets.inception import (
     IN_TF_SLIM,

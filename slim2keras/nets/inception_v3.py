@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from slim2keras.graph import Tensor
-from slim2keras.layers import truncated_normal
+from slim2keras.initializers import truncated_normal
 from slim2keras.nets import arguments
 from slim2keras.nets.heads import name_logits, reduced_kernel_size
 from slim2keras.nets.inception import (

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from slim2keras import layers
+from slim2keras import layers, shapes
 from slim2keras.graph import Tensor
-from slim2keras.layers import truncated_normal
+from slim2keras.initializers import truncated_normal
 from slim2keras.nets import arguments
 from slim2keras.nets.heads import name_logits
 from slim2keras.nets.registry import Net, VariableShapes, classes_in
@@ -36,7 +36,7 @@ def lenet(
     x = ends["pool1"] = layers.max_pool2d(x, 2, name=f"{scope}/pool1")
     x = ends["conv2"] = layers.conv2d(x, 64, 5, name=f"{scope}/conv2", **options)
     x = ends["pool2"] = layers.max_pool2d(x, 2, name=f"{scope}/pool2")
-    x = ends["Flatten"] = layers.flatten(x, name=f"{scope}/Flatten")
+    x = ends["Flatten"] = shapes.flatten(x, name=f"{scope}/Flatten")
     x = ends["fc3"] = layers.fully_connected(x, 1024, name=f"{scope}/fc3", **options)
     if not num_classes:
         return [x]

@@ -18,10 +18,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Annotated, Any
 
-from slim2keras import layers
+from slim2keras import activations, arithmetic, layers, shapes
 from slim2keras.errors import UnsupportedArgumentError, did_you_mean
 from slim2keras.graph import Tensor
-from slim2keras.layers import XAVIER, BatchNorm, truncated_normal
+from slim2keras.initializers import XAVIER, truncated_normal
+from slim2keras.layers import BatchNorm
 from slim2keras.nets import arguments
 from slim2keras.nets.heads import name_logits
 from slim2keras.nets.mobilenet_v1 import CONV_DEFS_REFUSED
@@ -258,7 +259,7 @@ def _lay_conv(
 def _fixed_padding(x: Tensor, kernel: int, rate: int, *, name: str) -> Tensor:
     """Pad so that a VALID window gives as many pixels as SAME, whatever the parity of the input."""
     total = (kernel - 1) * rate
-    return layers.pad2d(x, total // 2, total - total // 2, name=f"{name}/Pad") if total else x
+    return shapes.pad2d(x, total // 2, total - total // 2, name=f"{name}/Pad") if total else x
 
 
 def _lay_pool(x: Tensor, *, name: str) -> Tensor:
@@ -299,7 +300,7 @@ def _lay_expanded(
         x = _squeeze_excite(x, arg_scope, name=f"{name}/squeeze_excite")
     x = arg_scope.conv(x, operation.filters, 1, activation=None, name=f"{name}/project")
     if operation.residual and stride == 1 and x.channels == shortcut.channels:
-        x = layers.add([x, shortcut], name=f"{name}/add")
+        x = arithmetic.add([x, shortcut], name=f"{name}/add")
     ends["output"] = x
     return x
 
@@ -313,8 +314,8 @@ def _squeeze_excite(x: Tensor, arg_scope: _ArgScope, *, name: str) -> Tensor:
     gate = layers.global_avg_pool(x, name=f"{name}/Mean")
     gate = arg_scope.conv(gate, squeezed, 1, batch_norm=None, activation="relu", name=f"{name}/Conv")
     gate = arg_scope.conv(gate, x.channels, 1, batch_norm=None, activation=None, name=f"{name}/Conv_1")
-    gate = layers.hard_sigmoid(gate, 0.16667, name=f"{name}/Conv_1/hard_sigmoid")
-    return layers.multiply([x, gate], name=f"{name}/mul")
+    gate = activations.hard_sigmoid(gate, 0.16667, name=f"{name}/Conv_1/hard_sigmoid")
+    return arithmetic.multiply([x, gate], name=f"{name}/mul")
 
 
 def _lay(

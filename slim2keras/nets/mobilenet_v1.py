@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any
 
-from slim2keras import layers
+from slim2keras import layers, shapes
 from slim2keras.graph import Tensor
-from slim2keras.layers import BatchNorm, truncated_normal
+from slim2keras.initializers import truncated_normal
+from slim2keras.layers import BatchNorm
 from slim2keras.nets import arguments
 from slim2keras.nets.heads import name_logits, reduced_kernel_size
 from slim2keras.nets.inception import Branch, GlobalPool, Operation, lay_base
@@ -66,7 +67,7 @@ class _Convolutions:
     def _window_3x3(self, function: Callable[..., Tensor], x: Tensor, name: str, stride: int, rate: int) -> Tensor:
         padding = "SAME"
         if self.use_explicit_padding:
-            x, padding = layers.pad2d(x, rate, rate, name=f"{name}/Pad"), "VALID"
+            x, padding = shapes.pad2d(x, rate, rate, name=f"{name}/Pad"), "VALID"
         return function(x, kernel_size=3, stride=stride, rate=rate, padding=padding, name=name)
 
 

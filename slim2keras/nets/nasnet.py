@@ -19,10 +19,11 @@ from functools import partial
 from types import ModuleType
 from typing import Any
 
-from slim2keras import layers
+from slim2keras import activations, arithmetic, layers, shapes
 from slim2keras.errors import UnsupportedArgumentError, did_you_mean
 from slim2keras.graph import Tensor
-from slim2keras.layers import BatchNorm, variance_scaling
+from slim2keras.initializers import variance_scaling
+from slim2keras.layers import BatchNorm
 from slim2keras.nets import arguments
 from slim2keras.nets.heads import name_logits, whole_kernel_size
 from slim2keras.nets.registry import Net, VariableShapes, classes_in
@@ -113,7 +114,7 @@ class _ArgScope:
         return self.activation == "relu6"
 
     def activate(self, x: Tensor, scope: str) -> Tensor:
-        return layers.activate(x, self.activation, scope=scope)
+        return activations.activate(x, self.activation, scope=scope)
 
     def conv_norm(self, x: Tensor, filters: int, kernel: Any, *, conv: str, norm: str, **options: Any) -> Tensor:
         """A convolution called ``conv`` and a BatchNorm called ``norm``."""
@@ -126,11 +127,11 @@ class _ArgScope:
         options = {**self.options, "biases_initializer": None, "activation": None}
         first = layers.avg_pool2d(x, 1, name=join(scope, "path1_pool"))
         first = layers.conv2d(first, filters // 2, 1, name=join(scope, "path1_conv"), **options)
-        second = layers.pad2d(x, 0, 1, name=join(scope, "path2_pad"))
-        second = layers.crop2d(second, 1, name=join(scope, "path2_crop"))
+        second = shapes.pad2d(x, 0, 1, name=join(scope, "path2_pad"))
+        second = shapes.crop2d(second, 1, name=join(scope, "path2_crop"))
         second = layers.avg_pool2d(second, 1, name=join(scope, "path2_pool"))
         second = layers.conv2d(second, filters // 2 + filters % 2, 1, name=join(scope, "path2_conv"), **options)
-        x = layers.concat([first, second], name=join(scope, "concat"))
+        x = shapes.concat([first, second], name=join(scope, "concat"))
         return layers.batch_norm(x, self.batch_norm, name=join(scope, "final_path_bn"))
 
 
@@ -161,7 +162,7 @@ class _CellLayer:
                 scope = f"{self.scope}/comb_iter_{index}/{side}"
                 stride = self.stride if source < 2 else 1
                 sides.append(self._operate(states[source], self.cell.operations[place], stride, scope))
-            total = layers.add(sides, name=f"{self.scope}/comb_iter_{index}/combine/add")
+            total = arithmetic.add(sides, name=f"{self.scope}/comb_iter_{index}/combine/add")
             if self.arg_scope.is_bounded:
                 total = self.arg_scope.activate(total, f"{self.scope}/comb_iter_{index}/combine")
             states.append(total)
@@ -235,7 +236,7 @@ class _CellLayer:
         return self._clipped(self.arg_scope.conv_norm(x, self.filters, 1, **names), scope)
 
     def _clipped(self, x: Tensor, scope: str) -> Tensor:
-        return layers.clip_to_6(x, name=f"{scope}/clip_by_value") if self.arg_scope.is_bounded else x
+        return activations.clip_to_6(x, name=f"{scope}/clip_by_value") if self.arg_scope.is_bounded else x
 
     def _combine_unused(self, states: list[Tensor]) -> Tensor:
         final = states[-1]
@@ -253,7 +254,7 @@ class _CellLayer:
             for index, (state, is_used) in enumerate(zip(states, self.cell.used, strict=True))
             if not is_used
         ]
-        return layers.concat(unused, name=f"{self.scope}/cell_output/concat")
+        return shapes.concat(unused, name=f"{self.scope}/cell_output/concat")
 
 
 @dataclass(frozen=True)
@@ -400,7 +401,7 @@ def _aux_head(x: Tensor, arg_scope: _ArgScope, *, num_classes: int, scope: str) 
     x = arg_scope.activate(x, f"{scope}/aux_bn0")
     window = whole_kernel_size(x, name=f"{scope}/Conv")
     x = arg_scope.conv_norm(x, 768, window, padding="VALID", conv=f"{scope}/Conv", norm=f"{scope}/aux_bn1")
-    x = layers.flatten(arg_scope.activate(x, f"{scope}/aux_bn1"), name=f"{scope}/Flatten")
+    x = shapes.flatten(arg_scope.activate(x, f"{scope}/aux_bn1"), name=f"{scope}/Flatten")
     x = layers.fully_connected(x, num_classes, activation=None, name=f"{scope}/FC", **arg_scope.options)
     return name_logits(x, "AuxLogits")
 
@@ -434,7 +435,7 @@ def nasnet(
     Source: research/slim/nets/nasnet/nasnet.py, ``_build_nasnet_base``; pnasnet.py, ``_build_pnasnet_base``.
     """
     if None in x.shape:
-        layers.refuse_open_size(x, "NASNet")
+        shapes.refuse_open_size(x, "NASNet")
     arg_scope = _ArgScope(
         options={"weight_decay": weight_decay, "weights_initializer": variance_scaling("fan_out")},
         batch_norm=BatchNorm(batch_norm_decay, batch_norm_epsilon, scale=True),

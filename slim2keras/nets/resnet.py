@@ -20,9 +20,10 @@ from functools import partial
 from types import ModuleType
 from typing import Annotated, Any
 
-from slim2keras import layers
+from slim2keras import activations, arithmetic, layers, shapes
 from slim2keras.graph import Tensor
-from slim2keras.layers import BatchNorm, variance_scaling
+from slim2keras.initializers import variance_scaling
+from slim2keras.layers import BatchNorm
 from slim2keras.nets import arguments
 from slim2keras.nets.output_stride import OutputStride
 from slim2keras.nets.registry import Net, VariableShapes, classes_in, read_depths
@@ -74,7 +75,7 @@ def conv2d_same(
     assert rate == 1, "the units either stride or dilate"
     padding = kernel_size - 1
     before = padding // 2
-    x = layers.pad2d(x, before, padding - before, name=join(name.rpartition("/")[0], "Pad"))
+    x = shapes.pad2d(x, before, padding - before, name=join(name.rpartition("/")[0], "Pad"))
     return layers.conv2d(x, filters, kernel_size, stride=stride, padding="VALID", name=name, **options)
 
 
@@ -123,8 +124,8 @@ def _bottleneck_v1(
         residual, base_depth, 3, stride, rate=rate, name=f"{scope}/conv2", **arg_scope.conv_options
     )
     residual = ends[f"{scope}/conv3"] = arg_scope.conv(residual, depth, 1, activation=None, name=f"{scope}/conv3")
-    total = layers.add([shortcut, residual], name=f"{scope}/add")
-    ends[scope] = layers.relu(total, name=f"{scope}/Relu")
+    total = arithmetic.add([shortcut, residual], name=f"{scope}/add")
+    ends[scope] = activations.relu(total, name=f"{scope}/Relu")
     return ends[scope]
 
 
@@ -145,7 +146,7 @@ def _bottleneck_v2(
         residual, base_depth, 3, stride, rate=rate, name=f"{scope}/conv2", **arg_scope.conv_options
     )
     residual = ends[f"{scope}/conv3"] = arg_scope.linear(residual, depth, name=f"{scope}/conv3")
-    ends[scope] = layers.add([shortcut, residual], name=f"{scope}/add")
+    ends[scope] = arithmetic.add([shortcut, residual], name=f"{scope}/add")
     return ends[scope]
 
 
@@ -193,7 +194,7 @@ def _head(
     if num_classes:
         x = ends[f"{scope}/logits"] = arg_scope.linear(x, num_classes, name=f"{scope}/logits")
         if spatial_squeeze:
-            x = ends[f"{scope}/spatial_squeeze"] = layers.spatial_squeeze(x, name=f"{scope}/spatial_squeeze")
+            x = ends[f"{scope}/spatial_squeeze"] = shapes.spatial_squeeze(x, name=f"{scope}/spatial_squeeze")
         ends["predictions"] = layers.softmax(x, name=f"{scope}/predictions")
     return [x]
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from slim2keras import layers
+from slim2keras import activations, layers
 from slim2keras.layers import BatchNorm
 from slim2keras.models.building import build, model_of
 from slim2keras.models.end_points import end_points
@@ -57,7 +57,7 @@ def test_the_moving_variance_takes_in_what_slims_does(shape: tuple[int, ...], fu
 
 def test_clipping_to_6_is_what_tensorflow_clips() -> None:
     x = layers.inputs((4,))
-    x.graph.outputs = [layers.clip_to_6(x, name="clip_by_value")]
+    x.graph.outputs = [activations.clip_to_6(x, name="clip_by_value")]
     batch = np.float32([[-7, -6, -0.1, 0], [0.3, 5.999, 6, 1e9]])
     np.testing.assert_array_equal(model_of(x.graph, "clipped")(batch).numpy(), np.clip(batch, -6, 6))
 

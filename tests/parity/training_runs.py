@@ -11,7 +11,7 @@ from unittest import mock
 
 import numpy as np
 
-from slim2keras import layers
+from slim2keras import layers, shapes
 from slim2keras.graph import Tensor
 from slim2keras.layers import BatchNorm
 from slim2keras.models.building import model_of
@@ -143,7 +143,7 @@ def _our_separable(x: Tensor, decay: float) -> list[Tensor]:
         x = layers.conv2d(x, filters, 1, name=name, weight_decay=WEIGHT_DECAY, **shared)
     x = layers.global_avg_pool(x, name="MobilenetV1/pool")
     x = layers.conv2d(x, CLASSES, 1, activation=None, name="MobilenetV1/Logits", weight_decay=WEIGHT_DECAY)
-    return [layers.spatial_squeeze(x, name="MobilenetV1/squeeze")]
+    return [shapes.spatial_squeeze(x, name="MobilenetV1/squeeze")]
 
 
 def _their_separable(slim: Any, x: Any, decay: float, is_training: Callable[[str], bool]) -> list[Any]:
@@ -175,7 +175,7 @@ def _our_vgg(x: Tensor, decay: float) -> list[Tensor]:
     x = layers.dropout(x, 1.0, name="vgg_a/dropout6")
     x = layers.global_avg_pool(x, name="vgg_a/pool")
     x = conv(x, CLASSES, 1, activation=None, name="vgg_a/fc8")
-    return [layers.spatial_squeeze(x, name="vgg_a/fc8/squeezed")]
+    return [shapes.spatial_squeeze(x, name="vgg_a/fc8/squeezed")]
 
 
 def _their_vgg(slim: Any, x: Any, decay: float, is_training: Callable[[str], bool]) -> list[Any]:
