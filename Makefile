@@ -3,8 +3,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 # A worker a core; the tests of a file stay together, since they share models and checkpoints.
 PARALLEL := -n auto --dist loadfile
+# The last research/slim judges the networks that tf_slim lacks; offline their tests are skipped.
+JUDGED := SLIM_SOURCE=$${SLIM_SOURCE-$$($(BIN)/python -m tests.slim_source .cache/slim)} $(BIN)/python -m pytest
 
-.PHONY: setup demo test test-all test-matrix lint bench parity-table training-table
+.PHONY: setup demo test test-all test-zoo test-matrix lint bench parity-table training-table
 
 setup: $(VENV)/installed
 
@@ -19,9 +21,12 @@ demo: setup
 test: setup
 	$(BIN)/python -m pytest -m "not slow" $(PARALLEL)
 
-# The last research/slim judges the networks that tf_slim lacks; offline their tests are skipped.
 test-all: setup
-	SLIM_SOURCE=$${SLIM_SOURCE-$$($(BIN)/python -m tests.slim_source .cache/slim)} $(BIN)/python -m pytest $(PARALLEL)
+	$(JUDGED) $(PARALLEL)
+
+# Every network against slim and against the golden values, and what else only research/slim can judge.
+test-zoo: setup
+	$(JUDGED) $(PARALLEL) tests/golden tests/parity/test_live.py tests/nets tests/test_data.py tests/test_slim_networks.py
 
 # Other Pythons and TensorFlows: all of them, or ONLY=py3.12; ARGUMENTS="tests/test_scopes.py" go to pytest.
 test-matrix: setup

@@ -27,7 +27,7 @@ from rich.table import Table
 
 import slim2keras
 from slim2keras.batch_norm.modes import batch_norm_layers
-from slim2keras.doctor import Diagnosis
+from slim2keras.doctor.findings import Diagnosis
 from slim2keras.errors import MovingStatisticsWarning
 from slim2keras.plots import plot_drift
 

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
-from tests.reference import shallow_resnets, small_values, write_checkpoint
+from tests.reference import SHALLOW_NET, shallow_resnets, small_values, write_checkpoint
 
 
 @pytest.fixture(scope="session")
@@ -37,6 +37,13 @@ def _shallow_resnets() -> Iterator[None]:
     """``resnet_v1_14`` and ``resnet_v2_14`` are networks for the tests of a module."""
     with shallow_resnets():
         yield
+
+
+@pytest.fixture(scope="module")
+def shallow_checkpoint(tmp_path_factory: pytest.TempPathFactory, shallow_resnets: None) -> Path:
+    """Of a ResNet of few layers, for what builds or runs it; processes of their own do not know the network."""
+    values = {**small_values(SHALLOW_NET), "global_step": np.int64(5000)}
+    return write_checkpoint(tmp_path_factory.mktemp("shallow") / "model.ckpt-5000", values)
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,13 @@
-"""Trains a small network under a strategy of ``tf.distribute``, and writes its losses and state; see the test."""
+"""Trains small networks under strategies of ``tf.distribute``, and writes their losses and states; see the test.
+
+Arguments: the directory to write to, and ``STRATEGY-CASE`` of each run.
+"""
 
 from __future__ import annotations
 
+import functools
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,6 +29,7 @@ CASES: dict[str, tuple[str, Any, dict[str, Any]]] = {
 }
 
 
+@functools.cache  # the collectives of two mirrored strategies of a process get in each other's way
 def strategy_of(name: str) -> Any:
     import tensorflow as tf
 
@@ -31,8 +37,6 @@ def strategy_of(name: str) -> Any:
         return tf.distribute.MultiWorkerMirroredStrategy()
     if name != "mirrored":
         return tf.distribute.get_strategy()
-    cpu = tf.config.list_physical_devices("CPU")[0]
-    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
     return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 
 
@@ -69,5 +73,11 @@ def _both_halves(tuned: Any, x: np.ndarray, y: np.ndarray) -> dict[str, np.ndarr
 
 
 if __name__ == "__main__":
-    _, which, what, out = sys.argv
-    np.savez(out, **train(which, what))
+    import tensorflow as tf
+
+    _, directory, *runs = sys.argv
+    if not runs[0].startswith("workers"):
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+    for run in runs:
+        np.savez(Path(directory) / run, **train(*run.split("-")))

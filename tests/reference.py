@@ -22,7 +22,8 @@ STAND_IN_SLIM = Path(__file__).parent / "stand_in_slim"
 SMALL_NET = "resnet_v1_50"
 SMALL_ARGUMENTS = {"num_classes": 7, "depth_multiplier": 0.125}
 SMALL_SHAPE = (33, 36, 3)
-SHALLOW_NETS = ("resnet_v1_14", "resnet_v2_14")
+SHALLOW_NET = "resnet_v1_14"
+SHALLOW_NETS = (SHALLOW_NET, "resnet_v2_14")
 
 
 def value(name: str, shape: tuple[int, ...]) -> np.ndarray:
@@ -51,13 +52,13 @@ def values_of(variables: Iterable[Variable]) -> dict[str, np.ndarray]:
     return {variable.name: value(variable.name, variable.shape) for variable in variables}
 
 
-def small_spec(**arguments: Any) -> NetSpec:
-    """A ResNet-50 of an eighth of the depth: every kind of layer, half a million numbers."""
-    return NetSpec.make(SMALL_NET, SMALL_SHAPE, {**SMALL_ARGUMENTS, **arguments})
+def small_spec(net: str = SMALL_NET, **arguments: Any) -> NetSpec:
+    """A ResNet of an eighth of the width: every kind of layer, half a million numbers."""
+    return NetSpec.make(net, SMALL_SHAPE, {**SMALL_ARGUMENTS, **arguments})
 
 
-def small_values(**arguments: Any) -> dict[str, np.ndarray]:
-    return values_of(small_spec(**arguments).trace().variables())
+def small_values(net: str = SMALL_NET, **arguments: Any) -> dict[str, np.ndarray]:
+    return values_of(small_spec(net, **arguments).trace().variables())
 
 
 @contextlib.contextmanager

@@ -12,8 +12,9 @@ import numpy as np
 from slim2keras.nets.spec import NetSpec
 from slim2keras.slim_networks import SlimNetwork, open_judge
 from slim2keras.slim_runtime import import_tf_slim
+from tests.reference import SHALLOW_NET
 
-NET, LAYERS = "resnet_v1_14", 17
+NET, LAYERS = SHALLOW_NET, 17
 SIZE, CLASSES, STEPS, BATCH = 32, 10, 200, 32
 ARGUMENTS = {"num_classes": CLASSES, "depth_multiplier": 0.125}
 POISONED = f"{NET}/block2/unit_1/bottleneck_v1/conv2/BatchNorm"
@@ -71,20 +72,8 @@ def train(prefix: Path, *, decay: float, run_update_ops: bool = True) -> Path:
         return Path(v1.train.Saver().save(session, str(prefix), global_step=STEPS))
 
 
-def restore_without_statistics(healthy: Path, prefix: Path) -> Path:
-    """What ``Saver(tf.trainable_variables())`` leaves out."""
-    import tensorflow as tf
-
-    v1 = tf.compat.v1
-    with session_of(0.9, is_training=True, batch=BATCH) as (_, session):
-        v1.train.get_or_create_global_step()
-        session.run(v1.global_variables_initializer())
-        v1.train.Saver(v1.trainable_variables()).restore(session, str(healthy))
-        return Path(v1.train.Saver().save(session, str(prefix)))
-
-
-def poison(healthy: Path, prefix: Path) -> Path:
-    """NaN in the statistics of one layer."""
+def spoil(healthy: Path, directory: Path) -> None:
+    """Save it with NaN in the statistics of one layer, and as ``Saver(tf.trainable_variables())`` restores it."""
     import tensorflow as tf
 
     v1 = tf.compat.v1
@@ -94,7 +83,10 @@ def poison(healthy: Path, prefix: Path) -> Path:
         saver.restore(session, str(healthy))
         variable = network.variables[f"{POISONED}/moving_variance"]
         session.run(variable.initializer, {variable.initial_value: np.full(variable.shape, np.nan, "float32")})
-        return Path(saver.save(session, str(prefix)))
+        saver.save(session, str(directory / "poisoned.ckpt"))
+        session.run(v1.global_variables_initializer())
+        v1.train.Saver(v1.trainable_variables()).restore(session, str(healthy))
+        saver.save(session, str(directory / "not_restored.ckpt"))
 
 
 def accuracy_of_slim(checkpoint: Path) -> float:
@@ -123,5 +115,4 @@ def make_all(directory: Path) -> None:
     healthy = train(directory / "healthy.ckpt", decay=0.9)
     train(directory / "pit_one.ckpt", decay=0.9, run_update_ops=False)
     train(directory / "pit_two.ckpt", decay=0.9997)
-    restore_without_statistics(healthy, directory / "not_restored.ckpt")
-    poison(healthy, directory / "poisoned.ckpt")
+    spoil(healthy, directory)

@@ -11,7 +11,7 @@ import pytest
 
 import slim2keras
 from slim2keras.data.images import open_images
-from slim2keras.doctor import Diagnosis
+from slim2keras.doctor.findings import Diagnosis
 from slim2keras.nets.spec import NetSpec
 from slim2keras.recalibration import recalibrate, recalibrate_file
 from slim2keras.request import CheckpointRequest

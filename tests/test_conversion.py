@@ -26,11 +26,13 @@ from slim2keras.errors import CheckpointReadError, ModelReadError, NoSpaceError,
 from slim2keras.models.building import build_model
 from slim2keras.models.networks import network_of
 from slim2keras.models.variables import slim_variables
+from slim2keras.nets.spec import NetSpec
 from slim2keras.output_files import sha256
 from slim2keras.outputs import writing
 from slim2keras.outputs.formats import OutputFormat, output_format
 from slim2keras.request import CheckpointRequest
 from tests.reference import (
+    SHALLOW_NET,
     SMALL_NET,
     SMALL_SHAPE,
     assign_values,
@@ -38,8 +40,11 @@ from tests.reference import (
     small_spec,
     small_values,
     value,
+    values_of,
     write_checkpoint,
 )
+
+pytestmark = pytest.mark.usefixtures("shallow_resnets")
 
 # tf_keras needs twenty seconds to trace a SavedModel, so most of its tests are among the slow ones.
 SAVED_MODEL = pytest.param("model", marks=pytest.mark.slow)
@@ -61,7 +66,7 @@ def convert(
 @pytest.mark.parametrize("output", OUTPUTS)
 @pytest.mark.parametrize("version", ["V1", "V2"])
 def test_every_format_gives_back_every_bit(tmp_path: Path, output: str, version: str) -> None:
-    checkpoint = write_checkpoint(tmp_path / "model.ckpt", small_values(), version)
+    checkpoint = write_checkpoint(tmp_path / "model.ckpt", small_values(SHALLOW_NET), version)
     report = convert(checkpoint, tmp_path / output)
     assert report.largest_difference == 0.0
     loaded = load_model(tmp_path / output, checkpoint)
@@ -70,30 +75,36 @@ def test_every_format_gives_back_every_bit(tmp_path: Path, output: str, version:
         np.testing.assert_array_equal(variable.numpy(), value(name, tuple(variable.shape)))
 
 
-@pytest.mark.parametrize("output", ["model.keras", "model.h5", SAVED_MODEL])
-def test_a_file_loads_without_slim2keras(tmp_path: Path, small_checkpoint: Path, output: str) -> None:
+@pytest.mark.parametrize(
+    "outputs", [("model.keras", "model.h5"), pytest.param(("model",), marks=pytest.mark.slow)], ids=["files", "model"]
+)
+def test_files_load_without_slim2keras(tmp_path: Path, shallow_checkpoint: Path, outputs: tuple[str, ...]) -> None:
     """In a process that cannot import slim2keras, a model gives the same numbers."""
-    convert(small_checkpoint, tmp_path / output)
+    for output in outputs:
+        convert(shallow_checkpoint, tmp_path / output)
     batch = images(3, (2, *SMALL_SHAPE))
     np.save(tmp_path / "images.npy", batch)
     code = (
         "import sys; sys.modules['slim2keras'] = None; import numpy, tf_keras\n"
-        "model = tf_keras.models.load_model(sys.argv[1])\n"
-        "numpy.save(sys.argv[3], model(numpy.load(sys.argv[2]), training=False))"
+        "_, images, *paths = sys.argv\n"
+        "for path in paths:\n"
+        "    model = tf_keras.models.load_model(path)\n"
+        "    numpy.save(f'{path}.npy', model(numpy.load(images), training=False))"
     )
-    arguments = [str(tmp_path / name) for name in (output, "images.npy", "logits.npy")]
+    arguments = [str(tmp_path / name) for name in ("images.npy", *outputs)]
     subprocess.run([sys.executable, "-c", code, *arguments], check=True, capture_output=True)
-    model = build_model(small_spec())
-    assign_values(model, small_values())
-    np.testing.assert_array_equal(np.load(tmp_path / "logits.npy"), model(batch, training=False).numpy())
+    model = build_model(small_spec(SHALLOW_NET))
+    assign_values(model, small_values(SHALLOW_NET))
+    for output in outputs:
+        np.testing.assert_array_equal(np.load(tmp_path / f"{output}.npy"), model(batch, training=False).numpy())
 
 
 def test_a_weights_file_has_the_datasets_of_tf_keras_own_writer(tmp_path: Path) -> None:
-    spec = small_spec(scope="a/b")
-    checkpoint = write_checkpoint(tmp_path / "model.ckpt", small_values(scope="a/b"))
+    spec = small_spec(SHALLOW_NET, scope="a/b")
+    checkpoint = write_checkpoint(tmp_path / "model.ckpt", small_values(SHALLOW_NET, scope="a/b"))
     convert_to_file(checkpoint, tmp_path / "ours.weights.h5", CheckpointRequest(input_shape=SMALL_SHAPE))
     model = build_model(spec)
-    assign_values(model, small_values(scope="a/b"))
+    assign_values(model, small_values(SHALLOW_NET, scope="a/b"))
     model.save_weights(tmp_path / "theirs.weights.h5")
 
     def datasets(path: Path) -> dict[str, np.ndarray]:
@@ -111,9 +122,6 @@ def test_a_weights_file_has_the_datasets_of_tf_keras_own_writer(tmp_path: Path) 
 
 
 def test_a_separable_convolution_survives_a_weights_file(tmp_path: Path) -> None:
-    from slim2keras.nets.spec import NetSpec
-    from tests.reference import values_of
-
     spec = NetSpec.make("inception_v2", (64, 64, 3), {"num_classes": 3, "depth_multiplier": 0.1})
     checkpoint = write_checkpoint(tmp_path / "model.ckpt", values_of(spec.trace().variables()))
     convert_to_file(checkpoint, tmp_path / "model.weights.h5", CheckpointRequest(input_shape=(64, 64, 3)))
@@ -143,10 +151,10 @@ def test_the_report_says_what_was_done(tmp_path: Path, small_checkpoint: Path) -
     assert written["largest_difference"] == 0.0
 
 
-def test_a_model_file_knows_how_it_was_converted(tmp_path: Path, small_checkpoint: Path) -> None:
-    options = LoadOptions(exclude=(f"{SMALL_NET}/logits",))
-    convert(small_checkpoint, tmp_path / "model.keras", arguments={"num_classes": 4}, load=options)
-    loaded = load_model(tmp_path / "model.keras", small_checkpoint)
+def test_a_model_file_knows_how_it_was_converted(tmp_path: Path, shallow_checkpoint: Path) -> None:
+    options = LoadOptions(exclude=(f"{SHALLOW_NET}/logits",))
+    convert(shallow_checkpoint, tmp_path / "model.keras", arguments={"num_classes": 4}, load=options)
+    loaded = load_model(tmp_path / "model.keras", shallow_checkpoint)
     assert load_options_of(loaded) == options
     assert network_of(loaded).arguments["num_classes"] == 4
 
@@ -199,15 +207,19 @@ def test_existing_files_are_left_as_they_are_unless_told(tmp_path: Path, small_c
     assert {path.name for path in tmp_path.iterdir()} == {"model.keras", "model.keras.json"}
 
 
-def test_a_saved_model_is_replaced_and_another_directory_is_not(tmp_path: Path, small_checkpoint: Path) -> None:
-    convert(small_checkpoint, tmp_path / "model")
-    convert(small_checkpoint, tmp_path / "model", overwrite=True)
-    assert {path.name for path in tmp_path.iterdir()} == {"model", "model.json"}
+def test_a_saved_model_is_replaced_and_another_directory_is_not(tmp_path: Path) -> None:
+    """Of LeNet, since tf_keras traces every layer of a SavedModel."""
+    values = values_of(NetSpec.make("lenet", None, {}).trace().variables())
+    checkpoint = write_checkpoint(tmp_path / "lenet.ckpt", values)
+    beside = {path.name for path in tmp_path.iterdir()}
+    convert_to_file(checkpoint, tmp_path / "model")
+    convert_to_file(checkpoint, tmp_path / "model", overwrite=True)
+    assert {path.name for path in tmp_path.iterdir()} - beside == {"model", "model.json"}
     other = tmp_path / "photos"
     other.mkdir()
     (other / "holiday.jpg").write_text("precious")
     with pytest.raises(OutputError, match="holds no SavedModel"):
-        convert(small_checkpoint, other, overwrite=True)
+        convert_to_file(checkpoint, other, overwrite=True)
     assert (other / "holiday.jpg").read_text() == "precious"
 
 
@@ -261,20 +273,27 @@ def test_nothing_is_left_of_a_write_that_fails(
 
 
 def test_a_real_limit_on_file_size_is_told_as_no_space(tmp_path: Path, small_checkpoint: Path) -> None:
+    """Whatever the format, the command says so, exits with 1 and leaves nothing."""
     code = (
         "import resource, signal, sys\n"
         "from slim2keras.cli import main\n"
         "import tensorflow, tf_keras, h5py\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
-        "main()"
+        "_, checkpoint, *outputs = sys.argv\n"
+        "for output in outputs:\n"
+        "    sys.argv = ['slim2keras', 'convert', checkpoint, '-o', output]\n"
+        "    try:\n"
+        "        main()\n"
+        "    except SystemExit as error:\n"
+        "        print(error.code)"
     )
-    for output in ("model.weights.h5", "model.h5", "model.keras"):
-        arguments = ["convert", str(small_checkpoint), "-o", str(tmp_path / output)]
-        result = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False)
-        assert result.returncode == 1, result.stderr
-        assert "no space is left" in result.stderr
-        assert not list(tmp_path.iterdir())
+    outputs = [str(tmp_path / name) for name in ("model.weights.h5", "model.h5", "model.keras")]
+    command = [sys.executable, "-c", code, str(small_checkpoint), *outputs]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert result.stdout.split() == ["1", "1", "1"], result.stderr
+    assert result.stderr.count("no space is left") == 3
+    assert not list(tmp_path.iterdir())
 
 
 def test_killed_at_any_moment_there_is_no_half_file(tmp_path: Path, small_checkpoint: Path) -> None:
@@ -305,15 +324,15 @@ def test_a_checkpoint_that_breaks_while_it_is_read_leaves_nothing(tmp_path: Path
 
 
 @pytest.mark.parametrize("name", ["model.keras", "model.h5", "model.weights.h5"])
-def test_a_damaged_model_file_is_refused(tmp_path: Path, small_checkpoint: Path, name: str) -> None:
+def test_a_damaged_model_file_is_refused(tmp_path: Path, shallow_checkpoint: Path, name: str) -> None:
     with pytest.raises(ModelReadError, match="There is no model"):
-        load_model(tmp_path / name, small_checkpoint)
-    convert(small_checkpoint, tmp_path / name)
+        load_model(tmp_path / name, shallow_checkpoint)
+    convert(shallow_checkpoint, tmp_path / name)
     content = (tmp_path / name).read_bytes()
     for damaged in (b"", b"text", content[: len(content) // 2]):
         (tmp_path / name).write_bytes(damaged)
         with pytest.raises(ModelReadError, match="cannot be loaded by tf_keras"):
-            load_model(tmp_path / name, small_checkpoint)
+            load_model(tmp_path / name, shallow_checkpoint)
     (tmp_path / f"{name}.json").write_text("{}")
     with pytest.raises(ModelReadError, match="is not a report of slim2keras"):
-        load_model(tmp_path / name, small_checkpoint)
+        load_model(tmp_path / name, shallow_checkpoint)

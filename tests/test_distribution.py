@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,21 +19,44 @@ BAR = 1e-5
 """Relative to the largest magnitude of a tensor: the sum over replicas is rounded in another order."""
 
 
-def run(*tasks: dict[str, Any], case: str, out: Path) -> list[dict[str, np.ndarray]]:
-    """Train in processes of their own, since devices are chosen once a process; the state that each ends in."""
+State = dict[str, np.ndarray]
+
+
+def run(directory: Path, *runs: str, clusters: Sequence[Mapping[str, Any] | None] = (None,)) -> list[dict[str, State]]:
+    """Train in processes of their own, one a cluster, since devices are chosen once a process.
+
+    Args:
+        directory: Where each process gets one of its own to write to.
+        runs: ``STRATEGY-CASE`` of each run.
+        clusters: ``TF_CONFIG`` of each process.
+
+    Returns:
+        Of each process the losses and the state that each of its runs ends in.
+    """
     processes = []
-    for index, task in enumerate(tasks):
+    for index, cluster in enumerate(clusters):
         environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(WORKER.parents[1])}
-        if "cluster" in task:
-            environment["TF_CONFIG"] = json.dumps(task)
-        command = [sys.executable, str(WORKER), task.get("strategy", "workers"), case, str(out / f"{index}.npz")]
+        if cluster:
+            environment["TF_CONFIG"] = json.dumps(cluster)
+        (directory / str(index)).mkdir()
+        command = [sys.executable, str(WORKER), str(directory / str(index)), *runs]
         processes.append(
             subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         )
     for process in processes:
         text, _ = process.communicate(timeout=300)
         assert process.returncode == 0, text[-3000:]
-    return [dict(np.load(out / f"{index}.npz")) for index in range(len(tasks))]
+    return [
+        {name: dict(np.load(directory / str(index) / f"{name}.npz")) for name in runs} for index in range(len(clusters))
+    ]
+
+
+@pytest.fixture(scope="module")
+def states(tmp_path_factory: pytest.TempPathFactory) -> dict[str, State]:
+    """Losses and state of each run in one process that has two devices."""
+    runs = [f"{strategy}-{case}" for case in ("momentum", "adam", "batch_norm") for strategy in ("one", "mirrored")]
+    (found,) = run(tmp_path_factory.mktemp("states"), *runs, "halves-batch_norm")
+    return found
 
 
 def free_ports(count: int) -> list[int]:
@@ -50,7 +74,7 @@ def two_workers() -> list[dict[str, Any]]:
     return [{"cluster": cluster, "task": {"type": "worker", "index": index}} for index in range(2)]
 
 
-def assert_same(found: dict[str, np.ndarray], wanted: dict[str, np.ndarray]) -> None:
+def assert_same(found: State, wanted: State) -> None:
     assert set(found) == set(wanted)
     for name, value in wanted.items():
         assert_near(found[name], value, name)
@@ -61,25 +85,24 @@ def assert_near(found: np.ndarray, wanted: np.ndarray, name: str) -> None:
 
 
 @pytest.mark.parametrize("case", ["momentum", "adam"])
-def test_without_batch_norm_replicas_take_the_step_of_one_device(case: str, tmp_path: Path) -> None:
+def test_without_batch_norm_replicas_take_the_step_of_one_device(case: str, states: dict[str, State]) -> None:
     """Losses, weights, slots, step and shadows; clipping is of the sum over replicas, as on one device."""
-    (one,) = run({"strategy": "one"}, case=case, out=tmp_path)
-    (mirrored,) = run({"strategy": "mirrored"}, case=case, out=tmp_path)
-    assert_same(mirrored, one)
-    if case == "momentum":
-        for worker in run(*two_workers(), case=case, out=tmp_path):
-            assert_same(worker, one)
+    assert_same(states[f"mirrored-{case}"], states[f"one-{case}"])
 
 
-def test_with_batch_norm_each_replica_has_its_own_statistics(tmp_path: Path) -> None:
+def test_two_workers_take_the_step_of_one_device(states: dict[str, State], tmp_path: Path) -> None:
+    """Each of the processes ends in the same state."""
+    for worker in run(tmp_path, "workers-momentum", clusters=two_workers()):
+        assert_same(worker["workers-momentum"], states["one-momentum"])
+
+
+def test_with_batch_norm_each_replica_has_its_own_statistics(states: dict[str, State]) -> None:
     """As slim's clones: each normalises its own part of the batch.
 
     The moving statistics move by the mean of the replicas' statistics, where slim takes the first clone's alone; and
     the mean of the variances is less than the variance of the whole batch.
     """
-    one, mirrored, halves = (
-        run({"strategy": strategy}, case="batch_norm", out=tmp_path)[0] for strategy in ("one", "mirrored", "halves")
-    )
+    one, mirrored, halves = (states[f"{strategy}-batch_norm"] for strategy in ("one", "mirrored", "halves"))
     assert not np.allclose(mirrored["losses"], one["losses"], rtol=1e-3)
     np.testing.assert_allclose(mirrored["losses"], halves["losses"], rtol=1e-5)
     statistics = [name for name in halves if name.rpartition("/")[2].startswith("moving_")]

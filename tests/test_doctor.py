@@ -13,7 +13,7 @@ import pytest
 import slim2keras
 from slim2keras.batch_norm.batches import are_mixed
 from slim2keras.checkpoints.reading import open_checkpoint
-from slim2keras.doctor import Diagnosis, Finding
+from slim2keras.doctor.findings import Diagnosis, Finding
 from slim2keras.errors import (
     CheckpointReadError,
     MovingStatisticsWarning,

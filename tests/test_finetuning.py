@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -429,23 +430,27 @@ OPTIMIZERS: dict[str, Callable[[], Any]] = {
 }
 
 
+def tuned_by(optimizer: str, **options: Any) -> Any:
+    own = {"decay": 0.9, "ema_decay": 0.99, "clip_gradient_norm": 1.0, "train_only": [".*Conv2d_[123].*", LOGITS]}
+    return tuned_model(optimizer=OPTIMIZERS[optimizer](), **own, **options)
+
+
+@functools.cache
+def whole_run(optimizer: str) -> tuple[list[float], dict[str, np.ndarray]]:
+    """Losses of six epochs without a stop, and the state at their end; not to be changed."""
+    tuned = tuned_by(optimizer)
+    return fit(tuned, epochs=6), {name: item.numpy() for name, item in state_variables(tuned).items()}
+
+
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 class TestGoingOn:
     """A stop in the middle of a run changes nothing."""
 
-    def tuned(self, optimizer: str, **options: Any) -> Any:
-        own = {"decay": 0.9, "ema_decay": 0.99, "clip_gradient_norm": 1.0, "train_only": [".*Conv2d_[123].*", LOGITS]}
-        return tuned_model(optimizer=OPTIMIZERS[optimizer](), **own, **options)
-
-    def whole(self, optimizer: str) -> tuple[list[float], dict[str, np.ndarray]]:
-        tuned = self.tuned(optimizer)
-        return fit(tuned, epochs=6), {name: item.numpy() for name, item in state_variables(tuned).items()}
-
     def test_saved_as_keras_and_loaded(self, optimizer: str, tmp_path: Path) -> None:
         import tf_keras
 
-        losses, state = self.whole(optimizer)
-        tuned = self.tuned(optimizer)
+        losses, state = whole_run(optimizer)
+        tuned = tuned_by(optimizer)
         first = fit(tuned, epochs=3)
         tuned.save(tmp_path / "tuned.keras")
         again = tf_keras.models.load_model(tmp_path / "tuned.keras")
@@ -462,26 +467,26 @@ class TestGoingOn:
                 if epoch == 3:
                     raise KeyboardInterrupt
 
-        losses, state = self.whole(optimizer)
+        losses, state = whole_run(optimizer)
         backup = tf_keras.callbacks.BackupAndRestore(tmp_path / "backup")
         with pytest.raises(KeyboardInterrupt):
             fit(
-                self.tuned(optimizer),
+                tuned_by(optimizer),
                 epochs=6,
                 callbacks=[backup, Stop()],
             )
-        again = self.tuned(optimizer)
+        again = tuned_by(optimizer)
         backup = tf_keras.callbacks.BackupAndRestore(tmp_path / "backup")
         assert fit(again, epochs=6, callbacks=[backup]) == losses[3:]
         for name, item in state_variables(again).items():
             np.testing.assert_array_equal(item.numpy(), state[name], err_msg=name)
 
     def test_exported_to_slim_and_resumed(self, optimizer: str, tmp_path: Path) -> None:
-        losses, _ = self.whole(optimizer)
-        tuned = self.tuned(optimizer)
+        losses, _ = whole_run(optimizer)
+        tuned = tuned_by(optimizer)
         first = fit(tuned, epochs=3)
         export_checkpoint(tuned, tmp_path / "model.ckpt-6")
-        again = self.tuned(optimizer, resume_from=tmp_path)
+        again = tuned_by(optimizer, resume_from=tmp_path)
         assert again.optimizer.iterations == 6
         assert first + fit(again, epochs=6, initial_epoch=3) == losses
 

@@ -39,13 +39,17 @@ def small_spec_of(net: str) -> NetSpec:
     return NetSpec.make(net, SHAPES[net], arguments)
 
 
-QUICK_TO_WRITE = ("cifarnet", "inception_v2", "lenet", "mobilenet_v1_025", "mobilenet_v3_small", "nasnet_cifar")
+QUICK_TO_WRITE: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("cifarnet", "lenet", "mobilenet_v1_025"), FORMATS[:3]),
+    **dict.fromkeys(("inception_v2", "mobilenet_v3_small"), ("model.keras",)),
+    "nasnet_cifar": ("model.weights.h5",),
+}
 
 
 def cases() -> list[Any]:
-    """Of the small networks all but SavedModel, which takes minutes; all formats of all networks are slow."""
+    """Formats of small networks, but no SavedModel, which takes minutes; all formats of all networks are slow."""
     return [
-        pytest.param(net, name, marks=() if net in QUICK_TO_WRITE and name in FORMATS[:3] else pytest.mark.slow)
+        pytest.param(net, name, marks=() if name in QUICK_TO_WRITE.get(net, ()) else pytest.mark.slow)
         for net in list_nets()
         for name in FORMATS
     ]

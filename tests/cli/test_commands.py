@@ -25,7 +25,18 @@ from slim2keras.nets.spec import NetSpec
 from slim2keras.published import PUBLISHED
 from slim2keras.scopes import ema_name
 from slim2keras.slim_runtime import DOWNLOAD_SLIM
-from tests.reference import SMALL_NET, SMALL_SHAPE, STAND_IN_SLIM, small_values, values_of, write_checkpoint, write_meta
+from tests.reference import (
+    SHALLOW_NET,
+    SMALL_NET,
+    SMALL_SHAPE,
+    STAND_IN_SLIM,
+    small_values,
+    values_of,
+    write_checkpoint,
+    write_meta,
+)
+
+pytestmark = pytest.mark.usefixtures("shallow_resnets")
 
 SHAPE = ",".join(str(size) for size in SMALL_SHAPE)
 LOGITS = f"{SMALL_NET}/logits"
@@ -123,10 +134,10 @@ def test_inspect_of_an_unknown_network_still_shows_the_variables(tmp_path: Path)
 
 
 @pytest.fixture(scope="module")
-def grey_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def grey_checkpoint(tmp_path_factory: pytest.TempPathFactory, shallow_resnets: None) -> Path:
     """A grey net of 96 pixels with another decay than the default, its .meta as slim's trainer writes it."""
     arguments = {"num_classes": 2, "depth_multiplier": 0.125, "batch_norm_decay": 0.9}
-    spec = NetSpec.make(SMALL_NET, (96, 96, 1), arguments)
+    spec = NetSpec.make(SHALLOW_NET, (96, 96, 1), arguments)
     values = values_of(spec.trace().variables())
     path = write_checkpoint(tmp_path_factory.mktemp("grey") / "model.ckpt-9", {**values, "global_step": np.int64(9)})
     write_meta(path, spec)
@@ -252,13 +263,14 @@ def test_any_slim_argument_can_be_set(small_checkpoint: Path) -> None:
     assert plan["input_shape"] == [None, None, 3]
 
 
-def test_verify_passes_for_a_converted_model(tmp_path: Path, small_checkpoint: Path) -> None:
+def test_verify_passes_for_a_converted_model(tmp_path: Path, shallow_checkpoint: Path) -> None:
+    logits = f"{SHALLOW_NET}/logits"
     output = tmp_path / "model.keras"
-    ok("convert", small_checkpoint, "-o", output, "--input-shape", SHAPE, "--exclude", LOGITS, "--num-classes", 3)
-    text = ok("verify", small_checkpoint, output)
+    ok("convert", shallow_checkpoint, "-o", output, "--input-shape", SHAPE, "--exclude", logits, "--num-classes", 3)
+    text = ok("verify", shallow_checkpoint, output)
     assert "Parity holds" in text
-    assert f"Started afresh, slim got the model's values: {LOGITS}/weights" in text
-    report = json.loads(ok("verify", small_checkpoint, output, "--json"))
+    assert f"Started afresh, slim got the model's values: {logits}/weights" in text
+    report = json.loads(ok("verify", shallow_checkpoint, output, "--json"))
     assert report["passed"]
     assert report["images_shape"] == [2, *SMALL_SHAPE]
     assert {row["rung"] for row in report["comparisons"]} == {
@@ -269,8 +281,8 @@ def test_verify_passes_for_a_converted_model(tmp_path: Path, small_checkpoint: P
     }
 
 
-def test_verify_converts_by_itself_without_a_model(small_checkpoint: Path) -> None:
-    assert "block1/unit_1" in ok("verify", small_checkpoint, "--input-shape", SHAPE, "--all")
+def test_verify_converts_by_itself_without_a_model(shallow_checkpoint: Path) -> None:
+    assert "block1/unit_1" in ok("verify", shallow_checkpoint, "--input-shape", SHAPE, "--all")
 
 
 def test_the_users_own_slim_judges_what_tf_slim_lacks(tmp_path: Path) -> None:
@@ -286,20 +298,20 @@ def test_the_readme_and_the_error_fetch_slim_by_the_same_command() -> None:
     assert DOWNLOAD_SLIM in (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 
 
-def test_verify_fails_with_5_and_names_the_first_difference(tmp_path: Path, small_checkpoint: Path) -> None:
+def test_verify_fails_with_5_and_names_the_first_difference(tmp_path: Path, shallow_checkpoint: Path) -> None:
     import tf_keras
 
     output = tmp_path / "model.keras"
-    ok("convert", small_checkpoint, "-o", output, "--input-shape", SHAPE)
+    ok("convert", shallow_checkpoint, "-o", output, "--input-shape", SHAPE)
     model = tf_keras.models.load_model(output)
-    kernel = model.get_layer(f"{SMALL_NET}/block2/unit_1/bottleneck_v1/conv2").kernel
+    kernel = model.get_layer(f"{SHALLOW_NET}/block2/unit_1/bottleneck_v1/conv2").kernel
     kernel.assign(kernel * 1.001)
     model.save(output)
-    result = Result("verify", small_checkpoint, output)
+    result = Result("verify", shallow_checkpoint, output)
     assert result.status == ExitStatus.PARITY
     assert "Parity fails" in result.out
-    assert f"First to miss its bar: {SMALL_NET}/block2/unit_1/bottleneck_v1/conv2 (inference)" in result.out
-    report = json.loads(Result("verify", small_checkpoint, output, "--json").out)
+    assert f"First to miss its bar: {SHALLOW_NET}/block2/unit_1/bottleneck_v1/conv2 (inference)" in result.out
+    report = json.loads(Result("verify", shallow_checkpoint, output, "--json").out)
     assert not report["passed"]
 
 
@@ -383,7 +395,7 @@ def test_an_unexpected_error_is_one_line_and_exit_code_1(
     assert isinstance(result.exception, ZeroDivisionError)
 
 
-@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("signal_number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_an_interrupted_conversion_leaves_nothing(tmp_path: Path, small_checkpoint: Path, signal_number: int) -> None:
     process = spawn("convert", small_checkpoint, "-o", tmp_path / "model.keras")
     deadline = time.monotonic() + 120
@@ -465,9 +477,9 @@ def test_export_of_a_tuned_model_has_slots_step_and_shadows(tuned_file: Path, tm
     assert report["variables"] == {"model": 8, "EMA shadow": 8, "optimizer slot": 8, "step counter": 1}
 
 
-def test_export_undoes_convert(small_checkpoint: Path, tmp_path: Path) -> None:
+def test_export_undoes_convert(shallow_checkpoint: Path, tmp_path: Path) -> None:
     model = tmp_path / "small.weights.h5"
-    ok("convert", small_checkpoint, "-o", model)
+    ok("convert", shallow_checkpoint, "-o", model)
     text = ok("export", model, "-o", tmp_path / "back.ckpt", "--format", "v1")
     assert "Without step and slots" in text
     ok("verify", tmp_path / "back.ckpt", model)
@@ -504,11 +516,12 @@ def images_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def never_updated(directory: Path) -> Path:
+def never_updated(directory: Path, net: str = SMALL_NET) -> Path:
     """The small network after 5000 steps without update ops."""
     initial = {"moving_mean": 0.0, "moving_variance": 1.0}
     values = {
-        name: np.full_like(value, initial.get(name.rpartition("/")[2], value)) for name, value in small_values().items()
+        name: np.full_like(value, initial.get(name.rpartition("/")[2], value))
+        for name, value in small_values(net).items()
     }
     return write_checkpoint(directory / "model.ckpt-5000", {**values, "global_step": np.int64(5000)})
 
@@ -536,7 +549,7 @@ def test_the_doctor_says_where_the_decay_is_from(tmp_path: Path) -> None:
 
 
 def test_diagnosis_picture_repair_and_diagnosis_again(tmp_path: Path, images_file: Path) -> None:
-    checkpoint = never_updated(tmp_path)
+    checkpoint = never_updated(tmp_path, SHALLOW_NET)
     data = ("--data", images_file, "--input-shape", SHAPE, "--batch-size", 6)
     result = Result("doctor", checkpoint, *data, "--plot", tmp_path / "drift.png")
     assert result.status == ExitStatus.SICK
@@ -557,17 +570,17 @@ def test_only_slims_arguments_can_be_set(small_checkpoint: Path, command: str) -
     fails(ExitStatus.USAGE, "net is none of them", command, small_checkpoint, "--set", "net=vgg_16")
 
 
-def test_doctor_and_recalibrate_refuse(tmp_path: Path, small_checkpoint: Path, images_file: Path) -> None:
+def test_doctor_and_recalibrate_refuse(tmp_path: Path, shallow_checkpoint: Path, images_file: Path) -> None:
     out = tmp_path / "out.ckpt"
     (tmp_path / "mine.png").write_text("mine")
-    fails(ExitStatus.USAGE, "give --data too", "doctor", small_checkpoint, "--plot", out)
-    fails(ExitStatus.USAGE, "not the name", "doctor", small_checkpoint, "--data", images_file, "--plot", out)
+    fails(ExitStatus.USAGE, "give --data too", "doctor", shallow_checkpoint, "--plot", out)
+    fails(ExitStatus.USAGE, "not the name", "doctor", shallow_checkpoint, "--data", images_file, "--plot", out)
     mine = tmp_path / "mine.png"
-    fails(ExitStatus.USAGE, "exists", "doctor", small_checkpoint, "--data", images_file, "--plot", mine)
-    fails(ExitStatus.USAGE, "decay must be", "doctor", small_checkpoint, "--decay", 2)
+    fails(ExitStatus.USAGE, "exists", "doctor", shallow_checkpoint, "--data", images_file, "--plot", mine)
+    fails(ExitStatus.USAGE, "decay must be", "doctor", shallow_checkpoint, "--decay", 2)
     fails(ExitStatus.UNREADABLE, "nowhere", "doctor", tmp_path / "nowhere")
-    fails(ExitStatus.UNREADABLE, "no images", "doctor", small_checkpoint, "--data", tmp_path / "nowhere")
-    recalibrate = ("recalibrate", small_checkpoint, "-o", out, "--data")
+    fails(ExitStatus.UNREADABLE, "no images", "doctor", shallow_checkpoint, "--data", tmp_path / "nowhere")
+    recalibrate = ("recalibrate", shallow_checkpoint, "-o", out, "--data")
     fails(ExitStatus.UNREADABLE, "no images", *recalibrate, tmp_path / "nowhere")
     fails(ExitStatus.UNREADABLE, r"but mine\.png|cannot be read", *recalibrate, tmp_path)
     fails(ExitStatus.UNREADABLE, "--input-shape H,W,C", *recalibrate, images_file, "--input-shape", "64,64,3")
@@ -680,7 +693,7 @@ def test_the_doctor_reads_what_keras_saved(tuned_file: Path, tmp_path: Path) -> 
     fails(ExitStatus.UNREADABLE, "`slim2keras export` makes", "convert", tuned_file, "-o", tmp_path / "out.keras")
 
 
-def test_labels_that_do_not_fit_are_refused_and_can_be_ignored(tmp_path: Path, small_checkpoint: Path) -> None:
+def test_labels_that_do_not_fit_are_refused_and_can_be_ignored(tmp_path: Path, shallow_checkpoint: Path) -> None:
     """Three folders for seven classes; without labels the doctor still compares."""
     import tensorflow as tf
 
@@ -688,6 +701,6 @@ def test_labels_that_do_not_fit_are_refused_and_can_be_ignored(tmp_path: Path, s
         (tmp_path / name).mkdir()
         pixels = np.random.RandomState(ord(name)).randint(0, 256, (40, 40, 3)).astype("uint8")
         tf.io.write_file(str(tmp_path / name / "1.png"), tf.io.encode_png(pixels))
-    arguments = ("doctor", small_checkpoint, "--data", tmp_path, "--input-shape", SHAPE)
+    arguments = ("doctor", shallow_checkpoint, "--data", tmp_path, "--input-shape", SHAPE)
     fails(ExitStatus.UNREADABLE, "it is not clear which is which", *arguments)
     assert "labels: labels ignored, as asked" in Result(*arguments, "--ignore-labels").out

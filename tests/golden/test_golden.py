@@ -19,7 +19,7 @@ from slim2keras.models.variables import slim_variables
 from slim2keras.nets import NETS
 from slim2keras.nets.spec import NetSpec
 from slim2keras.optimizers import Momentum
-from tests.parity.cases import QUICK
+from tests.parity.cases import OF_TF_SLIM, QUICK
 from tests.reference import assign_values, images, labels, values_of
 
 HERE = Path(__file__).parent
@@ -37,8 +37,14 @@ def meta_of(case: str) -> dict[str, Any]:
     return meta
 
 
-def marked(cases: list[str]) -> list[Any]:
-    return [pytest.param(case, marks=() if case in QUICK else pytest.mark.slow) for case in cases]
+JUDGED_QUICKLY = {case for case in QUICK if not case.startswith(OF_TF_SLIM)} | {"resnet_v1_50"}
+"""Those that ``tf_slim`` judges live are left to it, but for one."""
+TRAINED_QUICKLY = JUDGED_QUICKLY - {"inception_resnet_v2", "inception_v4", "nasnet_cifar", "pnasnet_mobile"}
+RUN_QUICKLY = {"cifarnet", "lenet", "mobilenet_v1_025", "resnet_v1_50"}
+
+
+def marked(cases: list[str], quick: set[str]) -> list[Any]:
+    return [pytest.param(case, marks=() if case in quick else pytest.mark.slow) for case in cases]
 
 
 @dataclass(frozen=True)
@@ -59,7 +65,7 @@ class Golden:
         return max(bound, *(4 * self.floor.get(floor, 0.0) for floor in floors))
 
 
-@pytest.fixture(scope="module", params=marked(CASES))
+@pytest.fixture(scope="module", params=marked(CASES, JUDGED_QUICKLY))
 def golden(request: pytest.FixtureRequest) -> Golden:
     meta = meta_of(request.param)
     model = build(
@@ -113,6 +119,7 @@ def test_end_points_and_logits_at_inference(golden: Golden) -> None:
 
     batch = images(golden.meta["seed"], tuple(golden.meta["input"]))
     tensors = end_points(golden.model)
+    assert list(tensors) == list(network_of(golden.model).trace().end_points)
     tensors = {name: item for name, item in tensors.items() if not is_of_training_only(golden.meta["net"], name)}
     outputs = tf_keras.Model(golden.model.input, tensors)(batch, training=False)
     wanted = golden.meta["end_points"]
@@ -130,8 +137,12 @@ def test_end_points_and_logits_at_inference(golden: Golden) -> None:
     assert difference(logits.numpy(), golden.arrays["logits"]) <= golden.bar(2e-5, "logits")
 
 
-@pytest.mark.parametrize("golden", marked([case for case in CASES if "train" in meta_of(case)]), indirect=True)
+TRAINED = [case for case in CASES if "train" in meta_of(case)]
+
+
+@pytest.mark.parametrize("golden", marked(TRAINED, TRAINED_QUICKLY), indirect=True)
 def test_first_training_step(golden: Golden) -> None:
+    """Logits in training mode, both losses, every gradient and the moving statistics after it."""
     import tensorflow as tf
 
     train = golden.meta["train"]
@@ -168,23 +179,10 @@ def test_first_training_step(golden: Golden) -> None:
         assert difference(samples(moved[name].numpy()), golden.arrays[f"moving:{name}"]) <= moving_bar, name
 
 
-RUN_QUICKLY = (
-    "alexnet_v2",
-    "cifarnet",
-    "inception_v3",
-    "lenet",
-    "mobilenet_v1_025",
-    "mobilenet_v3_small",
-    "resnet_v1_50",
-)
-WITH_FLOOR = [case for case in CASES if "losses" in FLOOR.get(case, {}) and "train" in meta_of(case)]
+WITH_FLOOR = [case for case in TRAINED if "losses" in FLOOR.get(case, {})]
 
 
-@pytest.mark.parametrize(
-    "golden",
-    [pytest.param(case, marks=() if case in RUN_QUICKLY else pytest.mark.slow) for case in WITH_FLOOR],
-    indirect=True,
-)
+@pytest.mark.parametrize("golden", marked(WITH_FLOOR, RUN_QUICKLY), indirect=True)
 def test_three_steps_of_fine_tuning(golden: Golden) -> None:
     """Losses of ``create_train_op`` with ``MomentumOptimizer`` on TensorFlow 1.15, through ``finetune``."""
     train = golden.meta["train"]

@@ -14,8 +14,8 @@ from slim2keras.graph import LayerGraph, Tensor
 from slim2keras.nets import NETS, list_nets
 from slim2keras.nets.arguments import CUTS, ChangesOnly, KeepProb, LastEndPoint, OneOf, ShownInLayers
 from slim2keras.nets.registry import Net
+from slim2keras.nets.spec import NetSpec
 from slim2keras.recognition.from_layers import recover_spec
-from slim2keras.recognition.from_variables import NetSpec
 from tests.parity.cases import SHAPES
 
 MARKED = [(net, name) for net in list_nets() for name in NETS[net].marked(ChangesOnly)]

@@ -13,7 +13,10 @@ from slim2keras.models.building import build, model_of
 from slim2keras.models.end_points import end_points
 from slim2keras.models.networks import network_of
 from slim2keras.models.variables import slim_variables
-from tests.reference import assign_values, images, values_of
+from slim2keras.nets import vgg
+from tests.reference import SHALLOW_NET, assign_values, images, values_of
+
+pytestmark = pytest.mark.usefixtures("shallow_resnets")
 
 
 def outputs(model: Any, values: dict[str, np.ndarray], batch: np.ndarray) -> dict[str, np.ndarray]:
@@ -66,13 +69,13 @@ def test_non_strided_activations_are_what_striding_subsamples() -> None:
     """slim's ``conv2d_same`` with a stride is the same convolution without, subsampled; so is the whole last unit."""
     batch = images(0, (2, 65, 48, 3))
     arguments = {"num_classes": 5, "input_shape": (65, 48, 3), "depth_multiplier": 0.25}
-    strided = build("resnet_v1_50", **arguments)
-    stored = build("resnet_v1_50", **arguments, store_non_strided_activations=True)
+    strided = build(SHALLOW_NET, **arguments)
+    stored = build(SHALLOW_NET, **arguments, store_non_strided_activations=True)
     values = recipe(strided)
     theirs, ours = outputs(strided, values, batch), outputs(stored, values, batch)
     assert_near(ours["output"], theirs["output"])
     for block in (1, 2, 3):
-        name = f"resnet_v1_50/block{block}"
+        name = f"{SHALLOW_NET}/block{block}"
         assert ours[name].shape[1] > theirs[name].shape[1]
         assert_near(ours[name][:, ::2, ::2], theirs[name])
 
@@ -80,12 +83,19 @@ def test_non_strided_activations_are_what_striding_subsamples() -> None:
 def test_non_strided_activations_dilate_where_the_output_stride_is_reached() -> None:
     batch = images(1, (1, 65, 65, 3))
     arguments = {"input_shape": (65, 65, 3), "depth_multiplier": 0.25, "global_pool": False, "output_stride": 8}
-    strided = build("resnet_v1_50", **arguments)
-    stored = build("resnet_v1_50", **arguments, store_non_strided_activations=True)
+    strided = build(SHALLOW_NET, **arguments)
+    stored = build(SHALLOW_NET, **arguments, store_non_strided_activations=True)
     values = recipe(strided)
     assert_near(outputs(stored, values, batch)["output"], outputs(strided, values, batch)["output"])
 
 
+@pytest.fixture
+def narrow_vgg(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sixteenth of VGG's filters, so that fc6 has a sixteenth of its weights."""
+    monkeypatch.setattr(vgg, "_FILTERS", (4, 8, 16, 32, 32))
+
+
+@pytest.mark.usefixtures("narrow_vgg")
 def test_same_padding_of_fc6_has_the_valid_output_in_its_middle() -> None:
     batch = images(2, (1, 224, 224, 3))
     valid = build("vgg_a", num_classes=3, spatial_squeeze=False)
@@ -96,6 +106,7 @@ def test_same_padding_of_fc6_has_the_valid_output_in_its_middle() -> None:
     assert_near(ours[:, 3:4, 3:4], theirs)
 
 
+@pytest.mark.usefixtures("narrow_vgg")
 def test_global_pool_averages_what_leads_to_the_classifier() -> None:
     batch = images(3, (1, 256, 256, 3))
     arguments = {"num_classes": 3, "fc_conv_padding": "SAME", "input_shape": (256, 256, 3)}
@@ -146,7 +157,7 @@ def test_detections_batch_norm_of_the_first_convolution_normalises_it() -> None:
 
 def test_without_batch_norm_biases_do_what_beta_does() -> None:
     """A BatchNorm of mean 0, variance 1 - epsilon and gamma 1 adds its beta, as biases do."""
-    for net, shape in (("resnet_v1_50", (33, 33, 3)), ("inception_v3", (139, 139, 3))):
+    for net, shape in ((SHALLOW_NET, (33, 33, 3)), ("inception_v3", (139, 139, 3))):
         epsilon = 0.5
         arguments = {"input_shape": shape, "num_classes": 4, "depth_multiplier": 0.125}
         normed = build(net, **arguments, batch_norm_epsilon=epsilon)

@@ -98,19 +98,22 @@ JUDGED = tuple(net for net in SHAPES if net not in EXEMPT and (SLIM_SOURCE or ne
 
 Variant = tuple[str, tuple[int, ...], dict[str, Any]]
 
-VARIANTS_OF_TF_SLIM: list[Variant] = [
+_VARIANTS_OF_RESNETS: list[Variant] = [
     ("resnet_v1_50", (65, 65, 3), {"output_stride": 8, "global_pool": False, "spatial_squeeze": False}),
     ("resnet_v1_50", (64, 65, 3), {"output_stride": 16, "depth_multiplier": 0.25}),
     ("resnet_v1_50", (33, 33, 1), {"num_classes": 0, "depth_multiplier": 0.3, "min_base_depth": 32}),
     ("resnet_v1_50", (36, 33, 3), {"scope": "tower_0/backbone", "batch_norm_scale": False, "depth_multiplier": 0.25}),
     ("resnet_v2_50", (66, 65, 3), {"output_stride": 4, "global_pool": False, "spatial_squeeze": False}),
     ("resnet_v2_50", (36, 36, 4), {"num_classes": None, "batch_norm_decay": 0.9, "batch_norm_epsilon": 1e-3}),
+]
+_VARIANTS_OF_INCEPTIONS: list[Variant] = [
     ("inception_v2", (64, 97, 1), {"depth_multiplier": 0.35, "min_depth": 8, "spatial_squeeze": False}),
     ("inception_v2", (64, 64, 3), {"final_endpoint": "Mixed_4e", "scope": "FeatureExtractor/InceptionV2"}),
     ("inception_v2", (230, 230, 3), {"global_pool": True, "depth_multiplier": 0.25}),
     ("inception_v3", (150, 150, 3), {"create_aux_logits": False, "depth_multiplier": 0.5, "batch_norm_epsilon": 0.01}),
     ("inception_v3", (139, 139, 3), {"num_classes": 0, "depth_multiplier": 0.25}),
 ]
+VARIANTS_OF_TF_SLIM = [*_VARIANTS_OF_RESNETS, *_VARIANTS_OF_INCEPTIONS]
 
 _SMALL_NASNET = {"num_cells": 6, "num_conv_filters": 8, "use_aux_head": 0}
 VARIANTS_OF_RESEARCH_SLIM: list[Variant] = [
@@ -156,5 +159,11 @@ VARIANTS_OF_RESEARCH_SLIM: list[Variant] = [
 
 VARIANTS = [*VARIANTS_OF_TF_SLIM, *VARIANTS_OF_RESEARCH_SLIM]
 """slim's arguments against living slim; ``num_classes`` is 5 unless given."""
+
+QUICK_VARIANTS = [
+    *((net.replace("_50", "_14"), shape, arguments) for net, shape, arguments in _VARIANTS_OF_RESNETS),
+    *(next(item for item in _VARIANTS_OF_INCEPTIONS if item[0] == net) for net in ("inception_v2", "inception_v3")),
+]
+"""The arguments of ResNets on shallow ones, whose depth does not matter to them, and one case of each Inception."""
 
 JUDGED_VARIANTS = VARIANTS if SLIM_SOURCE else VARIANTS_OF_TF_SLIM
