@@ -22,13 +22,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from slim2keras.finetuning import finetune
 from slim2keras.losses import SoftmaxCrossEntropy
 from slim2keras.models.building import build_model
 from slim2keras.nets.spec import NetSpec
 from slim2keras.optimizers import Momentum
-from slim2keras.slim_networks import open_judge
-from slim2keras.slim_runtime import import_tf_slim
+from slim2keras.slim.networks import open_judge
+from slim2keras.slim.runtime import import_tf_slim
+from slim2keras.training.finetuning import finetune
 from tests.parity.cases import SLIM_SOURCE
 
 CLASSES, STEPS, ROUNDS, MEMORY_STEPS = 10, 3, 8, 6

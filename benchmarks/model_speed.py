@@ -17,7 +17,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 
 from slim2keras.models.building import build
-from slim2keras.slim_runtime import import_tf_slim, slim_graph
+from slim2keras.slim.runtime import import_tf_slim, slim_graph
 
 NET = "resnet_v1_50"
 SIZE, BATCH, CLASSES = 160, 8, 10

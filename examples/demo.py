@@ -32,7 +32,7 @@ console = Console()
 
 def train_with_slim(images: np.ndarray, labels: np.ndarray, directory: Path) -> Path:
     """Train with ``slim.learning.create_train_op`` and save with slim's ``Saver``; returns the checkpoint's prefix."""
-    from slim2keras.slim_runtime import import_tf_slim, slim_graph
+    from slim2keras.slim.runtime import import_tf_slim, slim_graph
 
     slim = import_tf_slim()
     import tensorflow as tf
@@ -61,7 +61,7 @@ def train_with_slim(images: np.ndarray, labels: np.ndarray, directory: Path) -> 
 
 def classify_with_slim(checkpoint: Path, images: np.ndarray) -> np.ndarray:
     """Logits of slim's own network, restored from the checkpoint, with ``is_training=False``."""
-    from slim2keras.slim_runtime import import_tf_slim, slim_graph
+    from slim2keras.slim.runtime import import_tf_slim, slim_graph
 
     slim = import_tf_slim()
     import tensorflow as tf

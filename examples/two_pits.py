@@ -28,8 +28,8 @@ from rich.table import Table
 import slim2keras
 from slim2keras.batch_norm.modes import batch_norm_layers
 from slim2keras.doctor.findings import Diagnosis
+from slim2keras.doctor.plots import plot_drift
 from slim2keras.errors import MovingStatisticsWarning
-from slim2keras.plots import plot_drift
 
 NET, SIZE, CLASSES = "mobilenet_v1_025", 48, 10
 BATCH, EPOCHS = 32, 10

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from slim2keras.conversion.converting import convert
     from slim2keras.conversion.reading import load_model
     from slim2keras.doctor import diagnose
-    from slim2keras.finetuning import finetune
+    from slim2keras.doctor.recalibration import recalibrate
     from slim2keras.models.building import build
     from slim2keras.models.end_points import end_points
     from slim2keras.nets import list_nets
     from slim2keras.parity.comparing import verify
-    from slim2keras.recalibration import recalibrate
     from slim2keras.training.export import export_checkpoint
+    from slim2keras.training.finetuning import finetune
 
 __all__ = [
     "build",
@@ -43,11 +43,11 @@ _HOME = {
     "diagnose": "doctor",
     "end_points": "models.end_points",
     "export_checkpoint": "training.export",
-    "finetune": "finetuning",
+    "finetune": "training.finetuning",
     "list_nets": "nets",
     "load_checkpoint": "checkpoints.loading",
     "load_model": "conversion.reading",
-    "recalibrate": "recalibration",
+    "recalibrate": "doctor.recalibration",
     "verify": "parity.comparing",
 }
 

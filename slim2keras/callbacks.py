@@ -15,8 +15,8 @@ from slim2keras.batch_norm.drift import Drift
 from slim2keras.batch_norm.modes import BatchNormMode, batch_norm_layers, moving_statistics
 from slim2keras.batch_norm.probe import BatchNormProbe, Measurement
 from slim2keras.errors import MovingStatisticsWarning
-from slim2keras.outlook import describe_outlook, largest_share
-from slim2keras.training_plan import FineTuningPlan
+from slim2keras.training.outlook import describe_outlook, largest_share
+from slim2keras.training.plan import FineTuningPlan
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

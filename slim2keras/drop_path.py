@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from slim2keras.models.networks import network_of
+from slim2keras.models.overrides import Overrides
 from slim2keras.nets.arguments import is_drop_path
-from slim2keras.overrides import Overrides
 
 if TYPE_CHECKING:
     import tf_keras

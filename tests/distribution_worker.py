@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from slim2keras.finetuning import finetune
 from slim2keras.losses import SoftmaxCrossEntropy
 from slim2keras.optimizers import Adam, GradientDescent, Momentum
+from slim2keras.training.finetuning import finetune
 from slim2keras.training.state import state_variables
 from tests.parity.training_runs import CLASSES, NETS, build_ours
 from tests.reference import images, labels

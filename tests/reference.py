@@ -12,7 +12,7 @@ from unittest import mock
 
 import numpy as np
 
-from slim2keras.graph import Variable
+from slim2keras.graphs.graph import Variable
 from slim2keras.nets import NETS, resnet
 from slim2keras.nets.spec import NetSpec
 
@@ -86,7 +86,7 @@ def write_meta(prefix: Path, spec: NetSpec) -> None:
     """Write the ``.meta`` beside a checkpoint as slim's trainer does: of the graph that trains."""
     import tensorflow as tf
 
-    from slim2keras.slim_networks import open_judge
+    from slim2keras.slim.networks import open_judge
 
     with open_judge() as judge:
         graph = judge.build(spec, (2, *spec.input_shape), is_training=True).graph

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from slim2keras.nets.spec import NetSpec
-from slim2keras.slim_networks import SlimNetwork, open_judge
-from slim2keras.slim_runtime import import_tf_slim
+from slim2keras.slim.networks import SlimNetwork, open_judge
+from slim2keras.slim.runtime import import_tf_slim
 from tests.reference import SHALLOW_NET
 
 NET, LAYERS = SHALLOW_NET, 17

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from slim2keras.slim_runtime import DOWNLOAD_SLIM, slim_directory
+from slim2keras.slim.runtime import DOWNLOAD_SLIM, slim_directory
 
 
 def fetch(directory: Path) -> Path | None:

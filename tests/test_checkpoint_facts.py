@@ -10,17 +10,17 @@ from typing import Any
 
 import pytest
 
-from slim2keras.checkpoint_facts import FactSource, with_known_size
 from slim2keras.checkpoints.load_plan import LoadOptions
 from slim2keras.checkpoints.locating import CheckpointFiles, CheckpointVersion
 from slim2keras.checkpoints.reading import open_checkpoint
 from slim2keras.checkpoints.writing import write_checkpoint as write_slim_checkpoint
+from slim2keras.conversion.facts import FactSource, with_known_size
 from slim2keras.conversion.plan import plan_conversion, warn_of_default_size
+from slim2keras.conversion.request import CheckpointRequest
 from slim2keras.errors import PreprocessingWarning
 from slim2keras.nets.spec import NetSpec
 from slim2keras.preprocessing.factory import pipeline_of
-from slim2keras.published import PUBLISHED
-from slim2keras.request import CheckpointRequest
+from slim2keras.recognition.published import PUBLISHED
 from slim2keras.scopes import VariableInfo
 from tests.reference import values_of, write_checkpoint, write_meta_of_first_layer
 

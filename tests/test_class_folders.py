@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 import slim2keras
+from slim2keras.conversion.request import CheckpointRequest
 from slim2keras.data.images import open_images
 from slim2keras.doctor.findings import Diagnosis
+from slim2keras.doctor.recalibration import recalibrate, recalibrate_file
 from slim2keras.nets.spec import NetSpec
-from slim2keras.recalibration import recalibrate, recalibrate_file
-from slim2keras.request import CheckpointRequest
 
 SIZE, CLASSES, EPOCHS = 48, 10, 25
 SPEC = NetSpec.make("mobilenet_v1_025", (SIZE, SIZE, 3), {"num_classes": CLASSES})

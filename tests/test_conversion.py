@@ -22,15 +22,15 @@ from slim2keras.conversion import converting
 from slim2keras.conversion.converting import convert_to_file
 from slim2keras.conversion.reading import load_model
 from slim2keras.conversion.report import ConversionReport
+from slim2keras.conversion.request import CheckpointRequest
 from slim2keras.errors import CheckpointReadError, ModelReadError, NoSpaceError, OutputError, Slim2KerasError
+from slim2keras.files.output_files import sha256
 from slim2keras.models.building import build_model
 from slim2keras.models.networks import network_of
 from slim2keras.models.variables import slim_variables
 from slim2keras.nets.spec import NetSpec
-from slim2keras.output_files import sha256
 from slim2keras.outputs import writing
 from slim2keras.outputs.formats import OutputFormat, output_format
-from slim2keras.request import CheckpointRequest
 from tests.reference import (
     SHALLOW_NET,
     SMALL_NET,

@@ -13,7 +13,7 @@ from slim2keras.data.images import open_images
 from slim2keras.errors import DataReadError, UnsupportedArgumentError
 from slim2keras.nets.spec import NetSpec
 from slim2keras.preprocessing.factory import preprocess
-from slim2keras.slim_runtime import import_tf_slim
+from slim2keras.slim.runtime import import_tf_slim
 from tests.parity.cases import SLIM_SOURCE
 
 SPEC = NetSpec.make("resnet_v1_50", (32, 32, 3), {"num_classes": 3})

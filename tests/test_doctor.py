@@ -14,6 +14,7 @@ import slim2keras
 from slim2keras.batch_norm.batches import are_mixed
 from slim2keras.checkpoints.reading import open_checkpoint
 from slim2keras.doctor.findings import Diagnosis, Finding
+from slim2keras.doctor.plots import plot_drift
 from slim2keras.errors import (
     CheckpointReadError,
     MovingStatisticsWarning,
@@ -21,7 +22,6 @@ from slim2keras.errors import (
     UnknownNetError,
     UnsupportedArgumentError,
 )
-from slim2keras.plots import plot_drift
 from slim2keras.scopes import VariableKind
 from tests import sick_checkpoints as sick
 from tests.parity.training_runs import CLASSES, NETS, build_ours

@@ -13,7 +13,7 @@ import slim2keras
 from slim2keras.checkpoints.load_plan import LoadPlan, check_plan, plan_load
 from slim2keras.checkpoints.loading import all_finite
 from slim2keras.errors import CheckpointMismatchError, NonFiniteError, UnsupportedArgumentError
-from slim2keras.graph import Variable
+from slim2keras.graphs.graph import Variable
 from slim2keras.models.variables import slim_variables
 from slim2keras.nets.spec import NetSpec
 from slim2keras.scopes import VariableInfo, classify_variables, ema_name

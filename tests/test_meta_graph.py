@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from slim2keras.errors import CheckpointReadError
-from slim2keras.meta_graph import decays_of_graph, input_shape_of_graph, read_decays, read_input_shape
-from slim2keras.slim_runtime import import_tf_slim, slim_graph
+from slim2keras.importing.meta_graph import decays_of_graph, input_shape_of_graph, read_decays, read_input_shape
+from slim2keras.slim.runtime import import_tf_slim, slim_graph
 
 DECAYS = (0.9997, 0.997, 0.999, 0.9, 0.5)
 

@@ -17,16 +17,16 @@ import tf_keras
 
 import slim2keras
 from slim2keras.conversion.converting import convert_to_file
-from slim2keras.keras_archive import open_weights
+from slim2keras.conversion.request import CheckpointRequest
 from slim2keras.models import building
 from slim2keras.models.building import build_model
 from slim2keras.models.config import model_config
 from slim2keras.models.variables import slim_variables
 from slim2keras.nets.spec import NetSpec
 from slim2keras.outputs.formats import OutputFormat
+from slim2keras.outputs.keras_archive import open_weights
 from slim2keras.outputs.outline import outline_of_model, outline_of_network
 from slim2keras.outputs.writing import write_model
-from slim2keras.request import CheckpointRequest
 from tests.reference import SMALL_SHAPE, assign_values, small_spec, small_values
 from tests.test_round_trips import small_spec_of
 
@@ -261,7 +261,7 @@ def test_excluded_scopes_start_with_slims_initializers(tmp_path: Path, small_che
 
 def test_weights_that_a_zip_cannot_address_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond four gigabytes a ``.keras`` is an error in words, and no file that cannot be read."""
-    monkeypatch.setattr("slim2keras.keras_archive._LARGEST", 100_000)
+    monkeypatch.setattr("slim2keras.outputs.keras_archive._LARGEST", 100_000)
     with pytest.raises(slim2keras.errors.OutputError, match=r"too large for a .keras file. Give a .weights.h5"):
         write_model(
             outline_of_network(small_spec()),

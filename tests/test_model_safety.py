@@ -20,11 +20,11 @@ import tf_keras
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 import slim2keras
-from slim2keras import allowed_names, model_safety
 from slim2keras.conversion.reading import load_model
 from slim2keras.errors import ExitStatus, ModelReadError, UnsafeModelError
-from slim2keras.model_safety import check_model_file
+from slim2keras.outputs import allowed_names, model_safety
 from slim2keras.outputs.loading import load_weights
+from slim2keras.outputs.model_safety import check_model_file
 from tests.cli.test_commands import Result
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:UserWarning")

@@ -10,18 +10,18 @@ import numpy as np
 import pytest
 
 import slim2keras
-from slim2keras import layers, shapes
 from slim2keras.conversion.converting import convert_to_file
+from slim2keras.conversion.request import CheckpointRequest
 from slim2keras.data.images import open_images
+from slim2keras.doctor.recalibration import recalibrate_file
 from slim2keras.errors import ModelReadError, UnsafeModelError, UnsupportedArgumentError
-from slim2keras.layers import BatchNorm
+from slim2keras.graphs import layers, shapes
+from slim2keras.graphs.layers import BatchNorm
+from slim2keras.graphs.network import GraphNetwork
 from slim2keras.models.building import build_model
 from slim2keras.models.networks import network_of
 from slim2keras.models.variables import slim_variables
 from slim2keras.nets.spec import NetSpec, network_from_config
-from slim2keras.network import GraphNetwork
-from slim2keras.recalibration import recalibrate_file
-from slim2keras.request import CheckpointRequest
 from tests.reference import assign_values, images, values_of, write_checkpoint
 
 SHAPE, CLASSES = (16, 16, 3), 4

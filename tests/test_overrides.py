@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from slim2keras.overrides import Overrides
+from slim2keras.models.overrides import Overrides
 
 
 class Layer:

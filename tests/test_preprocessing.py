@@ -16,6 +16,7 @@ import slim2keras
 from slim2keras.checkpoints.reading import open_checkpoint
 from slim2keras.cli.app import app
 from slim2keras.cli.inspect import describe
+from slim2keras.conversion.request import CheckpointRequest
 from slim2keras.errors import PreprocessingWarning, UnsupportedArgumentError
 from slim2keras.losses import SoftmaxCrossEntropy
 from slim2keras.nets import NETS
@@ -24,8 +25,7 @@ from slim2keras.optimizers import Momentum
 from slim2keras.preprocessing.doubts import doubt_about
 from slim2keras.preprocessing.factory import preprocess
 from slim2keras.preprocessing.pipelines import PIPELINES
-from slim2keras.published import PUBLISHED
-from slim2keras.request import CheckpointRequest
+from slim2keras.recognition.published import PUBLISHED
 from tests.reference import SMALL_SHAPE, STAND_IN_SLIM, values_of, write_checkpoint
 
 SIZE = (40, 36)

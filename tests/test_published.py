@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from slim2keras.conversion.converting import convert_to_file
+from slim2keras.conversion.request import CheckpointRequest
 from slim2keras.nets import NETS
 from slim2keras.nets.spec import NetSpec
-from slim2keras.published import PUBLISHED, find_published
-from slim2keras.request import CheckpointRequest
+from slim2keras.recognition.published import PUBLISHED, find_published
 from tests.reference import values_of, write_checkpoint
 
 

@@ -20,6 +20,8 @@ from slim2keras.checkpoints.locating import CheckpointVersion
 from slim2keras.checkpoints.reading import open_checkpoint
 from slim2keras.checkpoints.writing import write_checkpoint as write_slim_checkpoint
 from slim2keras.conversion.reading import load_model
+from slim2keras.conversion.request import CheckpointRequest
+from slim2keras.doctor.recalibration import num_sweeps, recalibrate, recalibrate_file
 from slim2keras.errors import (
     DataReadError,
     MovingStatisticsWarning,
@@ -29,8 +31,6 @@ from slim2keras.errors import (
 )
 from slim2keras.models.networks import network_of
 from slim2keras.models.variables import slim_variables
-from slim2keras.recalibration import num_sweeps, recalibrate, recalibrate_file
-from slim2keras.request import CheckpointRequest
 from tests import sick_checkpoints as sick
 from tests.parity.training_runs import CLASSES, NETS, build_ours
 from tests.reference import images, labels, write_checkpoint

@@ -12,13 +12,13 @@ import pytest
 
 from slim2keras.conversion.converting import convert_to_file
 from slim2keras.conversion.reading import load_model
+from slim2keras.conversion.request import CheckpointRequest
 from slim2keras.models.building import build_model
 from slim2keras.models.end_points import end_points
 from slim2keras.models.networks import network_of
 from slim2keras.models.variables import slim_variables
 from slim2keras.nets import NETS, list_nets
 from slim2keras.nets.spec import NetSpec
-from slim2keras.request import CheckpointRequest
 from tests.parity.cases import SHAPES
 from tests.reference import assign_values, images, values_of, write_checkpoint
 

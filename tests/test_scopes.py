@@ -16,7 +16,7 @@ from slim2keras.scopes import (
     join,
     slim_variable_name,
 )
-from slim2keras.slim_runtime import import_tf_slim, slim_graph
+from slim2keras.slim.runtime import import_tf_slim, slim_graph
 
 LEAVES = {
     "kernel": "weights",

@@ -19,8 +19,8 @@ from slim2keras.nets.slim_function import SlimFunction
 from slim2keras.nets.spec import NetSpec
 from slim2keras.parity.comparing import compare_with_slim
 from slim2keras.parity.report import ParityReport
-from slim2keras.slim_networks import open_judge
-from slim2keras.slim_runtime import slim_directory, slim_source_modules
+from slim2keras.slim.networks import open_judge
+from slim2keras.slim.runtime import slim_directory, slim_source_modules
 from tests.parity.cases import EXEMPT, SLIM_SOURCE
 from tests.reference import SHALLOW_NETS, STAND_IN_SLIM, assign_values, images, values_of
 

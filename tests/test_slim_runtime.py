@@ -16,8 +16,8 @@ from slim2keras.errors import CheckpointReadError, Slim2KerasError, UnsupportedA
 from slim2keras.files.archives import unpack_archive
 from slim2keras.models.building import build
 from slim2keras.nets.spec import NetSpec
-from slim2keras.slim_networks import open_judge
-from slim2keras.slim_runtime import import_tf_slim, slim_directory, slim_graph, slim_source_modules
+from slim2keras.slim.networks import open_judge
+from slim2keras.slim.runtime import import_tf_slim, slim_directory, slim_graph, slim_source_modules
 from tests.reference import STAND_IN_SLIM, images, small_spec
 
 

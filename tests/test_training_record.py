@@ -10,9 +10,9 @@ import pytest
 
 import slim2keras
 from slim2keras.checkpoints.reading import open_checkpoint
+from slim2keras.checkpoints.training_record import recorded_input_shape
 from slim2keras.doctor.findings import Diagnosis, Finding
-from slim2keras.recalibration import recalibrate
-from slim2keras.training_record import recorded_input_shape
+from slim2keras.doctor.recalibration import recalibrate
 from tests.parity.training_runs import CLASSES, NETS, build_ours
 from tests.reference import images, labels
 

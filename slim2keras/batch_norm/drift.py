@@ -9,7 +9,7 @@ import numpy as np
 
 from slim2keras.batch_norm.modes import moving_statistics
 from slim2keras.batch_norm.population import Population
-from slim2keras.json_values import finite_or_none
+from slim2keras.files.json_values import finite_or_none
 
 if TYPE_CHECKING:
     import tf_keras

@@ -12,7 +12,7 @@ import numpy as np
 
 from slim2keras.batch_norm.modes import BatchNormMode
 from slim2keras.errors import UnsupportedArgumentError
-from slim2keras.overrides import Overrides
+from slim2keras.models.overrides import Overrides
 
 if TYPE_CHECKING:
     import tensorflow as tf

@@ -14,8 +14,8 @@ from slim2keras.batch_norm.kernels import explicit_modes, observed_inputs
 from slim2keras.batch_norm.modes import BatchNormMode, batch_norm_layers, check_layer
 from slim2keras.batch_norm.population import Population, checked_count, joined
 from slim2keras.errors import TrainingDataError, UnsupportedArgumentError
-from slim2keras.json_values import finite_or_none
-from slim2keras.overrides import dropout_off
+from slim2keras.files.json_values import finite_or_none
+from slim2keras.models.overrides import dropout_off
 from slim2keras.preprocessing.doubts import warn_if_doubtful
 from slim2keras.progress import ImageProgress
 

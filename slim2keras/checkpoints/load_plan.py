@@ -14,8 +14,8 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from slim2keras.errors import CheckpointMismatchError, UnsupportedArgumentError, did_you_mean
-from slim2keras.graph import Variable
-from slim2keras.pages import Report, plural
+from slim2keras.files.reports import Report, plural
+from slim2keras.graphs.graph import Variable
 from slim2keras.scopes import (
     VariableInfo,
     VariableKind,

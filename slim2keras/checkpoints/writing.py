@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any
 from slim2keras.checkpoints.locating import CheckpointFiles, CheckpointVersion, v2_paths
 from slim2keras.checkpoints.reading import open_checkpoint
 from slim2keras.errors import OutputError, Slim2KerasError
-from slim2keras.output_files import check_free, check_no_format, check_space, report_path, sha256, whole_or_not_at_all
+from slim2keras.files.output_files import (
+    check_free,
+    check_no_format,
+    check_space,
+    report_path,
+    sha256,
+    whole_or_not_at_all,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

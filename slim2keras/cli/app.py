@@ -19,7 +19,7 @@ import slim2keras
 from slim2keras.cli import convert, doctor, export, inspect, nets, recalibrate, verify
 from slim2keras.cli.console import flag, stderr
 from slim2keras.errors import ExitStatus, MovingStatisticsWarning, PreprocessingWarning, Slim2KerasError
-from slim2keras.overrides import Overrides
+from slim2keras.models.overrides import Overrides
 
 _EPILOG = (
     "Exit codes: 0 ok, 1 unexpected error or disk full, 2 usage, 3 file unreadable, 4 checkpoint does not fit or is "

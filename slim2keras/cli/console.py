@@ -17,14 +17,14 @@ import typer
 from rich.console import Console, RenderableType
 
 from slim2keras.errors import UnsupportedArgumentError
+from slim2keras.files.reports import print_page
 from slim2keras.nets import find_net
-from slim2keras.pages import print_page
 from slim2keras.progress import StepProgress
 
 if TYPE_CHECKING:
     from slim2keras.checkpoints.load_plan import LoadOptions
-    from slim2keras.graph import Shape
-    from slim2keras.request import CheckpointRequest
+    from slim2keras.conversion.request import CheckpointRequest
+    from slim2keras.graphs.graph import Shape
 
 # A file or a pipe takes whole lines.
 stdout = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 160)
@@ -152,7 +152,7 @@ def checkpoint_request(
         UnknownNetError: If there is no network ``net``.
         UnsupportedArgumentError: If a setting is not NAME=VALUE, none of the network's, or the shape is none.
     """
-    from slim2keras.request import CheckpointRequest
+    from slim2keras.conversion.request import CheckpointRequest
 
     arguments = _parse_arguments(settings, num_classes)
     if net is not None:

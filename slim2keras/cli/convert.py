@@ -29,10 +29,10 @@ from slim2keras.cli.console import (
     stdout,
 )
 from slim2keras.errors import OutputError
-from slim2keras.pages import plural
+from slim2keras.files.reports import plural
 
 if TYPE_CHECKING:
-    from slim2keras.request import CheckpointRequest
+    from slim2keras.conversion.request import CheckpointRequest
 
 OutputOption = Annotated[
     Path | None,

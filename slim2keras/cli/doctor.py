@@ -86,7 +86,7 @@ def doctor(
     if plot is not None:
         if data is None:
             raise UnsupportedArgumentError("--plot shows the drift from data: give --data too.")
-        from slim2keras.plots import check_plot_target, plot_drift
+        from slim2keras.doctor.plots import check_plot_target, plot_drift
 
         check_plot_target(plot, overwrite=overwrite)
     import_tensorflow()

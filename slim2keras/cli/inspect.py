@@ -19,7 +19,7 @@ from slim2keras.cli.console import (
     print_line,
     stdout,
 )
-from slim2keras.pages import plural
+from slim2keras.files.reports import plural
 from slim2keras.scopes import natural_order
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def inspect(
     """
     check_variables(checkpoint)
     import_tensorflow()
-    from slim2keras.model_variables import open_variables
+    from slim2keras.training.model_variables import open_variables
 
     with open_variables(checkpoint) as opened:
         facts = describe(opened)
@@ -84,10 +84,10 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def _describe_net(checkpoint: Checkpoint, spec: NetSpec) -> dict[str, Any]:
-    from slim2keras.checkpoint_facts import with_known_size
-    from slim2keras.model_variables import ModelVariables
+    from slim2keras.conversion.facts import with_known_size
     from slim2keras.preprocessing.factory import preprocessing_meaning
-    from slim2keras.published import find_published
+    from slim2keras.recognition.published import find_published
+    from slim2keras.training.model_variables import ModelVariables
 
     published = find_published(checkpoint.given, spec)
     if isinstance(checkpoint, ModelVariables):
@@ -115,8 +115,8 @@ def _describe_net(checkpoint: Checkpoint, spec: NetSpec) -> dict[str, Any]:
 def _describe_batch_norm(checkpoint: Checkpoint, spec: NetSpec) -> dict[str, Any]:
     """Decay and epsilon, and every decay that the layers have by the ``.meta``; the largest is the slowest."""
     from slim2keras.errors import CheckpointReadError
-    from slim2keras.meta_graph import read_decays
-    from slim2keras.model_variables import ModelVariables
+    from slim2keras.importing.meta_graph import read_decays
+    from slim2keras.training.model_variables import ModelVariables
 
     batch_norm, decays, meta_error, source = spec.batch_norm(), [], None, "from the .meta"
     try:
@@ -139,7 +139,7 @@ def _describe_batch_norm(checkpoint: Checkpoint, spec: NetSpec) -> dict[str, Any
 
 
 def _show(facts: dict[str, Any]) -> None:
-    from slim2keras.checkpoint_facts import describe_input
+    from slim2keras.conversion.facts import describe_input
     from slim2keras.recognition.from_variables import format_arguments
 
     table = Table.grid(padding=(0, 2))

@@ -9,7 +9,7 @@ from rich.table import Column, Table
 
 from slim2keras.cli.console import JsonOption, flag, print_json, stdout
 from slim2keras.nets import find_net, list_nets
-from slim2keras.published import PUBLISHED
+from slim2keras.recognition.published import PUBLISHED
 
 
 def nets(

@@ -14,16 +14,16 @@ from slim2keras.checkpoints.loading import apply_load, planned_values
 from slim2keras.checkpoints.reading import Checkpoint, open_checkpoint
 from slim2keras.conversion.plan import ConversionPlan, plan_conversion
 from slim2keras.conversion.report import ConversionReport, describe_plan, describe_source, versions_of_all
-from slim2keras.graph import Shape
+from slim2keras.conversion.request import CheckpointRequest
+from slim2keras.files.output_files import check_space, report_path, sha256, whole_or_not_at_all
+from slim2keras.graphs.graph import Shape
+from slim2keras.graphs.network import Network
 from slim2keras.models.building import build_model
 from slim2keras.models.variables import slim_variables
-from slim2keras.network import Network
-from slim2keras.output_files import check_space, report_path, sha256, whole_or_not_at_all
 from slim2keras.outputs.formats import OutputFormat, check_target
 from slim2keras.outputs.outline import Outline, outline_of_model, outline_of_network
 from slim2keras.outputs.writing import largest_read_back_difference, write_model, write_weights
 from slim2keras.progress import StepProgress
-from slim2keras.request import CheckpointRequest
 
 if TYPE_CHECKING:
     import tf_keras

@@ -10,15 +10,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from slim2keras.checkpoint_facts import FactSource, describe_input, with_known_decay, with_known_size
 from slim2keras.checkpoints.load_plan import EXCLUDE_ANYWHERE, LoadPlan, check_plan, plan_load
 from slim2keras.checkpoints.reading import Checkpoint
+from slim2keras.conversion.facts import FactSource, describe_input, with_known_decay, with_known_size
+from slim2keras.conversion.request import CheckpointRequest
 from slim2keras.errors import PreprocessingWarning
-from slim2keras.graph import Variable
-from slim2keras.network import Network
-from slim2keras.published import PublishedCheckpoint, find_published
+from slim2keras.graphs.graph import Variable
+from slim2keras.graphs.network import Network
 from slim2keras.recognition.from_variables import recognise, variables_left_out
-from slim2keras.request import CheckpointRequest
+from slim2keras.recognition.published import PublishedCheckpoint, find_published
 
 if TYPE_CHECKING:
     pass

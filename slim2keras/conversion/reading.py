@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 from slim2keras.checkpoints.load_plan import LoadOptions
 from slim2keras.checkpoints.reading import open_checkpoint
 from slim2keras.conversion.plan import plan_conversion
+from slim2keras.conversion.request import CheckpointRequest
 from slim2keras.errors import ModelReadError, Slim2KerasError
-from slim2keras.model_safety import check_report, unreadable
+from slim2keras.files.output_files import report_path
+from slim2keras.graphs.network import Network
 from slim2keras.models.building import build_model
 from slim2keras.models.networks import is_network, knows_network
 from slim2keras.nets.spec import network_from_config
-from slim2keras.network import Network
-from slim2keras.output_files import report_path
 from slim2keras.outputs.formats import OutputFormat, check_model_path
 from slim2keras.outputs.loading import load_file, load_weights
-from slim2keras.request import CheckpointRequest
+from slim2keras.outputs.model_safety import check_report, unreadable
 
 if TYPE_CHECKING:
     import tf_keras

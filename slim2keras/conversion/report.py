@@ -11,14 +11,14 @@ import numpy as np
 from rich.console import RenderableType
 from rich.text import Text
 
-from slim2keras.checkpoint_facts import describe_input
 from slim2keras.checkpoints.load_plan import LoadOptions, load_options_of, remarks
 from slim2keras.checkpoints.reading import Checkpoint
+from slim2keras.conversion.facts import describe_input
 from slim2keras.conversion.plan import ConversionPlan, left_out_by_reason
+from slim2keras.files.reports import Report, plural
+from slim2keras.graphs.network import Network
 from slim2keras.models.networks import network_of
 from slim2keras.nets.spec import network_from_config
-from slim2keras.network import Network
-from slim2keras.pages import Report, plural
 from slim2keras.preprocessing.factory import preprocessing_meaning
 from slim2keras.recognition.from_variables import format_arguments
 from slim2keras.version import __version__

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from slim2keras.errors import DataReadError
-from slim2keras.network import Network
+from slim2keras.graphs.network import Network
 from slim2keras.preprocessing.factory import preprocess
 from slim2keras.progress import StepProgress
 

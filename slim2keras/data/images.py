@@ -14,8 +14,8 @@ import numpy as np
 from slim2keras.data.batches import ImageBatches
 from slim2keras.data.labels import IGNORE_LABELS, SHOWN, number_folders
 from slim2keras.errors import DataReadError
-from slim2keras.network import Network
-from slim2keras.pages import plural
+from slim2keras.files.reports import plural
+from slim2keras.graphs.network import Network
 from slim2keras.preprocessing.factory import pipeline_of
 from slim2keras.scopes import natural_order
 

@@ -16,20 +16,20 @@ from slim2keras.checkpoints.load_plan import LoadOptions
 from slim2keras.checkpoints.reading import Checkpoint
 from slim2keras.conversion.converting import converted_model
 from slim2keras.conversion.plan import plan_conversion, warn_of_default_size
+from slim2keras.conversion.request import CheckpointRequest
 from slim2keras.data.batches import ImageBatches, image_counter
 from slim2keras.data.images import open_images
 from slim2keras.doctor.evidence import Run, Statistics, batch_norm_scopes, find_decays, recognised
 from slim2keras.doctor.examination import Measured, examine
 from slim2keras.doctor.findings import Diagnosis
+from slim2keras.doctor.recalibration import assign_statistics
 from slim2keras.doctor.verdicts import verdicts
 from slim2keras.errors import UnsupportedArgumentError
-from slim2keras.graph import Shape
-from slim2keras.model_variables import ModelVariables, check_asks_nothing, open_variables
+from slim2keras.graphs.graph import Shape
+from slim2keras.graphs.network import Network
 from slim2keras.models.networks import network_of
-from slim2keras.network import Network
 from slim2keras.progress import StepProgress
-from slim2keras.recalibration import assign_statistics
-from slim2keras.request import CheckpointRequest
+from slim2keras.training.model_variables import ModelVariables, check_asks_nothing, open_variables
 
 if TYPE_CHECKING:
     import tf_keras

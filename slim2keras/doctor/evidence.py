@@ -11,15 +11,15 @@ import numpy as np
 
 from slim2keras.batch_norm.modes import BatchNormMode
 from slim2keras.checkpoints.reading import Checkpoint
+from slim2keras.checkpoints.training_record import LayerRecord, TrainingRecord, read_record, recalibrated_from
+from slim2keras.conversion.request import CheckpointRequest
 from slim2keras.errors import Slim2KerasError
-from slim2keras.meta_graph import read_decays
-from slim2keras.model_variables import ModelVariables, open_variables
+from slim2keras.graphs.network import Network
+from slim2keras.importing.meta_graph import read_decays
 from slim2keras.nets.spec import NetSpec
-from slim2keras.network import Network
 from slim2keras.recognition.from_variables import Candidate, recognise
-from slim2keras.request import CheckpointRequest
 from slim2keras.scopes import VariableInfo, VariableKind, ema_name, natural_order
-from slim2keras.training_record import LayerRecord, TrainingRecord, read_record, recalibrated_from
+from slim2keras.training.model_variables import ModelVariables, open_variables
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

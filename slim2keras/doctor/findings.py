@@ -13,8 +13,8 @@ from rich.text import Text
 
 from slim2keras.batch_norm.drift import Drift
 from slim2keras.batch_norm.probe import Gap
-from slim2keras.json_values import finite_or_none
-from slim2keras.pages import Report
+from slim2keras.files.json_values import finite_or_none
+from slim2keras.files.reports import Report
 
 _NUM_WORST = 12
 

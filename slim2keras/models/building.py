@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from slim2keras.graph import Layer, LayerGraph, Shape
+from slim2keras.graphs.graph import Layer, LayerGraph, Shape
+from slim2keras.graphs.network import Network
 from slim2keras.models.precision import wide_layers
 from slim2keras.nets.spec import NetSpec
-from slim2keras.network import Network
 
 if TYPE_CHECKING:
     import tf_keras

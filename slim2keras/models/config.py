@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from slim2keras.graph import Layer, LayerGraph
+from slim2keras.graphs.graph import Layer, LayerGraph
 from slim2keras.models.building import make_layer
 from slim2keras.models.precision import wide_layers
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from slim2keras.errors import Slim2KerasError
+from slim2keras.graphs.network import Network
 from slim2keras.models.variables import slim_variables
-from slim2keras.network import Network
 from slim2keras.recognition.from_layers import recover_spec
 
 if TYPE_CHECKING:

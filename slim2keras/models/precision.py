@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from slim2keras.graph import LayerGraph
+from slim2keras.graphs.graph import LayerGraph
 from slim2keras.models.variables import all_layers, slim_variables
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from slim2keras.graph import Variable
+from slim2keras.graphs.graph import Variable
 from slim2keras.scopes import (
     slim_variable_name,
 )

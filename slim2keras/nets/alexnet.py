@@ -11,11 +11,11 @@ from __future__ import annotations
 
 from functools import partial
 
-from slim2keras import layers
-from slim2keras.graph import Tensor
-from slim2keras.initializers import ZEROS, constant, truncated_normal
+from slim2keras.graphs import layers
+from slim2keras.graphs.graph import Tensor
+from slim2keras.graphs.initializers import ZEROS, constant, truncated_normal
 from slim2keras.nets import arguments
-from slim2keras.nets.fully_connected import GlobalPool, classifier_head, read_num_classes
+from slim2keras.nets.parts.fully_connected import GlobalPool, classifier_head, read_num_classes
 from slim2keras.nets.registry import Net
 from slim2keras.nets.slim_function import SlimFunction
 

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from slim2keras.activations import ACTIVATIONS
-from slim2keras.graph import LayerGraph
+from slim2keras.graphs.activations import ACTIVATIONS
+from slim2keras.graphs.graph import LayerGraph
 
 LayerConfigs = Mapping[str, Mapping[str, Any]]
 """Keras configuration of every layer of a model, with its class as ``kind`` and the names of its ``inputs``."""

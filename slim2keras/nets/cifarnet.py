@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from slim2keras import layers, shapes
-from slim2keras.graph import Tensor
-from slim2keras.initializers import constant, truncated_normal
+from slim2keras.graphs import layers, shapes
+from slim2keras.graphs.graph import Tensor
+from slim2keras.graphs.initializers import constant, truncated_normal
 from slim2keras.nets import arguments
-from slim2keras.nets.heads import name_logits
+from slim2keras.nets.parts.heads import name_logits
 from slim2keras.nets.registry import Net, VariableShapes, classes_in
 
 

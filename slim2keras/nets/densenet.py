@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from slim2keras import initializers, layers, shapes
-from slim2keras.graph import Tensor
-from slim2keras.layers import BatchNorm
+from slim2keras.graphs import initializers, layers, shapes
+from slim2keras.graphs.graph import Tensor
+from slim2keras.graphs.layers import BatchNorm
 from slim2keras.nets import arguments
 from slim2keras.nets.registry import Net, VariableShapes, classes_in
 

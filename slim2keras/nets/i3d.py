@@ -18,14 +18,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any
 
-from slim2keras import arithmetic, layers, shapes
 from slim2keras.errors import UnsupportedArgumentError
-from slim2keras.graph import Tensor
-from slim2keras.initializers import ZEROS, center_initializer, truncated_normal
-from slim2keras.layers import BatchNorm, Window
+from slim2keras.graphs import arithmetic, layers, shapes
+from slim2keras.graphs.graph import Tensor
+from slim2keras.graphs.initializers import ZEROS, center_initializer, truncated_normal
+from slim2keras.graphs.layers import BatchNorm, Window
 from slim2keras.nets import arguments
-from slim2keras.nets.heads import name_logits, reduced_kernel_size
-from slim2keras.nets.inception import lay_base
+from slim2keras.nets.parts.heads import name_logits, reduced_kernel_size
+from slim2keras.nets.parts.inception import lay_base
 from slim2keras.nets.registry import Net, VariableShapes, classes_in, read_depths
 
 _BLOCKS: dict[str, tuple[int, ...]] = {

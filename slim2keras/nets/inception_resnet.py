@@ -17,13 +17,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from slim2keras import activations, arithmetic, layers, shapes
 from slim2keras.errors import UnsupportedArgumentError
-from slim2keras.graph import Tensor
-from slim2keras.layers import BatchNorm
+from slim2keras.graphs import activations, arithmetic, layers, shapes
+from slim2keras.graphs.graph import Tensor
+from slim2keras.graphs.layers import BatchNorm
 from slim2keras.nets import arguments
-from slim2keras.nets.heads import whole_kernel_size
-from slim2keras.nets.inception import (
+from slim2keras.nets.parts.heads import whole_kernel_size
+from slim2keras.nets.parts.inception import (
     Branch,
     InceptionArgScope,
     Operation,

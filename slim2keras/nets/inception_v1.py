@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
-from slim2keras import layers
-from slim2keras.graph import Tensor
-from slim2keras.initializers import truncated_normal
+from slim2keras.graphs import layers
+from slim2keras.graphs.graph import Tensor
+from slim2keras.graphs.initializers import truncated_normal
 from slim2keras.nets import arguments
-from slim2keras.nets.heads import name_logits
-from slim2keras.nets.inception import (
+from slim2keras.nets.parts.heads import name_logits
+from slim2keras.nets.parts.inception import (
     IN_TF_SLIM,
     Branch,
     GlobalPool,

@@ -13,12 +13,12 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
-from slim2keras import layers
-from slim2keras.graph import Tensor
-from slim2keras.initializers import truncated_normal
-from slim2keras.layers import BatchNorm
+from slim2keras.graphs import layers
+from slim2keras.graphs.graph import Tensor
+from slim2keras.graphs.initializers import truncated_normal
+from slim2keras.graphs.layers import BatchNorm
 from slim2keras.nets import arguments
-from slim2keras.nets.inception import (
+from slim2keras.nets.parts.inception import (
     IN_TF_SLIM,
     Branch,
     GlobalPool,

@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from slim2keras.graph import Tensor
-from slim2keras.initializers import truncated_normal
+from slim2keras.graphs.graph import Tensor
+from slim2keras.graphs.initializers import truncated_normal
 from slim2keras.nets import arguments
-from slim2keras.nets.heads import name_logits, reduced_kernel_size
-from slim2keras.nets.inception import (
+from slim2keras.nets.parts.heads import name_logits, reduced_kernel_size
+from slim2keras.nets.parts.inception import (
     IN_TF_SLIM,
     Branch,
     GlobalPool,

@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from slim2keras.graph import Tensor
+from slim2keras.graphs.graph import Tensor
 from slim2keras.nets import arguments
-from slim2keras.nets.inception import (
+from slim2keras.nets.parts.inception import (
     Branch,
     InceptionArgScope,
     avg_pool,

@@ -18,15 +18,15 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Annotated, Any
 
-from slim2keras import activations, arithmetic, layers, shapes
 from slim2keras.errors import UnsupportedArgumentError, did_you_mean
-from slim2keras.graph import Tensor
-from slim2keras.initializers import XAVIER, truncated_normal
-from slim2keras.layers import BatchNorm
+from slim2keras.graphs import activations, arithmetic, layers, shapes
+from slim2keras.graphs.graph import Tensor
+from slim2keras.graphs.initializers import XAVIER, truncated_normal
+from slim2keras.graphs.layers import BatchNorm
 from slim2keras.nets import arguments
-from slim2keras.nets.heads import name_logits
 from slim2keras.nets.mobilenet_v1 import CONV_DEFS_REFUSED
-from slim2keras.nets.output_stride import OutputStride
+from slim2keras.nets.parts.heads import name_logits
+from slim2keras.nets.parts.output_stride import OutputStride
 from slim2keras.nets.registry import Net, VariableShapes, classes_in
 
 

@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any
 
-from slim2keras import layers, shapes
-from slim2keras.graph import Tensor
-from slim2keras.initializers import truncated_normal
-from slim2keras.layers import BatchNorm
+from slim2keras.graphs import layers, shapes
+from slim2keras.graphs.graph import Tensor
+from slim2keras.graphs.initializers import truncated_normal
+from slim2keras.graphs.layers import BatchNorm
 from slim2keras.nets import arguments
-from slim2keras.nets.heads import name_logits, reduced_kernel_size
-from slim2keras.nets.inception import Branch, GlobalPool, Operation, lay_base
-from slim2keras.nets.output_stride import OutputStride
+from slim2keras.nets.parts.heads import name_logits, reduced_kernel_size
+from slim2keras.nets.parts.inception import Branch, GlobalPool, Operation, lay_base
+from slim2keras.nets.parts.output_stride import OutputStride
 from slim2keras.nets.registry import Net, VariableShapes, classes_in, read_depths
 
 DEPTH_MULTIPLIERS = {"": 1.0, "_075": 0.75, "_050": 0.5, "_025": 0.25}

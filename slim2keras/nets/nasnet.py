@@ -19,13 +19,13 @@ from functools import partial
 from types import ModuleType
 from typing import Any
 
-from slim2keras import activations, arithmetic, layers, shapes
 from slim2keras.errors import UnsupportedArgumentError, did_you_mean
-from slim2keras.graph import Tensor
-from slim2keras.initializers import variance_scaling
-from slim2keras.layers import BatchNorm
+from slim2keras.graphs import activations, arithmetic, layers, shapes
+from slim2keras.graphs.graph import Tensor
+from slim2keras.graphs.initializers import variance_scaling
+from slim2keras.graphs.layers import BatchNorm
 from slim2keras.nets import arguments
-from slim2keras.nets.heads import name_logits, whole_kernel_size
+from slim2keras.nets.parts.heads import name_logits, whole_kernel_size
 from slim2keras.nets.registry import Net, VariableShapes, classes_in
 from slim2keras.nets.slim_function import SlimFunction
 from slim2keras.scopes import join

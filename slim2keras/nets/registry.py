@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from slim2keras import layers
 from slim2keras.errors import UnsupportedArgumentError, did_you_mean
-from slim2keras.graph import LayerGraph, Shape, Tensor
+from slim2keras.graphs import layers
+from slim2keras.graphs.graph import LayerGraph, Shape, Tensor
 from slim2keras.nets.arguments import AtLeast, OneOf
 from slim2keras.nets.slim_function import SlimFunction
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from slim2keras.graph import LayerGraph, Shape
+from slim2keras.graphs.graph import LayerGraph, Shape
+from slim2keras.graphs.network import GraphNetwork, Network
 from slim2keras.nets import find_net
-from slim2keras.network import GraphNetwork, Network
 
 
 @dataclass(frozen=True)

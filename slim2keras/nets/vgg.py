@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Annotated
 
-from slim2keras import layers
-from slim2keras.graph import Tensor
+from slim2keras.graphs import layers
+from slim2keras.graphs.graph import Tensor
 from slim2keras.nets import arguments
-from slim2keras.nets.fully_connected import GlobalPool, classifier_head, read_num_classes
+from slim2keras.nets.parts.fully_connected import GlobalPool, classifier_head, read_num_classes
 from slim2keras.nets.registry import Net
 from slim2keras.nets.slim_function import SlimFunction
 

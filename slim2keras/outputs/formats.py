@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from slim2keras.errors import ModelReadError, OutputError
-from slim2keras.output_files import check_free, check_no_format, report_path
+from slim2keras.files.output_files import check_free, check_no_format, report_path
 
 if TYPE_CHECKING:
     pass

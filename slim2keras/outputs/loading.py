@@ -7,14 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from slim2keras.keras_archive import (
+from slim2keras.outputs.keras_archive import (
     is_archive,
     is_plain_archive,
     open_weights,
     read_config,
     unpacked_weights,
 )
-from slim2keras.model_safety import check_model_file, check_weights_file
+from slim2keras.outputs.model_safety import check_model_file, check_weights_file
 from slim2keras.outputs.outline import layer_groups
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def load_file(path: Path, *, with_optimizer: bool = False) -> tf_keras.Model:
     """
     import tf_keras
 
-    for module in ("keras_layers", "optimizers", "fine_tuned_model"):
+    for module in ("keras_layers", "optimizers", "training.model"):
         importlib.import_module(f"slim2keras.{module}")
     check_model_file(path, with_optimizer=with_optimizer)
     if not is_archive(path):

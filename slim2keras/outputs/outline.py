@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from slim2keras.graphs.network import Network
 from slim2keras.models.building import build_model
 from slim2keras.models.config import model_config
 from slim2keras.models.variables import layer_variables
-from slim2keras.network import Network
 
 if TYPE_CHECKING:
     import tf_keras

@@ -13,12 +13,12 @@ import numpy as np
 
 from slim2keras.checkpoints.loading import apply_load
 from slim2keras.errors import Slim2KerasError
-from slim2keras.keras_archive import (
+from slim2keras.models.variables import slim_variables
+from slim2keras.outputs.formats import OutputFormat
+from slim2keras.outputs.keras_archive import (
     archive_for_writing,
     open_weights,
 )
-from slim2keras.models.variables import slim_variables
-from slim2keras.outputs.formats import OutputFormat
 from slim2keras.outputs.loading import load_file
 from slim2keras.outputs.outline import Outline
 

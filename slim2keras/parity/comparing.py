@@ -13,16 +13,16 @@ import numpy as np
 from slim2keras.checkpoints.load_plan import LoadOptions, check_plan, load_options_of, plan_load
 from slim2keras.checkpoints.reading import Checkpoint, open_checkpoint
 from slim2keras.errors import CheckpointMismatchError, UnsupportedArgumentError
+from slim2keras.graphs.network import Network
 from slim2keras.models.end_points import end_points
 from slim2keras.models.networks import network_of
+from slim2keras.models.overrides import Overrides, dropout_off
 from slim2keras.models.precision import in_float32, precision_of
 from slim2keras.models.variables import slim_variables
-from slim2keras.network import Network
-from slim2keras.overrides import Overrides, dropout_off
 from slim2keras.parity.report import BARS, Comparison, ParityReport
 from slim2keras.preprocessing.doubts import warn_if_doubtful
-from slim2keras.slim_networks import SlimNetwork, assign_variables, network_of_function, open_judge
-from slim2keras.slim_runtime import op_by_op_session
+from slim2keras.slim.networks import SlimNetwork, assign_variables, network_of_function, open_judge
+from slim2keras.slim.runtime import op_by_op_session
 
 if TYPE_CHECKING:
     import tf_keras

@@ -13,8 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from slim2keras.errors import ParityError
-from slim2keras.json_values import finite_or_none
-from slim2keras.pages import Report
+from slim2keras.files.json_values import finite_or_none
+from slim2keras.files.reports import Report
 
 if TYPE_CHECKING:
     pass

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from slim2keras.errors import PreprocessingWarning
+from slim2keras.graphs.network import Network
 from slim2keras.models.networks import find_network
-from slim2keras.network import Network
 from slim2keras.preprocessing.factory import pipeline_of, preprocessing_meaning
 from slim2keras.preprocessing.pipelines import PIPELINES
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from slim2keras.errors import UnsupportedArgumentError, did_you_mean
+from slim2keras.graphs.network import Network
 from slim2keras.models.networks import find_network
 from slim2keras.nets import NETS
 from slim2keras.nets.spec import NetSpec
-from slim2keras.network import Network
 from slim2keras.preprocessing.pipelines import PIPELINES, Pipeline, run_pipeline
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from slim2keras.errors import UnrecognisedNetError, UnsupportedArgumentError
-from slim2keras.graph import Layer, LayerGraph, Shape, as_tuples
+from slim2keras.graphs.graph import Layer, LayerGraph, Shape, as_tuples
 from slim2keras.nets import NETS
 from slim2keras.nets.arguments import LastEndPoint, Lay, LayerConfigs, ShownInLayers
 from slim2keras.nets.registry import Net

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from slim2keras.errors import UnrecognisedNetError, UnsupportedArgumentError
-from slim2keras.graph import Shape, Variable
+from slim2keras.graphs.graph import Shape, Variable
 from slim2keras.nets import NETS, find_net
 from slim2keras.nets.registry import Net
 from slim2keras.nets.spec import NetSpec

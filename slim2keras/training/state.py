@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from slim2keras.checkpoints.load_plan import LoadPlan, check_plan, plan_load
 from slim2keras.checkpoints.loading import apply_load, planned_values
 from slim2keras.checkpoints.reading import Checkpoint, open_checkpoint
+from slim2keras.checkpoints.training_record import TrainingRecord, read_record
 from slim2keras.errors import CheckpointMismatchError, UnsupportedArgumentError
 from slim2keras.models.variables import slim_variables, wanted_variables
 from slim2keras.scopes import VariableKind, ema_name
-from slim2keras.training_record import TrainingRecord, read_record
 
 if TYPE_CHECKING:
     import tf_keras

@@ -22,9 +22,9 @@ from slim2keras.cli.app import app
 from slim2keras.errors import ExitStatus
 from slim2keras.nets import list_nets
 from slim2keras.nets.spec import NetSpec
-from slim2keras.published import PUBLISHED
+from slim2keras.recognition.published import PUBLISHED
 from slim2keras.scopes import ema_name
-from slim2keras.slim_runtime import DOWNLOAD_SLIM
+from slim2keras.slim.runtime import DOWNLOAD_SLIM
 from tests.reference import (
     SHALLOW_NET,
     SMALL_NET,

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from slim2keras.finetuning import finetune
 from slim2keras.losses import SoftmaxCrossEntropy
 from slim2keras.models.building import build, build_model
 from slim2keras.models.end_points import end_points
@@ -19,6 +18,7 @@ from slim2keras.models.variables import slim_variables
 from slim2keras.nets import NETS
 from slim2keras.nets.spec import NetSpec
 from slim2keras.optimizers import Momentum
+from slim2keras.training.finetuning import finetune
 from tests.parity.cases import OF_TF_SLIM, QUICK
 from tests.reference import assign_values, images, labels, values_of
 

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 import pytest
 
-from slim2keras import layers
 from slim2keras.errors import UnsupportedArgumentError
-from slim2keras.graph import LayerGraph, Tensor
+from slim2keras.graphs import layers
+from slim2keras.graphs.graph import LayerGraph, Tensor
 from slim2keras.nets import NETS, list_nets
 from slim2keras.nets.arguments import CUTS, ChangesOnly, KeepProb, LastEndPoint, OneOf, ShownInLayers
 from slim2keras.nets.registry import Net

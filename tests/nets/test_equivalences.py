@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from slim2keras import activations, layers
-from slim2keras.layers import BatchNorm
+from slim2keras.graphs import activations, layers
+from slim2keras.graphs.layers import BatchNorm
 from slim2keras.models.building import build, model_of
 from slim2keras.models.end_points import end_points
 from slim2keras.models.networks import network_of

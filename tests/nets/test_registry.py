@@ -12,8 +12,8 @@ from slim2keras.errors import UnsupportedArgumentError
 from slim2keras.nets import FAMILIES, NETS, find_net, list_nets, registry
 from slim2keras.nets.arguments import NumClasses
 from slim2keras.nets.spec import NetSpec
-from slim2keras.slim_networks import open_judge
-from slim2keras.slim_runtime import import_tf_slim
+from slim2keras.slim.networks import open_judge
+from slim2keras.slim.runtime import import_tf_slim
 from tests.parity.cases import JUDGED, SLIM_SOURCE
 from tests.reference import STAND_IN_SLIM
 

@@ -21,8 +21,8 @@ from slim2keras.nets import NETS
 from slim2keras.nets.spec import NetSpec
 from slim2keras.parity.comparing import compare_with_slim
 from slim2keras.parity.report import BARS, ParityReport
-from slim2keras.slim_networks import Judge, SlimNetwork, assign_variables, open_judge
-from slim2keras.slim_runtime import op_by_op_session
+from slim2keras.slim.networks import Judge, SlimNetwork, assign_variables, open_judge
+from slim2keras.slim.runtime import op_by_op_session
 from tests.parity.cases import EXEMPT, JUDGED, JUDGED_VARIANTS, QUICK, QUICK_VARIANTS, SHAPES, SLIM_SOURCE
 from tests.reference import SHALLOW_NETS, assign_values, images, labels, values_of
 

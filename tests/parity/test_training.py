@@ -11,8 +11,8 @@ from unittest import mock
 import numpy as np
 import pytest
 
-from slim2keras import layers
 from slim2keras.errors import CheckpointMismatchError
+from slim2keras.graphs import layers
 from slim2keras.models.variables import slim_variables
 from slim2keras.training.export import export_checkpoint
 from tests.parity.training_runs import (

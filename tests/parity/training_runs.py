@@ -11,13 +11,14 @@ from unittest import mock
 
 import numpy as np
 
-from slim2keras import layers, shapes
-from slim2keras.graph import Tensor
-from slim2keras.layers import BatchNorm
+from slim2keras.graphs import layers, shapes
+from slim2keras.graphs.graph import Tensor
+from slim2keras.graphs.layers import BatchNorm
 from slim2keras.models.building import model_of
-from slim2keras.nets import find_net, inception, inception_v3, resnet
-from slim2keras.nets.heads import name_logits
-from slim2keras.slim_runtime import import_tf_slim, op_by_op_session, slim_graph
+from slim2keras.nets import find_net, inception_v3, resnet
+from slim2keras.nets.parts import inception
+from slim2keras.nets.parts.heads import name_logits
+from slim2keras.slim.runtime import import_tf_slim, op_by_op_session, slim_graph
 from slim2keras.training.state import state_variables
 from tests.reference import assign_values, images, labels, values_of
 from tests.test_optimizers import PAIRS
@@ -363,8 +364,8 @@ def build_ours(net: Net) -> Any:
 
 def finetuned(net: Net, case: Case, model: Any, **options: Any) -> Any:
     """The model behind ``finetune`` and ``compile``, ready to train."""
-    from slim2keras.finetuning import finetune
     from slim2keras.losses import SoftmaxCrossEntropy
+    from slim2keras.training.finetuning import finetune
 
     batch_norm = {**dict.fromkeys(case.frozen, "frozen"), ".*": case.mode} if case.frozen else case.mode
     tuned = finetune(

@@ -15,12 +15,12 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from slim2keras.errors import UnsupportedArgumentError
+from slim2keras.graphs.network import Network
 from slim2keras.nets import find_net
 from slim2keras.nets.arguments import CUTS, ActivationName, ChangesOnly, KeepProbability, OfArgScope
 from slim2keras.nets.registry import Net
 from slim2keras.nets.spec import NetSpec
-from slim2keras.network import Network
-from slim2keras.slim_runtime import DOWNLOAD_SLIM, import_tf_slim, slim_directory, slim_graph, slim_source_modules
+from slim2keras.slim.runtime import DOWNLOAD_SLIM, import_tf_slim, slim_directory, slim_graph, slim_source_modules
 
 if TYPE_CHECKING:
     import tensorflow as tf

@@ -19,19 +19,19 @@ from slim2keras.batch_norm.kernels import BatchStatistics, explicit_modes, move_
 from slim2keras.batch_norm.modes import BatchNormMode, batch_norm_layers, check_layer
 from slim2keras.drop_path import scheduled_drop_path
 from slim2keras.errors import UnsupportedArgumentError
-from slim2keras.first_images import FirstImages, ImagesReport
-from slim2keras.gradients import scales_loss, transformed_gradients
-from slim2keras.judged_outputs import check_takes_logits, judged_outputs, num_auxiliary, targets_of_outputs
 from slim2keras.models.networks import find_network
 from slim2keras.models.variables import slim_variables
 from slim2keras.nets.spec import network_from_config
-from slim2keras.outlook import MovingStatisticsReport
 from slim2keras.scopes import ema_name
-from slim2keras.shadows import add_shadows, move_shadows
-from slim2keras.statistics_record import StatisticsRecord
-from slim2keras.step_guard import StepGuard, gradient_faults, label_faults, loss_faults, single_value_faults
+from slim2keras.training.first_images import FirstImages, ImagesReport
+from slim2keras.training.gradients import scales_loss, transformed_gradients
+from slim2keras.training.judged_outputs import check_takes_logits, judged_outputs, num_auxiliary, targets_of_outputs
+from slim2keras.training.outlook import MovingStatisticsReport
+from slim2keras.training.plan import FineTuningOptions, learnable_variables, plan_fine_tuning
+from slim2keras.training.shadows import add_shadows, move_shadows
 from slim2keras.training.state import OptimizerState, apply_optimizer_state, resume
-from slim2keras.training_plan import FineTuningOptions, learnable_variables, plan_fine_tuning
+from slim2keras.training.statistics_record import StatisticsRecord
+from slim2keras.training.step_guard import StepGuard, gradient_faults, label_faults, loss_faults, single_value_faults
 
 
 @tf_keras.utils.register_keras_serializable(package="slim2keras")

@@ -12,12 +12,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from slim2keras.activations import activate
 from slim2keras.errors import UnsupportedArgumentError
-from slim2keras.graph import InitialValue, Layer, LayerGraph, Shape, Tensor, Variable
-from slim2keras.initializers import XAVIER, ZEROS, Serialised, l2_regularizer
+from slim2keras.graphs.activations import activate
+from slim2keras.graphs.graph import InitialValue, Layer, LayerGraph, Shape, Tensor, Variable
+from slim2keras.graphs.initializers import XAVIER, ZEROS, Serialised, l2_regularizer
+from slim2keras.graphs.shapes import known_product, reshape
 from slim2keras.scopes import join, slim_variable_name
-from slim2keras.shapes import known_product, reshape
 
 Window = int | tuple[int, ...]
 """Pixels along each axis, or one number for all of them."""

@@ -8,8 +8,8 @@ from typing import Any
 
 from slim2keras.checkpoints.load_plan import LoadOptions
 from slim2keras.errors import UnsupportedArgumentError
-from slim2keras.graph import Shape
-from slim2keras.network import Network
+from slim2keras.graphs.graph import Shape
+from slim2keras.graphs.network import Network
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from slim2keras import layers, shapes
 from slim2keras.errors import UnsupportedArgumentError, did_you_mean
-from slim2keras.graph import Tensor
-from slim2keras.initializers import variance_scaling
-from slim2keras.layers import BatchNorm, Window
+from slim2keras.graphs import layers, shapes
+from slim2keras.graphs.graph import Tensor
+from slim2keras.graphs.initializers import variance_scaling
+from slim2keras.graphs.layers import BatchNorm, Window
 from slim2keras.nets import arguments
-from slim2keras.nets.heads import name_logits, reduced_kernel_size, whole_kernel_size
+from slim2keras.nets.parts.heads import name_logits, reduced_kernel_size, whole_kernel_size
 from slim2keras.nets.slim_function import SlimFunction
 
 Operation = Callable[[Tensor, str], Tensor]

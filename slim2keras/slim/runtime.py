@@ -19,7 +19,7 @@ import numpy as np
 
 from slim2keras.errors import Slim2KerasError, UnsupportedArgumentError
 from slim2keras.files.archives import unpacked_archive
-from slim2keras.overrides import Overrides
+from slim2keras.models.overrides import Overrides
 
 if TYPE_CHECKING:
     import tensorflow as tf

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from slim2keras.graph import LayerGraph, Shape
+from slim2keras.graphs.graph import LayerGraph, Shape
 
 _PROBABILITIES = frozenset({"softmax", "sigmoid"})
 

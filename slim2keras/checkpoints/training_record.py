@@ -10,8 +10,8 @@ from typing import Any
 from slim2keras.batch_norm.modes import BatchNormMode
 from slim2keras.checkpoints.reading import Checkpoint
 from slim2keras.checkpoints.writing import SHA256
-from slim2keras.graph import Shape
-from slim2keras.output_files import report_path, sha256
+from slim2keras.files.output_files import report_path, sha256
+from slim2keras.graphs.graph import Shape
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from slim2keras.arithmetic import multiply, rescale
 from slim2keras.errors import UnsupportedArgumentError
-from slim2keras.graph import Layer, Tensor
+from slim2keras.graphs.arithmetic import multiply, rescale
+from slim2keras.graphs.graph import Layer, Tensor
 from slim2keras.scopes import join
 
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 import tf_keras
 
 from slim2keras.errors import PreprocessingWarning
-from slim2keras.network import Network
+from slim2keras.graphs.network import Network
 from slim2keras.preprocessing.doubts import doubt_about
 
 

@@ -15,7 +15,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 from slim2keras.batch_norm.drift import LARGEST_SHIFT, LARGEST_VARIANCE_RATIO
 from slim2keras.doctor import Finding
 from slim2keras.errors import OutputError, UnsupportedArgumentError
-from slim2keras.output_files import check_free, whole_or_not_at_all
+from slim2keras.files.output_files import check_free, whole_or_not_at_all
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

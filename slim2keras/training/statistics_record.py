@@ -9,7 +9,7 @@ import numpy as np
 
 from slim2keras.batch_norm.decay import share_left
 from slim2keras.batch_norm.modes import BatchNormMode, batch_norm_layers, moving_statistics
-from slim2keras.training_record import LayerRecord, TrainingRecord
+from slim2keras.checkpoints.training_record import LayerRecord, TrainingRecord
 
 if TYPE_CHECKING:
     import tf_keras

@@ -12,14 +12,14 @@ import numpy as np
 from slim2keras.batch_norm.modes import batch_norm_layers
 from slim2keras.checkpoints.locating import CheckpointFiles
 from slim2keras.checkpoints.reading import Checkpoint, open_checkpoint
+from slim2keras.checkpoints.training_record import TrainingRecord
 from slim2keras.conversion.reading import load_model
+from slim2keras.conversion.request import CheckpointRequest
 from slim2keras.errors import UnsupportedArgumentError
 from slim2keras.models.variables import slim_variables
 from slim2keras.outputs.formats import is_model_file
-from slim2keras.request import CheckpointRequest
 from slim2keras.scopes import VariableInfo, classify_variables
 from slim2keras.training.state import state_variables
-from slim2keras.training_record import TrainingRecord
 
 if TYPE_CHECKING:
     import tf_keras

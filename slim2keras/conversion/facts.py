@@ -9,13 +9,13 @@ from enum import Enum
 from typing import Any
 
 from slim2keras.checkpoints.reading import Checkpoint
+from slim2keras.checkpoints.training_record import recorded_input_shape
 from slim2keras.errors import CheckpointReadError, UnsupportedArgumentError
-from slim2keras.graph import Shape
-from slim2keras.meta_graph import read_decays, read_input_shape
+from slim2keras.graphs.graph import Shape
+from slim2keras.importing.meta_graph import read_decays, read_input_shape
 from slim2keras.nets import find_net
 from slim2keras.nets.spec import NetSpec
-from slim2keras.published import PublishedCheckpoint
-from slim2keras.training_record import recorded_input_shape
+from slim2keras.recognition.published import PublishedCheckpoint
 
 _DECAY_ARGUMENTS = ("batch_norm_decay", "bn_decay")
 

@@ -25,20 +25,20 @@ from slim2keras.checkpoints.writing import check_checkpoint_target, write_checkp
 from slim2keras.conversion.converting import converted_model
 from slim2keras.conversion.plan import plan_conversion, warn_of_default_size
 from slim2keras.conversion.report import describe_model, describe_plan
+from slim2keras.conversion.request import CheckpointRequest
 from slim2keras.data.batches import image_counter
 from slim2keras.data.images import check_images_path, open_images
 from slim2keras.errors import MovingStatisticsWarning, TrainingDataError, UnsupportedArgumentError
-from slim2keras.model_variables import ModelVariables, check_asks_nothing, open_variables
+from slim2keras.files.output_files import check_free, report_path, whole_or_not_at_all
+from slim2keras.files.reports import Report
 from slim2keras.models.networks import network_of
+from slim2keras.models.overrides import Overrides, dropout_off
 from slim2keras.models.variables import layer_variables, slim_variables
-from slim2keras.output_files import check_free, report_path, whole_or_not_at_all
 from slim2keras.outputs.formats import OutputFormat, check_target
 from slim2keras.outputs.outline import outline_of_model
 from slim2keras.outputs.writing import write_model, write_weights
-from slim2keras.overrides import Overrides, dropout_off
-from slim2keras.pages import Report
 from slim2keras.progress import ImageProgress, StepProgress
-from slim2keras.request import CheckpointRequest
+from slim2keras.training.model_variables import ModelVariables, check_asks_nothing, open_variables
 
 if TYPE_CHECKING:
     import tensorflow as tf

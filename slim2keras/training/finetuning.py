@@ -8,8 +8,8 @@ from pathlib import Path
 import tf_keras
 
 from slim2keras.batch_norm.modes import ModeArgument
-from slim2keras.fine_tuned_model import FineTunedModel
-from slim2keras.training_plan import FineTuningOptions
+from slim2keras.training.model import FineTunedModel
+from slim2keras.training.plan import FineTuningOptions
 
 
 def finetune(

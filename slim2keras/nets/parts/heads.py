@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from slim2keras import layers, shapes
-from slim2keras.graph import Tensor
+from slim2keras.graphs import layers, shapes
+from slim2keras.graphs.graph import Tensor
 
 
 def reduced_kernel_size(x: Tensor, window: tuple[int, ...]) -> tuple[int, ...]:

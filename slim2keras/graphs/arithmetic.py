@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from slim2keras.graph import Layer, Tensor
+from slim2keras.graphs.graph import Layer, Tensor
 
 
 def add(tensors: Sequence[Tensor], *, name: str) -> Tensor:

@@ -13,8 +13,17 @@ import tf_keras
 
 from slim2keras.batch_norm.kernels import BatchStatistics
 from slim2keras.errors import Slim2KerasError
-from slim2keras.failed_steps import GRADIENT, LABELS, LOSS, SINGLE_VALUE, STATISTICS, FailedStep, Suspect, explain
 from slim2keras.losses import SoftmaxCrossEntropy, check_classes, is_one_hot
+from slim2keras.training.failed_steps import (
+    GRADIENT,
+    LABELS,
+    LOSS,
+    SINGLE_VALUE,
+    STATISTICS,
+    FailedStep,
+    Suspect,
+    explain,
+)
 
 Faults = Mapping[Suspect, tf.Tensor]
 """What may be at fault, and whether it is."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Annotated, Any
 
-from slim2keras import layers, shapes
-from slim2keras.graph import Tensor
+from slim2keras.graphs import layers, shapes
+from slim2keras.graphs.graph import Tensor
 from slim2keras.nets import arguments
 from slim2keras.nets.registry import VariableShapes, classes_in
 

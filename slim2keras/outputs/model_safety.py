@@ -14,9 +14,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from slim2keras import allowed_names as allowed
 from slim2keras.errors import ModelReadError, UnsafeModelError
-from slim2keras.keras_archive import CONFIG, is_archive, opened_member
+from slim2keras.outputs import allowed_names as allowed
+from slim2keras.outputs.keras_archive import CONFIG, is_archive, opened_member
 
 if TYPE_CHECKING:
     import h5py

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from slim2keras.errors import UnsupportedArgumentError
-from slim2keras.graph import Layer, Shape, Tensor
+from slim2keras.graphs.graph import Layer, Shape, Tensor
 
 
 def pad2d(x: Tensor, before: int, after: int, *, name: str) -> Tensor:
