@@ -127,14 +127,13 @@ def convert_to_file(
         with whole_or_not_at_all(target, report_path(target)) as (draft, draft_report):
             outline, variables = _outline_and_variables(plan, its_format)
             check_space(target, _SIZE_FACTOR * 4 * outline.num_parameters)
-            planned = partial(planned_values, variables, plan.load, opened)
-            values = planned(allow_nonfinite=request.load.allow_nonfinite, progress=_step(progress, "converting"))
+            step, allow_nonfinite = _step(progress, "converting"), request.load.allow_nonfinite
+            values = list(planned_values(variables, plan.load, opened, allow_nonfinite=allow_nonfinite, progress=step))
             if its_format is OutputFormat.WEIGHTS:
                 write_weights(outline, values, draft)
             else:
                 write_model(outline, values, draft, its_format)
-            read_back = planned(allow_nonfinite=True, progress=_step(progress, "reading back"))
-            difference = largest_read_back_difference(outline, read_back, draft, its_format)
+            difference = largest_read_back_difference(outline, values, draft, its_format)
             report = ConversionReport(
                 source=describe_source(opened, hashes.result()),
                 output={"path": str(target), "format": its_format.name.lower()},

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import mmap
 import os
 import struct
 import tempfile
@@ -27,7 +28,6 @@ METADATA = "metadata.json"
 CONFIG = "config.json"
 WEIGHTS = "model.weights.h5"
 
-_CHUNK = 2**20
 _LARGEST = 2**32 - 2**24
 """Bytes that a zip can address without its later extensions, less than its directory takes."""
 
@@ -59,14 +59,12 @@ def archive_for_writing(path: Path, config: Mapping[str, Any]) -> Iterator[int]:
 
 def _checksum_and_size(file: BinaryIO, start: int) -> tuple[int, int]:
     """Of all that follows ``start``; afterwards the file is at its end."""
-    file.seek(start)
-    checksum = 0
-    while content := file.read(_CHUNK):
-        checksum = zlib.crc32(content, checksum)
-    size = file.tell() - start
-    if file.tell() >= _LARGEST:
+    end = file.seek(0, io.SEEK_END)
+    size = end - start
+    if end >= _LARGEST:
         raise OutputError(f"The weights are {size / 2**30:.1f} GiB, too large for a .keras file. Give a .weights.h5.")
-    return checksum, size
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content, memoryview(content)[start:] as weights:
+        return zlib.crc32(weights), size
 
 
 def _local_header(member: zipfile.ZipInfo) -> bytes:

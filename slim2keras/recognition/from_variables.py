@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,17 +83,17 @@ def recognise(
         UnrecognisedNetError: If several networks fit, or none comes near; lists the candidates.
     """
     arguments = dict(arguments or {})
-    nets = [find_net(net)] if net else list(NETS.values())
-    found = []
+    found: list[Candidate] = []
     refusals = []
-    for its_net in nets:
-        for scope in root_scopes(its_net, shapes, arguments):
-            try:
-                found.append(_best_arguments(its_net, scope, shapes, input_shape, arguments, exclude))
-            except UnsupportedArgumentError as error:
-                # Arguments or size are not for this network; that matters if it is the one.
-                if net or _best_arguments(its_net, scope, shapes, None, {}, exclude).fits:
-                    refusals.append(error)
+    for its_net, scope in _places([find_net(net)] if net else NETS.values(), shapes, arguments):
+        if any(_is_beyond_doubt(candidate, scope) for candidate in found):
+            continue
+        try:
+            found.append(_best_arguments(its_net, scope, shapes, input_shape, arguments, exclude))
+        except UnsupportedArgumentError as error:
+            # Arguments or size are not for this network; that matters if it is the one.
+            if net or _best_arguments(its_net, scope, shapes, None, {}, exclude).fits:
+                refusals.append(error)
     found.sort(key=lambda candidate: (-candidate.fits, -candidate.likeness, candidate.own.strangeness))
     fitting = [candidate for candidate in found if candidate.fits]
     if len({candidate.spec.scope for candidate in fitting}) > 1:
@@ -137,6 +137,18 @@ def root_scopes(net: Net, shapes: Shapes, arguments: Mapping[str, Any]) -> list[
         return [net.check_arguments({"scope": arguments["scope"]})["scope"]]
     ends = [name for name in shapes if name == net.anchor or name.endswith(f"/{net.anchor}")]
     return [name[: -len(net.anchor)].rstrip("/") for name in ends]
+
+
+def _places(nets: Iterable[Net], shapes: Shapes, arguments: Mapping[str, Any]) -> list[tuple[Net, str]]:
+    """Where each network may lie, slim's own scopes first."""
+    places = [(net, scope) for net in nets for scope in root_scopes(net, shapes, arguments)]
+    return sorted(places, key=lambda place: place[1] != place[0].scope)
+
+
+def _is_beyond_doubt(candidate: Candidate, scope: str) -> bool:
+    """Whether a network fits below a scope that is its own and no other's, so that others need not be tried there."""
+    of_scope = [net.name for net in NETS.values() if net.scope == scope]
+    return candidate.fits and candidate.spec.scope == scope and of_scope == [candidate.spec.net]
 
 
 def _is_in_net(name: str, net: Net, scope: str) -> bool:
@@ -247,9 +259,10 @@ def variables_left_out(candidate: Candidate, shapes: Shapes) -> Iterator[tuple[s
     network lies below a scope of its own (detection: ``FeatureExtractor/InceptionV2``).
     """
     net = find_net(candidate.spec.net)
-    for name in sorted(_variable_names(candidate.own) - _variable_names(candidate.spec)):
-        if name in shapes:
-            yield name, "left out by the arguments given"
+    if candidate.own.arguments != candidate.spec.arguments:
+        for name in sorted(_variable_names(candidate.own) - _variable_names(candidate.spec)):
+            if name in shapes:
+                yield name, "left out by the arguments given"
     scope = candidate.spec.scope
     if "/" in scope or scope != net.scope:
         for name in shapes:
