@@ -4,13 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from slim2keras.errors import UnsupportedArgumentError
-
-if TYPE_CHECKING:
-    pass
-
 
 AUTO = "auto"
 """A decay that is picked when the number of steps is known."""

@@ -1,4 +1,14 @@
-"""The three modes of BatchNorm, always chosen, never guessed."""
+"""BatchNorm in training: the three modes and their truth table.
+
+| slim | normalises with | moving statistics | mode |
+|---|---|---|---|
+| ``is_training=True``, update ops run | batch | move by ``1 - decay`` | ``"update"`` |
+| ``is_training=True``, update ops not run (pit one), or ``trainable=False`` | batch | stay | ``"batch"`` |
+| ``is_training=False`` | moving | stay | ``"frozen"`` |
+
+Whether gamma and beta learn is none of the three's business. In stock Keras it is: ``layer.trainable = False`` freezes
+them and switches to the moving statistics.
+"""
 
 from __future__ import annotations
 

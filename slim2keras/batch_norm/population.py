@@ -52,7 +52,7 @@ class Population:
 
 
 def joined(so_far: Population | None, moments: Sequence[tf.Tensor]) -> Population:
-    """With the moments of a batch more, see ``batch_norm.moments_of``."""
+    """With the moments of a batch more, see ``kernels.moments_of``."""
     count, mean, deviations = (value.numpy() for value in moments)
     more = Population(int(count), mean, deviations)
     return more if so_far is None else so_far.joined(more)

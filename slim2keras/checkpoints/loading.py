@@ -79,7 +79,7 @@ def planned_values(
     allow_nonfinite: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Iterator[tuple[str, NDArray[np.float32]]]:
-    """Give every variable of a model the value it is to have, one tensor in memory at a time.
+    """Give every variable of a model the value it is to have, read when it is asked for.
 
     Args:
         variables: Slim name to Keras variable, which is looked into only where it starts afresh.

@@ -6,13 +6,8 @@ import re
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from slim2keras.errors import CheckpointReadError, did_you_mean
-
-if TYPE_CHECKING:
-    pass
-
 
 # Last eight bytes of TensorFlow's sorted string table, which holds a V1 checkpoint and the index of a V2 one.
 _TABLE_MAGIC = bytes.fromhex("57fb808b247547db")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -67,9 +68,11 @@ def verify(
     load = LoadOptions(exclude or (), use_ema)
     request = checkpoint_request(net, num_classes, settings, input_shape, load)
     if model is not None:
+        from slim2keras.conversion.request import check_asks_nothing
         from slim2keras.outputs.formats import check_model_path
 
         check_model_path(model)
+        check_asks_nothing(model, replace(request, load=LoadOptions()))
     import_tensorflow()
     from slim2keras.conversion.converting import convert_as_asked
     from slim2keras.conversion.reading import load_model

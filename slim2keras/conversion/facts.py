@@ -17,8 +17,6 @@ from slim2keras.nets import find_net
 from slim2keras.nets.spec import NetSpec
 from slim2keras.recognition.published import PublishedCheckpoint
 
-_DECAY_ARGUMENTS = ("batch_norm_decay", "bn_decay")
-
 
 class FactSource(Enum):
     """Where an input shape or a decay is known from; the channels are those of the weights, unless given."""
@@ -62,7 +60,7 @@ def with_known_decay(checkpoint: Checkpoint, spec: NetSpec, given: Mapping[str, 
         spec: The network recognised.
         given: Arguments that the user gave.
     """
-    name = next((name for name in _DECAY_ARGUMENTS if name in spec.arguments), None)
+    name = spec.decay_argument
     if name is None or name in given:
         return spec, FactSource.GIVEN if name in given else FactSource.DEFAULT
     decays: set[float] = set()
@@ -71,7 +69,7 @@ def with_known_decay(checkpoint: Checkpoint, spec: NetSpec, given: Mapping[str, 
         decays = {decay for scope, decay in by_scope.items() if f"{scope}/moving_mean" in checkpoint.variables}
     if len(decays) != 1:
         return spec, FactSource.DEFAULT
-    return replace(spec, arguments={**spec.arguments, name: decays.pop()}), FactSource.META
+    return spec.with_decay(decays.pop()), FactSource.META
 
 
 def _is_possible(shape: Shape, spec: NetSpec, checkpoint: Checkpoint) -> bool:

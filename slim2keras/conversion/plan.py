@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from slim2keras.checkpoints.load_plan import EXCLUDE_ANYWHERE, LoadPlan, check_plan, plan_load
 from slim2keras.checkpoints.reading import Checkpoint
@@ -19,9 +19,6 @@ from slim2keras.graphs.graph import Variable
 from slim2keras.graphs.network import Network
 from slim2keras.recognition.from_variables import recognise, variables_left_out
 from slim2keras.recognition.published import PublishedCheckpoint, find_published
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)

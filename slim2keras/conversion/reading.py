@@ -14,11 +14,11 @@ from slim2keras.errors import ModelReadError, Slim2KerasError
 from slim2keras.files.output_files import report_path
 from slim2keras.graphs.network import Network
 from slim2keras.models.building import build_model
-from slim2keras.models.networks import is_network, knows_network
+from slim2keras.models.networks import keep_network, knows_network
 from slim2keras.nets.spec import network_from_config
 from slim2keras.outputs.formats import OutputFormat, check_model_path
 from slim2keras.outputs.loading import load_file, load_weights
-from slim2keras.outputs.model_safety import check_report, unreadable
+from slim2keras.outputs.model_safety import LARGEST_CONFIG, check_report, unreadable
 
 if TYPE_CHECKING:
     import tf_keras
@@ -53,8 +53,8 @@ def load_model(
     try:
         if not path.name.endswith(OutputFormat.WEIGHTS.value):
             model = load_file(path, with_optimizer=with_optimizer)
-            if network is not None and not knows_network(model) and is_network(model, network):
-                model.slim_network = network
+            if network is not None and not knows_network(model):
+                keep_network(model, network)
         else:
             model = build_model(network or _network_of_checkpoint(checkpoint, path, options))
             load_weights(model, path)
@@ -82,6 +82,8 @@ def _read_report(path: Path) -> tuple[Network | None, LoadOptions]:
     if not path.is_file():
         return None, LoadOptions()
     try:
+        if path.stat().st_size > LARGEST_CONFIG:
+            raise ValueError(f"it is larger than {LARGEST_CONFIG / 2**20:.0f} MiB")
         report = json.loads(path.read_text(encoding="utf-8"))
         options = LoadOptions(report["excluded"]["scopes"], report["use_ema"])
         check_report(path, report)

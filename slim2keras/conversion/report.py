@@ -120,15 +120,10 @@ def describe_plan(
     """What a report says of the network and of what became of the checkpoint's variables, as plain values."""
     network = plan.network
     return {
-        **network.to_config(),
+        **_describe_network(network),
         "input_shape_source": plan.input_shape_source.value,
-        "batch_norm": network.batch_norm(),
         "decay_source": plan.decay_source.value,
         "published": asdict(plan.published) if plan.published else None,
-        "preprocessing_meaning": preprocessing_meaning(network),
-        "labels_offset": network.labels_offset,
-        "num_classes": network.num_classes,
-        "drop_path_steps": network.drop_path_steps,
         "use_ema": options.use_ema,
         "raw_statistics": plan.load.raw_statistics,
         "excluded": {"scopes": options.exclude, "started_afresh": plan.load.fresh},
@@ -145,9 +140,20 @@ def describe_model(model: tf_keras.Model) -> dict[str, Any]:
     """What a report says of a model that comes from a file, as plain values: enough to read it again."""
     options = load_options_of(model)
     return {
-        **network_of(model).to_config(),
+        **_describe_network(network_of(model)),
         "use_ema": options.use_ema,
         "excluded": {"scopes": options.exclude},
+    }
+
+
+def _describe_network(network: Network) -> dict[str, Any]:
+    return {
+        **network.to_config(),
+        "batch_norm": network.batch_norm(),
+        "preprocessing_meaning": preprocessing_meaning(network),
+        "labels_offset": network.labels_offset,
+        "num_classes": network.num_classes,
+        "drop_path_steps": network.drop_path_steps,
     }
 
 

@@ -5,13 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from slim2keras.errors import DataReadError, did_you_mean
-
-if TYPE_CHECKING:
-    pass
-
 
 _LABELS_FILE = "labels.txt"
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from slim2keras.batch_norm.decay import check_decay, decay_for
 from slim2keras.batch_norm.probe import BatchNormProbe
 from slim2keras.checkpoints.load_plan import LoadOptions
-from slim2keras.conversion.request import CheckpointRequest
+from slim2keras.conversion.request import CheckpointRequest, check_asks_nothing
 from slim2keras.data.batches import ImageBatches, image_counter
 from slim2keras.data.images import open_images
 from slim2keras.doctor.evidence import Run, Statistics, batch_norm_scopes, find_decays, recognised
@@ -26,7 +26,7 @@ from slim2keras.graphs.graph import Shape
 from slim2keras.graphs.network import Network
 from slim2keras.models.networks import network_of
 from slim2keras.progress import StepProgress
-from slim2keras.training.model_variables import ModelVariables, check_asks_nothing, open_variables
+from slim2keras.training.model_variables import ModelVariables, open_variables
 
 if TYPE_CHECKING:
     import tf_keras
@@ -62,7 +62,7 @@ def diagnose(
         decay: Fraction of the moving statistics that a step kept.
         steps: Steps that were or will be trained with this decay; the checkpoint's ``global_step`` if left out.
         data: Batches of images as the network takes them, or of (images, labels), e.g. a ``tf.data.Dataset``; gone
-            through up to twice. Or a folder of images or an ``.npz``, see ``data.open_images``.
+            through up to twice. Or a folder of images or an ``.npz``, see ``data.images.open_images``.
         input_shape: (height, width, channels), for data.
         use_ema: Examine the data with the ``ExponentialMovingAverage`` shadows.
         labels: Whether to read the labels of data from a path.

@@ -263,7 +263,7 @@ class Decays:
 def find_decays(
     checkpoint: Checkpoint, request: CheckpointRequest, decay: float | None, candidate: Candidate | None
 ) -> Decays:
-    """Decays by what is surest: given, recorded by fine-tuning, in the graph, the default of the network.
+    """Decays by what is surest: given, of the network given, recorded by fine-tuning, in the ``.meta``, the default.
 
     Args:
         candidate: The network that is recognised.
@@ -302,14 +302,22 @@ def recognised(checkpoint: Checkpoint, request: CheckpointRequest) -> Candidate 
 
     Raises:
         UnsupportedArgumentError: If the network does not take an argument that is asked for.
-        UnrecognisedNetError: If it is of another, and arguments are asked for.
+        UnrecognisedNetError: If it is of another, and arguments are asked for that belong to no network then.
     """
     if request.network is not None:
         return None
+    shapes, source = checkpoint.model_shapes, str(checkpoint.given)
     try:
-        return recognise(checkpoint.model_shapes, arguments=request.arguments, source=str(checkpoint.given))
+        return recognise(
+            shapes,
+            net=request.net,
+            input_shape=request.input_shape,
+            arguments=request.arguments,
+            exclude=request.load.exclude,
+            source=source,
+        )
     except Slim2KerasError:
-        if request.arguments:
+        if request.arguments and request.net is None:
             raise
         return None
 

@@ -25,7 +25,7 @@ from slim2keras.checkpoints.writing import check_checkpoint_target, write_checkp
 from slim2keras.conversion.converting import converted_model
 from slim2keras.conversion.plan import ConversionPlan, plan_conversion, warn_of_default_size
 from slim2keras.conversion.report import describe_model, describe_plan
-from slim2keras.conversion.request import CheckpointRequest
+from slim2keras.conversion.request import CheckpointRequest, check_asks_nothing
 from slim2keras.data.batches import image_counter
 from slim2keras.data.images import check_images_path, open_images
 from slim2keras.errors import MovingStatisticsWarning, TrainingDataError, UnsupportedArgumentError
@@ -38,7 +38,7 @@ from slim2keras.outputs.formats import OutputFormat, check_target
 from slim2keras.outputs.outline import outline_of_model
 from slim2keras.outputs.writing import write_model, write_weights
 from slim2keras.progress import ImageProgress, StepProgress
-from slim2keras.training.model_variables import ModelVariables, check_asks_nothing, open_variables
+from slim2keras.training.model_variables import ModelVariables, open_variables
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -233,7 +233,7 @@ def recalibrate_file(
 
     Args:
         checkpoint: As in ``convert``, or a model file; its statistics may be NaN, its weights may not.
-        data: Images, see ``data.open_images``.
+        data: Images, see ``data.images.open_images``.
         output: ``.keras``, ``.h5`` or ``.weights.h5``; any other name is that of a slim checkpoint, which gets
             everything else bit for bit, slots included. With ``use_ema`` it is the shadows that are repaired.
         request: What is asked of the checkpoint; nothing of a model file.

@@ -1,1 +1,1 @@
-"""Files of ours: written whole or not at all; archives, reports, hashes."""
+"""Files: ours written whole or not at all, with their reports; archives of anybody unpacked within bounds."""

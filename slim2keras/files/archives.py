@@ -9,13 +9,9 @@ import tempfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import IO, TYPE_CHECKING
+from typing import IO
 
 from slim2keras.errors import CheckpointReadError
-
-if TYPE_CHECKING:
-    pass
-
 
 MAX_ARCHIVE_BYTES = 16 * 2**30
 """Most that an archive may unpack to: four times the largest training checkpoint published with slim."""

@@ -2,7 +2,7 @@
 
 Nets build such a graph in milliseconds and without TensorFlow. That is what makes it possible to ask of a checkpoint
 "which network has exactly these variables?", to plan a load as a dry run, and to list a net's variables at once.
-Turning it into a ``tf_keras.Model`` is ``keras_model.build_model``.
+Turning it into a ``tf_keras.Model`` is ``models.building.build_model``.
 """
 
 from __future__ import annotations
@@ -55,14 +55,14 @@ class Tensor:
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """One stock Keras layer.
+    """One Keras layer, a stock one or one of ours.
 
     Attributes:
-        kind: Class in ``tf_keras.layers``.
+        kind: Class in ``tf_keras.layers``, or in ``keras_layers``.
         name: Slim scope.
         config: Arguments of the class, serialised as Keras does.
         inputs: Activations that it is called with.
-        variables: Its variables in the order in which slim creates them.
+        variables: Its variables in the order in which slim creates them, which need not be that of Keras.
         initial_values: Makes what variables start from, where no initializer of Keras does, by Keras' leaf names.
     """
 
@@ -131,6 +131,8 @@ class LayerGraph:
             )
             inputs = tuple(graph._tensor(*item) for item in row["inputs"])
             layer_config = as_tuples(row["config"])
+            if layer_config["name"] in graph.layers:
+                raise ValueError(f"two layers are named {layer_config['name']!r}")
             layer = Layer(
                 kind=row["class_name"],
                 name=layer_config.pop("name"),

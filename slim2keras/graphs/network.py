@@ -5,12 +5,14 @@ from __future__ import annotations
 import abc
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from slim2keras.graphs.graph import LayerGraph, Shape
 
-_PROBABILITIES = frozenset({"softmax", "sigmoid"})
+_BATCH_NORM = "BatchNormalization"
+_PROBABILITIES = ("softmax", "sigmoid")
+_CHANGES_SHAPE_ONLY = ("Flatten", "Permute", "Reshape")
 
 
 class Network(abc.ABC):
@@ -44,6 +46,10 @@ class Network(abc.ABC):
         """Lay the layers."""
 
     @abc.abstractmethod
+    def with_decay(self, decay: float) -> Network:
+        """The same network with another decay in all of its BatchNorm layers."""
+
+    @abc.abstractmethod
     def to_config(self) -> dict[str, Any]:
         """Enough to rebuild it, as plain values, see ``network_from_config``."""
 
@@ -64,20 +70,24 @@ class Network(abc.ABC):
 
     @property
     def gives_logits(self) -> bool:
-        """Whether its outputs are no probabilities."""
-        outputs = [self.graph.layers[tensor.layer_name] for tensor in self.graph.outputs]
-        return not any(layer.kind == "Softmax" or layer.config.get("activation") in _PROBABILITIES for layer in outputs)
+        """Whether its first output is no probability."""
+        layers = self.graph.layers
+        layer = layers[self.graph.outputs[0].layer_name]
+        while layer.kind in _CHANGES_SHAPE_ONLY and len(layer.inputs) == 1:
+            layer = layers[layer.inputs[0].layer_name]
+        return layer.kind != "Softmax" and layer.config.get("activation") not in _PROBABILITIES
 
     @property
     def decays(self) -> dict[str, float]:
         """Fraction of the moving statistics that a step keeps, of every BatchNorm layer."""
         layers = self.graph.layers.values()
-        return {layer.name: layer.config["momentum"] for layer in layers if layer.kind == "BatchNormalization"}
+        return {layer.name: layer.config.get("momentum", 0.99) for layer in layers if layer.kind == _BATCH_NORM}
 
     def batch_norm(self) -> dict[str, float] | None:
-        """Decay and epsilon of the network's BatchNorm, ``None`` if it has none."""
-        configs = (layer.config for layer in self.graph.layers.values() if layer.kind == "BatchNormalization")
-        return next(({"decay": config["momentum"], "epsilon": config["epsilon"]} for config in configs), None)
+        """Decay and epsilon of the network's first BatchNorm, ``None`` if it has none."""
+        for name, decay in self.decays.items():
+            return {"decay": decay, "epsilon": self.graph.layers[name].config.get("epsilon", 1e-3)}
+        return None
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,6 +113,13 @@ class GraphNetwork(Network):
     def trace(self) -> LayerGraph:
         return self.layers
 
+    def with_decay(self, decay: float) -> GraphNetwork:
+        config = self.layers.to_config()
+        for row in config["layers"]:
+            if row["class_name"] == _BATCH_NORM:
+                row["config"]["momentum"] = decay
+        return replace(self, layers=LayerGraph.from_config(config))
+
     def to_config(self) -> dict[str, Any]:
         return {
             "net": self.name,
@@ -122,7 +139,7 @@ class GraphNetwork(Network):
         Raises:
             ValueError, KeyError, TypeError: If it is no such config.
         """
-        return cls(
+        network = cls(
             name=str(config["net"]),
             layers=LayerGraph.from_config(config["graph"]),
             preprocessing=str(config["preprocessing"]),
@@ -130,6 +147,9 @@ class GraphNetwork(Network):
             num_classes=_count(config["num_classes"]),
             drop_path_steps=_count(config["drop_path_steps"]),
         )
+        if network.input_shape != tuple(config["input_shape"]):
+            raise ValueError(f"the graph takes {network.input_shape}, and not {config['input_shape']}")
+        return network
 
 
 def _count(value: Any) -> int | None:

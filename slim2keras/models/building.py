@@ -1,4 +1,4 @@
-"""Turns a layer graph into a ``tf_keras.Model``: the one module that makes Keras objects."""
+"""Turns a layer graph into a ``tf_keras.Model``."""
 
 from __future__ import annotations
 

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from slim2keras.graphs.graph import Layer, LayerGraph
 from slim2keras.models.building import make_layer
 from slim2keras.models.precision import wide_layers
-
-if TYPE_CHECKING:
-    pass
 
 
 def model_config(graph: LayerGraph, name: str) -> dict[str, Any]:
@@ -50,7 +47,8 @@ def _layer_config(layer: Layer, dtype: str | None, known: dict[str, dict[str, An
     if layer.inputs:
         shapes = [(None, *tensor.shape) for tensor in layer.inputs]
         if layer.kind == "BatchNormalization":
-            entry["config"]["axis"] = [len(shapes[0]) - 1]
+            axis, rank = layer.config.get("axis", -1), len(shapes[0])
+            entry["config"]["axis"] = [item % rank for item in ([axis] if isinstance(axis, int) else axis)]
         entry["build_config"] = {"input_shape": shapes[0] if len(shapes) == 1 else shapes}
     nodes = [[[tensor.layer_name, 0, 0, {}] for tensor in layer.inputs]] if layer.inputs else []
     return {**entry, "name": layer.name, "inbound_nodes": nodes}

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from slim2keras.errors import Slim2KerasError
 from slim2keras.graphs.network import Network
-from slim2keras.models.variables import slim_variables
-from slim2keras.recognition.from_layers import recover_spec
+from slim2keras.models.variables import all_layers, slim_variables
+from slim2keras.recognition.from_layers import is_network, recover_spec
 
 if TYPE_CHECKING:
     import tf_keras
@@ -21,8 +21,7 @@ def network_of(model: tf_keras.Model) -> Network:
     """
     network: Network | None = getattr(model, "slim_network", None)
     if network is None:
-        shapes = {name: tuple(variable.shape) for name, variable in slim_variables(model).items()}
-        network = model.slim_network = recover_spec(shapes, _layer_configs(model), tuple(model.input_shape[1:]))
+        network = model.slim_network = recover_spec(*_variables_and_layers(model), tuple(model.input_shape[1:]))
     return network
 
 
@@ -43,14 +42,21 @@ def find_network(model: tf_keras.Model) -> Network | None:
         return None
 
 
-def is_network(model: tf_keras.Model, network: Network) -> bool:
-    """Whether a model has the layers of a network, by name and class, and its variables."""
-    used = network.graph.layers_to(network.graph.outputs)
-    kinds = {name: layer.kind for name, layer in network.graph.layers.items() if name in used}
+def with_its_decay(model: tf_keras.Model, network: Network) -> Network:
+    """A network with the decay of a model's BatchNorm layers, if they have one and the same."""
+    decays = {float(layer.momentum) for layer in all_layers(model) if hasattr(layer, "momentum")}
+    return network.with_decay(decays.pop()) if len(decays) == 1 and decays != {*network.decays.values()} else network
+
+
+def keep_network(model: tf_keras.Model, network: Network) -> None:
+    """Have a model that was loaded know its network, unless it is of another."""
+    if is_network(network.graph, *_variables_and_layers(model)):
+        model.slim_network = with_its_decay(model, network)
+
+
+def _variables_and_layers(model: tf_keras.Model) -> tuple[dict[str, tuple[int, ...]], dict[str, dict[str, Any]]]:
     shapes = {name: tuple(variable.shape) for name, variable in slim_variables(model).items()}
-    return kinds == {layer.name: type(layer).__name__ for layer in model.layers} and shapes == {
-        variable.name: variable.shape for variable in network.graph.variables()
-    }
+    return shapes, _layer_configs(model)
 
 
 def _layer_configs(model: tf_keras.Model) -> dict[str, dict[str, Any]]:

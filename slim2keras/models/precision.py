@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from slim2keras.graphs.graph import LayerGraph
+from slim2keras.models.networks import knows_network, network_of
 from slim2keras.models.variables import all_layers, slim_variables
 
 if TYPE_CHECKING:
@@ -51,7 +52,8 @@ def in_float32(model: tf_keras.Model) -> tf_keras.Model:
 
     plain = tf_keras.Model(model.input, model.output, name=model.name)
     copy = tf_keras.models.clone_model(plain, clone_function=widened)
-    copy.slim_network = getattr(model, "slim_network", None)
+    if knows_network(model):
+        copy.slim_network = network_of(model)
     values = slim_variables(model)
     for name, variable in slim_variables(copy).items():
         variable.assign(values[name])

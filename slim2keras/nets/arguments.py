@@ -132,6 +132,11 @@ class ActivationName:
     """That slim takes the function of ``tf.nn`` where we take its name."""
 
 
+@dataclass(frozen=True)
+class OfMovingStatistics:
+    """That the argument is the decay of BatchNorm's moving statistics."""
+
+
 def _l2_scale(config: Mapping[str, Any]) -> float | None:
     regularizer = config.get("kernel_regularizer")
     # Keras keeps the factor in float32, which has seven digits.
@@ -151,7 +156,9 @@ _NOT_NEGATIVE = AtLeast(0, "must not be negative")
 NumClasses = Annotated[int | None, AtLeast(0, "must be 0, None or positive")]
 DepthMultiplier = Annotated[float, _NOT_NEGATIVE]
 WeightDecay = Annotated[float, _NOT_NEGATIVE, OfArgScope(), Told(_l2_scale, untold=0.0)]
-BatchNormDecay = Annotated[float, _NOT_NEGATIVE, OfArgScope(), Told(lambda config: config.get("momentum"))]
+BatchNormDecay = Annotated[
+    float, _NOT_NEGATIVE, OfArgScope(), OfMovingStatistics(), Told(lambda config: config.get("momentum"))
+]
 BatchNormEpsilon = Annotated[float, _NOT_NEGATIVE, OfArgScope(), Told(_epsilon)]
 KeepProb = Annotated[float, KeepProbability(), Told(_keep_probability)]
 DropPathKeepProb = Annotated[float, KeepProbability(), _DropPathRates()]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from slim2keras.graphs.graph import LayerGraph, Shape
 from slim2keras.graphs.network import GraphNetwork, Network
 from slim2keras.nets import find_net
+from slim2keras.nets.arguments import OfMovingStatistics
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,15 @@ class NetSpec(Network):
     def changed_arguments(self) -> dict[str, Any]:
         defaults = find_net(self.net).defaults
         return {name: value for name, value in self.arguments.items() if value != defaults[name]}
+
+    @property
+    def decay_argument(self) -> str | None:
+        """Slim's name for the decay of BatchNorm's moving statistics, ``None`` where it is no argument."""
+        return next(iter(find_net(self.net).marked(OfMovingStatistics)), None)
+
+    def with_decay(self, decay: float) -> NetSpec:
+        name = self.decay_argument
+        return self if name is None else replace(self, arguments={**self.arguments, name: decay})
 
     def to_config(self) -> dict[str, Any]:
         return {

@@ -5,13 +5,9 @@ from __future__ import annotations
 import os
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from slim2keras.errors import ModelReadError, OutputError
 from slim2keras.files.output_files import check_free, check_no_format, report_path
-
-if TYPE_CHECKING:
-    pass
 
 
 class OutputFormat(Enum):

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import mmap
 import os
 import struct
 import tempfile
@@ -62,14 +61,17 @@ def _write_members(path: Path, config: Mapping[str, Any]) -> list[zipfile.ZipInf
         return archive.infolist()
 
 
-def _checksum_and_size(file: BinaryIO, start: int) -> tuple[int, int]:
+def _checksum_and_size(file: io.BufferedRandom, start: int) -> tuple[int, int]:
     """Of all that follows ``start``; afterwards the file is at its end."""
     end = file.seek(0, io.SEEK_END)
     size = end - start
     if end >= _LARGEST:
         raise OutputError(f"The weights are {size / 2**30:.1f} GiB, too large for a .keras file. Give a .weights.h5.")
-    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content, memoryview(content)[start:] as weights:
-        return zlib.crc32(weights), size
+    file.seek(start)
+    buffer, checksum = memoryview(bytearray(2**20)), 0
+    while count := file.readinto(buffer):
+        checksum = zlib.crc32(buffer[:count], checksum)
+    return checksum, size
 
 
 def _local_header(member: zipfile.ZipInfo) -> bytes:

@@ -86,7 +86,8 @@ def _take_weights(model: tf_keras.Model, file: h5py.File) -> bool:
     tf_keras' reader would find the same, and looks at every attribute of every layer for it.
     """
     groups = layer_groups(type(layer).__name__ for layer in model.layers)
-    wanted = {f"{group}/vars/{i}" for layer, group in zip(model.layers, groups, strict=True) for i in _indices(layer)}
+    counts = {group: len(layer.weights) for layer, group in zip(model.layers, groups, strict=True)}
+    wanted = {f"{group}/vars/{index}" for group, count in counts.items() for index in range(count)}
     if wanted != set(_datasets(file, "layers")):
         return False
     model.load_own_variables(file["vars"])
@@ -94,10 +95,6 @@ def _take_weights(model: tf_keras.Model, file: h5py.File) -> bool:
         if layer.weights:
             layer.load_own_variables(file[f"{group}/vars"])
     return True
-
-
-def _indices(layer: tf_keras.layers.Layer) -> range:
-    return range(len(layer.weights))
 
 
 def _take_optimizer_state(model: tf_keras.Model, file: h5py.File) -> bool:

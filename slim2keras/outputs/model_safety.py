@@ -65,13 +65,13 @@ def check_weights_file(path: Path) -> None:
 
 
 def check_report(path: Path, report: Mapping[str, Any]) -> None:
-    """Refuse a report whose layer graph names what could run code, before layers are made of it.
+    """Refuse a report that names what could run code, before layers are made of its graph.
 
     Raises:
         UnsafeModelError: If it names anything but stock layers and our own.
     """
     importlib.import_module("slim2keras.keras_layers")
-    _refuse(path, _config_findings(report.get("graph")))
+    _refuse(path, _config_findings(report))
 
 
 def unreadable(path: Path, error: Exception) -> ModelReadError:

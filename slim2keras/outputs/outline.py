@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from slim2keras.graphs.graph import Layer
 from slim2keras.graphs.network import Network
 from slim2keras.models.building import build_model
 from slim2keras.models.config import model_config
@@ -39,7 +40,7 @@ class Outline:
 def outline_of_network(network: Network) -> Outline:
     """The outline of a network that was not built, and need not be to be written as ``.keras`` or ``.weights.h5``."""
     graph = network.graph
-    layers = [(layer.kind, [variable.name for variable in layer.variables]) for layer in graph.model_layers()]
+    layers = [(layer.kind, _keras_order(layer)) for layer in graph.model_layers()]
     num_parameters = sum(math.prod(variable.shape) for variable in graph.variables())
     return Outline(
         weights_layout(layers),
@@ -47,6 +48,16 @@ def outline_of_network(network: Network) -> Outline:
         lambda: model_config(graph, network.name),
         lambda: build_model(network),
     )
+
+
+_LEAVES_OF_KERAS = ("depthwise_weights", "pointwise_weights", "weights", "biases", "gamma", "beta", "moving_mean")
+
+
+def _keras_order(layer: Layer) -> list[str]:
+    """Names of the variables of a layer as tf_keras orders them, whatever order the graph has them in."""
+    place = {leaf: number for number, leaf in enumerate(_LEAVES_OF_KERAS)}
+    names = (variable.name for variable in layer.variables)
+    return sorted(names, key=lambda name: place.get(name.rpartition("/")[2], len(place)))
 
 
 def outline_of_model(model: tf_keras.Model) -> Outline:

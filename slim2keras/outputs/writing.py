@@ -103,18 +103,18 @@ def write_model(outline: Outline, values: Values, path: Path, its_format: Output
 
 
 def write_weights(outline: Outline, values: Values, path: Path) -> None:
-    """Write a ``.weights.h5`` for ``model.load_weights``, from values that need not be in a model.
-
-    The datasets are those of ``model.save_weights``, whose own writer looks at every attribute of every layer, which
-    takes longer than the writing. They lie in the order in which tf_keras loads them, header before values: within a
-    ``.keras`` its reader starts again from the beginning for every step backwards. So the index of the layers has to
-    be at the front too: every layer is entered first, in the place of something else, and made when its turn comes.
-    """
+    """Write a ``.weights.h5`` for ``model.load_weights``, from values that need not be in a model."""
     with _hdf5_for_writing(path, libver=_INDEXED) as file:
         _write_tensors(outline, values, file)
 
 
 def _write_tensors(outline: Outline, values: Values, file: h5py.File) -> None:
+    """Write the datasets of ``model.save_weights``, whose own writer takes longer to look at every attribute.
+
+    They lie in the order in which tf_keras loads them, header before values: within a ``.keras`` its reader starts
+    again from the beginning for every step backwards. So the index of the layers has to be at the front too: every
+    layer is entered first, in the place of something else, and made when its turn comes.
+    """
     import h5py
 
     root = file.create_group("vars")  # for variables of the model itself, which tf_keras looks for

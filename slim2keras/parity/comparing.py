@@ -59,7 +59,7 @@ def verify(
             --no-deps tf-models-research-object-detection==2.8.0.post1`` fetches. By default those of ``tf_slim``,
             which has ResNet, Inception v1 to v3, VGG, AlexNet and OverFeat.
         network: The user's own slim function, which judges then: ``network(images, is_training)`` gives the output, or
-            (output, end points), in the variable scopes that the checkpoint has.
+            (output, end points), in the variable scopes that the checkpoint has, and drops nothing.
 
     Raises:
         CheckpointReadError: If the checkpoint cannot be read.
@@ -81,6 +81,8 @@ def verify(
     with open_checkpoint(checkpoint) as opened:
         values, from_model = _checkpoint_values(opened, model, options)
     if network is not None:
+        if slim_source is not None:
+            raise UnsupportedArgumentError("The function judges: leave slim_source out, or network.")
         build = functools.partial(network_of_function, network)
         return _compare_runs(known, model, values, images, build, from_model=from_model)
     source = None if slim_source is None else Path(slim_source)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from rich.console import RenderableType
@@ -15,10 +15,6 @@ from rich.text import Text
 from slim2keras.errors import ParityError
 from slim2keras.files.json_values import finite_or_none
 from slim2keras.files.reports import Report
-
-if TYPE_CHECKING:
-    pass
-
 
 BARS = {
     "inference": 1e-6,

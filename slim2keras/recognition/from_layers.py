@@ -16,7 +16,7 @@ from slim2keras.nets.registry import Net
 from slim2keras.nets.spec import NetSpec
 from slim2keras.recognition.from_variables import Shapes, relative_shapes, root_scopes
 
-_WINDOW_KEYS = ("kernel_size", "pool_size", "strides", "dilation_rate", "padding")
+_COMPARED = ("kernel_size", "pool_size", "strides", "dilation_rate", "padding", "epsilon")
 
 
 def recover_spec(shapes: Shapes, layer_configs: LayerConfigs, input_shape: Shape) -> NetSpec:
@@ -62,7 +62,7 @@ def _same_networks(
     for choice in _choices(net, lay, layer_configs):
         with contextlib.suppress(UnsupportedArgumentError):
             spec = NetSpec.make(net.name, input_shape, {**known, **choice})
-            if _is_network(spec.graph, shapes, layer_configs):
+            if is_network(spec.graph, shapes, layer_configs):
                 yield spec
 
 
@@ -76,7 +76,8 @@ def _choices(net: Net, lay: Lay, layer_configs: LayerConfigs) -> Iterator[dict[s
         yield dict(zip(values, chosen, strict=True))
 
 
-def _is_network(graph: LayerGraph, shapes: Shapes, layer_configs: LayerConfigs) -> bool:
+def is_network(graph: LayerGraph, shapes: Shapes, layer_configs: LayerConfigs) -> bool:
+    """Whether a model of these variables and layers is a network, see ``recover_spec``; of rates nothing is asked."""
     if {variable.name: variable.shape for variable in graph.variables()} != shapes:
         return False
     return graph.layers_to(graph.outputs) == set(layer_configs) and all(
@@ -88,5 +89,5 @@ def _is_layer(layer: Layer, config: Mapping[str, Any]) -> bool:
     return (
         layer.kind == config["kind"]
         and [tensor.layer_name for tensor in layer.inputs] == config["inputs"]
-        and all(layer.config[key] == as_tuples(config[key]) for key in _WINDOW_KEYS if key in layer.config)
+        and all(layer.config[key] == as_tuples(config[key]) for key in _COMPARED if key in layer.config)
     )

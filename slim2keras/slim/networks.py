@@ -175,9 +175,18 @@ def _of_zoo(network: Network) -> NetSpec:
 
 
 def collected_network(
-    graph: tf.Graph, images: Any, end_points: Mapping[str, Any], *, judges_output: bool = True
+    graph: tf.Graph,
+    images: Any,
+    end_points: Mapping[str, Any],
+    *,
+    judges_output: bool = True,
+    variables: str = "model_variables",
 ) -> SlimNetwork:
-    """The network that was just built in a graph, with what slim put into its collections."""
+    """The network that was just built in a graph, with what slim put into its collections.
+
+    Args:
+        variables: The collection that its variables are in.
+    """
     import tensorflow as tf
 
     collect, keys = tf.compat.v1.get_collection, tf.compat.v1.GraphKeys
@@ -185,7 +194,7 @@ def collected_network(
         graph=graph,
         images=images,
         end_points=end_points,
-        variables={variable.op.name: variable for variable in collect(keys.MODEL_VARIABLES)},
+        variables={variable.op.name: variable for variable in collect(variables)},
         trainable=frozenset(variable.op.name for variable in collect(keys.TRAINABLE_VARIABLES)),
         update_ops=collect(keys.UPDATE_OPS),
         regularization_losses=collect(keys.REGULARIZATION_LOSSES),
@@ -202,6 +211,9 @@ def network_of_function(
         function: ``function(images, is_training)`` gives the output, or (output, end points).
         images_shape: (batch, height, width, channels).
         is_training: As in slim.
+
+    Raises:
+        UnsupportedArgumentError: If it drops at random: two runs cannot be compared then.
     """
     import tensorflow as tf
 
@@ -209,7 +221,21 @@ def network_of_function(
         images = tf.compat.v1.placeholder(tf.float32, images_shape)
         result = function(images, is_training)
         output, end_points = result if isinstance(result, tuple) else (result, {})
-        return collected_network(graph, images, {**end_points, "output": output})
+        if random := _random_ops(graph, output):
+            raise UnsupportedArgumentError(
+                f"The function draws at random, {random[0]} the first time, so that two runs cannot be compared. Give "
+                "one without dropout (keep_prob 1) in training mode too."
+            )
+        # The function may make variables that slim does not know of.
+        return collected_network(graph, images, {**end_points, "output": output}, variables="variables")
+
+
+def _random_ops(graph: tf.Graph, output: tf.Tensor) -> list[str]:
+    """Names of the ops that an output depends on and that draw at random; initializers are none of these."""
+    import tensorflow as tf
+
+    needed = tf.compat.v1.graph_util.extract_sub_graph(graph.as_graph_def(), [output.op.name])
+    return [node.name for node in needed.node if node.op.startswith(("Random", "Stateless", "Multinomial"))]
 
 
 def _functions_of_factory(factory: ModuleType, spec: NetSpec) -> tuple[Any, Any]:

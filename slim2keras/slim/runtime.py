@@ -1,6 +1,6 @@
 """Makes slim work on today's TensorFlow: ``tf_slim``, and the user's own ``research/slim``.
 
-The only place that touches private modules.
+The only place that imports private modules.
 """
 
 from __future__ import annotations

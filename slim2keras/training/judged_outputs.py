@@ -33,7 +33,7 @@ def judged_outputs(model: tf_keras.Model, y: Any, y_pred: Any) -> Any:
     Keras' metrics would compare each image with the labels of all others, and say nothing.
 
     Raises:
-        TrainingDataError: If logits are of pixels and the labels of images, in a network that is not slim's.
+        TrainingDataError: If logits are of pixels and the labels of images, in a model whose network nobody knows.
     """
     outputs = [wide(output) for output in tf.nest.flatten(y_pred)]
     labels = [y.get(name) for name in model.output_names] if isinstance(y, Mapping) else tf.nest.flatten(y)

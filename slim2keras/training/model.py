@@ -19,7 +19,7 @@ from slim2keras.batch_norm.kernels import BatchStatistics, explicit_modes, move_
 from slim2keras.batch_norm.modes import BatchNormMode, batch_norm_layers, check_layer
 from slim2keras.drop_path import scheduled_drop_path
 from slim2keras.errors import UnsupportedArgumentError
-from slim2keras.models.networks import find_network
+from slim2keras.models.networks import find_network, keep_network, with_its_decay
 from slim2keras.models.variables import slim_variables
 from slim2keras.nets.spec import network_from_config
 from slim2keras.scopes import ema_name
@@ -107,7 +107,7 @@ class FineTunedModel(tf_keras.Model):  # type: ignore[misc]
         """Make the model again, its weights not yet loaded."""
         plain = tf_keras.Model.from_config(config["network"], custom_objects)
         if config.get("slim_network") is not None:
-            plain.slim_network = network_from_config(config["slim_network"])
+            keep_network(plain, network_from_config(config["slim_network"]))
         model = cls(plain, FineTuningOptions(**config["options"]))
         if "statistics_record" in config:
             model.statistics_record.restore(config["statistics_record"])
@@ -150,6 +150,8 @@ class FineTunedModel(tf_keras.Model):  # type: ignore[misc]
         self.statistics_record.go_on()
         for layer in layers:
             layer.momentum = decay
+        if self.slim_network is not None:
+            self.slim_network = with_its_decay(self, self.slim_network)
 
     def resume(self, checkpoint: str | Path) -> None:
         """Take weights, moving statistics and shadows of a slim training checkpoint now, the rest in ``compile``."""

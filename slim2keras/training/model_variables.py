@@ -14,7 +14,6 @@ from slim2keras.checkpoints.locating import CheckpointFiles
 from slim2keras.checkpoints.reading import Checkpoint, open_checkpoint
 from slim2keras.checkpoints.training_record import TrainingRecord
 from slim2keras.conversion.reading import load_model
-from slim2keras.conversion.request import CheckpointRequest
 from slim2keras.errors import UnsupportedArgumentError
 from slim2keras.models.variables import slim_variables
 from slim2keras.outputs.formats import is_model_file
@@ -63,19 +62,6 @@ class ModelVariables(Checkpoint):
     def decays(self) -> dict[str, float]:
         """Momentum of every BatchNorm layer."""
         return {layer.name: float(layer.momentum) for layer in batch_norm_layers(self.model)}
-
-
-def check_asks_nothing(path: Path, request: CheckpointRequest) -> None:
-    """Refuse what is asked of a file that says itself which network it is.
-
-    Raises:
-        UnsupportedArgumentError: With what was asked.
-    """
-    given = [*request.told_of_network, *(["use_ema"] if request.load.use_ema else [])]
-    if given and is_model_file(path):
-        raise UnsupportedArgumentError(
-            f"{path} is a model file, which says itself what it is: leave {', '.join(given)} out."
-        )
 
 
 @contextlib.contextmanager
