@@ -20,7 +20,7 @@ from slim2keras.optimizers import Momentum
 from slim2keras.preprocessing.doubts import doubt_about
 from tests.reference import STAND_IN_SLIM, values_of, write_checkpoint
 
-RANDOM = np.random.RandomState(0)
+RANDOM = np.random.RandomState(1)
 NOISE = RANDOM.uniform(-1, 1, (4, 32, 32, 3)).astype("float32")
 PIXELS = RANDOM.randint(0, 256, (4, 32, 32, 3)).astype("uint8")
 VGG_MEANS = np.array((123.68, 116.78, 103.94), "float32")
