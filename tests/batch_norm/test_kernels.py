@@ -36,6 +36,7 @@ def normalised(x: np.ndarray, mean: np.ndarray, variance: np.ndarray) -> np.ndar
 @pytest.mark.parametrize("rank", SHAPES)
 @pytest.mark.parametrize("mode", BatchNormMode)
 def test_truth_table(rank: int, mode: BatchNormMode) -> None:
+    """Each mode normalises with its statistics and moves none by itself; gamma and beta always get gradients."""
     import tensorflow as tf
 
     model, x = model_with(rank), batch(rank)
@@ -54,6 +55,7 @@ def test_truth_table(rank: int, mode: BatchNormMode) -> None:
 
 @pytest.mark.parametrize("rank", SHAPES)
 def test_the_batch_goes_into_the_moving_statistics_as_the_stock_layer_takes_it(rank: int) -> None:
+    """Mode ``"update"`` ends in the output and the statistics of Keras' own training step."""
     ours, stock, x = model_with(rank), model_with(rank), batch(rank)
     (layer,) = batch_norm_layers(ours)
     with explicit_modes([layer], {layer.name: BatchNormMode.UPDATE}) as seen:
@@ -68,6 +70,7 @@ def test_the_batch_goes_into_the_moving_statistics_as_the_stock_layer_takes_it(r
 
 
 def test_the_unbiased_variance_is_taken_where_the_kernel_is_fused() -> None:
+    """At rank 4 the moving variance gets the variance over N - 1."""
     model, x = model_with(4), batch(4)
     (layer,) = batch_norm_layers(model)
     with explicit_modes([layer], {layer.name: BatchNormMode.UPDATE}) as seen:
@@ -76,6 +79,7 @@ def test_the_unbiased_variance_is_taken_where_the_kernel_is_fused() -> None:
 
 
 def test_outside_of_it_the_layer_is_the_stock_one() -> None:
+    """Even after an error within, the layer trains as Keras has it."""
     model, x = model_with(4), batch(4)
     (layer,) = batch_norm_layers(model)
     with pytest.raises(ZeroDivisionError), explicit_modes([layer], {layer.name: BatchNormMode.BATCH}):
@@ -88,6 +92,7 @@ def test_outside_of_it_the_layer_is_the_stock_one() -> None:
 
 @pytest.mark.parametrize("mode", BatchNormMode)
 def test_at_inference_no_mode_changes_anything(mode: BatchNormMode) -> None:
+    """Bit for bit the output of the stock layer, and no batch is seen."""
     model, x = model_with(4), batch(4)
     (layer,) = batch_norm_layers(model)
     stock = model(x, training=False).numpy()
@@ -98,6 +103,7 @@ def test_at_inference_no_mode_changes_anything(mode: BatchNormMode) -> None:
 
 @pytest.mark.parametrize(("center", "scale"), [(True, False), (False, True), (False, False)])
 def test_layers_without_gamma_or_beta(center: bool, scale: bool) -> None:
+    """They normalise with the batch as the stock layer does, at every rank."""
     for rank in SHAPES:
         model, x = model_with(rank, center=center, scale=scale), batch(rank)
         (layer,) = batch_norm_layers(model)

@@ -20,6 +20,7 @@ def two_layers() -> Any:
 
 
 def test_the_first_pattern_wins_and_a_scope_is_a_whole_part() -> None:
+    """``block1`` says nothing of ``block10``."""
     layers = batch_norm_layers(two_layers())
     modes = plan_modes(layers, {"net/block1": "frozen", "net/block[0-9]+": "batch"})
     assert {name: mode.value for name, mode in modes.items()} == {
@@ -41,12 +42,14 @@ def test_the_first_pattern_wins_and_a_scope_is_a_whole_part() -> None:
     ],
 )
 def test_a_choice_that_is_none_is_refused(batch_norm: Any, message: str) -> None:
+    """The error names the pattern, the choices there are or the layers that nothing was said of."""
     with pytest.raises(UnsupportedArgumentError, match=message):
         plan_modes(batch_norm_layers(two_layers()), batch_norm)
 
 
 @pytest.mark.parametrize("mode", ["update", "batch"])
 def test_a_trainable_flag_that_contradicts_the_mode_is_refused(mode: str) -> None:
+    """Only mode ``"frozen"`` agrees with ``trainable = False``."""
     model = two_layers()
     model.layers[1].trainable = False
     with pytest.raises(UnsupportedArgumentError, match="trainable = False, which in Keras means moving statistics"):
@@ -55,6 +58,7 @@ def test_a_trainable_flag_that_contradicts_the_mode_is_refused(mode: str) -> Non
 
 
 def test_layers_that_cannot_be_given_a_mode_are_refused_by_name() -> None:
+    """Another axis than the last, and statistics synchronised over replicas."""
     import tf_keras
 
     inputs = tf_keras.Input((3, 4, 4))

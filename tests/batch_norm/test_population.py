@@ -8,6 +8,7 @@ from slim2keras.batch_norm.population import Population
 
 
 def test_populations_join_in_any_order() -> None:
+    """The variance of the whole is that of all rows, however it was cut."""
     random = np.random.RandomState(0)
     rows = random.normal(3.0, 2.0, (100, 4))
     parts = [Population(len(part), part.mean(0), part.var(0) * len(part)) for part in np.split(rows, [1, 30, 31])]

@@ -25,6 +25,7 @@ def plan(variables: dict[str, VariableInfo], **options: object) -> LoadPlan:
 
 
 def test_a_fitting_checkpoint_is_loaded_whole() -> None:
+    """Each variable comes from the one of its name; what training added is left out by kind."""
     slots = {"net/conv/weights/Momentum": FITTING["net/conv/weights"], "global_step": VariableInfo((), "int64")}
     planned = plan({**FITTING, **slots})
     assert planned.fits
@@ -33,6 +34,7 @@ def test_a_fitting_checkpoint_is_loaded_whole() -> None:
 
 
 def test_all_problems_are_told_at_once() -> None:
+    """One message lists what is missing, of another shape or dtype and unused, and the option that helps."""
     variables = {
         "net/conv/weights": VariableInfo((3, 3, 1, 8), "float32"),
         "net/logits/weights": VariableInfo((8, 5), "float64"),
@@ -53,6 +55,7 @@ def test_all_problems_are_told_at_once() -> None:
 
 
 def test_excluded_scopes_start_afresh_and_drop_what_the_checkpoint_has() -> None:
+    """Another shape there, and variables that the model lacks, are no problem."""
     variables = {
         **FITTING,
         "net/logits/weights": VariableInfo((8, 1000), "float32"),
@@ -66,11 +69,13 @@ def test_excluded_scopes_start_afresh_and_drop_what_the_checkpoint_has() -> None
 
 @pytest.mark.parametrize("scope", ["net/logit", "logits", "net/conv/weights/x"])
 def test_a_scope_that_matches_nothing_is_an_error(scope: str) -> None:
+    """A slip in ``exclude`` does not load what was to start afresh."""
     with pytest.raises(UnsupportedArgumentError, match="matches nothing"):
         plan(FITTING, exclude=[scope])
 
 
 def test_ema_takes_the_shadows_of_statistics_too() -> None:
+    """Every variable comes from its shadow, moving statistics included."""
     shadows = {ema_name(name): info for name, info in FITTING.items()}
     planned = plan({**FITTING, **shadows}, use_ema=True)
     assert planned.fits
@@ -79,6 +84,7 @@ def test_ema_takes_the_shadows_of_statistics_too() -> None:
 
 
 def test_statistics_without_shadow_are_taken_raw_and_weights_without_are_missing() -> None:
+    """Raw statistics are named; a raw weight among shadows is never taken."""
     shadows = {ema_name("net/conv/weights"): FITTING["net/conv/weights"]}
     planned = plan({**FITTING, **shadows}, use_ema=True)
     assert planned.raw_statistics == ["net/conv/BatchNorm/moving_mean"]
@@ -86,11 +92,13 @@ def test_statistics_without_shadow_are_taken_raw_and_weights_without_are_missing
 
 
 def test_ema_without_shadows_is_refused() -> None:
+    """Raw weights are not passed off as averaged ones."""
     with pytest.raises(UnsupportedArgumentError, match="no ExponentialMovingAverage shadows"):
         plan(FITTING, use_ema=True)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_half_precision_widens_without_loss(dtype: str) -> None:
+    """A checkpoint of float16 or bfloat16 fits a model of float32."""
     halves = {name: replace(info, dtype=dtype) for name, info in FITTING.items()}
     assert plan(halves).fits

@@ -20,23 +20,27 @@ LOGITS = "resnet_v1_50/logits"
 
 
 def test_a_scope_alone_is_no_list_of_scopes(small_checkpoint: Path) -> None:
+    """A string is not taken letter by letter."""
     with pytest.raises(UnsupportedArgumentError, match="exclude must be a list of scopes"):
         slim2keras.convert(small_checkpoint, exclude=LOGITS)
 
 
 def test_all_finite_finds_what_numpy_finds() -> None:
+    """NaN and both infinities are found, the largest finite numbers pass."""
     for values in ([], [0.0, 1.0], [3e38, -3e38], [1.0, np.nan], [np.inf], [-np.inf, np.inf]):
         array = np.array(values, "float32")
         assert all_finite(array) == bool(np.isfinite(array).all())
 
 
 def test_weights_arrive_bit_for_bit(small_checkpoint: Path) -> None:
+    """Every variable of the model has the value of the checkpoint."""
     model = slim2keras.convert(small_checkpoint, input_shape=SMALL_SHAPE)
     for name, variable in slim_variables(model).items():
         np.testing.assert_array_equal(variable.numpy(), value(name, tuple(variable.shape)))
 
 
 def test_fresh_logits_are_drawn_by_slims_initializer(small_checkpoint: Path) -> None:
+    """Weights have slim's deviation and its cut, biases are zero."""
     model = slim2keras.convert(small_checkpoint, num_classes=400, exclude=[LOGITS], input_shape=SMALL_SHAPE)
     fresh = slim_variables(model)[f"{LOGITS}/weights"].numpy()
     assert fresh.shape == (1, 1, 256, 400)
@@ -48,6 +52,7 @@ def test_fresh_logits_are_drawn_by_slims_initializer(small_checkpoint: Path) -> 
 
 
 def test_ema_shadows_become_the_weights(tmp_path: Path) -> None:
+    """With ``use_ema`` the model has the averages, without it the raw values."""
     raw = small_values()
     shadows = {ema_name(name): array + 1.0 for name, array in raw.items()}
     path = write_checkpoint(tmp_path / "model.ckpt", {**raw, **shadows})
@@ -58,6 +63,7 @@ def test_ema_shadows_become_the_weights(tmp_path: Path) -> None:
 
 
 def test_nan_weights_are_refused_by_name_unless_allowed(tmp_path: Path) -> None:
+    """A diverged network is not converted without a word."""
     values = small_values()
     poisoned = f"{SMALL_NET}/block1/unit_1/bottleneck_v1/conv1/weights"
     values[poisoned].flat[3] = np.nan
@@ -76,6 +82,7 @@ def test_the_extra_variables_of_published_checkpoints_are_accounted_for(tmp_path
 
 
 def test_the_ranges_of_quantization_aware_training_are_left_out(tmp_path: Path) -> None:
+    """A checkpoint that was trained for quantization converts like any other."""
     values = values_of(NetSpec.make("mobilenet_v1_025", None, {"num_classes": 3}).trace().variables())
     ranges = {
         f"MobilenetV1/Conv2d_0/{name}": np.float32(6.0)
@@ -86,6 +93,7 @@ def test_the_ranges_of_quantization_aware_training_are_left_out(tmp_path: Path) 
 
 
 def test_missing_and_extra_variables_are_listed(tmp_path: Path) -> None:
+    """The error of a conversion names the variable that is gone and the one that nobody asked for."""
     values = small_values()
     gone = f"{SMALL_NET}/block2/unit_1/bottleneck_v1/conv3/BatchNorm/moving_mean"
     del values[gone]
@@ -95,6 +103,7 @@ def test_missing_and_extra_variables_are_listed(tmp_path: Path) -> None:
 
 
 def test_another_class_count_is_refused_unless_excluded(small_checkpoint: Path) -> None:
+    """The message says what to exclude."""
     with pytest.raises(CheckpointMismatchError, match=rf"~ {LOGITS}/weights(.|\n)*--exclude {LOGITS}"):
         slim2keras.convert(small_checkpoint, num_classes=3)
 

@@ -15,6 +15,7 @@ from tests.reference import TRAINED_VALUES, files_of, write_checkpoint
 
 
 def test_kinds_and_shapes_are_told_without_reading(v2: Path) -> None:
+    """Slots and shadows are told from weights, and a slip in a name gets the right one."""
     with open_checkpoint(v2) as opened:
         assert opened.names(VariableKind.SLOT) == ["net/weights/Momentum"]
         assert opened.names(VariableKind.EMA) == ["net/weights/ExponentialMovingAverage"]
@@ -33,6 +34,7 @@ def damaged_files() -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize(("which", "damage"), damaged_files())
 def test_a_damaged_file_is_refused(tmp_path: Path, which: str, damage: str) -> None:
+    """Empty, cut, overwritten or with one bit off, no number of it is handed out."""
     prefix = write_checkpoint(tmp_path / "model.ckpt", TRAINED_VALUES, "V1" if which == "V1" else "V2")
     path = {"V1": prefix, "index": Path(f"{prefix}.index"), "data": Path(f"{prefix}.data-00000-of-00001")}[which]
     whole = path.read_bytes()
@@ -71,6 +73,7 @@ def test_every_flipped_bit_is_noticed_or_harmless(tmp_path: Path) -> None:
 
 
 def test_a_checkpoint_of_tensorflow_2_is_refused_as_such(tmp_path: Path) -> None:
+    """Its names are of objects, not of slim's variables."""
     import tensorflow as tf
 
     prefix = tf.train.Checkpoint(weights=tf.Variable([1.0])).write(str(tmp_path / "object"))
@@ -79,6 +82,7 @@ def test_a_checkpoint_of_tensorflow_2_is_refused_as_such(tmp_path: Path) -> None
 
 
 def test_reading_leaves_the_files_as_they_were(tmp_path: Path, v2: Path) -> None:
+    """Not a byte of a checkpoint changes."""
     before = files_of(v2)
     copy = shutil.copytree(tmp_path, tmp_path.with_name("copy"))
     with open_checkpoint(copy / v2.name) as opened:

@@ -23,6 +23,7 @@ COMMANDS = ("nets", "inspect", "convert", "verify", "export", "doctor", "recalib
 
 
 def test_help_describes_every_command_and_the_exit_codes() -> None:
+    """``--help`` alone tells what there is, and what a script gets back."""
     text = ok("--help")
     for command in COMMANDS:
         assert command in text
@@ -31,6 +32,7 @@ def test_help_describes_every_command_and_the_exit_codes() -> None:
 
 
 def test_every_command_and_option_is_documented() -> None:
+    """The README names each of them."""
     readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
     for command in COMMANDS:
         assert f"slim2keras {command}" in readme
@@ -39,6 +41,7 @@ def test_every_command_and_option_is_documented() -> None:
 
 
 def test_usage_errors_exit_with_2(tmp_path: Path, small_checkpoint: Path) -> None:
+    """What the user asked for wrongly is said in words, and nothing is written."""
     existing = tmp_path / "model.keras"
     existing.write_text("precious")
     convert = ("convert", small_checkpoint, "-o", tmp_path / "new.keras")
@@ -62,6 +65,7 @@ def test_usage_errors_exit_with_2(tmp_path: Path, small_checkpoint: Path) -> Non
 
 
 def test_unreadable_files_exit_with_3(tmp_path: Path, small_checkpoint: Path) -> None:
+    """A missing file is told from one that is no checkpoint."""
     text = tmp_path / "notes.ckpt"
     text.write_text("dear diary")
     for command in ("inspect", "verify", "convert"):
@@ -73,6 +77,7 @@ def test_unreadable_files_exit_with_3(tmp_path: Path, small_checkpoint: Path) ->
 
 
 def test_what_does_not_fit_exits_with_4(tmp_path: Path, small_checkpoint: Path) -> None:
+    """Another network, another shape, no network at all or NaN: nothing is written."""
     out = ("-o", tmp_path / "out.keras")
     other = tmp_path / "other"
     other.mkdir()
@@ -93,6 +98,8 @@ def test_what_does_not_fit_exits_with_4(tmp_path: Path, small_checkpoint: Path) 
 def test_an_unexpected_error_is_one_line_and_exit_code_1(
     small_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A traceback comes on request alone."""
+
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("surprise")
 
@@ -121,6 +128,7 @@ module.main()
 
 @pytest.mark.parametrize("then", ["pass", "raise SystemError('an exception set')"])
 def test_an_interruption_that_native_code_swallows_comes_again(then: str) -> None:
+    """The command ends even where a library lost the signal."""
     process = subprocess.run(
         [sys.executable, "-c", LOSING.format(then=then), "losing"],
         capture_output=True,
@@ -134,6 +142,7 @@ def test_an_interruption_that_native_code_swallows_comes_again(then: str) -> Non
 
 
 def test_stdout_carries_nothing_but_the_answer(small_checkpoint: Path) -> None:
+    """JSON can be piped on."""
     process = spawn("inspect", small_checkpoint, "--json")
     out, err = process.communicate(timeout=120)
     assert json.loads(out)["net"] == SMALL_NET
@@ -142,6 +151,7 @@ def test_stdout_carries_nothing_but_the_answer(small_checkpoint: Path) -> None:
 
 @pytest.mark.parametrize("command", ["doctor", "verify"])
 def test_only_slims_arguments_can_be_set(small_checkpoint: Path, command: str) -> None:
+    """``--set`` is no back door to options of the command."""
     fails(ExitStatus.USAGE, "net is none of them", command, small_checkpoint, "--set", "net=vgg_16")
 
 

@@ -45,6 +45,7 @@ def test_a_broken_meta_is_no_reason_not_to_convert(own_checkpoint: Path) -> None
 
 
 def test_convert_writes_a_model_and_a_report(tmp_path: Path, small_checkpoint: Path) -> None:
+    """The output says what was found, loaded and left out."""
     output = tmp_path / "model.weights.h5"
     text = ok("convert", small_checkpoint, "-o", output, "--input-shape", SHAPE)
     assert SMALL_NET in text
@@ -71,6 +72,7 @@ def test_convert_says_how_to_load_what_it_wrote(tmp_path: Path, name: str, is_to
 
 
 def test_convert_takes_an_archive_and_prints_json(tmp_path: Path, small_checkpoint: Path) -> None:
+    """A ``.tar.gz`` converts as it was downloaded, and the report names it."""
     archive = tmp_path / "net.tar.gz"
     with tarfile.open(archive, "w:gz") as tar:
         for path in small_checkpoint.parent.glob("model.ckpt-5000*"):
@@ -81,6 +83,7 @@ def test_convert_takes_an_archive_and_prints_json(tmp_path: Path, small_checkpoi
 
 
 def test_a_dry_run_shows_the_plan_and_writes_nothing(tmp_path: Path, small_checkpoint: Path) -> None:
+    """In words and as JSON: what would be loaded and what would start afresh."""
     arguments = ("convert", small_checkpoint, "--dry-run", "--exclude", LOGITS, "--num-classes", 3)
     text = ok(*arguments)
     assert f"Started afresh: {LOGITS}/weights, {LOGITS}/biases" in text
@@ -92,6 +95,7 @@ def test_a_dry_run_shows_the_plan_and_writes_nothing(tmp_path: Path, small_check
 
 
 def test_any_slim_argument_can_be_set(small_checkpoint: Path) -> None:
+    """``--set`` takes numbers and booleans in either case."""
     settings = ("--set", "output_stride=16", "--set", "global_pool=false", "--set", "spatial_squeeze=False")
     plan = json.loads(ok("convert", small_checkpoint, "--dry-run", "--json", *settings, "--input-shape", "None,None,3"))
     assert plan["arguments"]["output_stride"] == 16
@@ -100,6 +104,7 @@ def test_any_slim_argument_can_be_set(small_checkpoint: Path) -> None:
 
 
 def test_ema_is_converted_on_request(tmp_path: Path) -> None:
+    """``--use-ema`` plans to load every variable from its shadow."""
     values = small_values()
     path = write_checkpoint(tmp_path / "m.ckpt", {**values, **{ema_name(n): a * 2 for n, a in values.items()}})
     plan = json.loads(ok("convert", path, "--dry-run", "--use-ema", "--json"))
@@ -108,6 +113,7 @@ def test_ema_is_converted_on_request(tmp_path: Path) -> None:
 
 
 def test_statistics_without_shadow_are_mentioned(tmp_path: Path) -> None:
+    """Nobody takes raw statistics for averaged ones."""
     values = small_values()
     shadows = {ema_name(name): array for name, array in values.items() if "moving_" not in name}
     path = write_checkpoint(tmp_path / "m.ckpt", {**values, **shadows})
@@ -117,6 +123,7 @@ def test_statistics_without_shadow_are_mentioned(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("signal_number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_an_interrupted_conversion_leaves_nothing(tmp_path: Path, small_checkpoint: Path, signal_number: int) -> None:
+    """No draft stays behind, and the exit code is that of an interruption."""
     process = spawn("convert", small_checkpoint, "-o", tmp_path / "model.keras")
     deadline = time.monotonic() + 120
     while not list(tmp_path.iterdir()) and process.poll() is None and time.monotonic() < deadline:

@@ -27,6 +27,7 @@ def never_updated(directory: Path, net: str = SMALL_NET) -> Path:
 
 
 def test_the_doctor_exits_with_4_for_a_sick_checkpoint(tmp_path: Path) -> None:
+    """The verdict comes first, with the command that repairs; JSON says the same."""
     result = Result("doctor", never_updated(tmp_path))
     assert result.status == ExitStatus.SICK
     assert result.out.startswith("pit one: ")
@@ -38,6 +39,7 @@ def test_the_doctor_exits_with_4_for_a_sick_checkpoint(tmp_path: Path) -> None:
 
 
 def test_the_doctor_says_where_the_decay_is_from(tmp_path: Path) -> None:
+    """Given, of the network, or unknown and asked for."""
     values = {"net/moving_mean": np.ones(4, "float32"), "net/moving_variance": np.full(4, 2.0, "float32")}
     checkpoint = write_checkpoint(tmp_path / "model.ckpt", {**values, "global_step": np.int64(200)})
     assert "without the decay (--decay)" in ok("doctor", checkpoint)
@@ -49,6 +51,7 @@ def test_the_doctor_says_where_the_decay_is_from(tmp_path: Path) -> None:
 
 
 def test_diagnosis_picture_repair_and_diagnosis_again(tmp_path: Path, images_file: Path) -> None:
+    """What the doctor found sick, ``recalibrate`` mends, and both measure the same."""
     checkpoint = never_updated(tmp_path, SHALLOW_NET)
     data = ("--data", images_file, "--input-shape", SHAPE, "--batch-size", 6)
     result = Result("doctor", checkpoint, *data, "--plot", tmp_path / "drift.png")
@@ -66,6 +69,7 @@ def test_diagnosis_picture_repair_and_diagnosis_again(tmp_path: Path, images_fil
 
 
 def test_doctor_and_recalibrate_refuse(tmp_path: Path, shallow_checkpoint: Path, images_file: Path) -> None:
+    """Wrong targets, numbers and data end with the exit code of their kind, and nothing is written."""
     out = tmp_path / "out.ckpt"
     (tmp_path / "mine.png").write_text("mine")
     fails(ExitStatus.USAGE, "give --data too", "doctor", shallow_checkpoint, "--plot", out)
@@ -94,6 +98,7 @@ def test_doctor_and_recalibrate_refuse(tmp_path: Path, shallow_checkpoint: Path,
 
 
 def test_the_doctor_needs_no_network_it_knows(tmp_path: Path, images_file: Path) -> None:
+    """Statistics of any network are looked at; images are of use to known ones alone."""
     values = {"mine/bn/moving_mean": np.ones(4, "float32"), "mine/bn/moving_variance": np.full(4, 2.0, "float32")}
     checkpoint = write_checkpoint(tmp_path / "model.ckpt", values)
     assert "healthy: nothing wrong is seen in the statistics of the only layer" in ok("doctor", checkpoint)

@@ -15,6 +15,7 @@ pytestmark = pytest.mark.usefixtures("shallow_resnets")
 
 
 def test_export_of_a_tuned_model_has_slots_step_and_shadows(tuned_file: Path, tmp_path: Path) -> None:
+    """Training can go on in slim from what was written, and it is not overwritten unless asked."""
     text = ok("export", tuned_file, "-o", tmp_path / "model.ckpt-3")
     assert "8 model" in text
     assert "8 optimizer slot" in text
@@ -28,6 +29,7 @@ def test_export_of_a_tuned_model_has_slots_step_and_shadows(tuned_file: Path, tm
 
 
 def test_export_undoes_convert(shallow_checkpoint: Path, tmp_path: Path) -> None:
+    """What comes back passes ``verify``; weights without a report cannot be exported."""
     model = tmp_path / "small.weights.h5"
     ok("convert", shallow_checkpoint, "-o", model)
     text = ok("export", model, "-o", tmp_path / "back.ckpt", "--format", "v1")
@@ -38,6 +40,7 @@ def test_export_undoes_convert(shallow_checkpoint: Path, tmp_path: Path) -> None
 
 
 def test_export_refuses_what_is_no_model(small_checkpoint: Path, tmp_path: Path) -> None:
+    """Missing, damaged or without a target: each has its exit code."""
     target = tmp_path / "model.ckpt-1"
     fails(ExitStatus.UNREADABLE, "There is no model", "export", tmp_path / "none.keras", "-o", target)
     (tmp_path / "broken.keras").write_bytes(b"PK but no more")
@@ -47,6 +50,7 @@ def test_export_refuses_what_is_no_model(small_checkpoint: Path, tmp_path: Path)
 
 
 def test_export_refuses_an_optimizer_that_slim_does_not_have(tmp_path: Path) -> None:
+    """Its state is not dropped in silence."""
 
     model = slim2keras.build("lenet", num_classes=5)
     model.compile("adamw")

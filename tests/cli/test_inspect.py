@@ -32,6 +32,7 @@ def test_inspect_and_the_report_say_what_the_key_means(small_checkpoint: Path, t
 
 
 def test_inspect_tells_what_a_checkpoint_is(tmp_path: Path) -> None:
+    """Network, format, step, slots and shadows, in words and as JSON."""
     values = small_values()
     trained = {
         **values,
@@ -55,6 +56,7 @@ def test_inspect_tells_what_a_checkpoint_is(tmp_path: Path) -> None:
 
 
 def test_inspect_of_an_unknown_network_still_shows_the_variables(tmp_path: Path) -> None:
+    """Not knowing the network is no error here."""
     path = write_checkpoint(tmp_path / "own.ckpt", {"my/conv/weights": np.ones((3, 3, 3, 8), "float32")})
     assert "not recognised" in ok("inspect", path)
     assert json.loads(ok("inspect", path, "--json"))["net"] is None

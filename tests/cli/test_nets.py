@@ -10,6 +10,7 @@ from tests.cli.running import ok
 
 
 def test_nets_lists_every_network() -> None:
+    """In words and as JSON."""
     text = ok("nets")
     rows = json.loads(ok("nets", "--json"))
     assert [row["net"] for row in rows] == list_nets()
@@ -18,6 +19,7 @@ def test_nets_lists_every_network() -> None:
 
 
 def test_nets_lists_the_published_checkpoints() -> None:
+    """With the size that each was trained at."""
     text = ok("nets", "--verbose")
     for row in PUBLISHED:
         assert row.name in text

@@ -41,6 +41,7 @@ def test_verify_names_the_policy_of_a_model_in_mixed_precision(tmp_path: Path) -
 
 
 def test_verify_passes_for_a_converted_model(tmp_path: Path, shallow_checkpoint: Path) -> None:
+    """Every rung is judged, and layers that started afresh are compared at equal values."""
     logits = f"{SHALLOW_NET}/logits"
     output = tmp_path / "model.keras"
     ok("convert", shallow_checkpoint, "-o", output, "--input-shape", SHAPE, "--exclude", logits, "--num-classes", 3)
@@ -59,10 +60,12 @@ def test_verify_passes_for_a_converted_model(tmp_path: Path, shallow_checkpoint:
 
 
 def test_verify_converts_by_itself_without_a_model(shallow_checkpoint: Path) -> None:
+    """A checkpoint alone is enough."""
     assert "block1/unit_1" in ok("verify", shallow_checkpoint, "--input-shape", SHAPE, "--all")
 
 
 def test_the_users_own_slim_judges_what_tf_slim_lacks(tmp_path: Path) -> None:
+    """``--slim-source`` makes the difference, and is refused where it holds no slim."""
     values = values_of(NetSpec.make("lenet", None, {}).trace().variables())
     checkpoint = write_checkpoint(tmp_path / "lenet.ckpt", values)
     assert "Parity holds" in ok("verify", checkpoint, "--slim-source", STAND_IN_SLIM)
@@ -76,6 +79,7 @@ def test_the_readme_and_the_error_fetch_slim_by_the_same_command() -> None:
 
 
 def test_verify_fails_with_5_and_names_the_first_difference(tmp_path: Path, shallow_checkpoint: Path) -> None:
+    """One weight off by a thousandth is found, at the layer where it is."""
     import tf_keras
 
     output = tmp_path / "model.keras"

@@ -46,6 +46,7 @@ OUTPUTS = ("model.keras", "model.h5", "model.weights.h5", SAVED_MODEL)
 @pytest.mark.parametrize("output", OUTPUTS)
 @pytest.mark.parametrize("version", ["V1", "V2"])
 def test_every_format_gives_back_every_bit(tmp_path: Path, output: str, version: str) -> None:
+    """Of either version of checkpoint."""
     checkpoint = write_checkpoint(tmp_path / "model.ckpt", small_values(SHALLOW_NET), version)
     report = convert_small(checkpoint, tmp_path / output)
     assert report.largest_difference == 0.0
@@ -82,6 +83,7 @@ def test_files_load_without_slim2keras(tmp_path: Path, shallow_checkpoint: Path,
 def test_a_tensor_that_changed_on_the_way_is_noticed(
     tmp_path: Path, small_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """One bit that is off in the written file ends the conversion, and nothing is left."""
     write = writing.write_weights
 
     def one_bit_wrong(model: Any, values: Any, path: Path) -> None:
@@ -97,6 +99,7 @@ def test_a_tensor_that_changed_on_the_way_is_noticed(
 
 
 def test_a_checkpoint_that_breaks_while_it_is_read_leaves_nothing(tmp_path: Path, own_checkpoint: Path) -> None:
+    """The variable that is corrupt is named."""
     data = Path(f"{own_checkpoint}.data-00000-of-00001")
     content = bytearray(data.read_bytes())
     content[len(content) // 2] ^= 1

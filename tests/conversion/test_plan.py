@@ -24,6 +24,7 @@ def test_features_need_no_pooling(small_checkpoint: Path) -> None:
 
 
 def test_a_window_of_another_image_size_is_explained(tmp_path: Path) -> None:
+    """The message says which size the auxiliary head was trained at; with it the conversion succeeds."""
     spec = NetSpec.make("inception_v3", (171, 171, 3), {"num_classes": 3, "depth_multiplier": 0.1})
     path = write_checkpoint(tmp_path / "model.ckpt", values_of(spec.trace().variables()))
     with pytest.raises(CheckpointMismatchError, match=r"The window of AuxLogits is 2x2, .*images of 299x299"):
@@ -32,6 +33,7 @@ def test_a_window_of_another_image_size_is_explained(tmp_path: Path) -> None:
 
 
 def test_no_classes_ends_the_model_in_its_features(small_checkpoint: Path) -> None:
+    """``num_classes=0`` leaves the classifier of the checkpoint out."""
     model = slim2keras.convert(small_checkpoint, num_classes=0, input_shape=SMALL_SHAPE)
     assert model.output_shape == (None, 1, 1, 256)
 

@@ -16,6 +16,7 @@ pytestmark = pytest.mark.usefixtures("shallow_resnets")
 
 
 def test_a_model_file_knows_how_it_was_converted(tmp_path: Path, shallow_checkpoint: Path) -> None:
+    """What was excluded and the arguments are read back with it."""
     options = LoadOptions(exclude=(f"{SHALLOW_NET}/logits",))
     convert_small(shallow_checkpoint, tmp_path / "model.keras", arguments={"num_classes": 4}, load=options)
     loaded = load_model(tmp_path / "model.keras", shallow_checkpoint)
@@ -25,6 +26,7 @@ def test_a_model_file_knows_how_it_was_converted(tmp_path: Path, shallow_checkpo
 
 @pytest.mark.parametrize("name", ["model.keras", "model.h5", "model.weights.h5"])
 def test_a_damaged_model_file_is_refused(tmp_path: Path, shallow_checkpoint: Path, name: str) -> None:
+    """Missing, cut or beside a report that is none: an error in words, never half a model."""
     with pytest.raises(ModelReadError, match="There is no model"):
         load_model(tmp_path / name, shallow_checkpoint)
     convert_small(shallow_checkpoint, tmp_path / name)

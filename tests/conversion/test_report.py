@@ -11,6 +11,7 @@ from tests.reference import SMALL_NET, SMALL_SHAPE, convert_small
 
 
 def test_the_report_says_what_was_done(tmp_path: Path, small_checkpoint: Path) -> None:
+    """Network, arguments, facts, hashes of the source, versions and the proof, as JSON."""
     options = LoadOptions(exclude=(f"{SMALL_NET}/logits/",))
     report = convert_small(small_checkpoint, tmp_path / "model.keras", arguments={"num_classes": 4}, load=options)
     written = json.loads((tmp_path / "model.keras.json").read_text())

@@ -77,12 +77,14 @@ GOOD = np.zeros((4, 32, 32, 3), "float32")
     ],
 )
 def test_arrays_that_do_not_fit(tmp_path: Path, arrays: dict[str, Any], message: str) -> None:
+    """Another dtype, size or number than the network takes is told with both."""
     with pytest.raises(DataReadError, match=message):
         opened(write_npz(tmp_path / "data.npz", **arrays))
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 truncated", b"\x93NUMPY", b"nonsense" * 100])
 def test_files_that_are_no_npz(tmp_path: Path, content: bytes) -> None:
+    """Whatever lies behind the suffix, it is an error in words."""
     path = tmp_path / "data.npz"
     path.write_bytes(content)
     with pytest.raises(DataReadError, match=r"is no \.npz"):
@@ -119,6 +121,7 @@ def test_a_folder_of_splits_is_told_so(tmp_path: Path) -> None:
 
 
 def test_a_truncated_npz(tmp_path: Path) -> None:
+    """Half an array is none."""
     path = write_npz(tmp_path / "data.npz", images=GOOD)
     path.write_bytes(path.read_bytes()[:5000])
     with pytest.raises(DataReadError, match=r"is no \.npz"):
@@ -126,6 +129,7 @@ def test_a_truncated_npz(tmp_path: Path) -> None:
 
 
 def test_an_npz_with_a_flipped_byte(tmp_path: Path) -> None:
+    """Damaged images are not handed out."""
     path = tmp_path / "data.npz"
     np.savez_compressed(path, images=np.random.RandomState(0).normal(size=(4, 32, 32, 3)).astype("float32"))
     content = bytearray(path.read_bytes())
@@ -137,6 +141,7 @@ def test_an_npz_with_a_flipped_byte(tmp_path: Path) -> None:
 
 
 def test_folders_without_images(tmp_path: Path) -> None:
+    """What the folder has instead is named."""
     with pytest.raises(DataReadError, match="but nothing"):
         opened(tmp_path)
     (tmp_path / "notes.txt").write_text("not an image")
@@ -147,6 +152,7 @@ def test_folders_without_images(tmp_path: Path) -> None:
 
 
 def test_an_image_that_is_none_is_named(tmp_path: Path) -> None:
+    """One broken file among many is found by its name."""
     whole = write_image(tmp_path / "a.png").read_bytes()
     (tmp_path / "b.png").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(DataReadError, match=r"b\.png cannot be read as an image"):

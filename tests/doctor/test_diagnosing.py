@@ -34,6 +34,7 @@ VERDICTS = {
 
 @pytest.mark.parametrize("sickness", VERDICTS)
 def test_each_sickness_gets_its_verdict_and_no_other(sick_checkpoints: dict[str, Path], sickness: str) -> None:
+    """From the checkpoint alone, with the decay that its .meta tells."""
     diagnosis = slim2keras.diagnose(sick_checkpoints[sickness])
     verdict, *others = diagnosis.verdicts
     assert verdict.startswith(VERDICTS[sickness])
@@ -45,6 +46,7 @@ def test_each_sickness_gets_its_verdict_and_no_other(sick_checkpoints: dict[str,
 
 @pytest.mark.parametrize("sickness", VERDICTS)
 def test_data_show_the_gap_and_its_causes(sick_checkpoints: dict[str, Path], sickness: str) -> None:
+    """What the statistics cost in accuracy, what repaired ones would give, and where it begins."""
     import tensorflow as tf
 
     images, labels, _, _ = sick.digits()
@@ -82,6 +84,7 @@ def test_data_show_the_gap_and_its_causes(sick_checkpoints: dict[str, Path], sic
     ],
 )
 def test_wrong_arguments(tmp_path: Path, options: dict[str, Any], error: type[Exception]) -> None:
+    """Numbers out of range, networks and checkpoints that there are none of."""
     with pytest.raises(error):
         diagnose(tmp_path, **options)
 

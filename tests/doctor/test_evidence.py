@@ -20,6 +20,7 @@ pytestmark = pytest.mark.usefixtures("shallow_resnets")
 
 
 def test_the_sources_of_the_decay_in_their_order(sick_checkpoints: dict[str, Path], tmp_path: Path) -> None:
+    """What was given, the .meta, the named network's default, the recognised one's; and it says which."""
     checkpoint = sick_checkpoints["healthy"]
 
     def source(**options: Any) -> tuple[float | None, str]:
@@ -51,6 +52,7 @@ def test_the_sources_of_the_decay_in_their_order(sick_checkpoints: dict[str, Pat
     ],
 )
 def test_whatever_somebody_calls_moving_mean(tmp_path: Path, mean: Any, variance: Any, is_layer: bool) -> None:
+    """Odd shapes and dtypes are looked at where they are statistics, and passed over where not."""
     diagnosis = diagnose(tmp_path, {"odd/moving_mean": mean, "odd/moving_variance": variance, "odd/gamma": mean})
     assert ("odd" in {layer.name for layer in diagnosis.layers}) is is_layer
 

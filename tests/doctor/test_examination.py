@@ -14,6 +14,7 @@ from tests.reference import write_checkpoint
 
 
 def test_a_network_of_ones_own_in_health(tmp_path: Path) -> None:
+    """Nothing is found in it, and what only images could tell is said."""
     diagnosis = diagnose(tmp_path)
     assert diagnosis.is_healthy
     assert findings(diagnosis) == {}
@@ -39,6 +40,7 @@ NAN = np.array([np.nan, *np.ones(CHANNELS - 1)])
     ],
 )
 def test_sick_layers(tmp_path: Path, changes: Values, finding: Finding, words: str) -> None:
+    """The one sick layer among three has the one finding that fits."""
     diagnosis = diagnose(tmp_path, changes)
     assert findings(diagnosis) == {LAYERS[1]: (finding,)}
     assert not diagnosis.is_healthy
@@ -53,6 +55,7 @@ def test_sick_layers(tmp_path: Path, changes: Values, finding: Finding, words: s
     ],
 )
 def test_what_healthy_networks_have_too_is_a_remark(tmp_path: Path, changes: Values, finding: Finding) -> None:
+    """A dead channel or a small gamma makes nobody sick."""
     diagnosis = diagnose(tmp_path, changes)
     assert findings(diagnosis) == {LAYERS[1]: (finding,)}
     assert diagnosis.layers[1].facts[finding] == f"1 of {CHANNELS} channels"
@@ -67,12 +70,14 @@ def shadows(of: Values, shift: float) -> Values:
 
 @pytest.mark.parametrize(("shift", "is_healthy"), [(0.01, True), (3.0, False)])
 def test_shadows_that_are_out_of_step(tmp_path: Path, shift: float, is_healthy: bool) -> None:
+    """Averages near the raw statistics are healthy, far ones are not."""
     diagnosis = diagnose(tmp_path, shadows(values(), shift))
     assert diagnosis.is_healthy is is_healthy
     assert len(diagnosis.with_finding(Finding.OUT_OF_STEP)) == (0 if is_healthy else 3)
 
 
 def test_pit_one_of_fine_tuning_needs_the_start(tmp_path: Path) -> None:
+    """Pre-trained statistics look healthy until they are compared with where they came from."""
     start = values(1, step=None)
     tuned = {name: value if "moving" in name else value + np.float32(0.1) for name, value in start.items()}
     pretrained = write_checkpoint(tmp_path / "start.ckpt", start)
@@ -85,6 +90,7 @@ def test_pit_one_of_fine_tuning_needs_the_start(tmp_path: Path) -> None:
 
 
 def test_a_fresh_network_is_not_pit_one(tmp_path: Path) -> None:
+    """At step 0 nothing has been forgotten."""
     changes = {name: value for layer in LAYERS for name, value in statistics(0.0, 1.0, layer).items()}
     diagnosis = diagnose(tmp_path, {**changes, "global_step": np.int64(0)})
     assert {finding for found in findings(diagnosis).values() for finding in found} == {Finding.NOT_RESTORED}
@@ -102,6 +108,7 @@ def test_a_fresh_network_is_not_pit_one(tmp_path: Path) -> None:
 def test_pit_two_by_decay_and_steps(
     tmp_path: Path, steps: int | None, decay: float, is_healthy: bool, recommended: float
 ) -> None:
+    """How much is old follows from both, and so does the decay that is recommended."""
     diagnosis = diagnose(tmp_path, decay=decay, steps=steps)
     assert diagnosis.is_healthy is is_healthy
     assert diagnosis.recommended_decay == pytest.approx(recommended, abs=1e-3)

@@ -15,6 +15,7 @@ pytestmark = pytest.mark.usefixtures("shallow_resnets")
 
 
 def test_the_picture_is_drawn(sick_checkpoints: dict[str, Path], tmp_path: Path) -> None:
+    """As PNG and SVG; without data, over a file or under another name it is refused."""
     images, _, _, _ = sick.digits()
     # The size of the images stands in the .meta.
     diagnosis = slim2keras.diagnose(sick_checkpoints["poisoned"], data=[images[:64]])

@@ -67,6 +67,7 @@ def test_every_layer_normalises_with_its_batch_in_the_sweep() -> None:
 
 
 def test_sequentially_each_layer_is_under_repaired_inputs() -> None:
+    """Its statistics are those of what it gets once the layers before it are repaired."""
     import tf_keras
 
     model = build_ours(NET)
@@ -79,6 +80,7 @@ def test_sequentially_each_layer_is_under_repaired_inputs() -> None:
 
 
 def test_layers_of_a_model_within_a_model_too() -> None:
+    """In every way of recalibrating they get the statistics of the plain model."""
     import tf_keras
 
     inner = build_ours(NET)
@@ -109,6 +111,7 @@ WAYS: dict[str, dict[str, Any]] = {"exact": {}, "sequential": {"sequential": Tru
 
 @pytest.mark.parametrize("way", WAYS)
 def test_only_moving_statistics_change_and_always_to_the_same(way: str) -> None:
+    """Weights stay, labels do not matter, and progress tells every image of every sweep."""
     model, other = build_ours(NET), build_ours(NET)
     before = values(model)
     seen: list[int] = []
@@ -125,6 +128,7 @@ def test_only_moving_statistics_change_and_always_to_the_same(way: str) -> None:
 
 
 def test_dropout_and_a_tuned_models_modes_do_not_matter() -> None:
+    """The statistics are those of the network without either."""
     plain, dropping = (
         slim2keras.build("mobilenet_v1_025", num_classes=3, input_shape=(32, 32, 3), dropout_keep_prob=keep)
         for keep in (1.0, 0.1)
@@ -183,6 +187,7 @@ NOT_FINITE = [np.where(np.arange(3) == 1, np.nan, X[:8]).astype("float32")]
 def test_after_an_error_the_model_is_as_it_was(
     data: Callable[[], Any], options: dict[str, Any], error: type[BaseException], message: str | None
 ) -> None:
+    """Whatever goes wrong with the data, no statistic is half moved."""
     model = build_ours(NET)
     before = values(model)
     with pytest.raises(error, match=message):
@@ -192,6 +197,7 @@ def test_after_an_error_the_model_is_as_it_was(
 
 
 def test_one_value_per_channel_has_no_variance() -> None:
+    """The layer is named, and nothing becomes NaN."""
     import tf_keras
 
     inputs = tf_keras.Input((3,))
@@ -201,6 +207,7 @@ def test_one_value_per_channel_has_no_variance() -> None:
 
 
 def test_models_that_cannot_be() -> None:
+    """Without BatchNorm, with a layer called twice, or no functional model: each is refused as such."""
     import tf_keras
 
     inputs = tf_keras.Input((4, 4, 3))
@@ -252,6 +259,7 @@ def test_slim_and_keras_are_well_again(
 def test_the_report_speaks_of_these_very_files_only(
     sick_checkpoints: dict[str, Path], digits_file: Path, tmp_path: Path
 ) -> None:
+    """Beside another checkpoint under the same name the doctor does not believe it."""
     output = tmp_path / "well.ckpt-200"
     recalibrate_file(sick_checkpoints["pit two"], digits_file, output, CheckpointRequest(input_shape=SHAPE))
     for suffix in (".index", ".data-00000-of-00001"):
@@ -260,6 +268,7 @@ def test_the_report_speaks_of_these_very_files_only(
 
 
 def test_of_shadows_it_is_the_shadows_that_are_repaired(tmp_path: Path, digits_file: Path) -> None:
+    """Raw statistics stay, since the averages are what is used."""
     model = slim2keras.build(sick.NET, input_shape=SHAPE, **sick.ARGUMENTS)
     raw = values(model)
     shadows = {f"{name}/ExponentialMovingAverage": value for name, value in raw.items()}
@@ -275,6 +284,7 @@ def test_of_shadows_it_is_the_shadows_that_are_repaired(tmp_path: Path, digits_f
 def test_keras_files_are_written_by_their_names(
     sick_checkpoints: dict[str, Path], digits_file: Path, tmp_path: Path, suffix: str
 ) -> None:
+    """Each format loads in stock tf_keras with the accuracy that the report tells."""
     import tf_keras
 
     output = tmp_path / f"well{suffix}"
@@ -292,6 +302,7 @@ def test_keras_files_are_written_by_their_names(
 
 
 def test_what_exists_is_kept(sick_checkpoints: dict[str, Path], digits_file: Path, tmp_path: Path) -> None:
+    """A model, a checkpoint or a report under the name: nothing is overwritten, nothing new is left."""
     for name in ("well.keras", "well.ckpt.index", "other.ckpt.json"):
         (tmp_path / name).write_text("mine")
     request = CheckpointRequest(input_shape=SHAPE)

@@ -12,6 +12,7 @@ from tests.reference import write_checkpoint
 
 
 def test_what_cannot_be_known_is_said(tmp_path: Path) -> None:
+    """The verdict asks for what is missing, and for nothing once it is given."""
     checkpoint = write_checkpoint(tmp_path / "model.ckpt", values(step=None))
     remark = "remark: pit two cannot be excluded without "
     assert slim2keras.diagnose(checkpoint).verdicts[1] == f"{remark}the decay (--decay)"
@@ -20,6 +21,7 @@ def test_what_cannot_be_known_is_said(tmp_path: Path) -> None:
 
 
 def test_no_batch_norm_at_all(tmp_path: Path) -> None:
+    """Then there is nothing to be sick."""
     checkpoint = write_checkpoint(tmp_path / "model.ckpt", {"vgg_16/conv1/weights": np.ones((3, 3, 3, 4), "float32")})
     diagnosis = slim2keras.diagnose(checkpoint)
     assert diagnosis.is_healthy

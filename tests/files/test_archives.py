@@ -29,6 +29,7 @@ def pack(archive: Path, members: dict[str, bytes], mode: str = "w:gz") -> Path:
 def test_an_archive_is_read_and_cleaned_up(
     tmp_path: Path, suffix: str, version: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Packed or not, of either version: what was unpacked is gone afterwards."""
     prefix = write_checkpoint(tmp_path / "model.ckpt", TRAINED_VALUES, version)
     members = {f"./net_2016/{name}": content for name, content in files_of(prefix).items()}
     archive = pack(
@@ -45,6 +46,7 @@ def test_an_archive_is_read_and_cleaned_up(
 
 
 def test_an_archive_with_two_checkpoints_is_ambiguous(tmp_path: Path, v1: Path) -> None:
+    """Both are named, none is guessed."""
     archive = pack(tmp_path / "two.tgz", {"a.ckpt": v1.read_bytes(), "b.ckpt": v1.read_bytes()})
     with pytest.raises(CheckpointReadError, match=r"2 checkpoints .* a.ckpt, b.ckpt"), open_checkpoint(archive):
         pass
@@ -52,6 +54,7 @@ def test_an_archive_with_two_checkpoints_is_ambiguous(tmp_path: Path, v1: Path) 
 
 @pytest.mark.parametrize("absolute", [True, False])
 def test_a_state_file_in_an_archive_cannot_point_outside(tmp_path: Path, v1: Path, absolute: bool) -> None:
+    """No file of this machine is read on behalf of an archive."""
     target = str(v1) if absolute else "../" * 20 + str(v1).lstrip("/")
     archive = pack(tmp_path / "net.tgz", {"checkpoint": f'model_checkpoint_path: "{target}"\n'.encode()})
     with pytest.raises(CheckpointReadError, match="points outside of the archive"), open_checkpoint(archive):
@@ -59,6 +62,7 @@ def test_a_state_file_in_an_archive_cannot_point_outside(tmp_path: Path, v1: Pat
 
 
 def test_an_error_of_the_reader_is_no_error_of_the_archive(tmp_path: Path, v1: Path) -> None:
+    """What the user's own code raises comes through as it is."""
     archive = pack(tmp_path / "net.tgz", {"net.ckpt": v1.read_bytes()})
     with pytest.raises(PermissionError, match="theirs"), open_checkpoint(archive):
         raise PermissionError("theirs")
@@ -84,6 +88,7 @@ HOSTILE = {
 def test_a_hostile_archive_is_refused_and_leaves_nothing(
     tmp_path: Path, what: str, v1: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Paths outside, links and devices are refused before anything is unpacked."""
     info, message = HOSTILE[what]
     archive = tmp_path / "sub" / "hostile.tar"
     archive.parent.mkdir()
@@ -98,6 +103,7 @@ def test_a_hostile_archive_is_refused_and_leaves_nothing(
 
 
 def test_a_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By its size unpacked, and by the number of its members."""
     archive = pack(tmp_path / "bomb.tgz", {"zeros": bytes(2_000_000)})
     monkeypatch.setattr(archives, "MAX_ARCHIVE_BYTES", 1_000_000)
     with pytest.raises(CheckpointReadError, match="GiB unpacked"), open_checkpoint(archive):
@@ -109,6 +115,7 @@ def test_a_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_a_damaged_archive_is_refused(tmp_path: Path, v1: Path) -> None:
+    """Cut, empty or with one bit off, it is an error in words."""
     random = np.random.RandomState(0)
     archive = pack(tmp_path / "net.tgz", {"net.ckpt": v1.read_bytes(), "README": random.bytes(10_000)})
     whole = archive.read_bytes()

@@ -23,6 +23,7 @@ from tests.reference import convert_small, values_of, write_checkpoint
 
 @pytest.mark.parametrize("existing", ["model.keras", "model.keras.json"])
 def test_existing_files_are_left_as_they_are_unless_told(tmp_path: Path, small_checkpoint: Path, existing: str) -> None:
+    """The model and the report alike; with ``overwrite`` both are new."""
     (tmp_path / existing).write_text("precious")
     with pytest.raises(OutputError, match="exists already and is left as it is"):
         convert_small(small_checkpoint, tmp_path / "model.keras")
@@ -51,6 +52,7 @@ def test_a_saved_model_is_replaced_and_another_directory_is_not(tmp_path: Path) 
 def test_a_full_disk_is_told_before_anything_is_written(
     tmp_path: Path, small_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """With what is needed and what there is."""
     monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=1_000_000))
     with pytest.raises(NoSpaceError, match="3 MiB are needed and 1 MiB are free"):
         convert_small(small_checkpoint, tmp_path / "model.keras")
@@ -58,6 +60,7 @@ def test_a_full_disk_is_told_before_anything_is_written(
 
 
 def test_a_target_that_cannot_be_is_refused_before_any_work(tmp_path: Path) -> None:
+    """Not after minutes of reading."""
     with pytest.raises(OutputError, match="there is no directory"):
         convert_small(tmp_path / "no.ckpt", tmp_path / "no" / "where" / "model.keras")
     (tmp_path / "file").write_text("")
@@ -89,6 +92,7 @@ def failing(error: Exception) -> Any:
 def test_nothing_is_left_of_a_write_that_fails(
     tmp_path: Path, small_checkpoint: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, expected: type
 ) -> None:
+    """The file from before is there as it was, whatever the error."""
     (tmp_path / "model.keras").write_text("the one before")
     monkeypatch.setattr(converting, "write_model", failing(error))
     with pytest.raises(expected):
@@ -122,6 +126,7 @@ def test_a_real_limit_on_file_size_is_told_as_no_space(tmp_path: Path, small_che
 
 
 def test_killed_at_any_moment_there_is_no_half_file(tmp_path: Path, small_checkpoint: Path) -> None:
+    """Under the name that was asked for there is all of it or nothing."""
     code = "from slim2keras.cli import main; main()"
     command = [sys.executable, "-c", code, "convert", str(small_checkpoint), "-o", str(tmp_path / "model.keras")]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -34,6 +34,7 @@ def test_the_moving_variance_takes_in_what_slims_does(shape: tuple[int, ...], fu
 
 
 def test_clipping_to_6_is_what_tensorflow_clips() -> None:
+    """Below, within and above the bounds."""
     x = layers.inputs((4,))
     x.graph.outputs = [activations.clip_to_6(x, name="clip_by_value")]
     batch = np.float32([[-7, -6, -0.1, 0], [0.3, 5.999, 6, 1e9]])

@@ -47,6 +47,7 @@ SHAPES: dict[str, Callable[[float], Any]] = {
 @pytest.mark.parametrize("decay", DECAYS)
 @pytest.mark.parametrize("shape", SHAPES)
 def test_slims_own_graphs(shape: str, decay: float) -> None:
+    """Every layer's decay is read from what slim builds, whatever builds it."""
     assert decays_of_graph(SHAPES[shape](decay)) == {"net/conv1/BatchNorm": decay, "net/conv2/BatchNorm": decay}
 
 
@@ -100,6 +101,7 @@ STRANGERS: dict[str, Any] = {
 
 @pytest.mark.parametrize("shape", STRANGERS)
 def test_graphs_of_strangers(shape: str) -> None:
+    """The shapes seen in files of others tell their decay too."""
     assert decays_of_graph(STRANGERS[shape]) == {"net/conv1/BatchNorm": 0.997}
 
 
@@ -115,10 +117,12 @@ def test_graphs_of_strangers(shape: str) -> None:
     ],
 )
 def test_a_rate_that_cannot_be_told_is_left_out(rate: Any) -> None:
+    """Nothing is guessed from a graph of another kind."""
     assert decays_of_graph(hand_made(rate)) == {}
 
 
 def test_files(tmp_path: Path) -> None:
+    """Without a .meta nothing is known; a file that is no graph is an error."""
     assert read_decays(tmp_path / "model.ckpt-1") == {}
     (tmp_path / "model.ckpt-1.meta").write_bytes(b"\xff\xfe not a graph")
     with pytest.raises(CheckpointReadError, match="is no graph"):

@@ -23,6 +23,7 @@ def test_fresh_temporal_convolutions_pass_everything_on() -> None:
 
 
 def test_layers_are_stock_layers_named_after_slim_scopes() -> None:
+    """What is built loads without slim2keras, and its variables are slim's."""
     import tf_keras
 
     model = build("inception_v3", num_classes=5, input_shape=(139, 139, 3), depth_multiplier=0.25)
@@ -35,6 +36,7 @@ def test_layers_are_stock_layers_named_after_slim_scopes() -> None:
 
 
 def test_auxiliary_logits_are_a_second_output_named_after_their_end_point() -> None:
+    """Squeezed or not."""
     for squeeze in (True, False):
         arguments = {"spatial_squeeze": squeeze, "depth_multiplier": 0.25}
         model = build("inception_v3", num_classes=5, input_shape=(299, 299, 3), **arguments)
@@ -42,6 +44,7 @@ def test_auxiliary_logits_are_a_second_output_named_after_their_end_point() -> N
 
 
 def test_decay_epsilon_and_weight_decay_are_slims() -> None:
+    """BatchNorm has the numbers given, and the loss is half the sum of squares."""
     import tf_keras
 
     model = build(SMALL_NET, depth_multiplier=0.125, batch_norm_decay=0.95, batch_norm_epsilon=1e-4, weight_decay=0.002)
@@ -54,10 +57,12 @@ def test_decay_epsilon_and_weight_decay_are_slims() -> None:
 
 
 def test_without_weight_decay_there_are_no_losses() -> None:
+    """A decay of 0 adds no terms of 0."""
     assert build(SMALL_NET, depth_multiplier=0.125, weight_decay=0.0).losses == []
 
 
 def test_dropout_drops_in_training_alone() -> None:
+    """At inference the same image gives the same bits."""
     model = build("lenet", num_classes=3, dropout_keep_prob=0.5)
     batch = images(0, (1, 28, 28, 1))
     still = [model(batch, training=False).numpy() for _ in range(2)]
@@ -67,6 +72,7 @@ def test_dropout_drops_in_training_alone() -> None:
 
 
 def test_variable_input_sizes() -> None:
+    """One model with open sides takes images of several sizes."""
     model = build("resnet_v2_14", num_classes=4, input_shape=(None, None, 3))
     assert model(images(0, (1, 33, 48, 3))).shape == (1, 4)
     assert model(images(0, (2, 65, 64, 3))).shape == (2, 4)

@@ -25,6 +25,7 @@ QUICK_TO_BUILD = ("inception_v2", "lenet", "mobilenet_v1_025", "mobilenet_v3_sma
     "net", [pytest.param(net, marks=() if net in QUICK_TO_BUILD else pytest.mark.slow) for net in QUICK]
 )
 def test_end_points_are_slims_in_slims_order(net: str) -> None:
+    """With the shapes that the laid network has."""
     spec = NetSpec.make(net, SHAPES[net], {"num_classes": 5})
     model = build(net, num_classes=5, input_shape=spec.input_shape)
     found = end_points(model)
@@ -34,6 +35,7 @@ def test_end_points_are_slims_in_slims_order(net: str) -> None:
 
 
 def test_a_model_that_is_no_network_of_slim_is_refused() -> None:
+    """It has no end points to guess."""
     import tf_keras
 
     model = tf_keras.Sequential([tf_keras.Input((4,)), tf_keras.layers.Dense(2)])
@@ -42,6 +44,7 @@ def test_a_model_that_is_no_network_of_slim_is_refused() -> None:
 
 
 def test_a_saved_model_keeps_its_end_points(tmp_path: Path) -> None:
+    """After stock tf_keras has loaded it, with the same bits."""
     import tf_keras
 
     spec = small_spec(SHALLOW_NET)

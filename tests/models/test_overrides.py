@@ -40,6 +40,7 @@ def layer() -> Layer:
 
 
 def test_attributes_are_others_within_and_as_before_afterwards(layer: Layer) -> None:
+    """Of the object nothing else changes."""
     before = dict(vars(layer))
     with Overrides() as overrides:
         overrides.set(layer, "rate", 0.0)
@@ -49,6 +50,7 @@ def test_attributes_are_others_within_and_as_before_afterwards(layer: Layer) -> 
 
 
 def test_an_attribute_that_was_not_there_is_deleted(layer: Layer) -> None:
+    """A method that was covered is the class's own again."""
     with Overrides() as overrides:
         overrides.set(layer, "call", ours)
         overrides.set(layer, "note", 1)
@@ -58,6 +60,7 @@ def test_an_attribute_that_was_not_there_is_deleted(layer: Layer) -> None:
 
 
 def test_overrides_nest(layer: Layer) -> None:
+    """The inner one gives back what the outer one set."""
     with Overrides() as outer:
         outer.set(layer, "call", ours)
         outer.set(layer, "rate", 0.1)
@@ -71,6 +74,8 @@ def test_overrides_nest(layer: Layer) -> None:
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
 def test_an_exception_within_puts_everything_back(layer: Layer, error: type[BaseException]) -> None:
+    """An interruption by the user as well."""
+
     def fail() -> None:
         with Overrides() as overrides:
             overrides.set(layer, "rate", 0.0)
@@ -83,6 +88,8 @@ def test_an_exception_within_puts_everything_back(layer: Layer, error: type[Base
 
 
 def test_what_fails_halfway_while_setting_leaves_nothing_behind(layer: Layer) -> None:
+    """What was set before the failure is put back."""
+
     class Frozen:
         def __setattr__(self, name: str, value: Any) -> None:
             raise AttributeError(name)
@@ -98,6 +105,7 @@ def test_what_fails_halfway_while_setting_leaves_nothing_behind(layer: Layer) ->
 
 
 def test_one_step_back_that_fails_keeps_no_other_from_being_taken(layer: Layer) -> None:
+    """The error still comes out."""
     other = SimpleNamespace(rate=0.5)
 
     def set_rates() -> None:
@@ -112,6 +120,7 @@ def test_one_step_back_that_fails_keeps_no_other_from_being_taken(layer: Layer) 
 
 
 def test_variables_get_their_values_back() -> None:
+    """Of TensorFlow, whatever was assigned within."""
     import tensorflow as tf
 
     mean, variance = tf.Variable([1.0, 2.0]), tf.Variable([3.0, 4.0])
@@ -123,6 +132,7 @@ def test_variables_get_their_values_back() -> None:
 
 
 def test_what_went_well_may_stand(layer: Layer) -> None:
+    """``pop_all`` keeps what was set."""
     with Overrides() as overrides:
         overrides.set(layer, "rate", 0.0)
         overrides.pop_all()
@@ -130,6 +140,7 @@ def test_what_went_well_may_stand(layer: Layer) -> None:
 
 
 def test_the_calls_of_a_layer_of_keras_nest() -> None:
+    """A sweep within a training step sees its own calls and gives the layer back."""
     import tf_keras
 
     from slim2keras.batch_norm.kernels import explicit_modes, observed_inputs

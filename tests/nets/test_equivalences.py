@@ -51,6 +51,7 @@ def test_non_strided_activations_are_what_striding_subsamples() -> None:
 
 
 def test_non_strided_activations_dilate_where_the_output_stride_is_reached() -> None:
+    """The output is the same with and without them."""
     batch = images(1, (1, 65, 65, 3))
     arguments = {"input_shape": (65, 65, 3), "depth_multiplier": 0.25, "global_pool": False, "output_stride": 8}
     strided = build(SHALLOW_NET, **arguments)
@@ -67,6 +68,7 @@ def narrow_vgg(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("narrow_vgg")
 def test_same_padding_of_fc6_has_the_valid_output_in_its_middle() -> None:
+    """What ``"SAME"`` adds around it changes nothing there."""
     batch = images(2, (1, 224, 224, 3))
     valid = build("vgg_a", num_classes=3, spatial_squeeze=False)
     same = build("vgg_a", num_classes=3, spatial_squeeze=False, fc_conv_padding="SAME")
@@ -78,6 +80,7 @@ def test_same_padding_of_fc6_has_the_valid_output_in_its_middle() -> None:
 
 @pytest.mark.usefixtures("narrow_vgg")
 def test_global_pool_averages_what_leads_to_the_classifier() -> None:
+    """The end point and the logits are the averages of the unpooled network's."""
     batch = images(3, (1, 256, 256, 3))
     arguments = {"num_classes": 3, "fc_conv_padding": "SAME", "input_shape": (256, 256, 3)}
     mapped = build("vgg_a", **arguments, spatial_squeeze=False)
@@ -90,6 +93,7 @@ def test_global_pool_averages_what_leads_to_the_classifier() -> None:
 
 
 def test_a_plain_first_convolution_is_the_separable_one_multiplied_out() -> None:
+    """With the product of its two kernels every number is the same."""
     batch = images(4, (2, 64, 97, 3))
     arguments = {"input_shape": (64, 97, 3), "num_classes": 4, "use_batch_norm": False, "depth_multiplier": 0.25}
     separable = build("inception_v2", **arguments)
@@ -105,6 +109,7 @@ def test_a_plain_first_convolution_is_the_separable_one_multiplied_out() -> None
 
 
 def test_detections_batch_norm_of_the_first_convolution_normalises_it() -> None:
+    """It gives what the plain network gives with the statistics folded in by hand."""
     batch = images(6, (2, 64, 64, 3))
     arguments = {"input_shape": (64, 64, 3), "num_classes": 4, "depth_multiplier": 0.25}
     plain = build("inception_v2", **arguments)

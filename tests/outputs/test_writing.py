@@ -28,6 +28,7 @@ pytestmark = pytest.mark.usefixtures("shallow_resnets")
 
 
 def test_a_weights_file_has_the_datasets_of_tf_keras_own_writer(tmp_path: Path) -> None:
+    """The same places with the same values, below a scope too."""
     spec = small_spec(SHALLOW_NET, scope="a/b")
     checkpoint = write_checkpoint(tmp_path / "model.ckpt", small_values(SHALLOW_NET, scope="a/b"))
     convert_to_file(checkpoint, tmp_path / "ours.weights.h5", CheckpointRequest(input_shape=SMALL_SHAPE))
@@ -50,6 +51,7 @@ def test_a_weights_file_has_the_datasets_of_tf_keras_own_writer(tmp_path: Path) 
 
 
 def test_a_separable_convolution_survives_a_weights_file(tmp_path: Path) -> None:
+    """tf_keras reads both of its kernels back."""
     spec = NetSpec.make("inception_v2", (64, 64, 3), {"num_classes": 3, "depth_multiplier": 0.1})
     checkpoint = write_checkpoint(tmp_path / "model.ckpt", values_of(spec.trace().variables()))
     convert_to_file(checkpoint, tmp_path / "model.weights.h5", CheckpointRequest(input_shape=(64, 64, 3)))

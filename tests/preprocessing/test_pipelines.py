@@ -32,6 +32,7 @@ def test_vgg_takes_the_middle_of_the_resized_image(size: tuple[int, int]) -> Non
 
 @pytest.mark.parametrize("size", SIZES[:3])
 def test_inception_takes_the_central_part(size: tuple[int, int]) -> None:
+    """And scales it, by TensorFlow 1's rule, to [-1, 1]."""
     image = np.random.RandomState(0).randint(0, 256, (*size, 3)).astype("uint8")
     top, left = (int((side - side * 0.875) / 2) for side in size)
     central = image[top : size[0] - top, left : size[1] - left] / 255.0
@@ -61,6 +62,7 @@ def resized_by_hand(image: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def test_a_preprocessing_that_slim_does_not_have() -> None:
+    """Its name is neither a network nor a pipeline."""
     with pytest.raises(UnsupportedArgumentError, match=r"no network and no pipeline .unknown."):
         prepared(np.zeros((4, 4, 3), "uint8"), "unknown", 4, 4)
 

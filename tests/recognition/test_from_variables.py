@@ -24,6 +24,7 @@ def shapes_of(spec: NetSpec) -> dict[str, tuple[int, ...]]:
 @pytest.mark.parametrize("arguments", [{"num_classes": 17}, {"num_classes": 0}, {"num_classes": 3, "scope": "a/b/c"}])
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_exactly_the_net_that_wrote_it_is_found(net: str, arguments: dict[str, Any], channels: int) -> None:
+    """Among all networks, with any channels, without a classifier and below other scopes."""
     spec = NetSpec.make(net, (*NETS[net].default_input_shape[:-1], channels), arguments)
     found = recognise(shapes_of(spec))
     assert found.fits
@@ -36,6 +37,7 @@ def test_exactly_the_net_that_wrote_it_is_found(net: str, arguments: dict[str, A
 @pytest.mark.parametrize("multiplier", [0.125, 0.25, 0.33, 0.5, 0.75, 1.0, 1.4])
 @pytest.mark.parametrize("net", ["resnet_v1_50", "inception_v2", "inception_v3"])
 def test_the_depth_multiplier_is_read_from_the_shapes(net: str, multiplier: float) -> None:
+    """The very number that the network was built with."""
     found = recognise(shapes_of(NetSpec.make(net, None, {"depth_multiplier": multiplier})))
     assert found.fits
     assert found.spec.arguments["depth_multiplier"] == multiplier
@@ -45,6 +47,7 @@ def test_the_depth_multiplier_is_read_from_the_shapes(net: str, multiplier: floa
 def test_the_variables_of_every_variant_are_reproduced(
     net: str, shape: tuple[int, ...], arguments: dict[str, Any]
 ) -> None:
+    """What is recognised has the names and shapes of the checkpoint."""
     spec = NetSpec.make(net, shape, {"num_classes": 5, **arguments})
     named = {name: arguments[name] for name in ("final_endpoint",) if name in arguments}
     assert shapes_of(recognise(shapes_of(spec), net=net, input_shape=shape, arguments=named).spec) == shapes_of(spec)
@@ -63,6 +66,7 @@ def test_the_variables_of_every_variant_are_reproduced(
     ],
 )
 def test_arguments_that_decide_about_variables_are_read(net: str, arguments: dict[str, Any]) -> None:
+    """They need not be given."""
     found = recognise(shapes_of(NetSpec.make(net, None, arguments)))
     assert found.fits
     assert {name: found.spec.arguments[name] for name in arguments} == arguments
@@ -77,6 +81,7 @@ def test_arguments_that_decide_about_variables_are_read(net: str, arguments: dic
     ],
 )
 def test_any_multiplier_of_a_mobilenet_is_read_from_the_shapes(net: str, multiplier: float) -> None:
+    """The widths of the table and those between them."""
     found = recognise(shapes_of(NetSpec.make(net, None, {"depth_multiplier": multiplier})))
     assert found.fits
     assert (found.spec.net, found.spec.arguments["depth_multiplier"]) == (net, multiplier)
@@ -94,6 +99,7 @@ def test_any_multiplier_of_a_mobilenet_is_read_from_the_shapes(net: str, multipl
 def test_the_image_size_is_read_where_a_layer_takes_in_the_whole_map(
     net: str, shape: tuple[int, ...], arguments: dict[str, Any]
 ) -> None:
+    """Another size would not fit its weights."""
     found = recognise(shapes_of(NetSpec.make(net, shape, arguments)))
     assert found.fits
     assert found.spec.net == net
@@ -111,6 +117,7 @@ def test_a_nasnet_keeps_the_wiring_of_its_name(net: str, use_aux_head: int) -> N
 
 
 def test_facenets_classifier_lies_beside_its_root_scope() -> None:
+    """It is found with the classifier, and without it as an embedding."""
     spec = NetSpec.make("inception_resnet_v1", None, {"num_classes": 100, "bottleneck_layer_size": 512})
     found = recognise(shapes_of(spec))
     assert found.fits
@@ -121,6 +128,7 @@ def test_facenets_classifier_lies_beside_its_root_scope() -> None:
 
 
 def test_two_networks_in_one_checkpoint_are_ambiguous_and_listed() -> None:
+    """The scope that is given decides."""
     first = shapes_of(NetSpec.make("inception_v1", None, {"scope": "left"}))
     second = shapes_of(NetSpec.make("inception_v1", None, {"scope": "right"}))
     with pytest.raises(UnrecognisedNetError, match=r"fits 2 networks(.|\n)*scope='left'(.|\n)*scope='right'"):
@@ -129,27 +137,32 @@ def test_two_networks_in_one_checkpoint_are_ambiguous_and_listed() -> None:
 
 
 def test_an_unknown_network_is_refused_with_what_was_found() -> None:
+    """The names of its variables are shown."""
     with pytest.raises(UnrecognisedNetError, match=r"not a network that slim2keras knows(.|\n)*my/own/weights"):
         recognise({"my/own/weights": (3, 3, 3, 8)})
 
 
 def test_the_wrong_name_is_answered_with_the_right_one() -> None:
+    """A checkpoint is not bent to the name that was given."""
     with pytest.raises(UnrecognisedNetError, match="looks like inception_v1"):
         recognise(shapes_of(NetSpec.make("inception_v1", None, {})), net="inception_v3")
 
 
 def test_an_argument_of_another_net_is_refused_by_the_net_that_it_is() -> None:
+    """The network need not be named for it."""
     shapes = shapes_of(NetSpec.make("inception_v3", None, {}))
     with pytest.raises(UnsupportedArgumentError, match="inception_v3 has no argument 'output_stride'"):
         recognise(shapes, arguments={"output_stride": 16})
 
 
 def test_a_misspelt_net_is_answered_with_the_names_near_it() -> None:
+    """Instead of the list of all."""
     with pytest.raises(UnknownNetError, match="Did you mean resnet_v1_50"):
         NetSpec.make("resnet_v1_5", None, {})
 
 
 def test_parts_of_a_larger_model_are_accounted_for_and_others_are_not() -> None:
+    """Box predictors beside a detection backbone are known parts, beside a classifier they are strangers."""
     detection = shapes_of(
         NetSpec.make("inception_v2", None, {"num_classes": 0, "scope": "FeatureExtractor/InceptionV2", **DETECTION})
     )
@@ -162,6 +175,7 @@ def test_parts_of_a_larger_model_are_accounted_for_and_others_are_not() -> None:
 
 
 def test_what_the_users_arguments_leave_out_is_accounted_for() -> None:
+    """Classifiers that were not asked for are no surplus."""
     shapes = shapes_of(NetSpec.make("inception_v3", None, {"num_classes": 5}))
     found = recognise(shapes, arguments={"num_classes": 0})
     assert found.fits

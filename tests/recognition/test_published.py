@@ -16,6 +16,7 @@ from tests.reference import values_of, write_checkpoint
 
 
 def test_every_row_is_of_a_network_that_takes_its_arguments() -> None:
+    """Classes and label offset agree, and no name comes twice."""
     for row in PUBLISHED:
         spec = NetSpec.make(row.net, None, {"num_classes": row.classes, **row.arguments})
         assert row.is_network(spec)
@@ -47,11 +48,13 @@ def test_every_row_is_of_a_network_that_takes_its_arguments() -> None:
 def test_a_published_file_is_known_by_its_name(
     path: str, net: str, arguments: dict[str, Any], name: str | None
 ) -> None:
+    """As archive, file or directory, and only if it is that network."""
     found = find_published(Path(path), NetSpec.make(net, None, {"num_classes": 7, **arguments}))
     assert (found.name if found else None) == name
 
 
 def test_conversion_takes_size_and_preprocessing_of_the_published_row(tmp_path: Path) -> None:
+    """A size that is given goes before."""
     spec = NetSpec.make("mobilenet_v1_025", None, {"num_classes": 1001})
     checkpoint = write_checkpoint(tmp_path / "mobilenet_v1_0.25_128.ckpt", values_of(spec.trace().variables()))
     report = convert_to_file(checkpoint, tmp_path / "model.weights.h5")
@@ -63,11 +66,13 @@ def test_conversion_takes_size_and_preprocessing_of_the_published_row(tmp_path: 
 
 
 def test_resnet_v2_wants_inceptions_preprocessing_at_299_pixels() -> None:
+    """Although slim's factory says otherwise."""
     rows = [row for row in PUBLISHED if row.net.startswith("resnet_v2")]
     assert {(row.preprocessing, row.image_size, row.labels_offset) for row in rows} == {("inception", 299, 0)}
 
 
 def test_faces_know_both_standardisations() -> None:
+    """The checkpoint of 2017 whitens, that of 2018 has a fixed rule."""
     rows = {row.name: row.preprocessing for row in PUBLISHED if row.net == "inception_resnet_v1"}
     assert rows["20170512-110547"] == "facenet_prewhiten"
     assert rows["20180402-114759"] == "facenet_fixed"

@@ -35,6 +35,7 @@ from tests.reference import SHALLOW_NETS, STAND_IN_SLIM, assign_values, images, 
     ],
 )
 def test_what_the_older_cut_of_slim_cannot_judge_is_refused_by_name(net: str, arguments: dict[str, Any]) -> None:
+    """The argument is named, and nothing is passed without a judge."""
     spec = NetSpec.make(net, None, {"num_classes": 5, "global_pool": True, **arguments})
     with (
         open_judge() as judge,
@@ -44,6 +45,7 @@ def test_what_the_older_cut_of_slim_cannot_judge_is_refused_by_name(net: str, ar
 
 
 def test_an_argument_of_the_head_leaves_the_rest_to_be_judged() -> None:
+    """Only what comes behind it is skipped."""
     spec = NetSpec.make("inception_v3", None, {"num_classes": 5, "global_pool": True})
     names = list(spec.trace().end_points)
     with open_judge() as judge:
@@ -61,6 +63,7 @@ def judged_by_the_stand_in(spec: NetSpec, **mutation: Any) -> ParityReport:
 
 @pytest.mark.parametrize("net", ["cifarnet", "lenet"])
 def test_the_users_own_slim_judges_networks_that_tf_slim_lacks(net: str) -> None:
+    """On every rung that such a network has."""
     report = judged_by_the_stand_in(NetSpec.make(net, None, {"num_classes": 5, "weight_decay": 0.01}))
     assert report.passed, report.first_failure
     assert report.largest_difference <= 1e-7
@@ -69,6 +72,7 @@ def test_the_users_own_slim_judges_networks_that_tf_slim_lacks(net: str) -> None
 
 
 def test_the_users_own_slim_finds_a_difference() -> None:
+    """A doubled weight decay fails on its rung."""
     report = judged_by_the_stand_in(NetSpec.make("lenet", None, {"weight_decay": 0.01}), weight_decay=0.02)
     assert report.first_failure is not None
     assert report.first_failure.rung == "regularization loss"
@@ -196,6 +200,7 @@ def test_a_network_that_no_slim_has_is_not_sent_to_one(net: str) -> None:
 
 
 def test_without_a_checkout_the_error_says_how_to_give_one() -> None:
+    """With the command that fetches it."""
     spec = NetSpec.make("lenet", None, {})
     with (
         open_judge() as judge,
@@ -207,6 +212,7 @@ def test_without_a_checkout_the_error_says_how_to_give_one() -> None:
 
 
 def test_a_network_that_the_checkout_lacks_is_refused_by_name() -> None:
+    """The user's slim is not asked for what it does not have."""
     spec = NetSpec.make("densenet121", None, {})
     with open_judge(STAND_IN_SLIM) as judge, pytest.raises(UnsupportedArgumentError, match="no network densenet121"):
         judge.build(spec, (1, 32, 32, 3), is_training=False)

@@ -32,6 +32,7 @@ def test_a_keras_model_made_before_slim_runs_after_it() -> None:
 
 
 def test_slims_deprecated_calls_stay_silent_and_the_logger_comes_back() -> None:
+    """And so does eager mode."""
     import tensorflow as tf
 
     slim = import_tf_slim()
@@ -47,12 +48,14 @@ def test_slims_deprecated_calls_stay_silent_and_the_logger_comes_back() -> None:
 
 
 def test_without_tf_slim_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In words, not as an ImportError."""
     monkeypatch.setitem(__import__("sys").modules, "tf_slim", None)
     with pytest.raises(Slim2KerasError, match="pip install tf-slim"):
         import_tf_slim()
 
 
 def test_a_checkout_of_research_slim_imports_as_it_stands_and_leaves_no_trace() -> None:
+    """Neither in the modules nor in the path nor in NumPy."""
     import tensorflow as tf
 
     before, path = dict(sys.modules), list(sys.path)
@@ -67,6 +70,7 @@ def test_a_checkout_of_research_slim_imports_as_it_stands_and_leaves_no_trace() 
 
 
 def test_another_package_called_nets_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The user's own is covered for a while only."""
     mine = ModuleType("nets")
     monkeypatch.setitem(sys.modules, "nets", mine)
     with slim_source_modules(STAND_IN_SLIM):
@@ -75,6 +79,7 @@ def test_another_package_called_nets_comes_back(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_directory_that_is_no_checkout_is_refused(tmp_path: Path) -> None:
+    """The message says what it must hold."""
     with (
         pytest.raises(UnsupportedArgumentError, match=r"has no nets/nets_factory.py: slim_source must be"),
         slim_directory(tmp_path),
@@ -134,6 +139,7 @@ def test_a_file_that_is_no_archive_of_slim_is_refused(tmp_path: Path) -> None:
     "text", ["import a_module_that_nobody_has", "networks_map = {", "import tensorflow as tf\ntf.no"]
 )
 def test_a_checkout_that_fails_to_import_says_why_and_leaves_no_trace(tmp_path: Path, text: str) -> None:
+    """The error of its code is in the message."""
     (tmp_path / "nets").mkdir()
     (tmp_path / "nets" / "nets_factory.py").write_text(text)
     with (

@@ -52,6 +52,7 @@ def run(name: str, *arguments: object) -> str:
 
 
 def test_finetune(tmp_path: Path) -> None:
+    """It ends in a Keras file and a checkpoint of slim with the same numbers."""
     import tf_keras
 
     spec = NetSpec.make("mobilenet_v1_025", None, {"num_classes": 1001})
@@ -68,6 +69,7 @@ def test_finetune(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_two_pits(tmp_path: Path) -> None:
+    """It shows both, repairs them and draws its pictures."""
     text = run("two_pits.py", tmp_path)
     assert "Largest difference between the weights of the six runs: 0\n" in text
     repaired = [float(share) for share in re.findall(r"([\d.]+)% *$", text, re.MULTILINE)]

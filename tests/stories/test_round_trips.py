@@ -46,6 +46,7 @@ def cases() -> list[Any]:
 
 @pytest.mark.parametrize(("net", "name"), cases())
 def test_every_network_survives_every_format(tmp_path: Path, net: str, name: str) -> None:
+    """Outputs, end points and variables are the same bits, and the network is known again."""
     spec = small_spec_of(net)
     values = values_of(spec.trace().variables())
     checkpoint = write_checkpoint(tmp_path / "model.ckpt", values)
@@ -70,6 +71,7 @@ def outputs_of(model: Any, batch: np.ndarray) -> list[np.ndarray]:
 
 @pytest.mark.parametrize("net", list_nets())
 def test_every_layer_is_a_stock_layer_or_a_known_exception(net: str) -> None:
+    """No network needs a Lambda."""
     import tf_keras
 
     kinds = {layer.kind for layer in small_spec_of(net).trace().layers.values()}
@@ -85,6 +87,7 @@ def test_every_layer_is_a_stock_layer_or_a_known_exception(net: str) -> None:
     ],
 )
 def test_a_layer_of_our_own_is_found_in_a_process_of_its_own(tmp_path: Path, code: str) -> None:
+    """By stock tf_keras once it is imported, and by ``load_model``."""
     model = build_model(NetSpec.make("cifarnet", None, {}))
     model.save(tmp_path / "model.keras")
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "model.keras")], check=True, capture_output=True)

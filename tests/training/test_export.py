@@ -17,6 +17,7 @@ from tests.training.tuned import tuned_model
 
 class TestExport:
     def test_a_plain_model_gives_what_it_was_made_of(self, small_checkpoint: Path, tmp_path: Path) -> None:
+        """All of the checkpoint but its step, bit for bit."""
         model = slim2keras.convert(small_checkpoint)
         written = export_checkpoint(model, tmp_path / "model.ckpt-5000")
         assert [path.name for path in written.files] == ["model.ckpt-5000.index", "model.ckpt-5000.data-00000-of-00001"]
@@ -26,6 +27,7 @@ class TestExport:
                 np.testing.assert_array_equal(ours[name], theirs[name])
 
     def test_the_first_one_is_the_latest_of_its_directory(self, tmp_path: Path) -> None:
+        """The file ``checkpoint`` names it, and keeps it when a second comes."""
         model = build_ours(NETS["vgg"])
         export_checkpoint(model, tmp_path / "model.ckpt-1")
         assert (tmp_path / "checkpoint").read_text().startswith('model_checkpoint_path: "model.ckpt-1"')
@@ -34,6 +36,7 @@ class TestExport:
 
     @pytest.mark.parametrize("version", ["V1", "V2"])
     def test_nothing_is_overwritten_unless_asked(self, version: str, tmp_path: Path) -> None:
+        """In either format, and no draft stays behind."""
         first, second = build_ours(NETS["vgg"]), build_ours(NETS["vgg"])
         second.get_layer("vgg_a/fc8").bias.assign(np.ones(CLASSES))
         prefix = tmp_path / "model.ckpt-1"
@@ -50,11 +53,13 @@ class TestExport:
 
     @pytest.mark.parametrize("name", ["model.keras", "model.ckpt-3.index", "no/where/model.ckpt-3"])
     def test_a_name_that_is_none_is_refused(self, name: str, tmp_path: Path) -> None:
+        """A Keras suffix, a file of another checkpoint, a directory that there is none of."""
         with pytest.raises(OutputError):
             export_checkpoint(build_ours(NETS["vgg"]), tmp_path / name)
         assert list(tmp_path.iterdir()) == []
 
     def test_an_optimizer_that_slim_does_not_have_is_refused(self, tmp_path: Path) -> None:
+        """Its state would be lost, so nothing is written."""
         import tf_keras
 
         tuned = tuned_model(optimizer=tf_keras.optimizers.SGD(0.1, 0.9))

@@ -28,6 +28,7 @@ class TestFailedSteps:
             np.testing.assert_array_equal(item.numpy(), before[name], err_msg=name)
 
     def test_images_that_are_not_finite(self, run_eagerly: bool) -> None:
+        """The images are named as the cause, and the next good batch is step 2."""
         tuned = tuned_model(run_eagerly=run_eagerly, ema_decay=0.9)
         tuned.train_on_batch(X, Y)
         broken = X.copy()
@@ -37,16 +38,19 @@ class TestFailedSteps:
         assert tuned.optimizer.iterations == 2
 
     def test_a_variable_that_is_not_finite_is_named(self, run_eagerly: bool) -> None:
+        """With how many there are."""
         tuned = tuned_model(run_eagerly=run_eagerly)
         slim_variables(tuned)[f"{LOGITS}/biases"].assign([np.inf] * CLASSES)
         self.fails(tuned, NonFiniteLossError, f"1 variables have such values already, the first {LOGITS}/biases", X, Y)
 
     def test_the_layer_where_it_begins_is_named(self, run_eagerly: bool) -> None:
+        """Where finite inputs first give an output that is not."""
         tuned = tuned_model(run_eagerly=run_eagerly)
         slim_variables(tuned)["MobilenetV1/Conv2d_2_pointwise/weights"].assign(np.full((1, 1, 16, 16), 1e38))
         self.fails(tuned, NonFiniteLossError, "first layer with such an output is MobilenetV1/Conv2d_2_pointwise", X, Y)
 
     def test_a_gradient_that_is_not_finite(self, run_eagerly: bool) -> None:
+        """A finite loss does not hide it."""
         import tensorflow as tf
         import tf_keras
 
@@ -59,6 +63,7 @@ class TestFailedSteps:
         self.fails(tuned, NonFiniteLossError, message, np.ones((2, 3), "float32"), np.ones((2, 1), "float32"))
 
     def test_labels_that_are_no_classes(self, run_eagerly: bool) -> None:
+        """Too large or negative, in training and in evaluation."""
         tuned = tuned_model(run_eagerly=run_eagerly)
         self.fails(tuned, TrainingDataError, "Step 1 has labels from 3 to 7, but the network has 5 classes", X, Y + 3)
         self.fails(tuned, TrainingDataError, "labels from -1 to", X, Y - 1)
@@ -66,6 +71,7 @@ class TestFailedSteps:
             tuned.test_on_batch(X, Y + 3)
 
     def test_labels_with_other_columns(self, run_eagerly: bool) -> None:
+        """Whoever's loss it is."""
         import tf_keras
 
         tuned = tuned_model(run_eagerly=run_eagerly)
@@ -77,6 +83,7 @@ class TestFailedSteps:
 
     @pytest.mark.parametrize("size", [(1, 1), (None, None)])
     def test_one_value_a_channel(self, run_eagerly: bool, size: tuple[int | None, int | None]) -> None:
+        """A batch without variance is refused where statistics move, whatever the size was known to be."""
         import tf_keras
 
         inputs = tf_keras.Input((*size, 4))

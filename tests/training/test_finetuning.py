@@ -35,10 +35,12 @@ class TestBadArguments:
         ],
     )
     def test_is_refused_by_name(self, options: dict[str, Any], message: str) -> None:
+        """The message names the argument, and close names where nothing matches."""
         with pytest.raises(UnsupportedArgumentError, match=message):
             tuned_model(**options)
 
     def test_a_model_whose_layers_cannot_be_seen_is_refused(self) -> None:
+        """A subclass with a call of its own."""
         import tf_keras
 
         class Own(tf_keras.Model):  # type: ignore[misc]
@@ -48,6 +50,7 @@ class TestBadArguments:
             slim2keras.finetune(Own(), batch_norm="update")
 
     def test_the_mode_of_batch_norm_has_no_default(self) -> None:
+        """Forgetting it is an error, not a wrong number."""
         with pytest.raises(TypeError, match="batch_norm"):
             slim2keras.finetune(build_ours(NET))  # type: ignore[call-arg]
 
@@ -55,6 +58,7 @@ class TestBadArguments:
         "loss", ["sparse_categorical_crossentropy", "categorical_crossentropy", "class", "function"]
     )
     def test_a_loss_of_probabilities_is_refused(self, loss: str) -> None:
+        """By name, class or function; with ``from_logits`` it is taken."""
         import tf_keras
 
         given = {

@@ -27,11 +27,13 @@ class TestAuxiliaryLogits:
         return float(tuned.train_on_batch(*self.BATCH, return_dict=True)["loss"])
 
     def test_they_share_labels_and_loss_at_their_weight(self) -> None:
+        """``aux_weight`` is the weight of their loss, and Keras' ``loss_weights`` say the same."""
         without, default, double = self.total(aux_weight=0.0), self.total(), self.total(aux_weight=0.8)
         assert double - without == pytest.approx(2 * (default - without), rel=1e-4)
         assert self.total([1.0, 0.8]) == pytest.approx(double, rel=1e-6)
 
     def test_evaluate_and_labels_given_twice(self) -> None:
+        """Labels once or for each output give the same numbers."""
         tuned = slim2keras.finetune(build_ours(self.NET), batch_norm="frozen")
         tuned.compile(GradientDescent(0.0), SoftmaxCrossEntropy())
         batch, target = self.BATCH

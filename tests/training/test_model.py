@@ -21,6 +21,7 @@ from tests.training.tuned import LOGITS, NET, X, changed, fit, moving, tuned_mod
 
 class TestWhatLearns:
     def test_a_scope_alone(self) -> None:
+        """Its variables learn, moving statistics move everywhere, and nothing else changes."""
         tuned = tuned_model(train_only=[LOGITS])
         before = values(tuned)
         fit(tuned)
@@ -30,6 +31,7 @@ class TestWhatLearns:
         assert len(tuned.non_trainable_variables) == len(before) - 2
 
     def test_all_but_a_scope(self) -> None:
+        """What is excluded keeps its values; its statistics still move."""
         tuned = tuned_model(exclude_from_training=["MobilenetV1/Conv2d_0", ".*/BatchNorm"])
         before = values(tuned)
         fit(tuned)
@@ -38,12 +40,14 @@ class TestWhatLearns:
 
     @pytest.mark.parametrize("mode", ["update", "batch", "frozen"])
     def test_gamma_and_beta_learn_whatever_the_mode(self, mode: str) -> None:
+        """Only the moving statistics depend on it."""
         tuned = tuned_model(batch_norm=mode)
         before = values(tuned)
         fit(tuned)
         assert changed(before, tuned) == set(before) - (set() if mode == "update" else moving(before))
 
     def test_trainable_flags_of_convolutions_are_honoured(self) -> None:
+        """As Keras has them, when the model is handed over."""
         model = build_ours(NET)
         model.get_layer("MobilenetV1/Conv2d_0").trainable = False
         tuned = tuned_model(model)
@@ -52,6 +56,7 @@ class TestWhatLearns:
         assert changed(before, tuned) == set(before) - {"MobilenetV1/Conv2d_0/weights"}
 
     def test_a_flag_that_is_set_later_is_honoured_too(self) -> None:
+        """And one that contradicts the mode is refused then."""
         tuned = slim2keras.finetune(build_ours(NET), batch_norm="update")
         tuned.get_layer("MobilenetV1/Conv2d_0").trainable = False
         tuned.compile(Momentum(0.01, 0.9), SoftmaxCrossEntropy())
@@ -64,12 +69,14 @@ class TestWhatLearns:
             fit(tuned)
 
     def test_a_whole_model_that_is_not_trainable_is_refused(self) -> None:
+        """Training would change nothing."""
         model = build_ours(NET)
         model.trainable = False
         with pytest.raises(UnsupportedArgumentError, match="Nothing would learn"):
             slim2keras.finetune(model, batch_norm="frozen")
 
     def test_dropout_is_active_in_every_mode(self) -> None:
+        """Frozen statistics do not make it inference."""
         model = build_ours(NETS["vgg"])
         model.get_layer("vgg_a/dropout6").rate = 0.5
         tuned = tuned_model(model, batch_norm="frozen", optimizer=GradientDescent(0.0), run_eagerly=True)
@@ -77,6 +84,7 @@ class TestWhatLearns:
         assert tuned.train_on_batch(batch, target) != tuned.train_on_batch(batch, target)
 
     def test_the_model_given_learns_too_and_stays_plain(self, tmp_path: Path) -> None:
+        """It has the same numbers, and loads without slim2keras."""
         import tf_keras
 
         model = build_ours(NET)
@@ -90,6 +98,7 @@ class TestWhatLearns:
         assert {layer.momentum for layer in batch_norm_layers(plain)} == {0.9}
 
     def test_a_head_of_ones_own_on_a_network_used_as_a_layer(self) -> None:
+        """The head learns, and the statistics of the network within move."""
         import tf_keras
 
         inputs = tf_keras.Input((32, 32, 3))
@@ -102,6 +111,7 @@ class TestWhatLearns:
         assert len(moving(before)) == 54
 
     def test_drop_path_follows_the_step(self) -> None:
+        """Nothing is dropped at the first step, paths are at a late one."""
         model = slim2keras.build(
             "nasnet_cifar",
             input_shape=(16, 16, 3),

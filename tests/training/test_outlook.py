@@ -16,6 +16,7 @@ from tests.training.tuned import NET, X, Y, fit, tuned_model
 
 class TestDecay:
     def test_it_goes_to_the_layers_that_move_and_no_others(self) -> None:
+        """The others keep the decay of the network."""
         modes = {"MobilenetV1/Conv2d_0": "frozen", "MobilenetV1/Conv2d_1.*": "batch", ".*": "update"}
         tuned = tuned_model(batch_norm=modes, decay=0.95)
         decays = {layer.name.split("/")[1]: layer.momentum for layer in batch_norm_layers(tuned)}
@@ -23,20 +24,24 @@ class TestDecay:
         assert decays["Conv2d_2_depthwise"] == decays["Conv2d_3_pointwise"] == 0.95
 
     def test_the_user_is_told_what_is_left(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """Before the first step, in one line."""
         tuned_model(decay=0.5).fit(X, Y, batch_size=8, epochs=5, verbose=2)
         text = capsys.readouterr().out
         assert "7 layers move their statistics at decay 0.5; after the 10 steps planned 0.1% of the old" in text
 
     def test_and_warned_if_it_is_much(self) -> None:
+        """With the decay or the steps that would do."""
         with pytest.warns(MovingStatisticsWarning, match=r"decay 0\.9997; after the 6 steps planned 99\.8%") as caught:
             tuned_model().fit(X, Y, batch_size=8, epochs=3, verbose=0)
         assert 'Take decay=0.9 (or decay="auto") in finetune, or plan 7675 steps.' in str(caught[0].message)
 
     def test_epochs_done_do_not_count(self) -> None:
+        """Only the steps that are left."""
         with pytest.warns(MovingStatisticsWarning, match="after the 2 steps planned"):
             tuned_model().fit(X, Y, batch_size=8, epochs=3, initial_epoch=2, verbose=0)
 
     def test_a_data_set_of_unknown_length_is_counted(self) -> None:
+        """After its first epoch; ``"auto"`` asks for the number instead."""
         import tensorflow as tf
 
         data = tf.data.Dataset.from_generator(
@@ -49,6 +54,7 @@ class TestDecay:
 
     @pytest.mark.parametrize("mode", ["batch", "frozen"])
     def test_nothing_is_said_where_nothing_moves(self, mode: str, capsys: pytest.CaptureFixture[str]) -> None:
+        """A line about statistics would mislead."""
         tuned_model(batch_norm=mode).fit(X, Y, batch_size=8, verbose=2)
         assert "BatchNorm" not in capsys.readouterr().out
 
@@ -97,14 +103,17 @@ class TestDecay:
             tuned_model(decay="auto").fit(X, Y, batch_size=8, verbose=0)
 
     def test_auto_without_fit_is_refused(self) -> None:
+        """Nothing else knows how many steps there will be."""
         with pytest.raises(UnsupportedArgumentError, match="which only fit knows"):
             tuned_model(decay="auto").train_on_batch(X, Y)
 
     @pytest.mark.parametrize("decay", [-0.1, 1.5, "fast", np.nan])
     def test_a_decay_that_is_none_is_refused(self, decay: Any) -> None:
+        """Out of range, a word or NaN."""
         with pytest.raises(UnsupportedArgumentError, match="fraction kept, from 0 to 1"):
             tuned_model(decay=decay)
 
     def test_a_decay_for_no_layer_is_refused(self) -> None:
+        """It would be ignored."""
         with pytest.raises(UnsupportedArgumentError, match="there are none"):
             tuned_model(batch_norm="frozen", decay=0.9)

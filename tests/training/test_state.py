@@ -44,6 +44,7 @@ class TestGoingOn:
     """A stop in the middle of a run changes nothing."""
 
     def test_saved_as_keras_and_loaded(self, optimizer: str, tmp_path: Path) -> None:
+        """Losses, variables, slots and shadows are those of the run without a stop."""
         import tf_keras
 
         losses, state = whole_run(optimizer)
@@ -57,6 +58,7 @@ class TestGoingOn:
             np.testing.assert_array_equal(item.numpy(), state[name], err_msg=name)
 
     def test_backup_and_restore(self, optimizer: str, tmp_path: Path) -> None:
+        """Keras' own callback, after an interruption."""
         import tf_keras
 
         class Stop(tf_keras.callbacks.Callback):  # type: ignore[misc]
@@ -79,6 +81,7 @@ class TestGoingOn:
             np.testing.assert_array_equal(item.numpy(), state[name], err_msg=name)
 
     def test_exported_to_slim_and_resumed(self, optimizer: str, tmp_path: Path) -> None:
+        """Through a checkpoint of slim the losses go on as if nothing had happened."""
         losses, _ = whole_run(optimizer)
         tuned = tuned_by(optimizer)
         first = fit(tuned, epochs=3)
@@ -90,22 +93,26 @@ class TestGoingOn:
 
 class TestResume:
     def test_a_checkpoint_without_step_is_refused(self, tmp_path: Path) -> None:
+        """It is not the middle of a run."""
         path = write_checkpoint(tmp_path / "model.ckpt", values(build_ours(NET)))
         with pytest.raises(CheckpointMismatchError, match="has no step counter"):
             tuned_model(resume_from=path)
 
     def test_missing_shadows_are_refused(self, tmp_path: Path) -> None:
+        """Averages are not started anew in silence."""
         export_checkpoint(tuned_model(), tmp_path / "model.ckpt-0")
         with pytest.raises(CheckpointMismatchError, match="without ExponentialMovingAverage: leave ema_decay out"):
             tuned_model(resume_from=tmp_path / "model.ckpt-0", ema_decay=0.9)
 
     def test_missing_variables_are_listed(self, tmp_path: Path) -> None:
+        """A run does not go on with half of its network."""
         kept = {name: item for name, item in values(build_ours(NET)).items() if LOGITS not in name}
         path = write_checkpoint(tmp_path / "model.ckpt-3", {**kept, "global_step": np.int64(3)})
         with pytest.raises(CheckpointMismatchError, match=f"- {LOGITS}/weights"):
             tuned_model(resume_from=path)
 
     def test_slots_of_another_shape_are_refused(self, tmp_path: Path) -> None:
+        """With both shapes."""
         state = {name: item.numpy() for name, item in state_variables(tuned_model()).items()}
         state[f"{LOGITS}/biases/Momentum"] = np.zeros(3, "float32")
         path = write_checkpoint(tmp_path / "model.ckpt-3", state)
@@ -115,12 +122,14 @@ class TestResume:
             tuned_model(resume_from=path)
 
     def test_an_export_before_compile_would_lose_the_slots(self, tmp_path: Path) -> None:
+        """So it is refused."""
         export_checkpoint(tuned_model(), tmp_path / "model.ckpt-0")
         tuned = slim2keras.finetune(build_ours(NET), batch_norm="update", resume_from=tmp_path / "model.ckpt-0")
         with pytest.raises(UnsupportedArgumentError, match="is not compiled, so its slots"):
             export_checkpoint(tuned, tmp_path / "model.ckpt-1")
 
     def test_it_is_done_once_not_at_every_compile(self, tmp_path: Path) -> None:
+        """A new optimizer starts afresh."""
         export_checkpoint(tuned_model(), tmp_path / "model.ckpt-0")
         tuned = tuned_model(resume_from=tmp_path / "model.ckpt-0")
         fit(tuned)
