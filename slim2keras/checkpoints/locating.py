@@ -63,14 +63,19 @@ def locate_checkpoint(path: Path) -> CheckpointFiles:
     if path.is_file():
         _check_table(path)
         return CheckpointFiles(path, "V1", (path,))
+    raise CheckpointReadError(
+        f"There is no checkpoint {path}.{_what_is_near(path)} Give a V1 file, a V2 prefix, a training directory or a "
+        ".tar.gz."
+    )
+
+
+def _what_is_near(path: Path) -> str:
     neighbours = sorted(_checkpoints_in(path.parent)) if path.parent.is_dir() else []
     names = [item.name for item in neighbours]
     near = did_you_mean(path.name, names)
     if names and not near:
-        near = f" In {path.parent} are {', '.join(names[:5])}{' and more' if len(names) > 5 else ''}."
-    raise CheckpointReadError(
-        f"There is no checkpoint {path}.{near} Give a V1 file, a V2 prefix, a training directory or a .tar.gz."
-    )
+        return f" In {path.parent} are {', '.join(names[:5])}{' and more' if len(names) > 5 else ''}."
+    return near
 
 
 def _locate_in_directory(directory: Path) -> CheckpointFiles:
@@ -207,16 +212,19 @@ def _check_table(path: Path) -> None:
             head = file.read(64)
     except OSError as error:
         raise CheckpointReadError(f"{path} cannot be read: {error.strerror or error}.") from error
-    if not head:
-        found = "it is empty"
-    elif head.startswith(b"\x89HDF"):
-        found = "it is an HDF5 file, as Keras writes them; `slim2keras export` makes a checkpoint of a model"
-    elif path.suffix == ".keras":
-        found = "it is a Keras model file; `slim2keras export` makes a checkpoint of it"
-    elif head.startswith((b"PK", b"\x1f\x8b")):
-        found = "it is a compressed archive under another name"
-    elif all(byte in b"\t\n\r" or 32 <= byte < 127 for byte in head):
-        found = f"it is text, beginning {head[:32].decode('ascii')!r}"
-    else:
-        found = "its last bytes are not those of a TensorFlow table: it is truncated, or another kind of file"
+    found = _looks_like(path, head)
     raise CheckpointReadError(f"{path} is not a checkpoint: {found}. Give a V1 file, a V2 prefix or a directory.")
+
+
+def _looks_like(path: Path, head: bytes) -> str:
+    if not head:
+        return "it is empty"
+    if head.startswith(b"\x89HDF"):
+        return "it is an HDF5 file, as Keras writes them; `slim2keras export` makes a checkpoint of a model"
+    if path.suffix == ".keras":
+        return "it is a Keras model file; `slim2keras export` makes a checkpoint of it"
+    if head.startswith((b"PK", b"\x1f\x8b")):
+        return "it is a compressed archive under another name"
+    if all(byte in b"\t\n\r" or 32 <= byte < 127 for byte in head):
+        return f"it is text, beginning {head[:32].decode('ascii')!r}"
+    return "its last bytes are not those of a TensorFlow table: it is truncated, or another kind of file"

@@ -86,15 +86,9 @@ def _load_plan(
     left_out: Mapping[str, str],
     can_exclude: bool,
 ) -> LoadPlan:
-    wanted = list(network.graph.variables())
-    load = plan_load(
-        wanted,
-        checkpoint.variables,
-        checkpoint.kinds,
-        exclude=request.load.exclude,
-        use_ema=request.load.use_ema,
-        accounted=left_out,
-    )
+    wanted, options = list(network.graph.variables()), request.load
+    there = checkpoint.variables, checkpoint.kinds
+    load = plan_load(wanted, *there, exclude=options.exclude, use_ema=options.use_ema, accounted=left_out)
     title = f"{network.name} (num_classes={network.num_classes})"
     channels = _channels_hint(load, wanted[0], network)
     hint = channels or _size_hint(load, network)

@@ -24,24 +24,26 @@ def number_folders(path: Path, names: Sequence[str], classes: int) -> tuple[list
     """Class of each folder, and how it was found, in words."""
     labels_file = path / _LABELS_FILE
     if labels_file.is_file():
-        return _numbers_of_labels_file(
-            labels_file, names, classes
-        ), f"{len(names)} folders, classes as in {labels_file}"
+        numbers = _numbers_of_labels_file(labels_file, names, classes)
+        return numbers, f"{len(names)} folders, classes as in {labels_file}"
     if all(name.isdecimal() for name in names) and len(set(map(int, names))) == len(names):
         by_number = [int(name) for name in names]
         if max(by_number) < classes:
             return by_number, f"{len(names)} folders are called by the numbers of their classes"
     first = classes - len(names)
     if first not in (0, 1):
-        shown = ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
-        raise DataReadError(
-            f"{path} has {len(names)} folders ({shown}), and "
-            f"the network {classes} classes, so it is not clear which is which. Say it in {labels_file}, a line such "
-            f"as 0:{names[0]} for each. {IGNORE_LABELS}"
-        )
+        raise _unclear(path, names, classes)
     why = "; class 0 is slim's background" if first else ""
     return [*range(first, classes)], (
         f"{len(names)} folders by name, {names[0]} is class {first} and {names[-1]} class {classes - 1}{why}"
+    )
+
+
+def _unclear(path: Path, names: Sequence[str], classes: int) -> DataReadError:
+    shown = ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
+    return DataReadError(
+        f"{path} has {len(names)} folders ({shown}), and the network {classes} classes, so it is not clear which is "
+        f"which. Say it in {path / _LABELS_FILE}, a line such as 0:{names[0]} for each. {IGNORE_LABELS}"
     )
 
 

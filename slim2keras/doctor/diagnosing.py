@@ -13,16 +13,13 @@ from typing import TYPE_CHECKING, Any
 from slim2keras.batch_norm.decay import check_decay, decay_for
 from slim2keras.batch_norm.probe import BatchNormProbe
 from slim2keras.checkpoints.load_plan import LoadOptions
-from slim2keras.checkpoints.reading import Checkpoint
-from slim2keras.conversion.converting import converted_model
-from slim2keras.conversion.plan import plan_conversion, warn_of_default_size
 from slim2keras.conversion.request import CheckpointRequest
 from slim2keras.data.batches import ImageBatches, image_counter
 from slim2keras.data.images import open_images
 from slim2keras.doctor.evidence import Run, Statistics, batch_norm_scopes, find_decays, recognised
 from slim2keras.doctor.examination import Measured, examine
 from slim2keras.doctor.findings import Diagnosis
-from slim2keras.doctor.recalibration import assign_statistics
+from slim2keras.doctor.recalibration import assign_statistics, model_and_plan
 from slim2keras.doctor.verdicts import verdicts
 from slim2keras.errors import UnsupportedArgumentError
 from slim2keras.graphs.graph import Shape
@@ -123,7 +120,7 @@ def diagnose_as_asked(
         run = Run.read(opened, layers, steps=steps, decay=decay, pretrained=pretrained)
         measured = Measured()
         if data is not None and layers:
-            model = _model_of(opened, request, data)
+            model, _ = model_and_plan(opened, request, data)
             batches = (
                 open_images(Path(data), network_of(model), batch_size, labels=labels)
                 if isinstance(data, (str, Path))
@@ -169,14 +166,6 @@ def check_question(decay: float | None, steps: int | None) -> None:
     check_decay(decay)
     if steps is not None and steps < 0:
         raise UnsupportedArgumentError(f"steps must be 0 or more. Received: {steps=}")
-
-
-def _model_of(checkpoint: Checkpoint, request: CheckpointRequest, data: Any) -> tf_keras.Model:
-    if isinstance(checkpoint, ModelVariables):
-        return checkpoint.model
-    plan = plan_conversion(checkpoint, request, can_exclude=False)
-    warn_of_default_size(plan, data)
-    return converted_model(checkpoint, plan, replace(request.load, allow_nonfinite=True))
 
 
 def _measure(model: tf_keras.Model, batches: Iterable[Any], progress: StepProgress | None) -> Measured:

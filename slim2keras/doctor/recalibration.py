@@ -23,7 +23,7 @@ from slim2keras.checkpoints.locating import CheckpointVersion
 from slim2keras.checkpoints.reading import Checkpoint
 from slim2keras.checkpoints.writing import check_checkpoint_target, write_checkpoint
 from slim2keras.conversion.converting import converted_model
-from slim2keras.conversion.plan import plan_conversion, warn_of_default_size
+from slim2keras.conversion.plan import ConversionPlan, plan_conversion, warn_of_default_size
 from slim2keras.conversion.report import describe_model, describe_plan
 from slim2keras.conversion.request import CheckpointRequest
 from slim2keras.data.batches import image_counter
@@ -255,31 +255,33 @@ def recalibrate_file(
     request = request or CheckpointRequest()
     check_asks_nothing(Path(checkpoint), request)
     with open_variables(checkpoint) as opened:
-        model, facts, sources = _model_of(opened, request, data)
+        model, plan = model_and_plan(opened, request, data)
         images = open_images(Path(data), network_of(model), batch_size, labels=labels)
         way: dict[str, Any] = {"sequential": sequential, "decay": decay}
         count = image_counter(progress, "recalibrating", images, num_sweeps(model, **way))
         found = replace(recalibrate(model, images, **way, progress=count), numbering=images.numbering)
-        facts = {"source": str(checkpoint), "data": str(data), **found.to_json(), **facts}
+        about = (
+            describe_model(model) if plan is None else describe_plan(plan, request.load, opened, model.count_params())
+        )
+        facts = {"source": str(checkpoint), "data": str(data), **found.to_json(), **about}
         if its_format is not None:
             _write_model(model, target, its_format, facts)
         else:
+            sources = {name: name for name in opened} if plan is None else plan.load.sources
             values = {**opened, **_repaired(model, sources)}
             write_checkpoint(target, values, CheckpointVersion.V2, overwrite=overwrite, report=facts)
     return found
 
 
-def _model_of(
-    checkpoint: Checkpoint, request: CheckpointRequest, data: str | Path
-) -> tuple[tf_keras.Model, dict[str, Any], Mapping[str, str]]:
-    """The model, what a report says of it, and slim's names of its variables to the checkpoint's."""
+def model_and_plan(
+    checkpoint: Checkpoint, request: CheckpointRequest, data: Any
+) -> tuple[tf_keras.Model, ConversionPlan | None]:
+    """The model of a checkpoint, its statistics as they are, and how it was made; no plan of a model file."""
     if isinstance(checkpoint, ModelVariables):
-        return checkpoint.model, describe_model(checkpoint.model), {name: name for name in checkpoint}
-    options = replace(request.load, allow_nonfinite=True)
+        return checkpoint.model, None
     plan = plan_conversion(checkpoint, request, can_exclude=False)
     warn_of_default_size(plan, data)
-    model = converted_model(checkpoint, plan, options)
-    return model, describe_plan(plan, options, checkpoint, model.count_params()), plan.load.sources
+    return converted_model(checkpoint, plan, replace(request.load, allow_nonfinite=True)), plan
 
 
 def check_recalibration_target(output: Path, *, overwrite: bool) -> tuple[Path, OutputFormat | None]:

@@ -171,8 +171,7 @@ def _what_is_missing(diagnosis: Diagnosis) -> Iterator[str]:
 
 def _sentence(finding: Finding, diagnosis: Diagnosis, run: Run, *, is_of_zoo: bool) -> str:
     found = diagnosis.with_finding(finding)
-    knows_whether_moved = run.start or run.record.steps
-    pit_one = "" if knows_whether_moved else " Whether they moved at all (pit one), --pretrained CHECKPOINT tells"
+    is_unknown = not (run.start or run.record.steps)
     decay = max((layer.decay or 0.0 for layer in found), default=0.0)
     repair = "run `slim2keras recalibrate`" if is_of_zoo else "recalibrate the statistics (in Python, see below)"
     return _MEANING[finding].format(
@@ -187,7 +186,7 @@ def _sentence(finding: Finding, diagnosis: Diagnosis, run: Run, *, is_of_zoo: bo
         faster=_faster(decay, diagnosis.recommended_decay),
         moved=run.num_moved,
         correlation=run.correlation,
-        pit_one=pit_one,
+        pit_one=" Whether they moved at all (pit one), --pretrained CHECKPOINT tells" if is_unknown else "",
         repair=repair,
         repair_first=repair[0].upper() + repair[1:],
     )

@@ -89,7 +89,7 @@ class GraphNetwork(Network):
     """
 
     name: str
-    layers: LayerGraph
+    layers: LayerGraph = field(repr=False)
     preprocessing: str = ""
     labels_offset: int = 0
     num_classes: int | None = None

@@ -39,14 +39,7 @@ def archive_for_writing(path: Path, config: Mapping[str, Any]) -> Iterator[int]:
     Yields:
         Where in the file the weights start, which are to be its end.
     """
-    import tf_keras
-
-    metadata = {"keras_version": tf_keras.__version__, "date_saved": time.strftime("%Y-%m-%d@%H:%M:%S")}
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr(METADATA, json.dumps(metadata))
-        archive.writestr(CONFIG, json.dumps(config))
-        archive.writestr(WEIGHTS, b"")
-        members = archive.infolist()
+    members = _write_members(path, config)
     start = members[-1].header_offset + len(_local_header(members[-1]))
     os.truncate(path, start)
     yield start
@@ -55,6 +48,18 @@ def archive_for_writing(path: Path, config: Mapping[str, Any]) -> Iterator[int]:
         file.write(_directory(members, file.tell()))
         file.seek(members[-1].header_offset)
         file.write(_local_header(members[-1]))
+
+
+def _write_members(path: Path, config: Mapping[str, Any]) -> list[zipfile.ZipInfo]:
+    """Write the zip without weights; gives its members, the weights last."""
+    import tf_keras
+
+    metadata = {"keras_version": tf_keras.__version__, "date_saved": time.strftime("%Y-%m-%d@%H:%M:%S")}
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(METADATA, json.dumps(metadata))
+        archive.writestr(CONFIG, json.dumps(config))
+        archive.writestr(WEIGHTS, b"")
+        return archive.infolist()
 
 
 def _checksum_and_size(file: BinaryIO, start: int) -> tuple[int, int]:

@@ -38,21 +38,25 @@ def import_tf_slim() -> ModuleType:
         Slim2KerasError: If ``tf_slim`` is not installed, or cannot be repaired with this TensorFlow.
     """
     try:
-        if _LEGACY_LAYERS not in sys.modules:
-            sys.modules[_LEGACY_LAYERS] = importlib.import_module("tf_keras.src.legacy_tf_layers")
-            for name in _LEGACY_SUBMODULES:
-                module = importlib.import_module(f"tf_keras.src.legacy_tf_layers.{name}")
-                sys.modules[f"{_LEGACY_LAYERS}.{name}"] = module
-        ops = importlib.import_module("tensorflow.python.framework.ops")
-        for name in ("Tensor", "IndexedSlices"):
-            # slim.learning looks for the classes here when it multiplies and clips gradients.
-            if not hasattr(ops, name):
-                setattr(ops, name, getattr(importlib.import_module("tensorflow"), name))
+        _put_back_what_moved()
         return importlib.import_module("tf_slim")
     except ImportError as error:
         raise Slim2KerasError(
             f"slim itself cannot be imported: {error}. Install it with: pip install tf-slim==1.1.0"
         ) from error
+
+
+def _put_back_what_moved() -> None:
+    if _LEGACY_LAYERS not in sys.modules:
+        sys.modules[_LEGACY_LAYERS] = importlib.import_module("tf_keras.src.legacy_tf_layers")
+        for name in _LEGACY_SUBMODULES:
+            module = importlib.import_module(f"tf_keras.src.legacy_tf_layers.{name}")
+            sys.modules[f"{_LEGACY_LAYERS}.{name}"] = module
+    ops = importlib.import_module("tensorflow.python.framework.ops")
+    for name in ("Tensor", "IndexedSlices"):
+        # slim.learning looks for the classes here when it multiplies and clips gradients.
+        if not hasattr(ops, name):
+            setattr(ops, name, getattr(importlib.import_module("tensorflow"), name))
 
 
 @contextlib.contextmanager
