@@ -26,7 +26,7 @@ test-all: setup
 
 # Every network against slim and against the golden values, and what else only research/slim can judge.
 test-zoo: setup
-	$(JUDGED) $(PARALLEL) tests/golden tests/parity/test_live.py tests/nets tests/test_data.py tests/test_slim_networks.py
+	$(JUDGED) $(PARALLEL) tests/golden tests/parity/test_live.py tests/nets tests/preprocessing/test_pipelines.py tests/slim/test_networks.py
 
 # Other Pythons and TensorFlows: all of them, or ONLY=py3.12; ARGUMENTS="tests/test_scopes.py" go to pytest.
 test-matrix: setup

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -16,7 +16,22 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
-from tests.reference import SHALLOW_NET, shallow_resnets, small_values, write_checkpoint
+from tests.reference import SHALLOW_NET, TRAINED_VALUES, shallow_resnets, small_values, write_checkpoint
+
+
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """A directory that the first test to ask for it fills, and all workers share; not to be changed."""
+    shared = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    directory = shared / name
+    with FileLock(f"{directory}.lock"):
+        if not directory.exists():
+            draft = shared / f"{name}.draft"
+            draft.mkdir()
+            make(draft)
+            draft.rename(directory)
+    return directory
 
 
 @pytest.fixture(scope="session")
@@ -32,6 +47,18 @@ def own_checkpoint(tmp_path: Path) -> Path:
     return write_checkpoint(tmp_path / "model.ckpt-5000", {**small_values(), "global_step": np.int64(5000)})
 
 
+@pytest.fixture
+def v2(tmp_path: Path) -> Path:
+    """A checkpoint of a few variables in the format of today."""
+    return write_checkpoint(tmp_path / "model.ckpt-42", TRAINED_VALUES)
+
+
+@pytest.fixture
+def v1(tmp_path: Path) -> Path:
+    """The same in the old format, one file."""
+    return write_checkpoint(tmp_path / "net.ckpt", TRAINED_VALUES, "V1")
+
+
 @pytest.fixture(scope="module", name="shallow_resnets")
 def _shallow_resnets() -> Iterator[None]:
     """``resnet_v1_14`` and ``resnet_v2_14`` are networks for the tests of a module."""
@@ -39,10 +66,14 @@ def _shallow_resnets() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="module")
-def shallow_checkpoint(tmp_path_factory: pytest.TempPathFactory, shallow_resnets: None) -> Path:
-    """Of a ResNet of few layers, for what builds or runs it; processes of their own do not know the network."""
-    values = {**small_values(SHALLOW_NET), "global_step": np.int64(5000)}
+@pytest.fixture(scope="session")
+def shallow_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of a ResNet of few layers, for what builds or runs it, where the fixture ``shallow_resnets`` is.
+
+    Processes of their own do not know the network.
+    """
+    with shallow_resnets():
+        values = {**small_values(SHALLOW_NET), "global_step": np.int64(5000)}
     return write_checkpoint(tmp_path_factory.mktemp("shallow") / "model.ckpt-5000", values)
 
 
@@ -54,15 +85,9 @@ def sick_checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path
     """
     from tests.sick_checkpoints import PREFIXES, make_all
 
-    shared = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        shared = shared.parent
-    directory = shared / "sick"
-    with FileLock(f"{directory}.lock"):
-        if not directory.exists():
-            draft = shared / "sick.draft"
-            draft.mkdir()
-            with shallow_resnets():
-                make_all(draft)
-            draft.rename(directory)
+    def make(directory: Path) -> None:
+        with shallow_resnets():
+            make_all(directory)
+
+    directory = made_once(tmp_path_factory, "sick", make)
     return {sickness: directory / prefix for sickness, prefix in PREFIXES.items()}

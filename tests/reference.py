@@ -25,6 +25,14 @@ SMALL_SHAPE = (33, 36, 3)
 SHALLOW_NET = "resnet_v1_14"
 SHALLOW_NETS = (SHALLOW_NET, "resnet_v2_14")
 
+TRAINED_VALUES = {
+    "net/weights": np.arange(24, dtype="float32").reshape(2, 3, 4),
+    "net/weights/Momentum": np.ones((2, 3, 4), "float32"),
+    "net/weights/ExponentialMovingAverage": np.zeros((2, 3, 4), "float32"),
+    "global_step": np.int64(42),
+}
+"""A variable with a slot and a shadow, and the step, where a checkpoint's form is the matter."""
+
 
 def value(name: str, shape: tuple[int, ...]) -> np.ndarray:
     """Value of a variable, by its slim name: never trivial, the same on every machine."""
@@ -110,3 +118,20 @@ def assign_values(model: Any, values: Mapping[str, np.ndarray]) -> None:
 
     for name, variable in slim_variables(model).items():
         variable.assign(values[name])
+
+
+def files_of(prefix: Path) -> dict[str, bytes]:
+    """Names and contents of the files of a checkpoint."""
+    return {path.name: path.read_bytes() for path in prefix.parent.glob(f"{prefix.name}*") if path.is_file()}
+
+
+def convert_small(
+    checkpoint: Path, output: Path, *, arguments: Mapping[str, Any] | None = None, load: Any = None, **options: Any
+) -> Any:
+    """Convert a checkpoint to a file, at the size of the small networks."""
+    from slim2keras.checkpoints.load_plan import LoadOptions
+    from slim2keras.conversion.converting import convert_to_file
+    from slim2keras.conversion.request import CheckpointRequest
+
+    request = CheckpointRequest(None, arguments or {}, SMALL_SHAPE, load or LoadOptions())
+    return convert_to_file(checkpoint, output, request, **options)

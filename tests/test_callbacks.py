@@ -45,6 +45,7 @@ def fit(monitor: BatchNormMonitor | None, *more: Any, **options: Any) -> tuple[d
 
 
 def test_the_share_of_old_statistics_needs_no_data() -> None:
+    """It is logged each epoch, and nothing else is."""
     history, told, _ = fit(BatchNormMonitor(), decay=0.8)
     assert history["bn_old_statistics_left"] == pytest.approx([0.8 ** (STEPS * n) for n in range(1, EPOCHS + 1)])
     assert not told
@@ -52,6 +53,7 @@ def test_the_share_of_old_statistics_needs_no_data() -> None:
 
 
 def test_drift_and_gap_are_measured_on_the_validation_data() -> None:
+    """The accuracy is that of ``predict``, and the drift shrinks as training goes on."""
     history, _, tuned = fit(BatchNormMonitor(validation()), decay=0.8)
     probs = tuned.predict(X, verbose=0)
     assert history["bn_accuracy_moving"][-1] == pytest.approx(np.mean(probs.argmax(1) == Y))
@@ -62,12 +64,14 @@ def test_drift_and_gap_are_measured_on_the_validation_data() -> None:
 
 
 def test_without_labels_there_is_no_accuracy() -> None:
+    """Whether both predict the same class is measured all the same."""
     history, _, _ = fit(BatchNormMonitor(validation(with_labels=False)), decay=0.8)
     assert "bn_agreement" in history
     assert "bn_accuracy_gap" not in history
 
 
 def test_training_is_the_same_with_and_without() -> None:
+    """Losses and variables, bit for bit."""
     alone, _, one = fit(None, decay=0.9)
     watched, _, other = fit(BatchNormMonitor(validation()), decay=0.9)
     assert watched["loss"] == alone["loss"]
@@ -76,6 +80,7 @@ def test_training_is_the_same_with_and_without() -> None:
 
 
 def test_pit_one_is_told_once() -> None:
+    """Not at every epoch, and with the number of layers."""
     history, told, tuned = fit(BatchNormMonitor(), batch_norm="batch")
     count = len(batch_norm_layers(tuned))
     assert history["bn_old_statistics_left"] == [1.0] * EPOCHS
@@ -87,6 +92,7 @@ def test_pit_one_is_told_once() -> None:
 
 
 def test_a_gap_is_told_when_it_opens() -> None:
+    """After the first epoch that shows it, with the layer that is furthest off."""
     _, told, _ = fit(BatchNormMonitor(validation(with_labels=False)), batch_norm="update", decay=0.9997)
     assert len(told) == 1
     assert told[0].startswith("After epoch 1: same class as with batch statistics on ")
@@ -94,6 +100,7 @@ def test_a_gap_is_told_when_it_opens() -> None:
 
 
 def test_frozen_layers_are_no_pit() -> None:
+    """They normalise with what they have, and no warning says otherwise."""
     history, told, _ = fit(BatchNormMonitor(validation()), batch_norm="frozen")
     assert not told
     assert history["bn_old_statistics_left"] == [1.0] * EPOCHS
@@ -101,6 +108,7 @@ def test_frozen_layers_are_no_pit() -> None:
 
 
 def test_only_layers_that_normalise_with_the_batch_are_measured() -> None:
+    """The frozen one is not counted."""
     modes = {"MobilenetV1/Conv2d_0": "frozen", ".*": "batch"}
     _, told, tuned = fit(BatchNormMonitor(validation(with_labels=False)), batch_norm=modes)
     count = len(batch_norm_layers(tuned))
@@ -109,6 +117,7 @@ def test_only_layers_that_normalise_with_the_batch_are_measured() -> None:
 
 
 def test_any_keras_model_is_watched(tmp_path: Path) -> None:
+    """A network of nobody's zoo, with its logs in Keras' own writers."""
     import tf_keras
 
     tf_keras.utils.set_random_seed(0)
@@ -137,5 +146,6 @@ def test_any_keras_model_is_watched(tmp_path: Path) -> None:
     ],
 )
 def test_wrong_validation_data_is_refused_before_training(data: Any, message: str) -> None:
+    """Not after the first epoch."""
     with pytest.raises(TrainingDataError, match=message):
         fit(BatchNormMonitor(data))

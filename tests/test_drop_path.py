@@ -33,6 +33,7 @@ def rates(model: Any) -> dict[str, float]:
 
 
 def test_the_rate_grows_with_the_depth_of_the_cell(model: Any) -> None:
+    """Linearly, reduction cells counted as slim counts them."""
     cells = {name.split("/")[0]: rate for name, rate in rates(model).items()}
     # Two reduction cells among three normal ones; slim counts all five.
     order = ["cell_0", "reduction_cell_0", "cell_1", "reduction_cell_1", "cell_2"]
@@ -41,6 +42,7 @@ def test_the_rate_grows_with_the_depth_of_the_cell(model: Any) -> None:
 
 @pytest.mark.parametrize(("step", "ratio"), [(0, 0.0), (25, 0.25), (100, 1.0), (1000, 1.0)])
 def test_the_rate_grows_with_the_training_step(model: Any, step: int, ratio: float) -> None:
+    """Up to the final rate, which is there again afterwards."""
     final = rates(model)
     with scheduled_drop_path(model, step):
         scheduled = {name: float(rate) for name, rate in rates(model).items()}
@@ -49,6 +51,7 @@ def test_the_rate_grows_with_the_training_step(model: Any, step: int, ratio: flo
 
 
 def test_paths_are_dropped_whole_for_an_image_and_scaled_otherwise(model: Any) -> None:
+    """At the rate of the cell; at inference they pass as they are."""
     import tensorflow as tf
 
     name = next(name for name in rates(model) if name.startswith("cell_2"))
@@ -62,6 +65,7 @@ def test_paths_are_dropped_whole_for_an_image_and_scaled_otherwise(model: Any) -
 
 
 def test_the_schedule_works_in_a_compiled_step(model: Any) -> None:
+    """The step is read at each call, not when the function is traced."""
     import tensorflow as tf
 
     steps = tf.Variable(0, dtype=tf.int64)
@@ -79,6 +83,7 @@ def test_the_schedule_works_in_a_compiled_step(model: Any) -> None:
 
 
 def test_at_inference_nothing_is_dropped(model: Any) -> None:
+    """However far the training is."""
     batch = images(0, (2, 32, 32, 3))
     with scheduled_drop_path(model, 100):
         first, second = (model(batch, training=False)[0].numpy() for _ in range(2))
@@ -86,6 +91,7 @@ def test_at_inference_nothing_is_dropped(model: Any) -> None:
 
 
 def test_a_network_without_drop_path_is_left_as_it_is() -> None:
+    """There is nothing to schedule in it."""
     other = build("lenet")
     with scheduled_drop_path(other, 10):
         assert not rates(other)

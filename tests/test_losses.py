@@ -39,6 +39,7 @@ def slims(name: str, labels: Any, weights: Any, **options: Any) -> float:
 @pytest.mark.parametrize("label_smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("labels", [NUMBERS, NUMBERS[:, np.newaxis], NUMBERS.astype("int32"), ONE_HOT])
 def test_softmax_cross_entropy(labels: np.ndarray, label_smoothing: float, weights: str) -> None:
+    """For numbers and one-hot labels, smoothed and weighted, it is slim's."""
     ours = SoftmaxCrossEntropy(label_smoothing)(labels, LOGITS, sample_weight=WEIGHTS[weights])
     theirs = slims("softmax_cross_entropy", ONE_HOT, WEIGHTS[weights], label_smoothing=label_smoothing)
     assert float(ours) == pytest.approx(theirs, rel=1e-6)
@@ -47,12 +48,14 @@ def test_softmax_cross_entropy(labels: np.ndarray, label_smoothing: float, weigh
 @pytest.mark.parametrize("weights", WEIGHTS)
 @pytest.mark.parametrize("label_smoothing", [0.0, 0.1])
 def test_sigmoid_cross_entropy(label_smoothing: float, weights: str) -> None:
+    """Smoothed and weighted, it is slim's."""
     ours = SigmoidCrossEntropy(label_smoothing)(SEVERAL, LOGITS, sample_weight=WEIGHTS[weights])
     theirs = slims("sigmoid_cross_entropy", SEVERAL, WEIGHTS[weights], label_smoothing=label_smoothing)
     assert float(ours) == pytest.approx(theirs, rel=1e-6)
 
 
 def test_logits_of_one_pixel_are_squeezed() -> None:
+    """The loss is that of the logits without it."""
     pixel = LOGITS[:, np.newaxis, np.newaxis]
     for labels in (NUMBERS, ONE_HOT):
         assert float(SoftmaxCrossEntropy()(labels, pixel)) == float(SoftmaxCrossEntropy()(labels, LOGITS))
@@ -83,6 +86,7 @@ def test_keras_own_loss_divides_by_all_images() -> None:
 
 @pytest.mark.parametrize("loss", [SoftmaxCrossEntropy, SigmoidCrossEntropy])
 def test_a_loss_is_made_again_from_its_config_and_weights_reach_it_through_fit(loss: Any) -> None:
+    """A saved model evaluates as before."""
     import tf_keras
 
     again = tf_keras.losses.deserialize(tf_keras.losses.serialize(loss(0.25)))
@@ -97,11 +101,13 @@ def test_a_loss_is_made_again_from_its_config_and_weights_reach_it_through_fit(l
 
 
 def test_labels_with_other_columns_than_classes_are_refused() -> None:
+    """With both numbers."""
     with pytest.raises(TrainingDataError, match="labels have 3 classes and the network 4"):
         SoftmaxCrossEntropy()(ONE_HOT[:, :3], LOGITS)
 
 
 @pytest.mark.parametrize("label_smoothing", [-0.1, 1.0, 2])
 def test_a_smoothing_that_is_no_fraction_is_refused(label_smoothing: float) -> None:
+    """One that leaves nothing of the label, too."""
     with pytest.raises(UnsupportedArgumentError, match="at least 0 and below 1"):
         SoftmaxCrossEntropy(label_smoothing)

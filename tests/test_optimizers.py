@@ -114,6 +114,7 @@ def run_theirs(make: Any, rate: Any) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize("schedule", SCHEDULES)
 @pytest.mark.parametrize("name", PAIRS)
 def test_variables_and_slots_have_the_bits_of_tensorflow_1(name: str, schedule: str) -> None:
+    """Each optimizer under each schedule; a schedule may differ in the rate's last bit."""
     ours, theirs = PAIRS[name]
     rate, their_rate = SCHEDULES[schedule]
     found, wanted = run_ours(ours(rate())), run_theirs(theirs, their_rate)
@@ -148,6 +149,7 @@ def test_optimizers_of_tf_keras_by_the_same_names_are_not_those(keras: Any, name
 
 @pytest.mark.parametrize("name", PAIRS)
 def test_an_optimizer_is_made_again_from_its_config(name: str) -> None:
+    """And takes the same steps."""
     optimizer = PAIRS[name][0](exponential_decay(0.1, steps=7))
     again = type(optimizer).from_config(optimizer.get_config())
     assert again.get_config() == optimizer.get_config()
@@ -158,6 +160,7 @@ def test_an_optimizer_is_made_again_from_its_config(name: str) -> None:
 
 @pytest.mark.parametrize("run_eagerly", [True, False])
 def test_plain_compile_and_fit_take_them(run_eagerly: bool, tmp_path: Path) -> None:
+    """In a model that is not ours, and again after a file."""
     import tf_keras
 
     batch = np.random.RandomState(0).standard_normal((8, 4)).astype("float32")
@@ -174,4 +177,5 @@ def test_plain_compile_and_fit_take_them(run_eagerly: bool, tmp_path: Path) -> N
 
 
 def test_decay_steps_are_counted_as_slims_trainer_counts_them() -> None:
+    """Whole batches of whole epochs."""
     assert decay_steps(num_samples=1000, batch_size=32, num_epochs_per_decay=2.0) == 62

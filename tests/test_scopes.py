@@ -43,10 +43,12 @@ OPTIMIZERS: dict[str, Any] = {
 
 @pytest.mark.parametrize(("keras", "slim"), LEAVES.items())
 def test_each_leaf_has_its_slim_name(keras: str, slim: str) -> None:
+    """The leaf table, row by row."""
     assert slim_variable_name("InceptionV1/Conv", keras) == f"InceptionV1/Conv/{slim}"
 
 
 def test_scopes_are_whole_parts_between_slashes() -> None:
+    """``logits`` is no scope of ``logits_2``."""
     assert in_scope("a/logits/weights", "a/logits")
     assert in_scope("a/logits", "a/logits")
     assert not in_scope("a/logits_2/weights", "a/logits")
@@ -59,6 +61,7 @@ def info(*shape: int, dtype: str = "float32") -> VariableInfo:
 
 
 def test_what_training_for_quantization_adds_is_told_from_the_model() -> None:
+    """Ranges are not weights, and weights with such names are."""
     added = (
         "MobilenetV1/Conv2d_0/weights_quant/min",
         "MobilenetV1/Conv2d_0/act_quant/max",
@@ -74,6 +77,7 @@ def test_what_training_for_quantization_adds_is_told_from_the_model() -> None:
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_what_slim_training_adds_is_told_from_the_model(name: str) -> None:
+    """Slots, shadows, powers and step of each optimizer, as slim itself makes them."""
     slim = import_tf_slim()
     import tensorflow as tf
 
@@ -101,6 +105,7 @@ def test_what_slim_training_adds_is_told_from_the_model(name: str) -> None:
 
 
 def test_a_layer_that_is_called_adam_stays_a_layer() -> None:
+    """What hangs on it is its slot."""
     kinds = classify_variables(
         {"net/Adam": info(3, 3), "net/Adam/weights": info(3, 3), "net/Adam/weights/Adam": info(3, 3)}
     )
@@ -110,22 +115,26 @@ def test_a_layer_that_is_called_adam_stays_a_layer() -> None:
 
 
 def test_slots_below_a_scope_of_the_optimizer_are_slots() -> None:
+    """Wherever the optimizer was built."""
     kinds = classify_variables({"net/weights": info(2), "train/net/weights/Momentum": info(2)})
     assert kinds["train/net/weights/Momentum"] is VariableKind.SLOT
 
 
 @pytest.mark.parametrize("name", ["global_step", "Variable", "train/global_step"])
 def test_a_scalar_integer_is_a_counter(name: str) -> None:
+    """Whatever it is called."""
     assert classify_variables({name: info(dtype="int64")})[name] is VariableKind.STEP
 
 
 def test_the_mean_colour_of_published_checkpoints_is_no_weight() -> None:
+    """Only the variable itself, not a layer of that name."""
     kinds = classify_variables({"vgg_16/mean_rgb": info(3), "vgg_16/mean_rgb/weights": info(3)})
     assert kinds["vgg_16/mean_rgb"] is VariableKind.PREPROCESSING
     assert kinds["vgg_16/mean_rgb/weights"] is VariableKind.MODEL
 
 
 def test_global_step_comes_before_other_counters() -> None:
+    """And without any there is none."""
     kinds = classify_variables({"Variable": info(dtype="int32"), "global_step": info(dtype="int64")})
     assert global_step_name(kinds) == "global_step"
     assert global_step_name({}) is None

@@ -89,6 +89,7 @@ def difference(ours: np.ndarray, theirs: np.ndarray) -> float:
 
 
 def test_every_network_has_a_case_or_an_exemption() -> None:
+    """A network without golden values fails here."""
     assert set(CASES) | set(EXEMPT) == set(NETS)
     assert not set(CASES) & set(EXEMPT)
 
@@ -99,6 +100,7 @@ def is_of_training_only(net: str, name: str) -> bool:
 
 
 def test_variables_are_equal_in_name_shape_and_trainability(golden: Golden) -> None:
+    """In slim's order in the graph, and in the Keras model."""
     net = golden.meta["net"]
     in_name_only = TRAINABLE_IN_NAME_ONLY.get(net, ())
     theirs = [
@@ -115,6 +117,7 @@ def test_variables_are_equal_in_name_shape_and_trainability(golden: Golden) -> N
 
 
 def test_end_points_and_logits_at_inference(golden: Golden) -> None:
+    """Within the bars of the golden values, each end point by itself."""
     import tf_keras
 
     batch = images(golden.meta["seed"], tuple(golden.meta["input"]))

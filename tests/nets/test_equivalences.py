@@ -7,9 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from slim2keras.graphs import activations, layers
-from slim2keras.graphs.layers import BatchNorm
-from slim2keras.models.building import build, model_of
+from slim2keras.models.building import build
 from slim2keras.models.end_points import end_points
 from slim2keras.models.networks import network_of
 from slim2keras.models.variables import slim_variables
@@ -37,34 +35,6 @@ def assert_near(ours: np.ndarray, theirs: np.ndarray) -> None:
     assert np.max(np.abs(ours - theirs)) <= 1e-5 * np.max(np.abs(theirs))
 
 
-@pytest.mark.parametrize(
-    ("shape", "fused", "unbiased"),
-    [((6,), True, True), ((4, 5, 6), True, True), ((3, 4, 5, 6), True, True), ((3, 4, 5, 6), False, False)],
-)
-def test_the_moving_variance_takes_in_what_slims_does(shape: tuple[int, ...], fused: bool, unbiased: bool) -> None:
-    """slim's fused kernel is unbiased at every rank; ``fused=False`` is biased. tf_keras decides by rank alone."""
-    x = layers.inputs(shape)
-    x.graph.outputs = [layers.batch_norm(x, BatchNorm(decay=0.9, fused=fused), name="scope/BatchNorm")]
-    model = model_of(x.graph, "normalised")
-    batch = images(0, (7, *shape))
-    output = model(batch, training=True).numpy()
-    values = batch.astype("float64").reshape(-1, 6)
-    variance = values.var(axis=0, ddof=1 if unbiased else 0)
-    moved = slim_variables(model)["scope/BatchNorm/moving_variance"].numpy()
-    np.testing.assert_allclose(moved, 0.9 + 0.1 * variance, rtol=1e-6)
-    assert output.shape == batch.shape
-    # slim normalises with the biased variance in any case.
-    normalised = (values - values.mean(axis=0)) / np.sqrt(values.var(axis=0) + 0.001)
-    np.testing.assert_allclose(output.reshape(-1, 6), normalised, atol=1e-5)
-
-
-def test_clipping_to_6_is_what_tensorflow_clips() -> None:
-    x = layers.inputs((4,))
-    x.graph.outputs = [activations.clip_to_6(x, name="clip_by_value")]
-    batch = np.float32([[-7, -6, -0.1, 0], [0.3, 5.999, 6, 1e9]])
-    np.testing.assert_array_equal(model_of(x.graph, "clipped")(batch).numpy(), np.clip(batch, -6, 6))
-
-
 def test_non_strided_activations_are_what_striding_subsamples() -> None:
     """slim's ``conv2d_same`` with a stride is the same convolution without, subsampled; so is the whole last unit."""
     batch = images(0, (2, 65, 48, 3))
@@ -81,6 +51,7 @@ def test_non_strided_activations_are_what_striding_subsamples() -> None:
 
 
 def test_non_strided_activations_dilate_where_the_output_stride_is_reached() -> None:
+    """The output is the same with and without them."""
     batch = images(1, (1, 65, 65, 3))
     arguments = {"input_shape": (65, 65, 3), "depth_multiplier": 0.25, "global_pool": False, "output_stride": 8}
     strided = build(SHALLOW_NET, **arguments)
@@ -97,6 +68,7 @@ def narrow_vgg(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("narrow_vgg")
 def test_same_padding_of_fc6_has_the_valid_output_in_its_middle() -> None:
+    """What ``"SAME"`` adds around it changes nothing there."""
     batch = images(2, (1, 224, 224, 3))
     valid = build("vgg_a", num_classes=3, spatial_squeeze=False)
     same = build("vgg_a", num_classes=3, spatial_squeeze=False, fc_conv_padding="SAME")
@@ -108,6 +80,7 @@ def test_same_padding_of_fc6_has_the_valid_output_in_its_middle() -> None:
 
 @pytest.mark.usefixtures("narrow_vgg")
 def test_global_pool_averages_what_leads_to_the_classifier() -> None:
+    """The end point and the logits are the averages of the unpooled network's."""
     batch = images(3, (1, 256, 256, 3))
     arguments = {"num_classes": 3, "fc_conv_padding": "SAME", "input_shape": (256, 256, 3)}
     mapped = build("vgg_a", **arguments, spatial_squeeze=False)
@@ -120,6 +93,7 @@ def test_global_pool_averages_what_leads_to_the_classifier() -> None:
 
 
 def test_a_plain_first_convolution_is_the_separable_one_multiplied_out() -> None:
+    """With the product of its two kernels every number is the same."""
     batch = images(4, (2, 64, 97, 3))
     arguments = {"input_shape": (64, 97, 3), "num_classes": 4, "use_batch_norm": False, "depth_multiplier": 0.25}
     separable = build("inception_v2", **arguments)
@@ -135,6 +109,7 @@ def test_a_plain_first_convolution_is_the_separable_one_multiplied_out() -> None
 
 
 def test_detections_batch_norm_of_the_first_convolution_normalises_it() -> None:
+    """It gives what the plain network gives with the statistics folded in by hand."""
     batch = images(6, (2, 64, 64, 3))
     arguments = {"input_shape": (64, 64, 3), "num_classes": 4, "depth_multiplier": 0.25}
     plain = build("inception_v2", **arguments)

@@ -30,6 +30,7 @@ SLIM_MODULES = {
 
 
 def test_names_are_sorted_by_family_and_depth() -> None:
+    """50 comes before 101, and all networks are listed."""
     names = list_nets()
     assert set(names) == set(NETS)
     assert names.index("resnet_v1_50") < names.index("resnet_v1_101") < names.index("resnet_v2_50")
@@ -37,6 +38,7 @@ def test_names_are_sorted_by_family_and_depth() -> None:
 
 @pytest.mark.parametrize("net", SLIM_MODULES)
 def test_every_argument_of_slims_function_is_supported_or_refused_by_name(net: str) -> None:
+    """With slim's own default where it is supported."""
     import_tf_slim()
     module = __import__(f"tf_slim.nets.{SLIM_MODULES[net]}", fromlist=["_"])
     for name, parameter in inspect.signature(getattr(module, net)).parameters.items():
@@ -50,6 +52,7 @@ def test_every_argument_of_slims_function_is_supported_or_refused_by_name(net: s
 
 @pytest.mark.parametrize("net", JUDGED if SLIM_SOURCE else ("cifarnet", "lenet"))
 def test_every_argument_of_a_checkout_is_supported_or_refused_by_name(net: str) -> None:
+    """Those of the function and of its arg scope alike."""
     with open_judge(SLIM_SOURCE or STAND_IN_SLIM) as judge:
         functions = judge.functions(NetSpec.make(net, None, {}))
         parameters = {**inspect.signature(functions[0]).parameters, **inspect.signature(functions[1]).parameters}
@@ -79,6 +82,7 @@ def test_every_argument_of_a_checkout_is_supported_or_refused_by_name(net: str) 
     ],
 )
 def test_a_wrong_argument_says_what_is_wrong(arguments: dict[str, Any], message: str) -> None:
+    """Unknown names, wrong types and values out of range."""
     with pytest.raises(UnsupportedArgumentError, match=message):
         NetSpec.make("resnet_v1_50", None, arguments).trace()
 
@@ -117,6 +121,7 @@ def test_what_an_argument_is_said_to_be_holds_within_an_optional_type() -> None:
 
 
 def test_numbers_of_numpy_serve_as_well() -> None:
+    """They become numbers of Python, which a configuration can hold."""
     arguments = find_net("resnet_v1_50").check_arguments(
         {"num_classes": np.int64(3), "depth_multiplier": np.float32(0.5)}
     )
@@ -125,16 +130,19 @@ def test_numbers_of_numpy_serve_as_well() -> None:
 
 @pytest.mark.parametrize("shape", [(224, 224), (224, 224, None), (0, 224, 3), (2, 224, 224, 3), (224.0, 224, 3)])
 def test_a_wrong_input_shape_is_refused(shape: Any) -> None:
+    """The message says what the network takes."""
     with pytest.raises(UnsupportedArgumentError, match="input_shape of vgg_16 must be"):
         find_net("vgg_16").trace(shape)
 
 
 def test_too_small_an_input_is_refused_where_it_gets_too_small() -> None:
+    """The layer and the pixels that it needs are named."""
     with pytest.raises(UnsupportedArgumentError, match="input is too small: vgg_16/fc6 needs at least 7 pixels"):
         find_net("vgg_16").trace((100, 100, 3))
 
 
 def test_a_wrong_padding_or_end_point_is_refused() -> None:
+    """With the values that there are."""
     with pytest.raises(UnsupportedArgumentError, match='must be "SAME" or "VALID"'):
         find_net("vgg_16").trace((224, 224, 3), fc_conv_padding="same")
     with pytest.raises(UnsupportedArgumentError, match=r"final_endpoint must be one of .* Did you mean Mixed_5c"):
@@ -144,4 +152,5 @@ def test_a_wrong_padding_or_end_point_is_refused() -> None:
 
 
 def test_every_family_is_registered_once() -> None:
+    """No name of one family hides another's."""
     assert sum(len(family.NETS) for family in FAMILIES) == len(NETS)

@@ -10,6 +10,9 @@ import os
 from pathlib import Path
 from typing import Any
 
+from slim2keras.nets import NETS
+from slim2keras.nets.spec import NetSpec
+
 SLIM_SOURCE = Path(os.environ["SLIM_SOURCE"]) if os.environ.get("SLIM_SOURCE") else None
 """A checkout of research/slim, which judges all networks of its factory; else ``tf_slim`` judges those it has."""
 
@@ -167,3 +170,14 @@ QUICK_VARIANTS = [
 """The arguments of ResNets on shallow ones, whose depth does not matter to them, and one case of each Inception."""
 
 JUDGED_VARIANTS = VARIANTS if SLIM_SOURCE else VARIANTS_OF_TF_SLIM
+
+
+def small_spec_of(net: str) -> NetSpec:
+    """The network with few channels and cells where it has arguments for that."""
+    arguments: dict[str, Any] = {"num_classes": 3}
+    defaults = NETS[net].defaults
+    if "num_cells" in defaults:
+        arguments |= {"num_cells": 3, "num_conv_filters": 8}
+    elif "depth_multiplier" in defaults and "depth_multiplier" not in NETS[net].row_arguments:
+        arguments["depth_multiplier"] = 0.25
+    return NetSpec.make(net, SHAPES[net], arguments)

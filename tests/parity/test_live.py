@@ -91,21 +91,25 @@ def rung_of(report: ParityReport, rung: str) -> list[Any]:
 
 
 def test_every_network_is_compared_or_exempt_with_a_reason() -> None:
+    """A network without a size to be compared at fails here."""
     assert set(SHAPES) == set(NETS) - set(SHALLOW_NETS)
     assert set(EXEMPT) | set(QUICK) <= set(NETS)
 
 
 @pytest.mark.parametrize("rung", ["inference", "training"])
 def test_end_points_have_the_same_bits(report: ParityReport, rung: str) -> None:
+    """Each one, at inference and in training mode."""
     assert [item.name for item in rung_of(report, rung) if item.difference != 0.0] == []
 
 
 @pytest.mark.parametrize("rung", ["moving statistics", "regularization loss"])
 def test_statistics_and_loss_are_within_the_bar(report: ParityReport, rung: str) -> None:
+    """The moving statistics after a step and the regularization loss."""
     assert [(item.name, item.difference) for item in rung_of(report, rung) if not item.passed] == []
 
 
 def test_what_slim_cannot_judge_is_what_its_older_cut_lacks(report: ParityReport) -> None:
+    """No other end point is passed over."""
     newer = set() if SLIM_SOURCE else {"global_pool", "AvgPool_0a_7x7", "AvgPool_1a", "PreLogits"}
     assert {name for name in report.not_judged if not name.endswith("spatial_squeeze")} <= newer
 
@@ -262,6 +266,7 @@ def test_a_mutant_fails_its_rung(unchanged: NetSpec, name: str) -> None:
 
 
 def test_without_a_mutant_the_same_comparison_passes(unchanged: NetSpec) -> None:
+    """So it is the mutant that fails, not the comparison."""
     report = mutated(unchanged, with_config(lambda kind, config: None))
     assert report.passed
     report.raise_if_failed()

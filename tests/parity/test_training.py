@@ -177,6 +177,7 @@ MUTANTS = {
 
 @pytest.mark.parametrize("name", MUTANTS)
 def test_a_mutant_fails(name: str) -> None:
+    """Its losses and variables miss their bars tenfold."""
     mutant, optimizer = MUTANTS[name]
     found = differences(mutant("separable"), slims_run("separable", Case(optimizer=optimizer, schedule="exponential")))
     assert found["losses"] > 10 * BARS["losses"]
@@ -247,6 +248,7 @@ def test_a_run_from_here_goes_on_in_slim(net: str, version: str, tmp_path: Path)
     "name", [pytest.param(name, marks=() if name in FEW_OPTIMIZERS else pytest.mark.slow) for name in PAIRS]
 )
 def test_slim_to_keras_to_slim_is_bit_for_bit(name: str, tmp_path: Path) -> None:
+    """Variables, slots, shadows and step, of each optimizer."""
     from slim2keras.checkpoints.reading import open_checkpoint
 
     net, case = NETS["vgg"], Case(optimizer=name, ema_decay=0.99)

@@ -1,0 +1,218 @@
+"""The command line as a user runs it: help, exit codes, errors, interruptions."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from slim2keras.cli.app import app
+from slim2keras.errors import ExitStatus
+from slim2keras.nets.spec import NetSpec
+from tests.cli.running import LOGITS, Result, fails, ok, spawn
+from tests.reference import SMALL_NET, small_values, values_of, write_checkpoint
+
+CHECKPOINT = "a checkpoint"
+COMMANDS = ("nets", "inspect", "convert", "verify", "export", "doctor", "recalibrate")
+
+
+def test_help_describes_every_command_and_the_exit_codes() -> None:
+    """``--help`` alone tells what there is, and what a script gets back."""
+    text = ok("--help")
+    for command in COMMANDS:
+        assert command in text
+        assert "Exit codes: 0 ok" in " ".join(ok(command, "--help").split())
+    assert ok("--version").startswith("slim2keras ")
+
+
+def test_every_command_and_option_is_documented() -> None:
+    """The README names each of them."""
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    for command in COMMANDS:
+        assert f"slim2keras {command}" in readme
+        for option in re.findall(r"--[a-z]+(?:-[a-z]+)*", ok(command, "--help")):
+            assert option in readme, f"{command} {option}"
+
+
+def test_usage_errors_exit_with_2(tmp_path: Path, small_checkpoint: Path) -> None:
+    """What the user asked for wrongly is said in words, and nothing is written."""
+    existing = tmp_path / "model.keras"
+    existing.write_text("precious")
+    convert = ("convert", small_checkpoint, "-o", tmp_path / "new.keras")
+    for message, arguments in {
+        "Missing argument": ("convert",),
+        "No such option": ("nets", "--nonsense"),
+        "one output file": ("convert", small_checkpoint),
+        "exists already": ("convert", small_checkpoint, "-o", existing),
+        "unknown format": ("convert", small_checkpoint, "-o", tmp_path / "model.pb"),
+        "there is no directory": ("convert", small_checkpoint, "-o", tmp_path / "no" / "where" / "model.keras"),
+        "Did you mean model.keras": ("convert", small_checkpoint, "-o", tmp_path / "model.kears"),
+        "Did you mean resnet_v1_50": (*convert, "--net", "resnet_v1_5"),
+        "no argument 'output_strid'": (*convert, "--set", "output_strid=8"),
+        "--set must be NAME=VALUE": (*convert, "--set", "output_stride"),
+        "--input-shape must be": (*convert, "--input-shape", "big"),
+        "matches nothing": (*convert, "--exclude", "logits"),
+        "no ExponentialMovingAverage": (*convert, "--use-ema"),
+    }.items():
+        fails(ExitStatus.USAGE, message, *arguments)
+    assert [path.name for path in tmp_path.iterdir()] == ["model.keras"]
+
+
+def test_unreadable_files_exit_with_3(tmp_path: Path, small_checkpoint: Path) -> None:
+    """A missing file is told from one that is no checkpoint."""
+    text = tmp_path / "notes.ckpt"
+    text.write_text("dear diary")
+    for command in ("inspect", "verify", "convert"):
+        rest = ("-o", tmp_path / "out.keras") if command == "convert" else ()
+        fails(ExitStatus.UNREADABLE, "There is no checkpoint", command, tmp_path / "nothing", *rest)
+        fails(ExitStatus.UNREADABLE, "it is text", command, text, *rest)
+    fails(ExitStatus.UNREADABLE, "cannot be loaded by tf_keras", "verify", small_checkpoint, text)
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.ckpt"]
+
+
+def test_what_does_not_fit_exits_with_4(tmp_path: Path, small_checkpoint: Path) -> None:
+    """Another network, another shape, no network at all or NaN: nothing is written."""
+    out = ("-o", tmp_path / "out.keras")
+    other = tmp_path / "other"
+    other.mkdir()
+    spec = NetSpec.make("inception_v2", None, {"depth_multiplier": 0.1})
+    inception = write_checkpoint(other / "model.ckpt", values_of(spec.trace().variables()))
+    fails(ExitStatus.MISMATCH, "looks like inception_v2", "convert", inception, *out, "--net", SMALL_NET)
+    fails(ExitStatus.MISMATCH, "of another shape", "convert", small_checkpoint, *out, "--num-classes", 3)
+    own = write_checkpoint(other / "own.ckpt", {"my/weights": np.ones(3, "float32")})
+    fails(ExitStatus.MISMATCH, "not a network", "convert", own, *out)
+    values = small_values()
+    values[f"{LOGITS}/biases"][0] = np.inf
+    diverged = write_checkpoint(other / "nan.ckpt", values)
+    fails(ExitStatus.MISMATCH, f"NaN or infinite:\n  {LOGITS}/biases", "convert", diverged, *out)
+    assert not (tmp_path / "out.keras").exists()
+    ok("convert", diverged, "-o", tmp_path / "out.weights.h5", "--allow-nonfinite")
+
+
+def test_an_unexpected_error_is_one_line_and_exit_code_1(
+    small_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A traceback comes on request alone."""
+
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("surprise")
+
+    monkeypatch.setattr("slim2keras.recognition.from_variables.recognise", broken)
+    fails(ExitStatus.UNEXPECTED, "Unexpected error: ZeroDivisionError: surprise", "inspect", small_checkpoint)
+    result = CliRunner().invoke(app, ["--traceback", "inspect", str(small_checkpoint)])
+    assert isinstance(result.exception, ZeroDivisionError)
+
+
+LOSING = """
+import os, signal, time, typer
+import slim2keras.cli.app as module
+def losing() -> None:
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(10)
+    except KeyboardInterrupt:
+        time.sleep(1)  # not raised again while it is handled
+        print("handled", flush=True)
+    {then}
+    time.sleep(30)
+module.app.command()(module._report_errors(losing))
+module.main()
+"""
+
+
+@pytest.mark.parametrize("then", ["pass", "raise SystemError('an exception set')"])
+def test_an_interruption_that_native_code_swallows_comes_again(then: str) -> None:
+    """The command ends even where a library lost the signal."""
+    process = subprocess.run(
+        [sys.executable, "-c", LOSING.format(then=then), "losing"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert process.returncode == ExitStatus.INTERRUPTED, process.stderr
+    assert process.stdout == "handled\n"
+    assert process.stderr == "Interrupted; nothing was written.\n"
+
+
+def test_stdout_carries_nothing_but_the_answer(small_checkpoint: Path) -> None:
+    """JSON can be piped on."""
+    process = spawn("inspect", small_checkpoint, "--json")
+    out, err = process.communicate(timeout=120)
+    assert json.loads(out)["net"] == SMALL_NET
+    assert err == ""
+
+
+@pytest.mark.parametrize("command", ["doctor", "verify"])
+def test_only_slims_arguments_can_be_set(small_checkpoint: Path, command: str) -> None:
+    """``--set`` is no back door to options of the command."""
+    fails(ExitStatus.USAGE, "has no argument 'net'", command, small_checkpoint, "--set", "net=vgg_16")
+
+
+def test_outputs_make_their_last_directory(tmp_path: Path, small_checkpoint: Path) -> None:
+    """After hours of training nothing fails for want of ``out/``; an error leaves none behind."""
+    ok("convert", small_checkpoint, "-o", tmp_path / "new" / "model.weights.h5")
+    ok("export", tmp_path / "new" / "model.weights.h5", "-o", tmp_path / "out" / "model.ckpt-1")
+    fails(ExitStatus.UNREADABLE, "no checkpoint", "convert", tmp_path / "none", "-o", tmp_path / "more" / "model.keras")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["new", "out"]
+
+
+def test_advice_names_options_that_the_command_has(tmp_path: Path, small_checkpoint: Path, images_file: Path) -> None:
+    """``--exclude`` is offered where it is, and nowhere else."""
+    wrong = ("--num-classes", 3)
+    for command in (("doctor", small_checkpoint), ("recalibrate", small_checkpoint, "-o", tmp_path / "well.ckpt")):
+        result = Result(*command, "--data", images_file, *wrong)
+        assert result.status == ExitStatus.MISMATCH
+        assert "--exclude" not in result.err
+    assert f"--exclude {LOGITS}" in Result("convert", small_checkpoint, "-o", tmp_path / "m.keras", *wrong).err
+
+
+@pytest.mark.parametrize(
+    ("status", "arguments"),
+    [
+        (ExitStatus.UNREADABLE, ("inspect", "nowhere")),
+        (ExitStatus.UNREADABLE, ("convert", "nowhere", "-o", "model.keras")),
+        (ExitStatus.USAGE, ("convert", "nowhere")),
+        (ExitStatus.USAGE, ("convert", "nowhere", "-o", "model.pb")),
+        (ExitStatus.USAGE, ("convert", "nowhere", "-o", "model.keras", "--net", "resnet")),
+        (ExitStatus.USAGE, ("convert", "nowhere", "-o", "model.keras", "--input-shape", "big")),
+        (ExitStatus.UNREADABLE, ("verify", "nowhere")),
+        (ExitStatus.UNREADABLE, ("verify", "nowhere", "model.keras")),
+        (ExitStatus.UNREADABLE, ("doctor", "nowhere")),
+        (ExitStatus.UNREADABLE, ("doctor", "nowhere.keras")),
+        (ExitStatus.UNREADABLE, ("doctor", CHECKPOINT, "--pretrained", "nowhere")),
+        (ExitStatus.USAGE, ("doctor", CHECKPOINT, "--decay", "5")),
+        (ExitStatus.USAGE, ("doctor", CHECKPOINT, "--steps", "-1")),
+        (ExitStatus.USAGE, ("verify", CHECKPOINT, "--slim-source", "nowhere")),
+        (ExitStatus.UNREADABLE, ("recalibrate", "nowhere", "--data", "images", "-o", "well.ckpt")),
+        (ExitStatus.UNREADABLE, ("export", "nowhere.keras", "-o", "model.ckpt-1")),
+    ],
+)
+def test_errors_that_need_no_tensorflow_do_not_wait_for_it(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    small_checkpoint: Path,
+    status: ExitStatus,
+    arguments: tuple[str, ...],
+) -> None:
+    """What is wrong with names and paths is told before the seconds that its import takes."""
+
+    def imported() -> None:
+        raise AssertionError("TensorFlow was imported for nothing")
+
+    monkeypatch.chdir(tmp_path)
+    for command in ("convert", "inspect", "verify", "doctor", "recalibrate", "export"):
+        monkeypatch.setattr(f"slim2keras.cli.{command}.import_tensorflow", imported)
+    fails(status, "Error", *(small_checkpoint if item == CHECKPOINT else item for item in arguments))
+
+
+def test_help_shows_no_type_behind_a_flag() -> None:
+    """A flag takes no value."""
+    for command in COMMANDS:
+        assert "bool" not in ok(command, "--help")

@@ -1,0 +1,143 @@
+"""Checkpoint to file: every format, read back bit for bit."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+
+import slim2keras
+from slim2keras.conversion import converting
+from slim2keras.conversion.converting import convert_to_file
+from slim2keras.conversion.reading import load_model
+from slim2keras.conversion.request import CheckpointRequest
+from slim2keras.errors import CheckpointReadError, Slim2KerasError
+from slim2keras.models import building
+from slim2keras.models.building import build_model
+from slim2keras.models.variables import slim_variables
+from slim2keras.outputs import writing
+from tests.reference import (
+    SHALLOW_NET,
+    SMALL_SHAPE,
+    assign_values,
+    convert_small,
+    images,
+    small_spec,
+    small_values,
+    value,
+    write_checkpoint,
+)
+
+pytestmark = pytest.mark.usefixtures("shallow_resnets")
+
+
+# tf_keras needs twenty seconds to trace a SavedModel, so most of its tests are among the slow ones.
+SAVED_MODEL = pytest.param("model", marks=pytest.mark.slow)
+OUTPUTS = ("model.keras", "model.h5", "model.weights.h5", SAVED_MODEL)
+
+
+@pytest.mark.parametrize("output", OUTPUTS)
+@pytest.mark.parametrize("version", ["V1", "V2"])
+def test_every_format_gives_back_every_bit(tmp_path: Path, output: str, version: str) -> None:
+    """Of either version of checkpoint."""
+    checkpoint = write_checkpoint(tmp_path / "model.ckpt", small_values(SHALLOW_NET), version)
+    report = convert_small(checkpoint, tmp_path / output)
+    assert report.largest_difference == 0.0
+    loaded = load_model(tmp_path / output, checkpoint)
+    assert len(slim_variables(loaded)) == report.variables["network"]
+    for name, variable in slim_variables(loaded).items():
+        np.testing.assert_array_equal(variable.numpy(), value(name, tuple(variable.shape)))
+
+
+@pytest.mark.parametrize(
+    "outputs", [("model.keras", "model.h5"), pytest.param(("model",), marks=pytest.mark.slow)], ids=["files", "model"]
+)
+def test_files_load_without_slim2keras(tmp_path: Path, shallow_checkpoint: Path, outputs: tuple[str, ...]) -> None:
+    """In a process that cannot import slim2keras, a model gives the same numbers."""
+    for output in outputs:
+        convert_small(shallow_checkpoint, tmp_path / output)
+    batch = images(3, (2, *SMALL_SHAPE))
+    np.save(tmp_path / "images.npy", batch)
+    code = (
+        "import sys; sys.modules['slim2keras'] = None; import numpy, tf_keras\n"
+        "_, images, *paths = sys.argv\n"
+        "for path in paths:\n"
+        "    model = tf_keras.models.load_model(path)\n"
+        "    numpy.save(f'{path}.npy', model(numpy.load(images), training=False))"
+    )
+    arguments = [str(tmp_path / name) for name in ("images.npy", *outputs)]
+    subprocess.run([sys.executable, "-c", code, *arguments], check=True, capture_output=True)
+    model = build_model(small_spec(SHALLOW_NET))
+    assign_values(model, small_values(SHALLOW_NET))
+    for output in outputs:
+        np.testing.assert_array_equal(np.load(tmp_path / f"{output}.npy"), model(batch, training=False).numpy())
+
+
+def test_a_tensor_that_changed_on_the_way_is_noticed(
+    tmp_path: Path, small_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One bit that is off in the written file ends the conversion, and nothing is left."""
+    write = writing.write_weights
+
+    def one_bit_wrong(model: Any, values: Any, path: Path) -> None:
+        write(model, values, path)
+        with h5py.File(path, "r+") as file:
+            dataset = file["layers/conv2d_3/vars/0"]
+            dataset[0, 0, 0, 0] = np.nextafter(dataset[0, 0, 0, 0], np.float32(2))
+
+    monkeypatch.setattr(converting, "write_weights", one_bit_wrong)
+    with pytest.raises(Slim2KerasError, match="1 of 267 tensors differ when read back"):
+        convert_small(small_checkpoint, tmp_path / "model.weights.h5")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_checkpoint_that_breaks_while_it_is_read_leaves_nothing(tmp_path: Path, own_checkpoint: Path) -> None:
+    """The variable that is corrupt is named."""
+    data = Path(f"{own_checkpoint}.data-00000-of-00001")
+    content = bytearray(data.read_bytes())
+    content[len(content) // 2] ^= 1
+    data.write_bytes(bytes(content))
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(CheckpointReadError, match="is corrupt at resnet_v1_50/"):
+        convert_small(own_checkpoint, tmp_path / "model.keras")
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("output", ["model.keras", "model.weights.h5"])
+def test_a_conversion_builds_no_model(
+    output: str, tmp_path: Path, small_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Values go from file to file: no layer is called, and no variable is made."""
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AssertionError("a layer was called")
+
+    monkeypatch.setattr(tf_keras.layers.Layer, "__call__", refuse)
+    monkeypatch.setattr(tf, "Variable", refuse)
+    report = convert_to_file(small_checkpoint, tmp_path / output, CheckpointRequest(input_shape=SMALL_SHAPE))
+    assert report.largest_difference == 0.0
+    assert sorted(path.name for path in tmp_path.iterdir()) == [output, f"{output}.json"]
+
+
+def test_excluded_scopes_start_with_slims_initializers(tmp_path: Path, small_checkpoint: Path) -> None:
+    """Where a value is not in the checkpoint a model is built for it, and what it drew is in the file."""
+    drawn = []
+    build = building.build_model
+    options = slim2keras.checkpoints.load_plan.LoadOptions(exclude=["resnet_v1_50/logits"])
+    request = CheckpointRequest(input_shape=SMALL_SHAPE, load=options)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            "slim2keras.conversion.converting.build_model", lambda spec: drawn.append(build(spec)) or drawn[0]
+        )
+        convert_to_file(small_checkpoint, tmp_path / "model.keras", request)
+    fresh = slim_variables(drawn[0])["resnet_v1_50/logits/weights"].numpy()
+    loaded = slim_variables(slim2keras.load_model(tmp_path / "model.keras"))["resnet_v1_50/logits/weights"].numpy()
+    assert fresh.any()
+    np.testing.assert_array_equal(loaded, fresh)

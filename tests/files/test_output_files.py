@@ -1,0 +1,142 @@
+"""A file appears whole or not at all, and what exists is kept."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from slim2keras.conversion import converting
+from slim2keras.conversion.converting import convert_to_file
+from slim2keras.errors import NoSpaceError, OutputError
+from slim2keras.nets.spec import NetSpec
+from tests.reference import convert_small, values_of, write_checkpoint
+
+
+@pytest.mark.parametrize("existing", ["model.keras", "model.keras.json"])
+def test_existing_files_are_left_as_they_are_unless_told(tmp_path: Path, small_checkpoint: Path, existing: str) -> None:
+    """The model and the report alike; with ``overwrite`` both are new."""
+    (tmp_path / existing).write_text("precious")
+    with pytest.raises(OutputError, match="exists already and is left as it is"):
+        convert_small(small_checkpoint, tmp_path / "model.keras")
+    assert [path.name for path in tmp_path.iterdir()] == [existing]
+    assert (tmp_path / existing).read_text() == "precious"
+    convert_small(small_checkpoint, tmp_path / "model.keras", overwrite=True)
+    assert {path.name for path in tmp_path.iterdir()} == {"model.keras", "model.keras.json"}
+
+
+def test_a_saved_model_is_replaced_and_another_directory_is_not(tmp_path: Path) -> None:
+    """Of LeNet, since tf_keras traces every layer of a SavedModel."""
+    values = values_of(NetSpec.make("lenet", None, {}).trace().variables())
+    checkpoint = write_checkpoint(tmp_path / "lenet.ckpt", values)
+    beside = {path.name for path in tmp_path.iterdir()}
+    convert_to_file(checkpoint, tmp_path / "model")
+    convert_to_file(checkpoint, tmp_path / "model", overwrite=True)
+    assert {path.name for path in tmp_path.iterdir()} - beside == {"model", "model.json"}
+    other = tmp_path / "photos"
+    other.mkdir()
+    (other / "holiday.jpg").write_text("precious")
+    with pytest.raises(OutputError, match="holds no SavedModel"):
+        convert_to_file(checkpoint, other, overwrite=True)
+    assert (other / "holiday.jpg").read_text() == "precious"
+
+
+def test_a_full_disk_is_told_before_anything_is_written(
+    tmp_path: Path, small_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With what is needed and what there is."""
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=1_000_000))
+    with pytest.raises(NoSpaceError, match="3 MiB are needed and 1 MiB are free"):
+        convert_small(small_checkpoint, tmp_path / "model.keras")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_target_that_cannot_be_is_refused_before_any_work(tmp_path: Path) -> None:
+    """Not after minutes of reading."""
+    with pytest.raises(OutputError, match="there is no directory"):
+        convert_small(tmp_path / "no.ckpt", tmp_path / "no" / "where" / "model.keras")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="is a file, not a directory"):
+        convert_small(tmp_path / "no.ckpt", tmp_path / "file" / "model.keras")
+
+
+def failing(error: Exception) -> Any:
+    def write(model: Any, *arguments: Any) -> None:
+        Path(arguments[0] if isinstance(arguments[0], Path) else arguments[1]).write_text("half")
+        raise error
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), NoSpaceError),
+        (
+            OSError("Can't write data (file write failed: errno = 28, error message = 'No space left on device')"),
+            NoSpaceError,
+        ),
+        (PermissionError(errno.EACCES, "Permission denied"), OutputError),
+        (RuntimeError("something else"), RuntimeError),
+        (KeyboardInterrupt(), KeyboardInterrupt),
+    ],
+)
+def test_nothing_is_left_of_a_write_that_fails(
+    tmp_path: Path, small_checkpoint: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, expected: type
+) -> None:
+    """The file from before is there as it was, whatever the error."""
+    (tmp_path / "model.keras").write_text("the one before")
+    monkeypatch.setattr(converting, "write_model", failing(error))
+    with pytest.raises(expected):
+        convert_small(small_checkpoint, tmp_path / "model.keras", overwrite=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["model.keras"]
+    assert (tmp_path / "model.keras").read_text() == "the one before"
+
+
+def test_a_real_limit_on_file_size_is_told_as_no_space(tmp_path: Path, small_checkpoint: Path) -> None:
+    """Whatever the format, the command says so, exits with 1 and leaves nothing."""
+    code = (
+        "import resource, signal, sys\n"
+        "from slim2keras.cli import main\n"
+        "import tensorflow, tf_keras, h5py\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
+        "_, checkpoint, *outputs = sys.argv\n"
+        "for output in outputs:\n"
+        "    sys.argv = ['slim2keras', 'convert', checkpoint, '-o', output]\n"
+        "    try:\n"
+        "        main()\n"
+        "    except SystemExit as error:\n"
+        "        print(error.code)"
+    )
+    outputs = [str(tmp_path / name) for name in ("model.weights.h5", "model.h5", "model.keras")]
+    command = [sys.executable, "-c", code, str(small_checkpoint), *outputs]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert result.stdout.split() == ["1", "1", "1"], result.stderr
+    assert result.stderr.count("no space is left") == 3
+    assert not list(tmp_path.iterdir())
+
+
+def test_killed_at_any_moment_there_is_no_half_file(tmp_path: Path, small_checkpoint: Path) -> None:
+    """Under the name that was asked for there is all of it or nothing."""
+    code = "from slim2keras.cli import main; main()"
+    command = [sys.executable, "-c", code, "convert", str(small_checkpoint), "-o", str(tmp_path / "model.keras")]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while process.poll() is None and time.monotonic() < deadline:
+        drafts = [path for path in tmp_path.glob(".model.keras.*/model.keras") if path.stat().st_size]
+        if drafts:
+            os.kill(process.pid, signal.SIGKILL)
+            break
+        time.sleep(0.001)
+    process.wait()
+    assert process.returncode == -signal.SIGKILL
+    assert not [path for path in tmp_path.iterdir() if not path.name.startswith(".")]

@@ -1,0 +1,111 @@
+"""Fine-tuning on several replicas: equal to one device without BatchNorm; with it, what differs and how."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+WORKER = Path(__file__).with_name("distribution_worker.py")
+BAR = 1e-5
+"""Relative to the largest magnitude of a tensor: the sum over replicas is rounded in another order."""
+
+
+State = dict[str, np.ndarray]
+
+
+def run(directory: Path, *runs: str, clusters: Sequence[Mapping[str, Any] | None] = (None,)) -> list[dict[str, State]]:
+    """Train in processes of their own, one a cluster, since devices are chosen once a process.
+
+    Args:
+        directory: Where each process gets one of its own to write to.
+        runs: ``STRATEGY-CASE`` of each run.
+        clusters: ``TF_CONFIG`` of each process.
+
+    Returns:
+        Of each process the losses and the state that each of its runs ends in.
+    """
+    processes = []
+    for index, cluster in enumerate(clusters):
+        environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(WORKER.parents[2])}
+        if cluster:
+            environment["TF_CONFIG"] = json.dumps(cluster)
+        (directory / str(index)).mkdir()
+        command = [sys.executable, str(WORKER), str(directory / str(index)), *runs]
+        processes.append(
+            subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        )
+    for process in processes:
+        text, _ = process.communicate(timeout=300)
+        assert process.returncode == 0, text[-3000:]
+    return [
+        {name: dict(np.load(directory / str(index) / f"{name}.npz")) for name in runs} for index in range(len(clusters))
+    ]
+
+
+@pytest.fixture(scope="module")
+def states(tmp_path_factory: pytest.TempPathFactory) -> dict[str, State]:
+    """Losses and state of each run in one process that has two devices."""
+    runs = [f"{strategy}-{case}" for case in ("momentum", "adam", "batch_norm") for strategy in ("one", "mirrored")]
+    (found,) = run(tmp_path_factory.mktemp("states"), *runs, "halves-batch_norm")
+    return found
+
+
+def free_ports(count: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(count)]
+    for item in sockets:
+        item.bind(("127.0.0.1", 0))
+    ports = [item.getsockname()[1] for item in sockets]
+    for item in sockets:
+        item.close()
+    return ports
+
+
+def two_workers() -> list[dict[str, Any]]:
+    cluster = {"worker": [f"127.0.0.1:{port}" for port in free_ports(2)]}
+    return [{"cluster": cluster, "task": {"type": "worker", "index": index}} for index in range(2)]
+
+
+def assert_same(found: State, wanted: State) -> None:
+    assert set(found) == set(wanted)
+    for name, value in wanted.items():
+        assert_near(found[name], value, name)
+
+
+def assert_near(found: np.ndarray, wanted: np.ndarray, name: str) -> None:
+    assert np.max(np.abs(found - wanted)) <= BAR * np.max(np.abs(wanted)), name
+
+
+@pytest.mark.parametrize("case", ["momentum", "adam"])
+def test_without_batch_norm_replicas_take_the_step_of_one_device(case: str, states: dict[str, State]) -> None:
+    """Losses, weights, slots, step and shadows; clipping is of the sum over replicas, as on one device."""
+    assert_same(states[f"mirrored-{case}"], states[f"one-{case}"])
+
+
+def test_two_workers_take_the_step_of_one_device(states: dict[str, State], tmp_path: Path) -> None:
+    """Each of the processes ends in the same state."""
+    for worker in run(tmp_path, "workers-momentum", clusters=two_workers()):
+        assert_same(worker["workers-momentum"], states["one-momentum"])
+
+
+def test_with_batch_norm_each_replica_has_its_own_statistics(states: dict[str, State]) -> None:
+    """As slim's clones: each normalises its own part of the batch.
+
+    The moving statistics move by the mean of the replicas' statistics, where slim takes the first clone's alone; and
+    the mean of the variances is less than the variance of the whole batch.
+    """
+    one, mirrored, halves = (states[f"{strategy}-batch_norm"] for strategy in ("one", "mirrored", "halves"))
+    assert not np.allclose(mirrored["losses"], one["losses"], rtol=1e-3)
+    np.testing.assert_allclose(mirrored["losses"], halves["losses"], rtol=1e-5)
+    statistics = [name for name in halves if name.rpartition("/")[2].startswith("moving_")]
+    assert statistics
+    for name in statistics:
+        assert_near(mirrored[name], halves[name], name)
