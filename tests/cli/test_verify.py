@@ -94,3 +94,9 @@ def test_verify_fails_with_5_and_names_the_first_difference(tmp_path: Path, shal
     assert f"First to miss its bar: {SHALLOW_NET}/block2/unit_1/bottleneck_v1/conv2 (inference)" in result.out
     report = json.loads(Result("verify", shallow_checkpoint, output, "--json").out)
     assert not report["passed"]
+
+
+def test_a_model_file_says_itself_which_network_it_is(small_checkpoint: Path, tmp_path: Path) -> None:
+    """Options that would be dropped are refused."""
+    (tmp_path / "model.keras").write_bytes(b"PK")
+    fails(ExitStatus.USAGE, "leave net out", "verify", small_checkpoint, tmp_path / "model.keras", "--net", "lenet")

@@ -11,6 +11,7 @@ import pytest
 import slim2keras
 from slim2keras.checkpoints.reading import open_checkpoint
 from slim2keras.doctor.findings import Finding
+from slim2keras.errors import UnrecognisedNetError
 from slim2keras.scopes import VariableKind
 from tests import sick_checkpoints as sick
 from tests.doctor.own_statistics import Values, diagnose, findings, statistics, values
@@ -126,3 +127,12 @@ def test_layers_come_in_the_order_that_people_count_in(tmp_path: Path) -> None:
     changes = {name: value for layer in names for name, value in statistics(0.1, 1.5, layer).items()}
     checkpoint = write_checkpoint(tmp_path / "model.ckpt", changes)
     assert [layer.name for layer in slim2keras.diagnose(checkpoint).layers] == names[::-1]
+
+
+def test_the_decay_of_a_net_that_is_named_counts_for_any_checkpoint(tmp_path: Path) -> None:
+    """``net`` says whose decay it is, also of a checkpoint that is of no network of slim's."""
+    checkpoint = write_checkpoint(tmp_path / "model.ckpt", statistics(0.1, 1.5, "net/Conv2d_1/BatchNorm"))
+    diagnosis = slim2keras.diagnose(checkpoint, net="resnet_v1_50", batch_norm_decay=0.9)
+    assert (diagnosis.decay, diagnosis.decay_source) == (0.9, "the default of resnet_v1_50")
+    with pytest.raises(UnrecognisedNetError):
+        slim2keras.diagnose(checkpoint, batch_norm_decay=0.9)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +16,10 @@ from slim2keras.conversion.converting import convert_to_file
 from slim2keras.conversion.request import CheckpointRequest
 from slim2keras.data.images import open_images
 from slim2keras.doctor.recalibration import recalibrate_file
-from slim2keras.errors import ModelReadError, UnsafeModelError, UnsupportedArgumentError
+from slim2keras.errors import CheckpointMismatchError, ModelReadError, UnsafeModelError, UnsupportedArgumentError
 from slim2keras.graphs.network import GraphNetwork
 from slim2keras.models.building import build_model
-from slim2keras.models.networks import network_of
+from slim2keras.models.networks import knows_network, network_of
 from slim2keras.models.variables import slim_variables
 from tests.own_network import CLASSES, SHAPE, own_network
 from tests.reference import assign_values, images, values_of, write_checkpoint
@@ -96,7 +98,7 @@ def test_fine_tuned_it_keeps_its_network(checkpoint: Path, tmp_path: Path) -> No
     tuned.fit(x, y, batch_size=4, verbose=0)
     tuned.save(tmp_path / "tuned.keras")
     loaded = slim2keras.load_model(tmp_path / "tuned.keras", with_optimizer=True)
-    assert network_of(loaded).to_config() == own_network().to_config()
+    assert network_of(loaded).to_config() == own_network(decay=0.1).to_config()
     np.testing.assert_array_equal(tuned(x).numpy(), loaded(x).numpy())
     slim2keras.export_checkpoint(loaded, tmp_path / "back.ckpt-9")
     again = slim2keras.convert(tmp_path / "back.ckpt-9", network=own_network())
@@ -163,3 +165,96 @@ def test_a_hostile_report_makes_no_layers(checkpoint: Path, tmp_path: Path) -> N
     path.write_text(json.dumps(report))
     with pytest.raises(ModelReadError, match="nowhere"):
         slim2keras.load_model(tmp_path / "own.weights.h5")
+
+
+def test_a_files_variables_are_in_keras_order_whatever_the_graphs_is(checkpoint: Path, tmp_path: Path) -> None:
+    """What is read back from where it was written proves nothing of where tf_keras looks for it."""
+    network = own_network()
+    layer = network.layers.layers["own/first/BatchNorm"]
+    network.layers.layers[layer.name] = replace(layer, variables=layer.variables[::-1])
+    convert_to_file(checkpoint, tmp_path / "own.keras", CheckpointRequest(network=network))
+    x = images(0, (2, *SHAPE))
+    expected = slim2keras.convert(checkpoint, network=own_network())(x).numpy()
+    np.testing.assert_array_equal(slim2keras.load_model(tmp_path / "own.keras")(x).numpy(), expected)
+
+
+def test_a_report_of_other_strides_is_not_believed(checkpoint: Path, tmp_path: Path) -> None:
+    """Layers of the same names and weights may still be another network."""
+    convert_to_file(checkpoint, tmp_path / "own.keras", CheckpointRequest(network=own_network()))
+    path = tmp_path / "own.keras.json"
+    report = json.loads(path.read_text())
+    pool = next(row for row in report["graph"]["layers"] if row["config"]["name"] == "own/pool")
+    pool["config"]["padding"] = "same"
+    path.write_text(json.dumps(report))
+    assert not knows_network(slim2keras.load_model(tmp_path / "own.keras"))
+
+
+def test_two_layers_of_one_name_are_refused(checkpoint: Path, tmp_path: Path) -> None:
+    """A report cannot make a graph that runs in circles, or one that takes other images than it says."""
+    convert_to_file(checkpoint, tmp_path / "own.weights.h5", CheckpointRequest(network=own_network()))
+    path = tmp_path / "own.weights.h5.json"
+    report = json.loads(path.read_text())
+    for damage, message in (
+        ({"graph": {**report["graph"], "layers": report["graph"]["layers"] * 2}}, "two layers"),
+        ({"input_shape": [32, 32, 3]}, "the graph takes"),
+    ):
+        path.write_text(json.dumps({**report, **damage}))
+        with pytest.raises(ModelReadError, match=message):
+            slim2keras.load_model(tmp_path / "own.weights.h5")
+
+
+def test_a_hostile_graph_in_a_fine_tuned_file_makes_no_layers(checkpoint: Path, tmp_path: Path) -> None:
+    """The network in the configuration of a model is looked at as its layers are."""
+    tuned = slim2keras.finetune(slim2keras.convert(checkpoint, network=own_network()), batch_norm="frozen")
+    tuned.save(tmp_path / "tuned.keras")
+    with zipfile.ZipFile(tmp_path / "tuned.keras") as source, zipfile.ZipFile(tmp_path / "evil.keras", "w") as evil:
+        config = json.loads(source.read("config.json"))
+        config["config"]["slim_network"]["graph"]["layers"][1]["class_name"] = "Lambda"
+        for name in source.namelist():
+            evil.writestr(name, json.dumps(config) if name == "config.json" else source.read(name))
+    with pytest.raises(UnsafeModelError, match="Lambda"):
+        slim2keras.load_model(tmp_path / "evil.keras")
+
+
+def test_a_network_follows_the_decay_of_its_layers(checkpoint: Path, tmp_path: Path) -> None:
+    """Fine-tuning at another decay is what a loaded model is judged and reported with."""
+    model = slim2keras.convert(checkpoint, network=own_network())
+    tuned = slim2keras.finetune(model, batch_norm="update", decay=0.5)
+    assert network_of(tuned).decays == {"own/first/BatchNorm": 0.5}
+    tuned.save(tmp_path / "tuned.keras")
+    assert network_of(slim2keras.load_model(tmp_path / "tuned.keras")).decays == {"own/first/BatchNorm": 0.5}
+
+
+def test_a_function_that_draws_at_random_is_no_judge(checkpoint: Path) -> None:
+    """Dropout in training mode would make parity fail, or hold by chance."""
+    import tensorflow as tf
+
+    def dropping(inputs: Any, is_training: bool) -> Any:
+        output, ends = slim_function(inputs, is_training)
+        return tf.nn.dropout(output, rate=0.5) if is_training else output, ends
+
+    model = slim2keras.convert(checkpoint, network=own_network())
+    with pytest.raises(UnsupportedArgumentError, match="draws at random"):
+        slim2keras.verify(checkpoint, model, images=images(0, (3, *SHAPE)), network=dropping)
+
+
+def test_a_function_with_variables_of_its_own_making_judges(checkpoint: Path) -> None:
+    """What slim's collections do not hold is compared too, by name and shape."""
+    import tensorflow as tf
+
+    def wider(inputs: Any, is_training: bool) -> Any:
+        output, ends = slim_function(inputs, is_training)
+        return output * tf.compat.v1.get_variable("own/scale", ()), ends
+
+    model = slim2keras.convert(checkpoint, network=own_network())
+    with pytest.raises(CheckpointMismatchError, match="own/scale"):
+        slim2keras.verify(checkpoint, model, images=images(0, (3, *SHAPE)), network=wider)
+
+
+def test_a_function_where_a_network_is_wanted_is_told_its_place(checkpoint: Path) -> None:
+    """``network`` of a conversion is a graph with its facts; a function judges."""
+    with pytest.raises(UnsupportedArgumentError, match="verify"):
+        slim2keras.convert(checkpoint, network=slim_function)
+    model = slim2keras.convert(checkpoint, network=own_network())
+    with pytest.raises(UnsupportedArgumentError, match="slim_source"):
+        slim2keras.verify(checkpoint, model, network=slim_function, slim_source="slim")

@@ -51,13 +51,33 @@ def test_the_class_in_a_file_lies_where_we_say() -> None:
     assert found is type(build("lenet", num_classes=3)), f"tf_keras {tf_keras.__version__}: {theirs['module']}"
 
 
-def test_private_modules_of_tensorflow_are_named_in_one_place() -> None:
-    """``slim/runtime.py`` alone reaches into modules that TensorFlow and tf_keras do not promise."""
-    reaching = {
-        path.relative_to(PACKAGE).as_posix()
+def test_the_reader_of_saved_models_finds_what_keras_writes() -> None:
+    """Before a SavedModel is loaded its Keras metadata is read, a protocol buffer that tf_keras keeps for itself."""
+    message = importlib.import_module("tf_keras.protobuf.saved_metadata_pb2").SavedMetadata()
+    assert hasattr(message, "nodes"), f"tf_keras {tf_keras.__version__} has another SavedMetadata"
+
+
+def test_batch_normalization_of_both_names_is_one_class() -> None:
+    """tf_keras' layer and the base that old files name are told apart by the class that both descend from."""
+    base = tf_keras.layers.BatchNormalization.__bases__[0]
+    assert base.__name__ == "BatchNormalizationBase", f"tf_keras {tf_keras.__version__}: {base.__name__}"
+
+
+def private_modules(tree: ast.Module) -> set[str]:
+    """Modules that are imported or named, and that TensorFlow and tf_keras do not promise."""
+    named = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    imported = {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    imported |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    private = ("tensorflow.python", "tf_keras.src", "keras.src")
+    return {name for name in named | imported if name.startswith(private) and " " not in name}
+
+
+def test_private_modules_are_imported_in_one_place() -> None:
+    """``slim/runtime.py`` alone imports them; ``models/config.py`` writes the name of one, as tf_keras does."""
+    found = {
+        path.relative_to(PACKAGE).as_posix(): modules
         for path in PACKAGE.rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Constant) and isinstance(node.value, str)
-        if node.value.startswith(("tensorflow.python", "tf_keras.src.legacy"))
+        if (modules := private_modules(ast.parse(path.read_text(encoding="utf-8"))))
     }
-    assert reaching == {"slim/runtime.py"}
+    assert found.pop("models/config.py") == {"tf_keras.src.engine.functional"}
+    assert list(found) == ["slim/runtime.py"]
