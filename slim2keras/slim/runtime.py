@@ -65,28 +65,31 @@ def slim_graph() -> Iterator[tf.Graph]:
 
     Building a slim layer makes tf_keras swap the base class of its own layers for that of TensorFlow 1, in place and
     for the whole process: Keras models made before would fail when called. Here the classes get their bases back.
-    slim's use of deprecated TensorFlow calls does not warn, since its user can do nothing about it.
+    slim's use of deprecated TensorFlow calls does not warn, since its user can do nothing about it. Tensors and
+    variables are equal by identity, as in TensorFlow 1: TensorFlow 2 asks at each hash, which for a ResNet-152 took
+    40 % of the time.
     """
     import_tf_slim()
     import tensorflow as tf
     import tf_keras
 
-    bases = {layer_class: layer_class.__bases__ for layer_class in _subclasses(tf_keras.layers.Layer)}
-    graph = tf.Graph()
-    logger = tf.get_logger()
-    level = logger.level
-    logger.setLevel("ERROR")
-    try:
+    graph, logger = tf.Graph(), tf.get_logger()
+    with Overrides() as overrides:
+        for layer_class in _subclasses(tf_keras.layers.Layer):
+            overrides.callback(_give_bases, layer_class, layer_class.__bases__)
+        overrides.callback(logger.setLevel, logger.level)
+        logger.setLevel("ERROR")
+        overrides.set(tf.Tensor, "_USE_EQUALITY", value=False)
         with graph.as_default(), warnings.catch_warnings():
             warnings.filterwarnings(
                 "ignore", message=".*deprecated and will be removed in a future version.*", category=UserWarning
             )
             yield graph
-    finally:
-        logger.setLevel(level)
-        for layer_class, its_bases in bases.items():
-            if layer_class.__bases__ != its_bases:
-                layer_class.__bases__ = its_bases
+
+
+def _give_bases(layer_class: type, bases: tuple[type, ...]) -> None:
+    if layer_class.__bases__ != bases:
+        layer_class.__bases__ = bases
 
 
 def _subclasses(base: type) -> Iterator[type]:
