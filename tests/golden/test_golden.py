@@ -19,7 +19,7 @@ from slim2keras.nets import NETS
 from slim2keras.nets.spec import NetSpec
 from slim2keras.optimizers import Momentum
 from slim2keras.training.finetuning import finetune
-from tests.parity.cases import OF_TF_SLIM, QUICK
+from tests.parity.cases import LEFT_TO_GOLDEN_VALUES, OF_TF_SLIM, QUICK
 from tests.reference import assign_values, images, labels, values_of
 
 HERE = Path(__file__).parent
@@ -37,9 +37,17 @@ def meta_of(case: str) -> dict[str, Any]:
     return meta
 
 
-JUDGED_QUICKLY = {case for case in QUICK if not case.startswith(OF_TF_SLIM)} | {"resnet_v1_50"}
-"""Those that ``tf_slim`` judges live are left to it, but for one."""
-TRAINED_QUICKLY = JUDGED_QUICKLY - {"inception_resnet_v2", "inception_v4", "nasnet_cifar", "pnasnet_mobile"}
+JUDGED_QUICKLY = {case for case in QUICK if not case.startswith(OF_TF_SLIM)} | {*LEFT_TO_GOLDEN_VALUES}
+"""The others ``tf_slim`` judges live."""
+TRAINED_QUICKLY = {
+    "cifarnet",
+    "densenet121",
+    "inception_resnet_v1",
+    "lenet",
+    "mobilenet_v1_025",
+    "resnet_v1_50",
+    "s3dg",
+}
 RUN_QUICKLY = {"cifarnet", "lenet", "mobilenet_v1_025", "resnet_v1_50"}
 
 

@@ -112,8 +112,7 @@ def test_a_value_that_an_argument_cannot_have_is_refused_with_those_that_it_can(
         TOY.check_arguments({"rim": "FULL"})
 
 
-@pytest.mark.parametrize("keep_prob", [0.55, 0.8, 1.0])
-@pytest.mark.parametrize("end", [None, "Cell_2"])
+@pytest.mark.parametrize(("keep_prob", "end"), [(0.55, None), (0.8, "Cell_2"), (1.0, None)])
 def test_the_rate_of_drop_path_is_told_by_one_layer(keep_prob: float, end: str | None) -> None:
     """Whatever the depth at which the network ends."""
     spec = NetSpec.make("nasnet_mobile", None, {"drop_path_keep_prob": keep_prob, "final_endpoint": end})

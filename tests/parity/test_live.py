@@ -23,7 +23,16 @@ from slim2keras.parity.comparing import compare_with_slim
 from slim2keras.parity.report import BARS, ParityReport
 from slim2keras.slim.networks import Judge, SlimNetwork, assign_variables, open_judge
 from slim2keras.slim.runtime import op_by_op_session
-from tests.parity.cases import EXEMPT, JUDGED, JUDGED_VARIANTS, QUICK, QUICK_VARIANTS, SHAPES, SLIM_SOURCE
+from tests.parity.cases import (
+    EXEMPT,
+    JUDGED,
+    JUDGED_VARIANTS,
+    LEFT_TO_GOLDEN_VALUES,
+    QUICK,
+    QUICK_VARIANTS,
+    SHAPES,
+    SLIM_SOURCE,
+)
 from tests.reference import SHALLOW_NETS, assign_values, images, labels, values_of
 
 pytestmark = pytest.mark.usefixtures("shallow_resnets")
@@ -31,7 +40,8 @@ pytestmark = pytest.mark.usefixtures("shallow_resnets")
 RUNGS = ("inference", "training", "moving statistics", "regularization loss")
 WITHOUT_BATCH_NORM = ("alexnet_v2", "cifarnet", "lenet", "overfeat", "vgg_a", "vgg_16", "vgg_19")
 
-NET_PARAMETERS = [pytest.param(net, marks=() if net in QUICK else pytest.mark.slow) for net in JUDGED]
+QUICK_TO_JUDGE = set(QUICK) - set(LEFT_TO_GOLDEN_VALUES)
+NET_PARAMETERS = [pytest.param(net, marks=() if net in QUICK_TO_JUDGE else pytest.mark.slow) for net in JUDGED]
 
 
 @dataclass(frozen=True)

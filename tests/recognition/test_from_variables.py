@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
@@ -20,9 +21,20 @@ def shapes_of(spec: NetSpec) -> dict[str, tuple[int, ...]]:
     return {variable.name: variable.shape for variable in spec.trace().variables()}
 
 
-@pytest.mark.parametrize("net", list_nets())
-@pytest.mark.parametrize("arguments", [{"num_classes": 17}, {"num_classes": 0}, {"num_classes": 3, "scope": "a/b/c"}])
-@pytest.mark.parametrize("channels", [1, 3, 4])
+ASKED: tuple[dict[str, Any], ...] = ({"num_classes": 17}, {"num_classes": 0}, {"num_classes": 3, "scope": "a/b/c"})
+
+
+def everything_asked_of_every_net() -> list[Any]:
+    """Of each network in the quick tests one thing, in turn; the rest is slow."""
+    asked = list(itertools.product(ASKED, (1, 3, 4)))
+    return [
+        pytest.param(net, *item, marks=() if item == asked[number % len(asked)] else pytest.mark.slow)
+        for number, net in enumerate(list_nets())
+        for item in asked
+    ]
+
+
+@pytest.mark.parametrize(("net", "arguments", "channels"), everything_asked_of_every_net())
 def test_exactly_the_net_that_wrote_it_is_found(net: str, arguments: dict[str, Any], channels: int) -> None:
     """Among all networks, with any channels, without a classifier and below other scopes."""
     spec = NetSpec.make(net, (*NETS[net].default_input_shape[:-1], channels), arguments)
