@@ -39,15 +39,8 @@ def meta_of(case: str) -> dict[str, Any]:
 
 JUDGED_QUICKLY = {case for case in QUICK if not case.startswith(OF_TF_SLIM)} | {*LEFT_TO_GOLDEN_VALUES}
 """The others ``tf_slim`` judges live."""
-TRAINED_QUICKLY = {
-    "cifarnet",
-    "densenet121",
-    "inception_resnet_v1",
-    "lenet",
-    "mobilenet_v1_025",
-    "resnet_v1_50",
-    "s3dg",
-}
+TRAINED_SLOWLY = {"inception_resnet_v2", "inception_v1", "inception_v2", "inception_v4"}
+TRAINED_QUICKLY = JUDGED_QUICKLY - TRAINED_SLOWLY - {"nasnet_cifar", "pnasnet_mobile", "resnet_v2_50"}
 RUN_QUICKLY = {"cifarnet", "lenet", "mobilenet_v1_025", "resnet_v1_50"}
 
 
