@@ -109,7 +109,7 @@ def _common_header(member: zipfile.ZipInfo) -> bytes:
     )
 
 
-def is_archive(path: Path) -> bool:
+def is_keras_archive(path: Path) -> bool:
     """Whether tf_keras would read a file as a zip: by the content of a ``.keras`` file, not by its name alone."""
     return path.name.endswith(".keras") and zipfile.is_zipfile(path)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from slim2keras.outputs.keras_archive import (
-    is_archive,
+    is_keras_archive,
     is_plain_archive,
     open_weights,
     read_config,
@@ -39,7 +39,7 @@ def load_file(path: Path, *, with_optimizer: bool = False) -> tf_keras.Model:
     for module in ("keras_layers", "optimizers", "training.model"):
         importlib.import_module(f"slim2keras.{module}")
     check_model_file(path, with_optimizer=with_optimizer)
-    if not is_archive(path):
+    if not is_keras_archive(path):
         return tf_keras.models.load_model(path, compile=False)
     config = read_config(path)
     compiled = config.pop("compile_config", None)

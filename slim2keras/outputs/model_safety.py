@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from slim2keras.errors import ModelReadError, UnsafeModelError
 from slim2keras.outputs import allowed_names as allowed
-from slim2keras.outputs.keras_archive import CONFIG, is_archive, opened_member
+from slim2keras.outputs.keras_archive import CONFIG, is_keras_archive, opened_member
 
 if TYPE_CHECKING:
     import h5py
@@ -46,7 +46,7 @@ def check_model_file(path: Path, *, with_optimizer: bool = False) -> None:
         UnsafeModelError: If it holds anything but classes, functions and ops of ``allowed_names`` and our own layers.
         ModelReadError: If it is truncated, corrupt, or no model file.
     """
-    if is_archive(path):
+    if is_keras_archive(path):
         _refuse(path, _zip_findings(path, with_optimizer=with_optimizer))
     elif path.is_dir():
         _refuse(path, _saved_model_findings(path))

@@ -12,14 +12,14 @@ from slim2keras.errors import UnrecognisedNetError, UnsupportedArgumentError
 from slim2keras.graphs.graph import Layer, LayerGraph, Shape, as_tuples
 from slim2keras.nets import NETS
 from slim2keras.nets.arguments import LastEndPoint, Lay, LayerConfigs, ShownInLayers
-from slim2keras.nets.registry import Net
+from slim2keras.nets.registry import Net, VariableShapes
 from slim2keras.nets.spec import NetSpec
-from slim2keras.recognition.from_variables import Shapes, relative_shapes, root_scopes
+from slim2keras.recognition.from_variables import relative_shapes, root_scopes
 
 _COMPARED = ("kernel_size", "pool_size", "strides", "dilation_rate", "padding", "epsilon")
 
 
-def recover_spec(shapes: Shapes, layer_configs: LayerConfigs, input_shape: Shape) -> NetSpec:
+def recover_spec(shapes: VariableShapes, layer_configs: LayerConfigs, input_shape: Shape) -> NetSpec:
     """Tell network and arguments from a model's variables and layers, for a model that was loaded from a file.
 
     Arguments that decide about variables are read as from a checkpoint, the others as their marks say: numbers from the
@@ -51,7 +51,7 @@ def recover_spec(shapes: Shapes, layer_configs: LayerConfigs, input_shape: Shape
 
 
 def _same_networks(
-    net: Net, input_shape: Shape, known: Mapping[str, Any], shapes: Shapes, layer_configs: LayerConfigs
+    net: Net, input_shape: Shape, known: Mapping[str, Any], shapes: VariableShapes, layer_configs: LayerConfigs
 ) -> Iterator[NetSpec]:
     """The network with every setting of its other arguments that makes these layers."""
     lay = functools.cache(functools.partial(net.trace, net.default_input_shape, **known))
@@ -76,7 +76,7 @@ def _choices(net: Net, lay: Lay, layer_configs: LayerConfigs) -> Iterator[dict[s
         yield dict(zip(values, chosen, strict=True))
 
 
-def is_network(graph: LayerGraph, shapes: Shapes, layer_configs: LayerConfigs) -> bool:
+def is_network(graph: LayerGraph, shapes: VariableShapes, layer_configs: LayerConfigs) -> bool:
     """Whether a model of these variables and layers is a network, see ``recover_spec``; of rates nothing is asked."""
     if {variable.name: variable.shape for variable in graph.variables()} != shapes:
         return False

@@ -10,11 +10,9 @@ from typing import Any
 from slim2keras.errors import UnrecognisedNetError, UnsupportedArgumentError
 from slim2keras.graphs.graph import Shape, Variable
 from slim2keras.nets import NETS, find_net
-from slim2keras.nets.registry import Net
+from slim2keras.nets.registry import Net, VariableShapes
 from slim2keras.nets.spec import NetSpec
 from slim2keras.scopes import in_any_scope, in_scope
-
-Shapes = Mapping[str, tuple[int, ...]]
 
 
 def format_arguments(arguments: Mapping[str, Any]) -> str:
@@ -58,7 +56,7 @@ class Candidate:
 
 
 def recognise(
-    shapes: Shapes,
+    shapes: VariableShapes,
     *,
     net: str | None = None,
     input_shape: Shape | None = None,
@@ -108,7 +106,7 @@ def recognise(
     raise UnrecognisedNetError(_unrecognised(source, shapes, net, found))
 
 
-def _unrecognised(source: str, shapes: Shapes, net: str | None, found: Sequence[Candidate]) -> str:
+def _unrecognised(source: str, shapes: VariableShapes, net: str | None, found: Sequence[Candidate]) -> str:
     what = f"a {net}" if net else "a network that slim2keras knows"
     lines = [f"{source} is not {what}: {len(shapes)} model variables, beginning {', '.join(list(shapes)[:3])}."]
     if net:
@@ -131,7 +129,7 @@ def _listed(candidates: Sequence[Candidate]) -> str:
     return "\n".join(f"  {candidate.describe()}" for candidate in candidates)
 
 
-def root_scopes(net: Net, shapes: Shapes, arguments: Mapping[str, Any]) -> list[str]:
+def root_scopes(net: Net, shapes: VariableShapes, arguments: Mapping[str, Any]) -> list[str]:
     """Scopes below which the network may lie: where its anchor is."""
     if "scope" in arguments:
         return [net.check_arguments({"scope": arguments["scope"]})["scope"]]
@@ -139,7 +137,7 @@ def root_scopes(net: Net, shapes: Shapes, arguments: Mapping[str, Any]) -> list[
     return [name[: -len(net.anchor)].rstrip("/") for name in ends]
 
 
-def _places(nets: Iterable[Net], shapes: Shapes, arguments: Mapping[str, Any]) -> list[tuple[Net, str]]:
+def _places(nets: Iterable[Net], shapes: VariableShapes, arguments: Mapping[str, Any]) -> list[tuple[Net, str]]:
     """Where each network may lie, slim's own scopes first."""
     places = [(net, scope) for net in nets for scope in root_scopes(net, shapes, arguments)]
     return sorted(places, key=lambda place: place[1] != place[0].scope)
@@ -155,7 +153,7 @@ def _is_in_net(name: str, net: Net, scope: str) -> bool:
     return in_scope(name, scope) or in_any_scope(name, net.beside)
 
 
-def relative_shapes(shapes: Shapes, net: Net, scope: str) -> dict[str, tuple[int, ...]]:
+def relative_shapes(shapes: VariableShapes, net: Net, scope: str) -> dict[str, tuple[int, ...]]:
     """Variables of a network by their names below the root scope; those beside it keep their names."""
     return {
         name[len(scope) :].lstrip("/") if in_scope(name, scope) else name: shape
@@ -165,7 +163,12 @@ def relative_shapes(shapes: Shapes, net: Net, scope: str) -> dict[str, tuple[int
 
 
 def _best_arguments(
-    net: Net, scope: str, shapes: Shapes, input_shape: Shape | None, given: Mapping[str, Any], exclude: Sequence[str]
+    net: Net,
+    scope: str,
+    shapes: VariableShapes,
+    input_shape: Shape | None,
+    given: Mapping[str, Any],
+    exclude: Sequence[str],
 ) -> Candidate:
     """The arguments with which the network agrees best, read from the variables where they are not given."""
     below = {name: shape for name, shape in shapes.items() if _is_in_net(name, net, scope)}
@@ -191,7 +194,7 @@ _IMAGE_SIZES = (28, 32, 64, 96, 128, 160, 192, 224, 256, 299, 320, 331)
 def _other_size(
     candidate: Candidate,
     net: Net,
-    below: Shapes,
+    below: VariableShapes,
     own: Mapping[str, Any],
     arguments: Mapping[str, Any],
     exclude: Sequence[str],
@@ -208,7 +211,7 @@ def _other_size(
 
 def _compare(
     net: Net,
-    below: Shapes,
+    below: VariableShapes,
     input_shape: Shape | None,
     own: Mapping[str, Any],
     arguments: Mapping[str, Any],
@@ -245,14 +248,14 @@ def _variable_names(spec: NetSpec) -> frozenset[str]:
     return frozenset(variable.name for variable in graph.variables())
 
 
-def _input_channels(variables: Sequence[Variable], below: Shapes) -> int:
+def _input_channels(variables: Sequence[Variable], below: VariableShapes) -> int:
     """Channels that the first convolution takes in the checkpoint, else in the network: grey nets exist."""
     first = variables[0]
     shape = below.get(first.name, first.shape)
     return shape[-2] if len(shape) == len(first.shape) else first.shape[-2]
 
 
-def variables_left_out(candidate: Candidate, shapes: Shapes) -> Iterator[tuple[str, str]]:
+def variables_left_out(candidate: Candidate, shapes: VariableShapes) -> Iterator[tuple[str, str]]:
     """Checkpoint variables that need not be loaded, with the reason.
 
     They belong to parts of the network that the user's arguments leave out, or to another part of a larger model whose
