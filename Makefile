@@ -6,7 +6,7 @@ PARALLEL := -n auto --dist loadfile
 # The last research/slim judges the networks that tf_slim lacks; offline their tests are skipped.
 JUDGED := SLIM_SOURCE=$${SLIM_SOURCE-$$($(BIN)/python -m tests.slim_source .cache/slim)} $(BIN)/python -m pytest
 
-.PHONY: setup demo test test-all test-zoo test-matrix lint bench parity-table training-table
+.PHONY: setup demo test test-all test-more test-zoo test-matrix lint bench parity-table training-table
 
 setup: $(VENV)/installed
 
@@ -23,6 +23,11 @@ test: setup
 
 test-all: setup
 	$(JUDGED) $(PARALLEL)
+
+# Slow ones that a change must pass too, besides `test`.
+test-more: setup
+	$(BIN)/python -m pytest -m slow -k "not large and not 200" $(PARALLEL) tests/golden tests/doctor tests/stories/test_class_folders.py \
+		tests/stories/test_distribution.py tests/stories/test_examples.py
 
 # Every network against slim and against the golden values, and what else only research/slim can judge.
 test-zoo: setup

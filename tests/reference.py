@@ -11,6 +11,7 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
+import pytest
 
 from slim2keras.graphs.graph import Variable
 from slim2keras.nets import NETS, resnet
@@ -135,3 +136,8 @@ def convert_small(
 
     request = CheckpointRequest(None, arguments or {}, SMALL_SHAPE, load or LoadOptions())
     return convert_to_file(checkpoint, output, request, **options)
+
+
+def first_quick(first: Any, *others: Any) -> list[Any]:
+    """Parameters of which the quick tests take the first; the others are near to it."""
+    return [first, *(pytest.param(other, marks=pytest.mark.slow) for other in others)]

@@ -79,6 +79,7 @@ def test_sequentially_each_layer_is_under_repaired_inputs() -> None:
         np.testing.assert_allclose(layer.moving_variance, rows.var(0, ddof=1), rtol=1e-5, err_msg=layer.name)
 
 
+@pytest.mark.slow
 def test_layers_of_a_model_within_a_model_too() -> None:
     """In every way of recalibrating they get the statistics of the plain model."""
     import tf_keras
@@ -229,7 +230,10 @@ def digits_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.mark.parametrize("sickness", ["pit one", "pit two", "not restored", "poisoned"])
+@pytest.mark.parametrize(
+    "sickness",
+    ["pit one", *(pytest.param(name, marks=pytest.mark.slow) for name in ("pit two", "not restored", "poisoned"))],
+)
 def test_slim_and_keras_are_well_again(
     sick_checkpoints: dict[str, Path], digits_file: Path, tmp_path: Path, sickness: str
 ) -> None:
@@ -280,7 +284,9 @@ def test_of_shadows_it_is_the_shadows_that_are_repaired(tmp_path: Path, digits_f
     assert changed == {f"{name}/ExponentialMovingAverage" for name in raw if is_moving(name)}
 
 
-@pytest.mark.parametrize("suffix", [".keras", ".h5", ".weights.h5"])
+@pytest.mark.parametrize(
+    "suffix", [".keras", *(pytest.param(name, marks=pytest.mark.slow) for name in (".h5", ".weights.h5"))]
+)
 def test_keras_files_are_written_by_their_names(
     sick_checkpoints: dict[str, Path], digits_file: Path, tmp_path: Path, suffix: str
 ) -> None:

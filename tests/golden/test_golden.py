@@ -37,11 +37,14 @@ def meta_of(case: str) -> dict[str, Any]:
     return meta
 
 
+JUDGED_SLOWLY = {"inception_resnet_v2", "pnasnet_mobile"}
+"""Large ones that share a family with another."""
 JUDGED_QUICKLY = {case for case in QUICK if not case.startswith(OF_TF_SLIM)} | {*LEFT_TO_GOLDEN_VALUES}
+JUDGED_QUICKLY -= JUDGED_SLOWLY
 """The others ``tf_slim`` judges live."""
 TRAINED_SLOWLY = {"inception_resnet_v2", "inception_v1", "inception_v2", "inception_v4"}
 TRAINED_QUICKLY = JUDGED_QUICKLY - TRAINED_SLOWLY - {"nasnet_cifar", "pnasnet_mobile", "resnet_v2_50"}
-RUN_QUICKLY = {"cifarnet", "lenet", "mobilenet_v1_025", "resnet_v1_50"}
+RUN_QUICKLY = {"cifarnet", "lenet", "mobilenet_v1_025"}
 
 
 def marked(cases: list[str], quick: set[str]) -> list[Any]:

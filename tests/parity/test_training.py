@@ -58,13 +58,12 @@ def each_once(named: Named, besides: Named) -> Named:
 def cases() -> Named:
     """All at once on each family, one by one on the quick ones; ``resnet_v2`` has its turn in the compiled steps."""
     found = {f"{net}, everything": (net, EVERYTHING) for net in NETS if net != "resnet_v2"}
-    found |= {f"{net}, by default": (net, Case()) for net in ("inception_v3", "separable", "vgg")}
+    found |= {f"{net}, by default": (net, Case()) for net in ("separable", "vgg")}
     found |= {f"{net}, train_only": (net, Case(train_only=True)) for net in ("separable", "vgg")}
     found |= {f"separable, {name}": ("separable", Case(optimizer=name)) for name in FEW_OPTIMIZERS}
     found["separable, exponential"] = ("separable", Case(schedule="exponential"))
     found |= {f"separable, {name}": ("separable", case) for name, case in FEATURES.items()}
     found["separable, frozen below"] = ("separable", FROZEN_BELOW)
-    found["inception_v3, another auxiliary weight"] = ("inception_v3", Case(aux_weight=1.0))
     return each_once(found, besides={})
 
 
@@ -72,9 +71,11 @@ def the_rest() -> Named:
     """Every optimizer, schedule and feature on every network."""
     found: Named = {f"{net}, everything": (net, EVERYTHING) for net in NETS}
     for net in NETS:
+        found |= {f"{net}, by default": (net, Case())}
         found |= {f"{net}, {name}": (net, Case(optimizer=name)) for name in PAIRS}
         found |= {f"{net}, {name}": (net, Case(schedule=name)) for name in SCHEDULES}
         found |= {f"{net}, {name}": (net, case) for name, case in FEATURES.items()}
+    found["inception_v3, another auxiliary weight"] = ("inception_v3", Case(aux_weight=1.0))
     return each_once(found, besides=cases())
 
 
@@ -208,7 +209,9 @@ RESUMED = {
 }
 
 
-@pytest.mark.parametrize("net", RESUMED)
+@pytest.mark.parametrize(
+    "net", [pytest.param(net, marks=() if net == "separable" else pytest.mark.slow) for net in RESUMED]
+)
 def test_a_run_of_slim_goes_on_here(net: str, tmp_path: Path) -> None:
     """Its checkpoint from the middle of a run is all that is needed for the second half."""
     case = of_net(net, RESUMED[net])

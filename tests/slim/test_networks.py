@@ -96,6 +96,7 @@ def test_a_row_that_slim_lacks_is_judged_by_the_function_it_is_a_variant_of(monk
     assert not judged_by_the_stand_in(NetSpec.make(net, None, {}), weight_decay=0.02).passed
 
 
+@pytest.mark.slow
 def test_a_row_that_tf_slim_lacks_is_judged_by_it_at_its_depth(monkeypatch: pytest.MonkeyPatch) -> None:
     """``tf_slim`` judges a new width of a family that it has."""
     net = registered(monkeypatch, "inception_v2_0125", "inception_v2", depth_multiplier=0.125, min_depth=4)

@@ -90,6 +90,7 @@ def test_without_batch_norm_replicas_take_the_step_of_one_device(case: str, stat
     assert_same(states[f"mirrored-{case}"], states[f"one-{case}"])
 
 
+@pytest.mark.slow
 def test_two_workers_take_the_step_of_one_device(states: dict[str, State], tmp_path: Path) -> None:
     """Each of the processes ends in the same state."""
     for worker in run(tmp_path, "workers-momentum", clusters=two_workers()):

@@ -51,6 +51,7 @@ def run(name: str, *arguments: object) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_finetune(tmp_path: Path) -> None:
     """It ends in a Keras file and a checkpoint of slim with the same numbers."""
     import tf_keras

@@ -110,6 +110,7 @@ class TestWhatLearns:
         assert changed(before, tuned) == {"head/weights", "head/biases"} | moving(before)
         assert len(moving(before)) == 54
 
+    @pytest.mark.slow
     def test_drop_path_follows_the_step(self) -> None:
         """Nothing is dropped at the first step, paths are at a late one."""
         model = slim2keras.build(
