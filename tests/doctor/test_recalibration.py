@@ -32,7 +32,7 @@ from slim2keras.models.networks import network_of
 from slim2keras.models.variables import slim_variables
 from tests import sick_checkpoints as sick
 from tests.parity.training_runs import CLASSES, NETS, build_ours
-from tests.reference import images, labels, write_checkpoint
+from tests.reference import first_quick, images, labels, write_checkpoint
 
 pytestmark = pytest.mark.usefixtures("shallow_resnets")
 
@@ -230,10 +230,7 @@ def digits_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.mark.parametrize(
-    "sickness",
-    ["pit one", *(pytest.param(name, marks=pytest.mark.slow) for name in ("pit two", "not restored", "poisoned"))],
-)
+@pytest.mark.parametrize("sickness", first_quick("pit one", "pit two", "not restored", "poisoned"))
 def test_slim_and_keras_are_well_again(
     sick_checkpoints: dict[str, Path], digits_file: Path, tmp_path: Path, sickness: str
 ) -> None:
@@ -284,9 +281,7 @@ def test_of_shadows_it_is_the_shadows_that_are_repaired(tmp_path: Path, digits_f
     assert changed == {f"{name}/ExponentialMovingAverage" for name in raw if is_moving(name)}
 
 
-@pytest.mark.parametrize(
-    "suffix", [".keras", *(pytest.param(name, marks=pytest.mark.slow) for name in (".h5", ".weights.h5"))]
-)
+@pytest.mark.parametrize("suffix", first_quick(".keras", ".h5", ".weights.h5"))
 def test_keras_files_are_written_by_their_names(
     sick_checkpoints: dict[str, Path], digits_file: Path, tmp_path: Path, suffix: str
 ) -> None:

@@ -35,6 +35,7 @@ from tests.parity.training_runs import (
     state_of,
     train,
 )
+from tests.reference import first_quick
 from tests.test_optimizers import PAIRS
 
 FROZEN_BELOW = Case(frozen=("MobilenetV1/Conv2d_0", "MobilenetV1/Conv2d_1_depthwise"))
@@ -209,9 +210,7 @@ RESUMED = {
 }
 
 
-@pytest.mark.parametrize(
-    "net", [pytest.param(net, marks=() if net == "separable" else pytest.mark.slow) for net in RESUMED]
-)
+@pytest.mark.parametrize("net", first_quick(*RESUMED))
 def test_a_run_of_slim_goes_on_here(net: str, tmp_path: Path) -> None:
     """Its checkpoint from the middle of a run is all that is needed for the second half."""
     case = of_net(net, RESUMED[net])
