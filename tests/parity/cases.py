@@ -168,9 +168,8 @@ VARIANTS = [*VARIANTS_OF_TF_SLIM, *VARIANTS_OF_RESEARCH_SLIM]
 
 QUICK_VARIANTS = [
     *((net.replace("_50", "_14"), shape, arguments) for net, shape, arguments in _VARIANTS_OF_RESNETS),
-    _VARIANTS_OF_INCEPTIONS[0],
 ]
-"""The arguments of ResNets on shallow ones, whose depth does not matter to them, and one case of an Inception."""
+"""The arguments of ResNets on shallow ones, whose depth does not matter to them."""
 
 JUDGED_VARIANTS = VARIANTS if SLIM_SOURCE else VARIANTS_OF_TF_SLIM
 

@@ -108,6 +108,7 @@ def test_a_data_set_by_class_says_of_pit_one_what_shuffled_images_say(
     assert found.verdicts[0].startswith("pit one: ")
 
 
+@pytest.mark.slow
 def test_a_folder_repairs_as_well_as_shuffled_images(story: Story, tmp_path: Path) -> None:
     """Accuracy on held-out images within two points of what their own batch statistics and shuffled images give."""
     request = CheckpointRequest(input_shape=SPEC.input_shape)

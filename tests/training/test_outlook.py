@@ -73,6 +73,7 @@ class TestDecay:
         tuned.train_on_batch(X, Y)
         np.testing.assert_allclose(layer.moving_mean.numpy(), 1000.0 * decay, rtol=1e-2)
 
+    @pytest.mark.slow
     def test_a_run_that_goes_on_keeps_what_auto_picked(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
