@@ -17,7 +17,7 @@ from slim2keras.conversion.request import CheckpointRequest
 from slim2keras.errors import PreprocessingWarning
 from slim2keras.graphs.graph import Variable
 from slim2keras.graphs.network import Network
-from slim2keras.recognition.from_variables import recognise, variables_left_out
+from slim2keras.recognition.from_variables import Candidate, recognise, variables_left_out
 from slim2keras.recognition.published import PublishedCheckpoint, find_published
 
 
@@ -55,15 +55,7 @@ def plan_conversion(
     request = request or CheckpointRequest()
     if request.network is not None:
         return ConversionPlan(request.network, _load_plan(checkpoint, request, request.network, {}, can_exclude))
-    shapes = checkpoint.model_shapes
-    candidate = recognise(
-        shapes,
-        net=request.net,
-        input_shape=request.input_shape,
-        arguments=request.arguments,
-        exclude=request.load.exclude,
-        source=str(checkpoint.given),
-    )
+    candidate = recognise_as_asked(checkpoint, request)
     published = find_published(checkpoint.given, candidate.spec)
     spec, shape_source = candidate.spec, FactSource.GIVEN
     if request.input_shape is None:
@@ -71,9 +63,21 @@ def plan_conversion(
     spec, decay_source = with_known_decay(checkpoint, spec, request.arguments)
     if published:
         spec = replace(spec, preprocessing=published.preprocessing)
-    left_out = dict(variables_left_out(candidate, shapes))
+    left_out = dict(variables_left_out(candidate, checkpoint.model_shapes))
     load = _load_plan(checkpoint, request, spec, left_out, can_exclude)
     return ConversionPlan(spec, load, published, shape_source, decay_source)
+
+
+def recognise_as_asked(checkpoint: Checkpoint, request: CheckpointRequest) -> Candidate:
+    """The network of a checkpoint, as far as it is not said, see ``recognise``."""
+    return recognise(
+        checkpoint.model_shapes,
+        net=request.net,
+        input_shape=request.input_shape,
+        arguments=request.arguments,
+        exclude=request.load.exclude,
+        source=str(checkpoint.given),
+    )
 
 
 def _load_plan(

@@ -12,12 +12,13 @@ import numpy as np
 from slim2keras.batch_norm.modes import BatchNormMode
 from slim2keras.checkpoints.reading import Checkpoint
 from slim2keras.checkpoints.training_record import LayerRecord, TrainingRecord, read_record, recalibrated_from
+from slim2keras.conversion.plan import recognise_as_asked
 from slim2keras.conversion.request import CheckpointRequest
 from slim2keras.errors import Slim2KerasError
 from slim2keras.graphs.network import Network
 from slim2keras.importing.meta_graph import read_decays
 from slim2keras.nets.spec import NetSpec
-from slim2keras.recognition.from_variables import Candidate, recognise
+from slim2keras.recognition.from_variables import Candidate
 from slim2keras.scopes import VariableInfo, VariableKind, ema_name, natural_order
 from slim2keras.training.model_variables import ModelVariables, open_variables
 
@@ -306,16 +307,8 @@ def recognised(checkpoint: Checkpoint, request: CheckpointRequest) -> Candidate 
     """
     if request.network is not None:
         return None
-    shapes, source = checkpoint.model_shapes, str(checkpoint.given)
     try:
-        return recognise(
-            shapes,
-            net=request.net,
-            input_shape=request.input_shape,
-            arguments=request.arguments,
-            exclude=request.load.exclude,
-            source=source,
-        )
+        return recognise_as_asked(checkpoint, request)
     except Slim2KerasError:
         if request.arguments and request.net is None:
             raise

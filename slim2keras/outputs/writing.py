@@ -115,8 +115,6 @@ def _write_tensors(outline: Outline, values: Values, file: h5py.File) -> None:
     again from the beginning for every step backwards. So the index of the layers has to be at the front too: every
     layer is entered first, in the place of something else, and made when its turn comes.
     """
-    import h5py
-
     root = file.create_group("vars")  # for variables of the model itself, which tf_keras looks for
     for layer in dict.fromkeys(place.rpartition("/vars/")[0] for place in outline.places.values()):
         file[layer] = root
@@ -127,10 +125,16 @@ def _write_tensors(outline: Outline, values: Values, file: h5py.File) -> None:
         if layer not in groups:
             del file[layer]
             groups[layer] = file.create_group(f"{layer}/vars")
-        # As create_dataset does, which takes longer to look at its options than to write most tensors.
-        space = h5py.h5s.create_simple(value.shape)
-        dataset = h5py.h5d.create(groups[layer].id, index.encode(), h5py.h5t.IEEE_F32LE, space)
-        dataset.write(h5py.h5s.ALL, h5py.h5s.ALL, np.ascontiguousarray(value))
+        _write_tensor(groups[layer], index, value)
+
+
+def _write_tensor(group: h5py.Group, name: str, value: NDArray[np.float32]) -> None:
+    """What ``create_dataset`` does, which takes longer to look at its options than to write most tensors."""
+    import h5py
+
+    space = h5py.h5s.create_simple(value.shape)
+    dataset = h5py.h5d.create(group.id, name.encode(), h5py.h5t.IEEE_F32LE, space)
+    dataset.write(h5py.h5s.ALL, h5py.h5s.ALL, np.ascontiguousarray(value))
 
 
 def largest_read_back_difference(outline: Outline, values: Values, path: Path, its_format: OutputFormat) -> float:

@@ -47,13 +47,7 @@ def explain(model: Any, failed: FailedStep) -> Slim2KerasError:
     if kind == LABELS:
         return _explain_labels(failed, model.outputs[0].shape[-1])
     if kind == SINGLE_VALUE:
-        return TrainingDataError(
-            f"Step {failed.step + 1} has one value per channel in {len(failed.faults)} BatchNorm layers, the first "
-            f"{where}: a batch of {len(failed.labels[0]) if failed.labels else 1} with 1x1 pixels there. The unbiased "
-            "variance of one value is undefined and would poison the moving variance. Take larger batches (a last, "
-            "smaller one is left out by drop_remainder=True), larger images, or batch_norm='batch' or 'frozen' for "
-            "these layers. Nothing was changed."
-        )
+        return _explain_single_value(failed, where)
     what = {
         LOSS: "the loss is",
         STATISTICS: f"the loss is finite, but the batch statistics of {where} are",
@@ -78,6 +72,16 @@ def _explain_labels(failed: FailedStep, classes: int) -> TrainingDataError:
         f"Step {failed.step + 1} has labels from {labels.min()} to {labels.max()}, but the network has {classes} "
         f"classes, 0 to {classes - 1}. Build or convert with the number of classes of the data, num_classes=..., or "
         "number the labels from 0. Nothing was changed."
+    )
+
+
+def _explain_single_value(failed: FailedStep, where: str) -> TrainingDataError:
+    batch = len(failed.labels[0]) if failed.labels else 1
+    return TrainingDataError(
+        f"Step {failed.step + 1} has one value per channel in {len(failed.faults)} BatchNorm layers, the first "
+        f"{where}: a batch of {batch} with 1x1 pixels there. The unbiased variance of one value is undefined and would "
+        "poison the moving variance. Take larger batches (a last, smaller one is left out by drop_remainder=True), "
+        "larger images, or batch_norm='batch' or 'frozen' for these layers. Nothing was changed."
     )
 
 

@@ -45,10 +45,9 @@ def slot_variables(model: tf_keras.Model) -> dict[str, Any]:
             "that is not compiled: tf_keras.Model(model.input, model.output)."
         )
     names = {id(variable): name for name, variable in slim_variables(model).items()}
-    learning = {names[id(variable)]: variable for variable in model.trainable_variables}
     slots = {
-        f"{name}/{slot}": optimizer.slot(variable, slot)
-        for name, variable in learning.items()
+        f"{names[id(variable)]}/{slot}": optimizer.slot(variable, slot)
+        for variable in model.trainable_variables
         for slot in optimizer.initial_slots()
     }
     return {**slots, **getattr(optimizer, "powers", {})}
