@@ -80,7 +80,7 @@ def run(
     images, labels, test_images, test_labels = data
     history = tuned.fit(images, labels, batch_size=BATCH, epochs=EPOCHS, verbose=0).history
     _, test = tuned.evaluate(test_images, test_labels, verbose=0)
-    decay = 1.0 if settings["batch_norm"] == "batch" else tuned.options.decay
+    decay = 1.0 if settings["batch_norm"] == "batch" else decay_of(tuned)
     left = decay ** int(tuned.optimizer.iterations)
     weights = np.concatenate([variable.numpy().ravel() for variable in tuned.trainable_variables])
     batches = tf.data.Dataset.from_tensor_slices((images, labels)).batch(100)
@@ -96,8 +96,13 @@ def diagnose(tuned: Any, batches: Any, directory: Path) -> Diagnosis:
     """As somebody would who was given the checkpoint."""
     with tempfile.TemporaryDirectory(dir=directory) as folder:
         checkpoint = slim2keras.export_checkpoint(tuned, Path(folder) / "model.ckpt").prefix
-        decay = max(layer.momentum for layer in batch_norm_layers(tuned))
-        return slim2keras.diagnose(checkpoint, data=batches, input_shape=(SIZE, SIZE, 3), decay=decay)
+        shape = (SIZE, SIZE, 3)
+        return slim2keras.diagnose(checkpoint, data=batches, input_shape=shape, decay=decay_of(tuned))
+
+
+def decay_of(model: Any) -> float:
+    """Of the layers: ``"auto"`` became a number when ``fit`` knew its steps."""
+    return max(layer.momentum for layer in batch_norm_layers(model))
 
 
 def build() -> Any:
