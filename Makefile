@@ -24,10 +24,12 @@ test: setup
 test-all: setup
 	$(JUDGED) $(PARALLEL)
 
-# Slow ones that a change must pass too, besides `test`.
+# Slow ones that a change must pass too, besides `test`; not the large networks and the long runs.
 test-more: setup
-	$(BIN)/python -m pytest -m slow -k "not large and not 200 and not three_steps and not first_training and not two_pits" $(PARALLEL) tests/golden tests/doctor tests/stories/test_class_folders.py \
-		tests/stories/test_distribution.py tests/stories/test_examples.py
+	$(BIN)/python -m pytest $(PARALLEL) -m slow \
+		-k "not large and not 200 and not three_steps and not first_training and not two_pits" \
+		tests/golden tests/doctor tests/stories/test_class_folders.py tests/stories/test_distribution.py \
+		tests/stories/test_examples.py
 
 # Every network against slim and against the golden values, and what else only research/slim can judge.
 test-zoo: setup
