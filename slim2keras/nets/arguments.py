@@ -6,6 +6,7 @@ layers tell.
 
 from __future__ import annotations
 
+import abc
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -29,12 +30,12 @@ class AtLeast:
     requirement: str
 
 
-class ShownInLayers:
+class ShownInLayers(abc.ABC):
     """That an argument shows in the layers of a model, and not in its variables."""
 
+    @abc.abstractmethod
     def candidates(self, default: Any, layers: LayerConfigs, lay: Lay) -> Iterable[Any]:
         """What it may be in a model of these layers, likeliest first."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,7 @@ def _choices(net: Net, lay: Lay, layer_configs: LayerConfigs) -> Iterator[dict[s
     """Every setting of the arguments that show in layers but not in variables, the likeliest first."""
     values = {
         name: dict.fromkeys(mark.candidates(net.defaults[name], layer_configs, lay))
-        for name, mark in net.marked(ShownInLayers).items()
+        for name, mark in net.marked(ShownInLayers).items()  # type: ignore[type-abstract]
     }
     for chosen in itertools.product(*values.values()):
         yield dict(zip(values, chosen, strict=True))
