@@ -54,6 +54,7 @@ class ConversionReport(Report):
         num_classes: Of the logits.
         drop_path_steps: Steps over which drop-path grows.
         graph: Layers of a network that is none of slim's zoo, ``None`` for one that is.
+        origin: Where that graph was imported from, ``None`` if it was not imported.
     """
 
     source: Mapping[str, Any]
@@ -78,6 +79,7 @@ class ConversionReport(Report):
     num_classes: int | None = None
     drop_path_steps: int | None = None
     graph: Mapping[str, Any] | None = None
+    origin: Mapping[str, Any] | None = None
 
     def summary(self) -> str:
         """In one line."""

@@ -21,7 +21,8 @@ def network_of(model: tf_keras.Model) -> Network:
     """
     network: Network | None = getattr(model, "slim_network", None)
     if network is None:
-        network = model.slim_network = recover_spec(*_variables_and_layers(model), tuple(model.input_shape[1:]))
+        shape = tuple(model.input_shape[1:]) if len(model.inputs) == 1 else ()
+        network = model.slim_network = recover_spec(*_variables_and_layers(model), shape)
     return network
 
 
@@ -60,10 +61,10 @@ def _variables_and_layers(model: tf_keras.Model) -> tuple[dict[str, tuple[int, .
 
 
 def _layer_configs(model: tf_keras.Model) -> dict[str, dict[str, Any]]:
-    """Configuration, class (``kind``) and input layers (``inputs``) of every layer of a functional model, by name."""
+    """Configuration, class (``kind``) and inputs (of each of its ``calls``) of a functional model's layers, by name."""
     configs = {}
     for layer in model.get_config()["layers"]:
-        inputs = [name for node in layer.get("inbound_nodes", ())[:1] for name, *_ in node]
+        calls = [[(name, call) for name, call, *_ in node] for node in layer.get("inbound_nodes", ())]
         kind = layer["class_name"].rpartition(">")[2]
-        configs[layer["config"]["name"]] = {**layer["config"], "kind": kind, "inputs": inputs}
+        configs[layer["config"]["name"]] = {**layer["config"], "kind": kind, "calls": calls}
     return configs

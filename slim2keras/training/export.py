@@ -60,7 +60,7 @@ def _report_of(model: tf_keras.Model) -> dict[str, Any] | None:
     record = getattr(model, "statistics_record", None)
     if record is None or not (found := record.read()).steps:
         return None
-    facts = {"written_by": f"slim2keras {__version__}", "input_shape": list(model.input_shape[1:])}
+    facts = {"written_by": f"slim2keras {__version__}", "input_shape": list(model.inputs[0].shape[1:])}
     return {**facts, **found.to_json()}
 
 
