@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from slim2keras.errors import CheckpointReadError
+from slim2keras.importing.sources import read_graph
 
 if TYPE_CHECKING:
     from tensorflow.core.framework.graph_pb2 import GraphDef
@@ -70,14 +71,9 @@ def _read_graph(prefix: Path, read: Callable[[GraphDef], _Read]) -> _Read | None
     path = Path(f"{prefix}.meta")
     if not path.is_file():
         return None
-    import tensorflow as tf
-    from google.protobuf.message import DecodeError
-
-    meta_graph = tf.compat.v1.MetaGraphDef()
     try:
-        meta_graph.ParseFromString(path.read_bytes())
-        return read(meta_graph.graph_def)
-    except (DecodeError, OSError, RecursionError, ValueError) as error:
+        return read(read_graph(path).graph)
+    except (RecursionError, ValueError) as error:
         raise CheckpointReadError(
             f"{path} is no graph: {error}. It is truncated or corrupt; remove it, and give the decay with --decay."
         ) from error
