@@ -38,6 +38,11 @@ class Norm:
     batch_mean: str = ""
     batch_variance: str = ""
 
+    @property
+    def parameters(self) -> list[str]:
+        """Tensors of its variables."""
+        return [item for item in (self.gamma, self.beta, self.mean, self.variance) if item is not None]
+
 
 @dataclass(frozen=True)
 class _Parts:
@@ -60,7 +65,8 @@ def mark_batch_norms(nodes: Nodes, used: Iterable[Node], averages: MovingAverage
         norm = _fused(nodes, node, averages) if node.op in FUSED else _unfused(nodes, node, averages)
         if norm is not None:
             x, facts = norm
-            found.append(replace(node, op="BatchNorm", inputs=(x,), controls=(), facts=facts))
+            inputs = (x, *facts.parameters)
+            found.append(replace(node, op="BatchNorm", inputs=inputs, controls=(), facts=facts))
             nodes.replace(found[-1])
     return found
 

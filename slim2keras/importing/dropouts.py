@@ -118,10 +118,13 @@ def _placeholder_behind(nodes: Nodes, tensor: str) -> str:
     return next((name for name in behind if name in nodes.by_name and nodes.by_name[name].op in PLACEHOLDERS), "")
 
 
-def mark_dropouts(nodes: Nodes, used: Iterable[Node]) -> dict[str, str]:
+def mark_dropouts(nodes: Nodes, used: Iterable[Node], training: Nodes) -> dict[str, str]:
     """Put an op ``Dropout`` into the place of what spells one.
 
     Also where the graph switches between a dropout and what it drops values of; called before branches are taken.
+
+    Args:
+        training: The graph as it trains: a rate may depend on that.
 
     Returns:
         Tensor that a dropout gives to the one that it takes.
@@ -132,6 +135,8 @@ def mark_dropouts(nodes: Nodes, used: Iterable[Node]) -> dict[str, str]:
         if dropped is None:
             continue
         dropped_from, facts = dropped
+        if facts.rate is None and (trained := find_dropout(training, node.name)) is not None:
+            facts = trained[1]
         found[node.name] = dropped_from
         nodes.replace(replace(node, op="Dropout", inputs=(dropped_from, facts.noise), controls=(), facts=facts))
     return found

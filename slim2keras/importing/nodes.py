@@ -62,12 +62,17 @@ class Node:
         found = next((self.attr[name].type for name in names if name in self.attr), None)
         return "float32" if found is None else str(tf.as_dtype(found).base_dtype.name)
 
-    def shape(self) -> tuple[int | None, ...] | None:
-        """Shape of its first output where the graph says it, ``None`` where it does not."""
+    def shape(self, index: int = 0) -> tuple[int | None, ...] | None:
+        """Shape of an output where the graph says it, ``None`` where it does not."""
         for name in ("_output_shapes", "output_shapes"):
-            if name in self.attr and self.attr[name].list.shape:
-                return _shape_of(self.attr[name].list.shape[0])
+            if name in self.attr:
+                return self.shape_in(name, index)
         return _shape_of(self.attr["shape"].shape) if "shape" in self.attr else None
+
+    def shape_in(self, name: str, index: int) -> tuple[int | None, ...] | None:
+        """One of a list of shapes that is an attribute."""
+        shapes = self.attr[name].list.shape if name in self.attr else ()
+        return _shape_of(shapes[index]) if index < len(shapes) else None
 
 
 def _shape_of(shape: Any) -> tuple[int | None, ...] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -124,6 +124,14 @@ class Translation:
     def set_value(self, tensor: str, value: Value) -> None:
         """Say what a tensor is."""
         self._values[self.nodes.source(tensor)] = value
+
+    def values(self) -> Iterable[tuple[str, Value]]:
+        """Everything that was translated, by tensor, in order."""
+        return self._values.items()
+
+    def find(self, tensor: str) -> Value | None:
+        """What a tensor is, ``None`` if it was not translated."""
+        return self._values.get(self.nodes.source(tensor))
 
     def value(self, tensor: str) -> Value:
         """What a tensor is, which was translated before."""

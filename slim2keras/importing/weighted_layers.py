@@ -257,3 +257,7 @@ def prelu(translation: Translation, node: Node) -> Value | None:
         "alpha_regularizer": translation.regularizer(alpha),
     }
     return translation.add_with_weights(node, "PReLU", config, x, {"alpha": alpha}, x.shape)
+
+
+KINDS = frozenset({"Conv2D", "Conv3D", "DepthwiseConv2dNative", "SeparableConv2D", "Conv2DBackpropInput", "MatMul"})
+"""Ops of layers with weights."""
