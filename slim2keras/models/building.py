@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from slim2keras.graphs.graph import Layer, LayerGraph, Shape
 from slim2keras.graphs.network import Network
 from slim2keras.models.precision import wide_layers
+from slim2keras.models.variables import keep_stored_variables, odd_variables
 from slim2keras.nets.spec import NetSpec
 
 if TYPE_CHECKING:
@@ -89,6 +90,8 @@ def call_layer(
         return made[owner.name](inputs)
     keras_layer = made[owner.name] = make_layer(owner, dtype)
     output = keras_layer(inputs)
+    if odd := odd_variables(keras_layer, owner):
+        keep_stored_variables(keras_layer, odd)
     for leaf, initial_value in owner.initial_values.items():
         variable = getattr(keras_layer, leaf)
         variable.assign(initial_value(tuple(variable.shape)))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from slim2keras.graphs.graph import Layer, LayerGraph
 from slim2keras.models.networks import knows_network, network_of
-from slim2keras.models.variables import all_layers, slim_variables
+from slim2keras.models.variables import all_layers, share_stored_variables, slim_variables
 
 if TYPE_CHECKING:
     import tf_keras
@@ -64,6 +64,7 @@ def in_float32(model: tf_keras.Model) -> tf_keras.Model:
 
     plain = tf_keras.Model(model.input, model.output, name=model.name)
     copy = tf_keras.models.clone_model(plain, clone_function=widened)
+    share_stored_variables(model, copy)
     if knows_network(model):
         copy.slim_network = network_of(model)
     values = slim_variables(model)
