@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from slim2keras.errors import CheckpointReadError
-from slim2keras.importing.sources import read_graph
+from slim2keras.importing.sources import VARIABLES, read_graph
 
 if TYPE_CHECKING:
     from tensorflow.core.framework.graph_pb2 import GraphDef
 
 _ASSIGNMENTS = ("AssignSub", "AssignSubVariableOp")
-_VARIABLES = ("Variable", "VariableV2", "VarHandleOp")
 _PASSED_ON = ("Identity", "Cast", "Switch", "Enter", "Snapshot")
 _CONVOLUTIONS = ("Conv2D", "Conv3D")
 _FAKE_QUANTIZED = ("FakeQuantWithMinMaxVars", "FakeQuantWithMinMaxVarsPerChannel")
@@ -123,7 +122,7 @@ class _Nodes:
         """Name of the variable that a reference comes from, empty if from none."""
         seen: set[str] = set()
         while (node := self._node(name)) is not None and node.name not in seen:
-            if node.op in _VARIABLES:
+            if node.op in VARIABLES:
                 return str(node.name)
             if node.op not in _READ_BY or not node.input:
                 break

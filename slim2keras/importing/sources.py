@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from tensorflow.core.protobuf.meta_graph_pb2 import CollectionDef, MetaGraphDef, SignatureDef, TensorInfo
     from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
+VARIABLES = ("Variable", "VariableV2", "VarHandleOp")
+"""Ops of a variable."""
+
 _SERVING_TAG = "serve"
 _SERVING_SIGNATURE = "serving_default"
 _LOSSES = "losses"
@@ -48,6 +51,11 @@ class GraphSource:
     output_tensors: tuple[str, ...] = ()
     end_points: Mapping[str, str] = field(default_factory=dict)
     checkpoint: Path | None = None
+
+    @property
+    def variables(self) -> frozenset[str]:
+        """Names of all variables of the graph."""
+        return frozenset(node.name for node in self.graph.node if node.op in VARIABLES)
 
 
 def read_graph(path: str | Path) -> GraphSource:
