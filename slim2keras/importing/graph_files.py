@@ -7,7 +7,7 @@ is, namely the one as which it holds nodes.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -161,14 +161,14 @@ def _holds_nodes(graph: GraphDef) -> bool:
     return bool(graph.node) and all(node.name and _OP_NAME.fullmatch(node.op) for node in graph.node)
 
 
-def _what_is_wrong(content: bytes, failures: Iterable[Exception]) -> str:
+def _what_is_wrong(content: bytes, failures: Sequence[Exception]) -> str:
     """What the parser that came furthest says of it."""
     if not content:
         return "it is empty"
     furthest = max(failures, key=_line, default=None)
     if furthest is None:
         return "it holds no nodes"
-    if isinstance(furthest, RecursionError):
+    if any(isinstance(failure, RecursionError) for failure in failures):
         return "it is nested too deeply"
     return str(furthest).splitlines()[0][:200].rstrip(".")
 

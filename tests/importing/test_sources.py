@@ -131,7 +131,7 @@ CORRUPT: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "a byte more": (lambda whole: whole + b"\x0b", "is no graph"),
     "prose": (
         lambda _: b"dear diary, today I trained a network",
-        r'is no graph: 1:1 : Message type "tensorflow.\w+" has no field named "dear"\. A .meta, a GraphDef',
+        r'is no graph: 1:1 .* no field named "dear"\. A .meta',
     ),
     "json": (lambda _: b'{"class_name": "Functional"}', "is no graph"),
     "HDF5": (lambda _: b"\x89HDF\r\n\x1a\n" + bytes(100), "is no graph"),
