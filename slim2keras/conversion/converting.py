@@ -126,8 +126,8 @@ def convert_to_file(
 ) -> ConversionReport:
     """Convert a checkpoint, write model and report, read the file back and compare every tensor.
 
-    For a ``.keras`` or a ``.weights.h5`` no model is built, unless a variable starts afresh: the values go from file to
-    file.
+    For a ``.keras`` or a ``.weights.h5`` of a plain graph no model is built, unless a variable starts afresh: the
+    values go from file to file.
 
     Args:
         checkpoint: As in ``convert``.
@@ -172,7 +172,8 @@ def convert_to_file(
 
 def _outline_and_variables(plan: ConversionPlan, its_format: OutputFormat) -> tuple[Outline, Mapping[str, Any]]:
     """What is to be written, and its variables by slim name: those of a model if the format or a value needs one."""
-    if its_format in (OutputFormat.KERAS, OutputFormat.WEIGHTS) and not plan.load.fresh:
+    goes_from_file_to_file = its_format in (OutputFormat.KERAS, OutputFormat.WEIGHTS) and plan.network.graph.is_plain
+    if goes_from_file_to_file and not plan.load.fresh:
         outline = outline_of_network(plan.network)
         return outline, dict.fromkeys(outline.places)
     model = build_model(plan.network)

@@ -58,7 +58,7 @@ class ConversionReport(Report):
         num_classes: Of the logits.
         drop_path_steps: Steps over which drop-path grows.
         graph: Layers of a network that is none of slim's zoo, ``None`` for one that is.
-        origin: Where such a network was imported from, as it is saved with it.
+        origin: Where that graph was imported from, ``None`` if it was not imported.
         imported: The graph file with its SHA-256, inputs, outputs, remarks, and layers of ours that the model needs.
     """
 

@@ -316,7 +316,8 @@ def _repaired(model: tf_keras.Model, sources: Mapping[str, str]) -> dict[str, ND
     """Moving statistics by the names that the checkpoint has them under."""
     found = {}
     for layer in batch_norm_layers(model):
+        moving = {id(layer.moving_mean), id(layer.moving_variance)}
         for name, variable in layer_variables(layer).items():
-            if name in sources and name.rpartition("/")[2].startswith("moving_"):
+            if name in sources and id(variable) in moving:
                 found[sources[name]] = variable.numpy()
     return found

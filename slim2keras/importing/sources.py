@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING
 
 from slim2keras.errors import CheckpointReadError, UnsupportedGraphError
 from slim2keras.importing.graph_files import GraphMessage, check_whole, graphs_of, read_graph_message, saved_model_file
+from slim2keras.importing.nodes import VARIABLES
 
 if TYPE_CHECKING:
     from tensorflow.core.framework.graph_pb2 import GraphDef
     from tensorflow.core.protobuf.meta_graph_pb2 import CollectionDef, MetaGraphDef, SignatureDef, TensorInfo
     from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
-
-VARIABLES = ("Variable", "VariableV2", "VarHandleOp")
-"""Ops of a variable."""
 
 _SERVING_TAG = "serve"
 _SERVING_SIGNATURE = "serving_default"

@@ -18,7 +18,13 @@ from slim2keras.models.end_points import end_points
 from slim2keras.models.networks import network_of
 from slim2keras.models.overrides import Overrides, dropout_off
 from slim2keras.models.precision import in_float32, precision_of
-from slim2keras.models.variables import slim_variables
+from slim2keras.models.variables import (
+    all_layers,
+    keras_leaves,
+    layer_variables,
+    slim_variables,
+    stored_shapes,
+)
 from slim2keras.parity.report import BARS, Comparison, ParityReport
 from slim2keras.preprocessing.doubts import warn_if_doubtful
 from slim2keras.slim.networks import SlimNetwork, assign_variables, network_of_function, open_judge
@@ -149,8 +155,9 @@ def _compare_runs(
             names.append("output")
         comparisons += [_compare(rung, name, ours.activations[name], theirs.activations[name]) for name in names]
     judged = {comparison.name for comparison in comparisons}
+    decays = _decays(network, model)
     for name, value in ours.moved.items():
-        slack = _decay_rounding(network.decays[name.rpartition("/")[0]], values[name], theirs.moved[name])
+        slack = _decay_rounding(decays[name], values[name], theirs.moved[name])
         comparisons.append(_compare("moving statistics", name, value, theirs.moved[name], slack))
     if original.judges_output and not unjudged:
         loss = np.asarray(sum(float(loss) for loss in model.losses))
@@ -199,10 +206,21 @@ def _run_model(model: tf_keras.Model, images: NDArray[Any], *, training: bool) -
 def _moving_statistics(model: tf_keras.Model) -> dict[str, Any]:
     """Moving means and variances by slim name, those that are trained apart."""
     weights = {id(weight) for weight in model.trainable_weights}
+    moving = {id(item) for layer in all_layers(model) for leaf, item in keras_leaves(layer).items() if _moves(leaf)}
+    return {name: item for name, item in slim_variables(model).items() if id(item) in moving - weights}
+
+
+def _moves(leaf: str) -> bool:
+    return leaf.startswith("moving_")
+
+
+def _decays(network: Network, model: tf_keras.Model) -> dict[str, float]:
+    """Decay of every variable of a BatchNorm layer, by slim name."""
     return {
-        name: variable
-        for name, variable in slim_variables(model).items()
-        if id(variable) not in weights and name.rpartition("/")[2].startswith("moving_")
+        name: network.decays[layer.name]
+        for layer in all_layers(model)
+        if layer.name in network.decays
+        for name in layer_variables(layer)
     }
 
 
@@ -245,12 +263,14 @@ def _checkpoint_values(
     check_plan(plan, network.name, len(wanted), str(checkpoint.given))
     values = {name: checkpoint[source].astype("float32", copy=False) for name, source in plan.sources.items()}
     variables = slim_variables(model)
-    return {**values, **{name: variables[name].numpy() for name in plan.fresh}}, plan.fresh
+    shapes = stored_shapes(model)
+    return {**values, **{name: shapes.stored(name, variables[name]) for name in plan.fresh}}, plan.fresh
 
 
 def _check_same_variables(network: SlimNetwork, model: tf_keras.Model) -> None:
     theirs = {name: tuple(variable.shape) for name, variable in network.variables.items()}
-    ours = {name: tuple(variable.shape) for name, variable in slim_variables(model).items()}
+    shapes = stored_shapes(model)
+    ours = {name: shapes.of(name, variable) for name, variable in slim_variables(model).items()}
     surplus = set() if not network.judges_output else set(theirs) - set(ours)
     differing = sorted(surplus | {name for name, shape in ours.items() if theirs.get(name) != shape})
     if differing:

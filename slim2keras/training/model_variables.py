@@ -16,7 +16,7 @@ from slim2keras.checkpoints.training_record import TrainingRecord
 from slim2keras.conversion.reading import load_model
 from slim2keras.errors import UnsupportedArgumentError
 from slim2keras.importing.request import GraphRequest
-from slim2keras.models.variables import slim_variables
+from slim2keras.models.variables import slim_variables, stored_shapes
 from slim2keras.outputs.formats import is_model_file
 from slim2keras.scopes import VariableInfo, classify_variables
 from slim2keras.training.state import state_variables
@@ -43,15 +43,15 @@ class ModelVariables(Checkpoint):
         except UnsupportedArgumentError:
             # An optimizer that slim does not have: its state has no names there.
             self._values = slim_variables(model)
+        self._shapes = stored_shapes(model)
         self.variables = {
-            name: VariableInfo(tuple(value.shape), np.dtype(value.dtype.as_numpy_dtype).name)
+            name: VariableInfo(self._shapes.of(name, value), np.dtype(value.dtype.as_numpy_dtype).name)
             for name, value in sorted(self._values.items())
         }
         self.kinds = classify_variables(self.variables)
 
     def __getitem__(self, name: str) -> NDArray[Any]:
-        value: NDArray[Any] = np.asarray(self._values[name])
-        return value
+        return self._shapes.stored(name, self._values[name])
 
     @property
     def record(self) -> TrainingRecord:
