@@ -254,7 +254,7 @@ def recalibrate_file(
     target, its_format = check_recalibration_target(Path(output), overwrite=overwrite)
     request = request or CheckpointRequest()
     check_asks_nothing(Path(checkpoint), request)
-    with open_variables(checkpoint) as opened:
+    with open_variables(checkpoint, request.of_graph) as opened:
         model, plan = model_and_plan(opened, request, data)
         images = open_images(Path(data), network_of(model), batch_size, labels=labels)
         way: dict[str, Any] = {"sequential": sequential, "decay": decay}

@@ -7,7 +7,7 @@ is, namely the one as which it holds nodes.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -27,6 +27,8 @@ SAVED_MODEL_NAMES = ("saved_model.pb", "saved_model.pbtxt")
 LARGEST_GRAPH = 2**31 - 1
 """Bytes; protocol buffers end there."""
 
+# A variable of every checkpoint of objects; no table compresses its names.
+_OBJECT_GRAPH_KEY = b"_CHECKPOINTABLE_OBJECT_GRAPH"
 _OP_NAME = re.compile(r"[A-Za-z_][\w>]*")
 _CONTROL_BYTES = bytes(set(range(32)) - set(b"\t\n\r"))
 # Bytes that show whether a file is text.
@@ -43,6 +45,12 @@ def saved_model_file(path: Path) -> Path | None:
     if path.is_dir():
         return next((path / name for name in SAVED_MODEL_NAMES if (path / name).is_file()), None)
     return path if path.name in SAVED_MODEL_NAMES else None
+
+
+def is_saved_model_of_objects(directory: Path) -> bool:
+    """Whether a directory is a SavedModel of TensorFlow 2, which saves objects, where TensorFlow 1 saves a graph."""
+    index = directory / "variables" / "variables.index"
+    return saved_model_file(directory) is not None and index.is_file() and _OBJECT_GRAPH_KEY in index.read_bytes()
 
 
 def read_graph_message(path: Path) -> GraphMessage:
@@ -153,16 +161,16 @@ def _holds_nodes(graph: GraphDef) -> bool:
     return bool(graph.node) and all(node.name and _OP_NAME.fullmatch(node.op) for node in graph.node)
 
 
-def _what_is_wrong(content: bytes, failures: Iterable[Exception]) -> str:
+def _what_is_wrong(content: bytes, failures: Sequence[Exception]) -> str:
     """What the parser that came furthest says of it."""
     if not content:
         return "it is empty"
     furthest = max(failures, key=_line, default=None)
     if furthest is None:
         return "it holds no nodes"
-    if isinstance(furthest, RecursionError):
+    if any(isinstance(failure, RecursionError) for failure in failures):
         return "it is nested too deeply"
-    return str(furthest).splitlines()[0][:200]
+    return str(furthest).splitlines()[0][:200].rstrip(".")
 
 
 def _line(error: Exception) -> int:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from slim2keras.errors import CheckpointReadError
+from slim2keras.importing.nodes import VARIABLES
 from slim2keras.importing.sources import read_graph
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 _ASSIGNMENTS = ("AssignSub", "AssignSubVariableOp")
 _REPLACEMENTS = ("Assign", "AssignVariableOp")
-_VARIABLES = ("Variable", "VariableV2", "VarHandleOp")
 _PASSED_ON = ("Identity", "Cast", "Switch", "Enter", "Snapshot")
 _CONVOLUTIONS = ("Conv2D", "Conv3D")
 _FAKE_QUANTIZED = ("FakeQuantWithMinMaxVars", "FakeQuantWithMinMaxVarsPerChannel")
@@ -132,7 +132,7 @@ class _Nodes:
         """Name of the variable that a reference comes from, empty if from none."""
         seen: set[str] = set()
         while (node := self._node(name)) is not None and node.name not in seen:
-            if node.op in _VARIABLES:
+            if node.op in VARIABLES:
                 return str(node.name)
             if node.op not in _READ_BY or not node.input:
                 break

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from slim2keras.errors import CheckpointReadError, UnsupportedGraphError
 from slim2keras.importing.graph_files import GraphMessage, check_whole, graphs_of, read_graph_message, saved_model_file
+from slim2keras.importing.nodes import VARIABLES
 
 if TYPE_CHECKING:
     from tensorflow.core.framework.graph_pb2 import GraphDef
@@ -48,6 +49,11 @@ class GraphSource:
     output_tensors: tuple[str, ...] = ()
     end_points: Mapping[str, str] = field(default_factory=dict)
     checkpoint: Path | None = None
+
+    @property
+    def variables(self) -> frozenset[str]:
+        """Names of all variables of the graph."""
+        return frozenset(node.name for node in self.graph.node if node.op in VARIABLES)
 
 
 def read_graph(path: str | Path) -> GraphSource:
