@@ -106,7 +106,8 @@ class _Cut:
             self._take(tensor)
         graph = GraphDef(node=[node for name, node in self._taken.items() if name not in self._refused])
         graph.versions.CopyFrom(self._source.graph.versions)
-        variables = {name: self._original.shape_of_weight(name) or () for name in self._taken if self._is_variable(name)}
+        taken = filter(self._is_variable, self._taken)
+        variables = {name: self._original.shape_of_weight(name) or () for name in taken}
         kept = {item: source for item, source in (tensors | losses).items() if self._is_whole(source)}
         return JudgedGraph(
             graph,

@@ -97,7 +97,8 @@ def decays_of_variables(graph: GraphDef) -> dict[str, float]:
                 found[nodes.variable(node.input[0])] = decays.pop()
         elif node.op in _REPLACEMENTS and len(node.input) >= 2:
             name = nodes.variable(node.input[0])
-            found |= {name: round(decay, _DIGITS) for decay in nodes.kept_of(name, node.input[1])}
+            for decay in nodes.kept_of(name, node.input[1]):
+                found[name] = round(decay, _DIGITS)
     return found
 
 

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
     from tensorflow.core.framework.graph_pb2 import GraphDef
 
@@ -241,7 +242,11 @@ class Nodes:
 
 
 def walk(nodes: Nodes, tensor: str, through: Callable[[Node], bool]) -> Iterator[tuple[str, int]]:
-    """Tensors behind one, nearest first, with how far away they are; what does not pass ``through`` is not looked behind."""
+    """Tensors behind one, nearest first, with how far away they are.
+
+    Args:
+        through: Whether to look behind a node too.
+    """
     seen, level, depth = {nodes.source(tensor)}, [nodes.source(tensor)], 0
     while level:
         following = []
@@ -261,20 +266,12 @@ _CHOICES = ("Merge", "Select", "SelectV2")
 _HANDED_ON = PASSED_ON | FAKE_QUANTIZED
 
 
-def _numpy() -> Any:
-    import numpy
-
-    return numpy
-
-
-def _divided(node: Node, a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
+def _divided(node: Node, a: NDArray[Any], b: NDArray[Any]) -> Any:
     return a // b if a.dtype.kind in "iu" else a / b
 
 
 def _cast(node: Node, a: NDArray[Any]) -> NDArray[Any]:
     return a.astype(node.dtype("DstT"))
-
-
 
 
 _COMPUTED: Mapping[str, Callable[..., Any]] = {
@@ -287,13 +284,13 @@ _COMPUTED: Mapping[str, Callable[..., Any]] = {
     "Reciprocal": lambda _, a: 1 / a,
     "Inv": lambda _, a: 1 / a,
     "Neg": lambda _, a: -a,
-    "Rsqrt": lambda _, a: (1 / _numpy().sqrt(a)).astype(a.dtype),
-    "Sqrt": lambda _, a: _numpy().sqrt(a),
-    "Maximum": lambda _, a, b: _numpy().maximum(a, b),
-    "Minimum": lambda _, a, b: _numpy().minimum(a, b),
+    "Rsqrt": lambda _, a: (1 / np.sqrt(a)).astype(a.dtype),
+    "Sqrt": lambda _, a: np.sqrt(a),
+    "Maximum": lambda _, a, b: np.maximum(a, b),
+    "Minimum": lambda _, a, b: np.minimum(a, b),
     "Cast": _cast,
     "Squeeze": lambda _, a: a.squeeze(),
-    "ExpandDims": lambda _, a, axis: _numpy().expand_dims(a, int(axis)),
+    "ExpandDims": lambda _, a, axis: np.expand_dims(a, int(axis)),
     "Reshape": lambda _, a, shape: a.reshape(shape),
     "LogicalNot": lambda _, a: ~a,
     "LogicalAnd": lambda _, a, b: a & b,

@@ -1,4 +1,4 @@
-"""A graph made ready for translation: cut out, switched to inference, and what is spelled with several ops put together."""
+"""A graph made ready for translation: cut out, at inference, and what is spelled with several ops put together."""
 
 from __future__ import annotations
 

@@ -111,7 +111,8 @@ def _computed_by_layers(translation: Translation, tensor: str, value: Known) -> 
     node = translation.nodes.node(tensor)
     if node is None or node.op not in PURE_OPS:
         raise UnsupportedGraphError(f"{tensor} is a size that is open, and cannot be computed.")
-    operands, inputs = [], []
+    operands: list[Any] = []
+    inputs: list[Activation] = []
     for item in node.inputs:
         of_item = translation.value(item)
         if isinstance(of_item, Known) and of_item.is_constant:
@@ -257,15 +258,13 @@ def _asked_of_tensorflow(node: Node, values: Sequence[Value]) -> list[tuple[tupl
     """Shapes and dtypes as TensorFlow infers them; what stays open there is open, the batch of the first the batch."""
     import tensorflow as tf
 
-    from slim2keras.keras_layers import apply_op
+    from slim2keras.keras_layers import outputs_of
 
     with tf.Graph().as_default():
-        tensors = [_stand_in(value, tf) for value in values]
         try:
-            results = apply_op(node.op, tensors, _attributes(node))
+            several = outputs_of(node.op, _attributes(node), [_stand_in(value, tf) for value in values])
         except (ValueError, TypeError, tf.errors.OpError) as error:
             raise UnsupportedGraphError(f"{node.name}: {node.op} cannot be applied: {error}") from error
-        several = results if isinstance(results, list | tuple) else [results]
     return [(_sizes(node, index, item, values), item.dtype.name) for index, item in enumerate(several)]
 
 
