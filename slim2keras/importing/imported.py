@@ -12,7 +12,7 @@ from slim2keras.graphs.network import GraphNetwork
 from slim2keras.importing.batch_norms import FUSED
 from slim2keras.importing.inputs import Input, describe_inputs
 from slim2keras.importing.loose_variables import regularized, used_by_unlike_layers
-from slim2keras.importing.nodes import FAKE_QUANTIZED, tensor_name
+from slim2keras.importing.nodes import FAKE_QUANTIZED
 from slim2keras.importing.preparing import PreparedGraph, prepare
 from slim2keras.importing.raw_ops import raw_op
 from slim2keras.importing.sources import GraphSource
@@ -124,11 +124,13 @@ def _num_classes(translation: Translation, outputs: Sequence[str]) -> int | None
 
 def _end_points(translation: Translation, source: GraphSource, inputs: Iterable[Input]) -> dict[str, Tensor]:
     """What every layer gives under the name of its op, and what a function or a signature names under that."""
-    fed = {item.tensor for item in inputs}
+    fed = {translation.nodes.source(item.tensor) for item in inputs}
+    chosen = translation.nodes.chosen()
     found = {
-        tensor: value.tensor
+        name: value.tensor
         for tensor, value in translation.values()
-        if isinstance(value, Activation) and tensor not in fed and tensor_name(tensor) == tensor
+        if isinstance(value, Activation) and tensor not in fed
+        for name in (tensor, *chosen.get(tensor, ()))
     }
     for name, tensor in source.end_points.items():
         value = translation.find(tensor)

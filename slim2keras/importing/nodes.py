@@ -137,6 +137,14 @@ class Nodes:
         """Have a tensor be another one from now on."""
         self._instead[tensor] = other
 
+    def chosen(self) -> dict[str, list[str]]:
+        """Source to the results of choices that it is, where a graph was switched one way."""
+        found: dict[str, list[str]] = {}
+        for tensor in self._instead:
+            if self.by_name[split_tensor(tensor)[0]].op in _CHOICES:
+                found.setdefault(self.source(tensor), []).append(tensor)
+        return found
+
     def source(self, tensor: str) -> str:
         """The tensor that stands behind one, past all that hands on what it gets."""
         seen: set[str] = set()
@@ -250,6 +258,7 @@ def walk(nodes: Nodes, tensor: str, through: Callable[[Node], bool]) -> Iterator
         level, depth = following, depth + 1
 
 
+_CHOICES = ("Merge", "Select", "SelectV2")
 _HANDED_ON = PASSED_ON | FAKE_QUANTIZED
 
 

@@ -110,7 +110,7 @@ def set_placeholders(nodes: Nodes, values: Mapping[str, Any]) -> None:
 def take_branches(nodes: Nodes, outputs: Iterable[str], inputs: Iterable[str] = ()) -> None:
     """Where it is decided which way a graph takes, leave the other out."""
     used = nodes.ordered(outputs, inputs)
-    dead = _Dead(nodes)
+    dead = DeadBranches(nodes)
     for node in used:
         if node.op in ("Switch", "RefSwitch") and nodes.constant(node.inputs[1]) is not None:
             for index in ("", ":1"):
@@ -125,7 +125,7 @@ def take_branches(nodes: Nodes, outputs: Iterable[str], inputs: Iterable[str] = 
                 nodes.stand_for(node.name, node.inputs[1] if decision else node.inputs[2])
 
 
-class _Dead:
+class DeadBranches:
     """Which tensors have no value, because a switch went the other way; asked of the graph as it was written."""
 
     def __init__(self, nodes: Nodes) -> None:
@@ -133,6 +133,7 @@ class _Dead:
         self._known: dict[str, bool] = {}
 
     def is_dead(self, tensor: str) -> bool:
+        """Whether a tensor has no value."""
         pending = [tensor]
         while pending:
             item = pending[-1]
