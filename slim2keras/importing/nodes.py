@@ -65,7 +65,8 @@ class Node:
 
     def shape(self, index: int = 0) -> tuple[int | None, ...] | None:
         """Shape of an output where the graph says it, ``None`` where it does not."""
-        for name in ("_output_shapes", "output_shapes"):
+        # What a resource variable gives is a handle, a scalar.
+        for name in ("_output_shapes", "output_shapes") if self.op != "VarHandleOp" else ():
             if name in self.attr:
                 return self.shape_in(name, index)
         return _shape_of(self.attr["shape"].shape) if "shape" in self.attr else None
