@@ -165,7 +165,7 @@ def instance_normalised(images, is_training):
     net = slim.conv2d(net, 6, [5, 5], padding="VALID", normalizer_fn=slim.instance_norm, scope="conv1")
     inner = tf.pad(net, [[0, 0], [1, 1], [1, 1], [0, 0]], mode="SYMMETRIC")
     inner = slim.conv2d(inner, 6, [3, 3], padding="VALID", normalizer_fn=slim.instance_norm, scope="residual")
-    return tf.nn.tanh(slim.conv2d(net + inner, 3, [3, 3], activation_fn=None, scope="out")) * 150 + 255.0 / 2
+    return tf.nn.tanh(slim.conv2d(net + inner, 3, [3, 3], activation_fn=None, scope="out")) * 1.5 + 1.0 / 2
 
 
 @foreign((16, 16, 3))
@@ -328,7 +328,7 @@ def local_response(images, is_training):
     net = slim.conv2d(images, 8, [5, 5], stride=2, padding="VALID", scope="conv1")
     net = tf.nn.lrn(net, 4, bias=1.0, alpha=0.001 / 9.0, beta=0.75, name="norm1")
     net = slim.max_pool2d(net, [3, 3], 1, padding="SAME") + slim.avg_pool2d(net, [3, 3], 1, padding="SAME")
-    return slim.fully_connected(slim.flatten(net), 3, activation_fn=None, scope="fc3")
+    return slim.fully_connected(tf.reduce_max(net, [1, 2]), 3, activation_fn=None, scope="fc3")
 
 
 @foreign((16, 16, 3))

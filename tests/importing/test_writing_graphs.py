@@ -72,7 +72,7 @@ def named(tensors: Sequence[str]) -> list[str]:
 @pytest.mark.parametrize(("name", "mode"), list(cases()))
 def test_files_hold_the_network(name: str, mode: str, tmp_path: Path) -> None:
     """TensorFlow, given the files alone, computes the reference bit for bit."""
-    written, expected = write_graph(name, mode, tmp_path), reference(name)
+    written, expected = write_graph(NETWORKS[name], mode, tmp_path), reference(name)
     with restored(written) as session:
         feeds = dict(zip(named(written.input_tensors), expected.images, strict=True))
         if mode == "switchable":
@@ -91,7 +91,7 @@ def ops_of(written: WrittenGraph) -> set[str]:
 @pytest.mark.parametrize("name", first_quick("regularized", *sorted(SWITCHED - {"regularized"})))
 def test_a_training_graph_is_what_a_trainer_leaves(name: str, tmp_path: Path) -> None:
     """Reference variables, momentum, pipeline, and the decay of every BatchNorm that slim moves."""
-    written, network = write_graph(name, "training", tmp_path), NETWORKS[name]
+    written, network = write_graph(NETWORKS[name], "training", tmp_path), NETWORKS[name]
     ops, decays = ops_of(written), read_decays(written.path)
     assert {"VariableV2", "ApplyMomentum", "SaveV2"} <= ops
     assert {"queue": "QueueDequeueV2", "iterator": "IteratorGetNext"}.get(network.pipeline, "Placeholder") in ops
@@ -104,6 +104,6 @@ def test_a_training_graph_is_what_a_trainer_leaves(name: str, tmp_path: Path) ->
 @pytest.mark.parametrize("name", first_quick("unet", *sorted(SWITCHED - {"unet"})))
 def test_a_switchable_graph_has_the_switch_of_tensorflow_1(name: str, tmp_path: Path) -> None:
     """Branches by Switch and Merge on the placeholder, no functions."""
-    ops = ops_of(write_graph(name, "switchable", tmp_path))
+    ops = ops_of(write_graph(NETWORKS[name], "switchable", tmp_path))
     assert {"Switch", "Merge"} <= ops
     assert not ops & {"If", "StatelessIf"}

@@ -20,7 +20,7 @@ from tests.importing.foreign_networks import NETWORKS, ForeignNetwork, slim, swi
 from tests.reference import images, value
 
 MODES = ("training", "inference", "switchable", "frozen", "saved_model")
-BATCH, OPEN_SIZE = 3, 16
+BATCH, OPEN_SIZE, STEPS = 3, 16, 4
 RATE, MOMENTUM, EMA_DECAY = 0.01, 0.9, 0.99
 
 _POSITIVE = re.compile(r"variance|gamma|Squeeze_1|local_step")
@@ -234,13 +234,19 @@ def images_of(network: ForeignNetwork, seed: int = 0) -> list[np.ndarray]:
     return [images(seed + index, (network.batch or BATCH, *shape)) for index, shape in enumerate(shapes)]
 
 
+def inference_of(network: ForeignNetwork, batches: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """What TensorFlow computes of a network on moving statistics."""
+    with built(network, "inference", as_written=False) as still, session_of(still) as session:
+        found: list[np.ndarray] = session.run(still.outputs, still.fed(batches, is_training=False))
+        return found
+
+
 @functools.cache
 def reference(name: str) -> Reference:
-    """What TensorFlow computes of a network; one that cannot train gives no training outputs."""
+    """What TensorFlow computes of a network."""
     network = NETWORKS[name]
     batches = images_of(network)
-    with built(network, "inference", as_written=False) as still, session_of(still) as session:
-        inference = session.run(still.outputs, still.fed(batches, is_training=False))
+    inference = inference_of(network, batches)
     with built(network, "training", as_written=False) as moving, session_of(moving) as session:
         values = session.run(dict(moving.variables))
         losses = tf.losses.get_regularization_losses()
@@ -252,18 +258,35 @@ def reference(name: str) -> Reference:
     return Reference(batches, inference, training, moved, float(np.sum(regularization)), trainable, values)
 
 
+def targets_of(outputs: Sequence[np.ndarray], seed: int) -> list[np.ndarray]:
+    """A target for each output."""
+    random = np.random.RandomState(seed)
+    return [random.standard_normal(output.shape).astype("float32") for output in outputs]
+
+
+@functools.cache
+def trained(name: str, steps: int = STEPS) -> tuple[list[float], dict[str, np.ndarray]]:
+    """Total losses of steps of the network's own train op, and all variables after the last."""
+    network, shapes, losses = NETWORKS[name], reference(name).inference, []
+    with built(network, "training", as_written=False) as found, session_of(found) as session:
+        for step in range(steps):
+            feeds = found.fed(images_of(network, seed=10 * step), is_training=True)
+            feeds |= dict(zip(found.targets, targets_of(shapes, step), strict=True))
+            losses.append(float(session.run(found.train_op, feeds)))
+        return losses, session.run({item.op.name: item for item in tf.global_variables()})
+
+
 # Writing
 
 
-def write_graph(name: str, mode: str, directory: Path) -> WrittenGraph:
+def write_graph(network: ForeignNetwork, mode: str, directory: Path) -> WrittenGraph:
     """Write a network's files.
 
     Args:
-        name: Key of ``NETWORKS``.
+        network: Any of ``NETWORKS``, or one of that kind.
         mode: One of ``MODES``: a checkpoint with the ``.meta`` of a graph that trains, that infers, or that a
             placeholder switches between the two; a frozen ``.pb``; a SavedModel of TensorFlow 1.
     """
-    network = NETWORKS[name]
     with built(network, mode, as_written=True) as found, session_of(found) as session:
         path = {"frozen": _write_frozen, "saved_model": _write_saved_model}.get(mode, _write_checkpoint)(
             found, session, directory
