@@ -208,7 +208,7 @@ def reshape(translation: Translation, node: Node) -> Value | None:
 def _kept_batch(translation: Translation, node: Node, x: Activation, shape: tuple[Size, ...]) -> Value | None:
     if not shape or shape[0] != x.shape[0] or sum(known(size) is None for size in shape[1:]) > 1:
         return None
-    if len(shape) == 2 and len(x.shape) > 2 and known(shape[1]) is not None:
+    if node.op == "Reshape" and len(shape) == 2 and len(x.shape) > 2 and known(shape[1]) is not None:
         return translation.add(node, "Flatten", {}, [x], shape)
     if shape == x.shape:
         return x
