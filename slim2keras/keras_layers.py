@@ -145,6 +145,13 @@ class _AppliedOp:
 
     def to(self, tensors: list[Any]) -> tf.Tensor:
         """The output of the op on tensors."""
+        outputs = self.all_outputs(tensors)
+        if self.output >= len(outputs):
+            raise UnsupportedArgumentError(f"{self.op} has {len(outputs)} outputs. Received: output={self.output}")
+        return outputs[self.output]
+
+    def all_outputs(self, tensors: list[Any]) -> list[tf.Tensor]:
+        """All outputs of the op."""
         wanted = sum(item is None for item in self.operands)
         if len(tensors) != wanted:
             raise UnsupportedArgumentError(f"{self.op} takes {wanted} tensors. Received: {len(tensors)}")
@@ -155,9 +162,7 @@ class _AppliedOp:
         arguments = dict(zip(self._names[0], self.grouped(operands), strict=True)) | dict(self.attributes)
         found = getattr(tf.raw_ops, self.op)(**arguments)
         outputs = found if isinstance(found, list | tuple) else [found]
-        if self.output >= len(outputs):
-            raise UnsupportedArgumentError(f"{self.op} has {len(outputs)} outputs. Received: output={self.output}")
-        return _in_dtype(outputs[self.output], dtype if self.op in FLOAT32_OPS else None)
+        return [_in_dtype(output, dtype if self.op in FLOAT32_OPS else None) for output in outputs]
 
     def to_config(self) -> dict[str, Any]:
         """As plain values."""
@@ -165,6 +170,15 @@ class _AppliedOp:
             None if item is None else {"dtype": item.dtype.name, "value": item.tolist()} for item in self.operands
         ]
         return {"op": self.op, "attributes": dict(self.attributes), "operands": constants, "output": self.output}
+
+
+def outputs_of(op: str, attributes: Mapping[str, Any], tensors: list[Any]) -> list[tf.Tensor]:
+    """All outputs of an op on tensors, as ``TensorFlowOp`` applies it.
+
+    Raises:
+        UnsupportedArgumentError: As ``TensorFlowOp``.
+    """
+    return _AppliedOp.make(op, attributes, [None] * len(tensors), 0).all_outputs(tensors)
 
 
 def _plain_attributes(op: str, attributes: Any) -> dict[str, Any]:

@@ -200,5 +200,5 @@ def _listed(nodes: Nodes, tensors: Sequence[str]) -> str:
 def _described(nodes: Nodes, tensor: str) -> str:
     node = nodes.by_name[split_tensor(tensor)[0]]
     shape = node.shape()
-    sizes = "" if shape is None or node.op in ("Conv2D",) else f" {shape}"
+    sizes = "" if shape is None or node.op == "Conv2D" else f" {shape}"
     return f"   {node.op}{sizes}"

@@ -140,9 +140,7 @@ def _end_points(translation: Translation, source: GraphSource, inputs: Iterable[
 
 
 def _norms_of_unknown_decay(prepared: PreparedGraph) -> list[str]:
-    return [
-        node.name for node in prepared.norms if not {node.facts.mean, node.facts.variance} & prepared.decays.keys()
-    ]
+    return [node.name for node in prepared.norms if not {node.facts.mean, node.facts.variance} & prepared.decays.keys()]
 
 
 def _remarks(source: GraphSource, prepared: PreparedGraph, unknown: Sequence[str]) -> Iterable[str]:
@@ -157,8 +155,8 @@ def _remarks(source: GraphSource, prepared: PreparedGraph, unknown: Sequence[str
     by_batch = [node.name for node in prepared.used() if node.op in FUSED and node.flag("is_training", default=True)]
     if by_batch:
         yield (
-            f"{len(by_batch)} BatchNorm layers, first {by_batch[0]}, have no moving statistics: they normalise with the "
-            "batch at inference too, so that what a network says of an image depends on the others."
+            f"{len(by_batch)} BatchNorm layers, first {by_batch[0]}, have no moving statistics: they normalise with "
+            "the batch at inference too, so that what the network says of an image depends on the others."
         )
     if source.kind == "meta" and prepared.switch.inference:
         yield f"Switched from training to inference: {', '.join(prepared.switch.inference)}."
@@ -195,5 +193,3 @@ def _signature(network: GraphNetwork) -> list[Any]:
         )
         for layer in kept
     ]
-
-

@@ -69,8 +69,7 @@ def _described(nodes: Nodes, used: list[Node], tensor: str, given: Shape | None)
 
 
 def _check_given(tensor: str, shape: Shape, given: Shape) -> None:
-    fits = len(shape) == len(given) and all(one is None or one == other for one, other in zip(shape, given, strict=True))
-    if not fits:
+    if len(shape) != len(given) or any(one not in (None, other) for one, other in zip(shape, given, strict=True)):
         raise UnsupportedGraphError(
             f"The graph takes {tensor} of shape {shape}, and input_shape={given} is another one. Leave it out, or "
             "name the tensor that takes such images: input_tensors=[...] (command line: --input-tensor NAME)."

@@ -106,7 +106,8 @@ class _Cut:
             self._take(tensor)
         graph = GraphDef(node=[node for name, node in self._taken.items() if name not in self._refused])
         graph.versions.CopyFrom(self._source.graph.versions)
-        variables = {name: self._original.shape_of_weight(name) or () for name in self._taken if self._is_variable(name)}
+        taken = filter(self._is_variable, self._taken)
+        variables = {name: self._original.shape_of_weight(name) or () for name in taken}
         kept = {item: source for item, source in (tensors | losses).items() if self._is_whole(source)}
         return JudgedGraph(
             graph,
@@ -173,7 +174,7 @@ class _Cut:
         original = self._by_name[name]
         if original.op in VARIABLES:
             return _placeholder(name, self._original.by_name[name].dtype("dtype"))
-        if original.op in PLACEHOLDERS and name in self._values:
+        if original.op in PLACEHOLDERS | {"Const"} and name in self._values:
             return _constant(name, self._values[name], self._original.by_name[name].dtype("dtype", "T"))
         node = NodeDef()
         node.CopyFrom(original)
@@ -200,7 +201,7 @@ class _Cut:
         for node in self._original.by_name.values():
             if node.op not in ("AssignSub", "AssignSubVariableOp", "Assign", "AssignVariableOp"):
                 continue
-            variable = self._original.variable(node.inputs[0])
+            variable = self._original.assigned(node)
             if variable is None or variable.name not in statistics:
                 continue
             is_difference = node.op.startswith("AssignSub")

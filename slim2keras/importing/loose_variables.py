@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 
 from slim2keras.importing.batch_norms import Norm, rounded
-from slim2keras.importing.nodes import Node, Nodes, split_tensor, walk
+from slim2keras.importing.nodes import Node, Nodes, walk
 from slim2keras.importing.spellings import is_weight, window_of
 
 _SCALED = frozenset({"Mul"})

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _ASSIGNMENTS = ("AssignSub", "AssignSubVariableOp")
 _REPLACEMENTS = ("Assign", "AssignVariableOp")
-_PASSED_ON = ("Identity", "Cast", "Switch", "Enter", "Snapshot")
+_PASSED_ON = ("Identity", "Cast", "Switch", "RefSwitch", "Enter", "RefEnter", "Snapshot")
 _CONVOLUTIONS = ("Conv2D", "Conv3D")
 _FAKE_QUANTIZED = ("FakeQuantWithMinMaxVars", "FakeQuantWithMinMaxVarsPerChannel")
 _READ_BY = (*_PASSED_ON, "ReadVariableOp", *_FAKE_QUANTIZED)
@@ -97,7 +97,8 @@ def decays_of_variables(graph: GraphDef) -> dict[str, float]:
                 found[nodes.variable(node.input[0])] = decays.pop()
         elif node.op in _REPLACEMENTS and len(node.input) >= 2:
             name = nodes.variable(node.input[0])
-            found |= {name: round(decay, _DIGITS) for decay in nodes.kept_of(name, node.input[1])}
+            for decay in nodes.kept_of(name, node.input[1]):
+                found[name] = round(decay, _DIGITS)
     return found
 
 

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
     from tensorflow.core.framework.graph_pb2 import GraphDef
 
@@ -156,6 +157,8 @@ class Nodes:
             node = self.by_name.get(tensor)
             if node is not None and node.inputs and node.op in _HANDED_ON:
                 tensor = node.inputs[0]
+            elif (several := self.by_name.get(split_tensor(tensor)[0])) is not None and several.op == "IdentityN":
+                tensor = several.inputs[split_tensor(tensor)[1]]
         return tensor
 
     def node(self, tensor: str) -> Node | None:
@@ -171,6 +174,13 @@ class Nodes:
         """The variable that a tensor is the value of."""
         node = self.node(tensor)
         return node if node is not None and node.op in VARIABLES else None
+
+    def assigned(self, assignment: Node) -> Node | None:
+        """The variable that an assignment changes, also where a switch decides whether it does."""
+        tensor = self.source(assignment.inputs[0])
+        while (node := self.by_name.get(split_tensor(tensor)[0])) is not None and node.op in _ON_THE_WAY:
+            tensor = self.source(node.inputs[0])
+        return self.variable(tensor)
 
     def shape_of_weight(self, tensor: str) -> tuple[int, ...] | None:
         """Shape of a variable, or of the constant in its place."""
@@ -242,7 +252,11 @@ class Nodes:
 
 
 def walk(nodes: Nodes, tensor: str, through: Callable[[Node], bool]) -> Iterator[tuple[str, int]]:
-    """Tensors behind one, nearest first, with how far away they are; what does not pass ``through`` is not looked behind."""
+    """Tensors behind one, nearest first, with how far away they are.
+
+    Args:
+        through: Whether to look behind a node too.
+    """
     seen, level, depth = {nodes.source(tensor)}, [nodes.source(tensor)], 0
     while level:
         following = []
@@ -258,24 +272,17 @@ def walk(nodes: Nodes, tensor: str, through: Callable[[Node], bool]) -> Iterator
         level, depth = following, depth + 1
 
 
+_ON_THE_WAY = ("Switch", "RefSwitch", "Enter", "RefEnter")
 _CHOICES = ("Merge", "Select", "SelectV2")
 _HANDED_ON = PASSED_ON | FAKE_QUANTIZED
 
 
-def _numpy() -> Any:
-    import numpy
-
-    return numpy
-
-
-def _divided(node: Node, a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
+def _divided(node: Node, a: NDArray[Any], b: NDArray[Any]) -> Any:
     return a // b if a.dtype.kind in "iu" else a / b
 
 
 def _cast(node: Node, a: NDArray[Any]) -> NDArray[Any]:
     return a.astype(node.dtype("DstT"))
-
-
 
 
 _COMPUTED: Mapping[str, Callable[..., Any]] = {
@@ -288,13 +295,13 @@ _COMPUTED: Mapping[str, Callable[..., Any]] = {
     "Reciprocal": lambda _, a: 1 / a,
     "Inv": lambda _, a: 1 / a,
     "Neg": lambda _, a: -a,
-    "Rsqrt": lambda _, a: (1 / _numpy().sqrt(a)).astype(a.dtype),
-    "Sqrt": lambda _, a: _numpy().sqrt(a),
-    "Maximum": lambda _, a, b: _numpy().maximum(a, b),
-    "Minimum": lambda _, a, b: _numpy().minimum(a, b),
+    "Rsqrt": lambda _, a: (1 / np.sqrt(a)).astype(a.dtype),
+    "Sqrt": lambda _, a: np.sqrt(a),
+    "Maximum": lambda _, a, b: np.maximum(a, b),
+    "Minimum": lambda _, a, b: np.minimum(a, b),
     "Cast": _cast,
     "Squeeze": lambda _, a: a.squeeze(),
-    "ExpandDims": lambda _, a, axis: _numpy().expand_dims(a, int(axis)),
+    "ExpandDims": lambda _, a, axis: np.expand_dims(a, int(axis)),
     "Reshape": lambda _, a, shape: a.reshape(shape),
     "LogicalNot": lambda _, a: ~a,
     "LogicalAnd": lambda _, a, b: a & b,

@@ -26,6 +26,11 @@ _ACTIVATIONS = {
     "Exp": "exponential",
     "LogSoftmax": "log_softmax",
 }
+_LAYERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "Relu": ("ReLU", {}),
+    "Relu6": ("ReLU", {"max_value": 6.0}),
+    "Softmax": ("Softmax", {}),
+}
 _MERGES = {"Add": "Add", "AddV2": "Add", "Sub": "Subtract", "Mul": "Multiply", "Maximum": "Maximum"}
 _MERGES |= {"Minimum": "Minimum"}
 _GLOBAL_POOLS = {"Mean": "GlobalAveragePooling", "Max": "GlobalMaxPooling"}
@@ -44,13 +49,11 @@ def activation(translation: Translation, node: Node) -> Value | None:
     if x is None:
         return None
     if node.op == "LeakyRelu":
-        alpha = node.facts if node.facts is not None else round(node.attr["alpha"].f, 7) if "alpha" in node.attr else 0.2
+        alpha = (
+            node.facts if node.facts is not None else round(node.attr["alpha"].f, 7) if "alpha" in node.attr else 0.2
+        )
         return translation.add(node, "LeakyReLU", {"alpha": alpha}, [x], x.shape)
-    kind, config = {
-        "Relu": ("ReLU", {}),
-        "Relu6": ("ReLU", {"max_value": 6.0}),
-        "Softmax": ("Softmax", {}),
-    }.get(node.op) or ("Activation", {"activation": _ACTIVATIONS[node.op]})
+    kind, config = _LAYERS.get(node.op) or ("Activation", {"activation": _ACTIVATIONS[node.op]})
     return translation.add(node, kind, config, [x], x.shape)
 
 
@@ -87,7 +90,7 @@ def arithmetic(translation: Translation, node: Node) -> Value | None:
     values = [translation.value(item) for item in node.inputs]
     if all(is_batched(value) for value in values):
         return _merged(translation, node, [value for value in values if isinstance(value, Activation)])
-    for x, other, is_first in ((*values, True), (*reversed(values), False)):
+    for is_first, (x, other) in ((True, values), (False, reversed(values))):
         if isinstance(x, Activation) and is_batched(x) and isinstance(other, Known) and x.dtype == "float32":
             return _rescaled(translation, node, x, other, is_first=is_first)
     return None
@@ -120,7 +123,7 @@ def _rescaled(translation: Translation, node: Node, x: Activation, other: Known,
 def _along_channels(value: Any, x: Activation) -> bool:
     if value.ndim > len(x.shape):
         return False
-    return value.size == 1 or (value.size <= _LARGEST_VECTOR and value.shape[-1] == value.size == x.shape[-1])
+    return bool(value.size == 1 or (value.size <= _LARGEST_VECTOR and value.shape[-1] == value.size == x.shape[-1]))
 
 
 @translates("ConcatV2", "Concat")

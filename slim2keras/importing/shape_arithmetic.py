@@ -38,7 +38,7 @@ def sizes_of(sizes: Any) -> Known:
 
 
 def computed_with_sizes(translation: Translation, node: Node) -> Value | None:
-    """The result of an op on values that are known but for open sizes, ``None`` if they are not, or it cannot be said."""
+    """The result of an op on values that are known but for open sizes; ``None`` if it cannot be said."""
     values = [translation.value(item) for item in node.inputs]
     compute = _COMPUTED.get(node.op)
     if compute is None or not values or not all(isinstance(value, Known) for value in values):
@@ -48,14 +48,14 @@ def computed_with_sizes(translation: Translation, node: Node) -> Value | None:
         result = compute(node, *arrays)
     except (TypeError, ValueError, IndexError, ZeroDivisionError):
         return None
-    return None if result is None else _settled(result, arrays)
+    return None if result is None else _settled(node, result)
 
 
-def _settled(result: Any, arrays: list[Any]) -> Known:
+def _settled(node: Node, result: Any) -> Known:
+    """A result as the op gives it: in its type where no size is open."""
     array = np.asarray(result)
-    if array.dtype == object and not any(isinstance(item, OpenSize) for item in array.ravel()):
-        array = array.astype(next((item.dtype for item in arrays if item.dtype != object), np.dtype("int32")))
-    return Known(array)
+    is_open = array.dtype == object and any(isinstance(item, OpenSize) for item in array.ravel())
+    return Known(array if is_open else array.astype(node.dtype("DstT", "T", "Tparams", "Tidx")))
 
 
 def _objects(array: Any) -> Any:
@@ -101,7 +101,7 @@ def strided_slice_index(node: Node, begin: Any, end: Any, strides: Any) -> tuple
             bounds = [None if masks["begin"] & bit else start, None if masks["end"] & bit else stop]
             if any(isinstance(bound, OpenSize) for bound in bounds):
                 return None
-            index.append(slice(*bounds, int(step)))
+            index.append(slice(bounds[0], bounds[1], int(step)))
     return tuple(index)
 
 
@@ -154,8 +154,8 @@ _COMPUTED: dict[str, Callable[..., Any]] = {
     "ExpandDims": lambda _, a, axis: np.expand_dims(a, int(axis)),
     "Reshape": lambda _, a, to: np.reshape(a, np.asarray(to, int)),
     "Transpose": lambda _, a, axes: np.transpose(a, np.asarray(axes, int)),
-    "Range": lambda _, start, stop, step: np.arange(int(start), int(stop), int(step), dtype="int32"),
-    "Tile": lambda _, a, times: np.tile(a, np.asarray(times, int)),
+    "Range": lambda _, start, stop, step: _range(int(start), int(stop), int(step)),
+    "Tile": lambda _, a, times: np.tile(a, np.asarray(times, int)) if _is_small([a.size, *times]) else None,
     "Fill": lambda _, to, value: np.full(tuple(map(int, to)), value) if _is_small(to) else None,
     "ReverseV2": lambda _, a, axes: np.flip(a, tuple(np.atleast_1d(axes).astype(int))),
     "ZerosLike": lambda _, a: np.zeros(a.shape, "int32" if a.dtype == object else a.dtype),
@@ -166,8 +166,11 @@ _COMPUTED: dict[str, Callable[..., Any]] = {
 _LARGEST = 2**20
 
 
+def _range(start: int, stop: int, step: int) -> Any:
+    return np.arange(start, stop, step, dtype="int32") if _is_small([(stop - start) // step]) else None
+
+
 def _is_small(sizes: Any) -> bool:
     """Whether a tensor of such sizes is made here: a graph may ask for one that fills the memory."""
-    return all(isinstance(item, int | np.integer) for item in sizes) and int(np.prod(np.asarray(sizes, float))) < _LARGEST
-
-
+    are_known = all(isinstance(item, int | np.integer) for item in sizes)
+    return are_known and float(np.prod(np.asarray(sizes, float))) < _LARGEST

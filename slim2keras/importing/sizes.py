@@ -134,8 +134,6 @@ def broadcast(shapes: Iterable[tuple[Size, ...]]) -> tuple[Size, ...]:
 
 
 def _broadcast_axis(sizes: tuple[Size, ...]) -> Size:
-    numbers = [size for size in sizes if isinstance(size, int) and size != 1]
-    opens = [size for size in sizes if not isinstance(size, int)]
+    numbers: list[Size] = [size for size in sizes if isinstance(size, int) and size != 1]
+    opens: list[Size] = [size for size in sizes if not isinstance(size, int)]
     return next(iter([*numbers, *opens]), 1)
-
-

@@ -37,7 +37,8 @@ def check_supported(nodes: Nodes, used: Iterable[Node]) -> None:
     kinds: dict[str, list[str]] = {}
     for node in unknown:
         kinds.setdefault(node.op, []).append(node.name)
-    listed = "".join(f"  {op}: {', '.join(names[:3])}{' ...' if len(names) > 3 else ''}\n" for op, names in kinds.items())
+    named = {op: ", ".join([*names[:3], *(["..."] if names[3:] else [])]) for op, names in kinds.items()}
+    listed = "".join(f"  {op}: {names}\n" for op, names in named.items())
     raise UnsupportedGraphError(
         f"{len(unknown)} ops between the inputs and the outputs are not imported, because they are unknown or do more "
         f"than compute:\n{listed}{_where_to_cut(nodes, used, unknown)}"

@@ -31,6 +31,16 @@ DOWNLOAD_SLIM = "pip download --no-deps tf-models-research-object-detection==2.8
 _LEGACY_LAYERS = "tf_keras.legacy_tf_layers"
 _LEGACY_SUBMODULES = ("base", "convolutional", "core", "normalization", "pooling")
 
+_MOVED = {
+    # slim.learning looks for the classes here when it multiplies and clips gradients.
+    "framework.ops": {"Tensor": "Tensor", "IndexedSlices": "IndexedSlices"},
+    # slim.batch_norm and slim.dropout, where a placeholder switches them.
+    "ops.control_flow_ops": {"cond": "cond"},
+    "ops.array_ops": {"stack": "stack", "unstack": "unstack"},
+    "ops.variable_scope": {"variable": "Variable"},
+}
+"""Modules of TensorFlow to what slim looks for in them, and its name in ``tf.compat.v1`` today."""
+
 
 def import_tf_slim() -> ModuleType:
     """Import ``tf_slim``, which looks for layers and classes where they no longer are.
@@ -53,11 +63,12 @@ def _put_back_what_moved() -> None:
         for name in _LEGACY_SUBMODULES:
             module = importlib.import_module(f"tf_keras.src.legacy_tf_layers.{name}")
             sys.modules[f"{_LEGACY_LAYERS}.{name}"] = module
-    ops = importlib.import_module("tensorflow.python.framework.ops")
-    for name in ("Tensor", "IndexedSlices"):
-        # slim.learning looks for the classes here when it multiplies and clips gradients.
-        if not hasattr(ops, name):
-            setattr(ops, name, getattr(importlib.import_module("tensorflow"), name))
+    v1 = importlib.import_module("tensorflow").compat.v1
+    for module_name, names in _MOVED.items():
+        module = importlib.import_module(f"tensorflow.python.{module_name}")
+        for name, public_name in names.items():
+            if not hasattr(module, name):
+                setattr(module, name, getattr(v1, public_name))
 
 
 @contextlib.contextmanager

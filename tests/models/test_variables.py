@@ -6,9 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from slim2keras.graphs.graph import Tensor
-from slim2keras.models.building import build_model, model_of
-from slim2keras.models.networks import keep_network, knows_network
+from slim2keras.models.building import build_model
 from slim2keras.models.variables import StoredShapes, slim_variables, stored_shapes
 from tests.towers_network import VARIABLES, towers_network
 

@@ -47,6 +47,19 @@ def test_slims_deprecated_calls_stay_silent_and_the_logger_comes_back() -> None:
     assert tf.executing_eagerly()
 
 
+def test_a_placeholder_switches_slims_layers() -> None:
+    """slim looks for the condition, among others, where TensorFlow no longer has it."""
+    slim = import_tf_slim()
+    import tensorflow as tf
+
+    with slim_graph() as graph:
+        is_training = tf.compat.v1.placeholder(tf.bool, ())
+        net = slim.batch_norm(tf.zeros((4, 8)), is_training=is_training, updates_collections=None)
+        slim.maxout(slim.dropout(net, is_training=is_training), 4)
+        slim.local_variable(1.0)
+        assert {"If", "StatelessIf"} & {op.type for op in graph.get_operations()}
+
+
 def test_without_tf_slim_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     """In words, not as an ImportError."""
     monkeypatch.setitem(__import__("sys").modules, "tf_slim", None)
