@@ -211,7 +211,7 @@ def test_a_random_network_has_the_same_numbers(shape: Any, steps: Steps, head: s
 
 
 @pytest.mark.slow
-@settings(max_examples=SLOW_EXAMPLES, **COMMON)
+@settings(max_examples=SLOW_EXAMPLES, phases=[Phase.generate, Phase.shrink], **COMMON)
 @networks
 def test_many_random_networks_have_the_same_numbers(shape: Any, steps: Steps, head: str, mode: str) -> None:
     """As above, and the smallest network that fails is shown."""
