@@ -86,6 +86,12 @@ class UnrecognisedNetError(CheckpointMismatchError):
     """A checkpoint from which no network, or more than one, can be told."""
 
 
+class UnsupportedGraphError(Slim2KerasError):
+    """A graph that is no network of layers: an op that is unknown or refused, or ends that nothing tells."""
+
+    exit_status = ExitStatus.MISMATCH
+
+
 class ParityError(Slim2KerasError):
     """Numbers that differ from slim's by more than the bar."""
 

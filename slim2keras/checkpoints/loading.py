@@ -11,7 +11,7 @@ import numpy as np
 from slim2keras.checkpoints.load_plan import EXCLUDE_IN_PYTHON, LoadOptions, LoadPlan, check_plan, plan_load
 from slim2keras.checkpoints.reading import Checkpoint, open_checkpoint
 from slim2keras.errors import NonFiniteError, UnsupportedArgumentError
-from slim2keras.models.variables import slim_variables, wanted_variables
+from slim2keras.models.variables import assign_stored, slim_variables, stored_shapes, wanted_variables
 
 if TYPE_CHECKING:
     import tf_keras
@@ -59,7 +59,7 @@ def load_checkpoint(
     options = LoadOptions(exclude, use_ema, allow_nonfinite)
     with open_checkpoint(checkpoint) as opened:
         plan = plan_load(
-            wanted_variables(slim_variables(model)),
+            wanted_variables(slim_variables(model), stored_shapes(model)),
             opened.variables,
             opened.kinds,
             exclude=options.exclude,
@@ -82,7 +82,8 @@ def planned_values(
     """Give every variable of a model the value it is to have, read when it is asked for.
 
     Args:
-        variables: Slim name to Keras variable, which is looked into only where it starts afresh.
+        variables: Slim name to Keras variable, which is looked into only where it starts afresh, and for its shape;
+            ``None`` where that is the checkpoint's.
         progress: Called with the number of variables done and in all.
 
     Yields:
@@ -98,7 +99,7 @@ def planned_values(
             value = checkpoint[plan.sources[name]].astype("float32", copy=False)
             if not allow_nonfinite and not all_finite(value):
                 nonfinite.append(plan.sources[name])
-            yield name, value
+            yield name, value if variable is None else value.reshape(tuple(variable.shape))
         else:
             yield name, variable.numpy()
         if progress:
@@ -116,7 +117,7 @@ def apply_load(model: tf_keras.Model, values: Iterable[tuple[str, NDArray[np.flo
     """Assign values to the variables of a model, by slim name."""
     variables = slim_variables(model)
     for name, value in values:
-        variables[name].assign(value)
+        assign_stored(variables[name], value)
 
 
 def all_finite(values: NDArray[np.float32]) -> bool:

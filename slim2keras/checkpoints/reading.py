@@ -7,20 +7,63 @@ Read are V1 (one file, as in the tarballs of 2016 and 2017), V2 (``.index`` and 
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from slim2keras.checkpoints.locating import CheckpointFiles, locate_checkpoint, locate_in_archive
 from slim2keras.errors import CheckpointReadError, did_you_mean
 from slim2keras.files.archives import is_archive, unpacked_archive
+from slim2keras.importing.graph_files import is_graph_file, saved_model_file
+from slim2keras.importing.request import GraphRequest
+from slim2keras.importing.sources import read_graph
 from slim2keras.scopes import VariableInfo, VariableKind, classify_variables, global_step_name
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from slim2keras.importing.imported import ImportedGraph
 
 _OBJECT_GRAPH_KEYS = ("_CHECKPOINTABLE_OBJECT_GRAPH", "_TRACKABLE_OBJECT_GRAPH")
+
+
+class Reader(Protocol):
+    """What reads the variables of a checkpoint, as TensorFlow's own does."""
+
+    def get_tensor(self, name: str) -> NDArray[Any]: ...
+
+    def get_variable_to_shape_map(self) -> Mapping[str, Any]: ...
+
+    def get_variable_to_dtype_map(self) -> Mapping[str, Any]: ...
+
+
+class ArrayReader:
+    """Reads arrays, and what they do not have from another reader.
+
+    Args:
+        arrays: By variable name.
+        others: Where further variables are.
+    """
+
+    def __init__(self, arrays: Mapping[str, NDArray[Any]], others: Reader | None = None) -> None:
+        self._arrays = arrays
+        self._others = others
+
+    def get_tensor(self, name: str) -> NDArray[Any]:
+        if self._others is None or name in self._arrays:
+            return self._arrays[name]
+        return self._others.get_tensor(name)
+
+    def get_variable_to_shape_map(self) -> Mapping[str, Any]:
+        others = self._others.get_variable_to_shape_map() if self._others else {}
+        return {**others, **{name: array.shape for name, array in self._arrays.items()}}
+
+    def get_variable_to_dtype_map(self) -> Mapping[str, Any]:
+        import tensorflow as tf
+
+        others = self._others.get_variable_to_dtype_map() if self._others else {}
+        return {**others, **{name: tf.as_dtype(array.dtype) for name, array in self._arrays.items()}}
 
 
 class Checkpoint(Mapping[str, Any]):
@@ -33,11 +76,11 @@ class Checkpoint(Mapping[str, Any]):
         kinds: What each variable is for.
     """
 
-    def __init__(self, given: Path, location: CheckpointFiles) -> None:
+    def __init__(self, given: Path, location: CheckpointFiles, reader: Reader | None = None) -> None:
         self.given = given
         self.location = location
         with _read_errors(given):
-            self._reader = _open_reader(location.prefix)
+            self._reader = _open_reader(location.prefix) if reader is None else reader
             shapes = self._reader.get_variable_to_shape_map()
             dtypes = self._reader.get_variable_to_dtype_map()
         if any(key in shapes for key in _OBJECT_GRAPH_KEYS):
@@ -68,6 +111,12 @@ class Checkpoint(Mapping[str, Any]):
         """Names of the variables of a kind, sorted."""
         return [name for name, its_kind in self.kinds.items() if its_kind is kind]
 
+    def with_constants(self, constants: Mapping[str, NDArray[Any]]) -> Checkpoint:
+        """The same with further variables, whose values a graph holds."""
+        if not constants:
+            return self
+        return Checkpoint(self.given, self.location, ArrayReader(constants, self._reader))
+
     @property
     def model_shapes(self) -> dict[str, tuple[int, ...]]:
         """Shape of every variable of the network."""
@@ -80,24 +129,57 @@ class Checkpoint(Mapping[str, Any]):
         return None if name is None else int(self[name])
 
 
+class GraphVariables(Checkpoint):
+    """The variables of a graph file: those beside a SavedModel, or what a frozen graph holds as constants.
+
+    Attributes:
+        source: The graph.
+    """
+
+    def __init__(self, given: Path, request: GraphRequest) -> None:
+        self.source = read_graph(given)
+        self._request = request
+        file = saved_model_file(given) or given
+        if self.source.checkpoint is not None:
+            variables = locate_checkpoint(self.source.checkpoint)
+            super().__init__(given, CheckpointFiles(variables.prefix, variables.version, (file, *variables.files)))
+            return
+        super().__init__(given, CheckpointFiles(file, self.source.kind, (file,)), ArrayReader(self.imported.constants))
+        lacking = [item.name for item in self.imported.network.graph.variables() if item.name not in self]
+        if lacking:
+            raise CheckpointReadError(
+                f"{given} is a graph without the values of {len(lacking)} variables, the first {lacking[0]}. Give the "
+                "checkpoint that has them, and this file as its graph: graph=PATH (command line: --graph PATH)."
+            )
+
+    @functools.cached_property
+    def imported(self) -> ImportedGraph:
+        """What the graph was imported as."""
+        return self._request.import_source(self.source)
+
+
 @contextlib.contextmanager
-def open_checkpoint(path: str | Path) -> Iterator[Checkpoint]:
+def open_checkpoint(path: str | Path, graph: GraphRequest | None = None) -> Iterator[Checkpoint]:
     """Open a checkpoint; what was unpacked of an archive is gone when the block ends.
 
     Args:
-        path: V1 file, V2 prefix or one of its files, training directory, ``.tar``, ``.tar.gz`` or ``.tgz``.
+        path: V1 file, V2 prefix or one of its files, training directory, ``.tar``, ``.tar.gz`` or ``.tgz``; or a frozen
+            graph or a SavedModel of TensorFlow 1.
+        graph: What is said of that graph.
 
     Raises:
         CheckpointReadError: If nothing readable is there; the message says what was found instead.
+        UnsupportedGraphError: If a graph is given that is no network of layers.
     """
     given = Path(path)
     with contextlib.ExitStack() as stack:
-        if is_archive(given):
+        if is_graph_file(given):
+            yield GraphVariables(given, graph or GraphRequest())
+        elif is_archive(given):
             found = locate_in_archive(stack.enter_context(unpacked_archive(given)), given)
-            location = CheckpointFiles(found.prefix, found.version, (given,))
+            yield Checkpoint(given, CheckpointFiles(found.prefix, found.version, (given,)))
         else:
-            location = locate_checkpoint(given)
-        yield Checkpoint(given, location)
+            yield Checkpoint(given, locate_checkpoint(given))
 
 
 def _open_reader(prefix: Path) -> Any:

@@ -10,13 +10,14 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console, RenderableType
 
-from slim2keras.errors import UnsupportedArgumentError
+from slim2keras.errors import CheckpointReadError, UnsupportedArgumentError
 from slim2keras.files.reports import print_page
 from slim2keras.nets import find_net
 from slim2keras.progress import StepProgress
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from slim2keras.checkpoints.load_plan import LoadOptions
     from slim2keras.conversion.request import CheckpointRequest
     from slim2keras.graphs.graph import Shape
+    from slim2keras.importing.request import GraphRequest
 
 # A file or a pipe takes whole lines.
 stdout = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 160)
@@ -40,7 +42,8 @@ CheckpointArgument = Annotated[
     Path,
     typer.Argument(
         metavar="CHECKPOINT",
-        help="V1 file, V2 prefix (or its .index or .data file), training directory, .tar.gz or .tgz.",
+        help="V1 file, V2 prefix (or its .index or .data file), training directory, .tar.gz or .tgz; or a frozen "
+        "graph (.pb, .pbtxt) or a SavedModel of TensorFlow 1.",
         show_default=False,
     ),
 ]
@@ -59,7 +62,40 @@ AllowNonfiniteOption = Annotated[bool, flag("--allow-nonfinite", "Load weights t
 SetOption = Annotated[
     list[str] | None,
     typer.Option(
-        "--set", metavar="NAME=VALUE", help="Any slim argument of the net, e.g. output_stride=16; repeatable."
+        "--set",
+        metavar="NAME=VALUE",
+        help="Any slim argument of the net, e.g. output_stride=16, or of --network; repeatable.",
+    ),
+]
+GraphOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--graph",
+        metavar="PATH",
+        help="Graph that the checkpoint came with: .meta, or a GraphDef (.pb, .pbtxt). Taken instead of slim's nets.",
+        show_default=False,
+    ),
+]
+InputTensorOption = Annotated[
+    list[str] | None,
+    typer.Option("--input-tensor", metavar="NAME", help="Where the network begins in the graph; repeatable."),
+]
+OutputTensorOption = Annotated[
+    list[str] | None,
+    typer.Option("--output-tensor", metavar="NAME", help="Where the network ends in the graph; repeatable."),
+]
+PlaceholderOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--placeholder", metavar="NAME=VALUE", help="Value of a placeholder of the graph, keep_prob=1.0; repeatable."
+    ),
+]
+NetworkOption = Annotated[
+    str | None,
+    typer.Option(
+        "--network",
+        metavar="FUNCTION",
+        help="Your own slim function(images, is_training): package.module:function or file.py:function.",
     ),
 ]
 BatchSizeOption = Annotated[int, typer.Option("--batch-size", min=1, help="Images a batch.")]
@@ -107,8 +143,9 @@ def check_checkpoint(path: Path) -> None:
     """
     from slim2keras.checkpoints.locating import locate_checkpoint
     from slim2keras.files.archives import is_archive
+    from slim2keras.importing.graph_files import is_graph_file
 
-    if not is_archive(path):
+    if not (is_archive(path) or (path.exists() and is_graph_file(path))):
         locate_checkpoint(path)
 
 
@@ -145,6 +182,7 @@ def checkpoint_request(
     settings: list[str] | None,
     input_shape: str | None,
     load: LoadOptions,
+    graph: GraphRequest | None = None,
 ) -> CheckpointRequest:
     """What is asked of a checkpoint, from the options of a command.
 
@@ -153,22 +191,67 @@ def checkpoint_request(
         UnsupportedArgumentError: If a setting is not NAME=VALUE, none of the network's, or the shape is none.
     """
     from slim2keras.conversion.request import CheckpointRequest
+    from slim2keras.importing.request import GraphRequest
 
     arguments = _parse_arguments(settings, num_classes)
     if net is not None:
         find_net(net).check_arguments(arguments)
-    return CheckpointRequest(net, arguments, _parse_input_shape(input_shape), load)
+    return CheckpointRequest(
+        net, arguments, _parse_input_shape(input_shape), load, graph=GraphRequest() if graph is None else graph
+    )
+
+
+def graph_request(
+    graph: Path | None,
+    input_tensors: list[str] | None,
+    output_tensors: list[str] | None,
+    placeholders: list[str] | None,
+) -> GraphRequest:
+    """What is said of a graph, from the options of a command.
+
+    Raises:
+        UnsupportedArgumentError: If a placeholder is not NAME=VALUE.
+        CheckpointReadError: If there is no such graph.
+    """
+    from slim2keras.importing.request import GraphRequest
+
+    if graph is not None and not graph.exists():
+        raise CheckpointReadError(f"There is no graph {graph}. Give a .meta, .pb or .pbtxt (--graph).")
+    values = _parse_settings("--placeholder", placeholders)
+    return GraphRequest(graph, input_tensors or (), output_tensors or (), values)
+
+
+def with_function(request: CheckpointRequest, network: str | None) -> CheckpointRequest:
+    """The same request with the user's own slim function, which is imported, and TensorFlow with it.
+
+    Args:
+        network: As ``find_function`` takes it.
+
+    Raises:
+        UnsupportedArgumentError: If there is no such function, or other things asked for exclude it.
+    """
+    if network is None:
+        return request
+    from slim2keras.slim.functions import find_function
+
+    return replace(request, network=find_function(network))
 
 
 def _parse_arguments(settings: list[str] | None, num_classes: int | None) -> dict[str, Any]:
     """Slim arguments from ``--set`` and ``--num-classes``."""
     arguments = {} if num_classes is None else {"num_classes": num_classes}
+    return {**arguments, **_parse_settings("--set", settings)}
+
+
+def _parse_settings(option: str, settings: list[str] | None) -> dict[str, Any]:
+    """Values by name from an option that is given as NAME=VALUE."""
+    found = {}
     for setting in settings or []:
         name, separator, text = setting.partition("=")
         if not separator or not name:
-            raise UnsupportedArgumentError(f"--set must be NAME=VALUE. Received: --set {setting}")
-        arguments[name.strip()] = _parse_value(text.strip())
-    return arguments
+            raise UnsupportedArgumentError(f"{option} must be NAME=VALUE. Received: {option} {setting}")
+        found[name.strip()] = _parse_value(text.strip())
+    return found
 
 
 def _parse_value(text: str) -> Any:

@@ -11,22 +11,29 @@ from slim2keras.cli.console import (
     AllowNonfiniteOption,
     CheckpointArgument,
     ExcludeOption,
+    GraphOption,
     InputShapeOption,
+    InputTensorOption,
     JsonOption,
     NetOption,
+    NetworkOption,
     NumClassesOption,
+    OutputTensorOption,
     OverwriteOption,
+    PlaceholderOption,
     SetOption,
     UseEmaOption,
     check_checkpoint,
     checkpoint_request,
     flag,
+    graph_request,
     import_tensorflow,
     print_json,
     print_line,
     print_parts,
     progress_bar,
     stdout,
+    with_function,
 )
 from slim2keras.errors import OutputError
 from slim2keras.files.reports import plural
@@ -53,6 +60,11 @@ def convert(
     use_ema: UseEmaOption = False,
     allow_nonfinite: AllowNonfiniteOption = False,
     settings: SetOption = None,
+    graph: GraphOption = None,
+    input_tensors: InputTensorOption = None,
+    output_tensors: OutputTensorOption = None,
+    placeholders: PlaceholderOption = None,
+    network: NetworkOption = None,
     overwrite: OverwriteOption = False,
     dry_run: Annotated[bool, flag("--dry-run", "Show what would be done, and write nothing.")] = False,
     json_output: JsonOption = False,
@@ -66,7 +78,8 @@ def convert(
     from slim2keras.outputs.formats import check_target
 
     load = LoadOptions(exclude or (), use_ema, allow_nonfinite)
-    request = checkpoint_request(net, num_classes, settings, input_shape, load)
+    of_graph = graph_request(graph, input_tensors, output_tensors, placeholders)
+    request = checkpoint_request(net, num_classes, settings, input_shape, load, of_graph)
     target = output_option or output
     if (target is None and not dry_run) or (output_option and output and output_option != output):
         raise OutputError("convert needs one output file: slim2keras convert CHECKPOINT -o OUTPUT")
@@ -74,6 +87,7 @@ def convert(
         check_target(target, overwrite=overwrite)
     check_checkpoint(checkpoint)
     import_tensorflow()
+    request = with_function(request, network)
     if target is None or dry_run:
         _show_plan(checkpoint, request, json_output=json_output)
         return

@@ -10,21 +10,28 @@ import typer
 from slim2keras.cli.console import (
     BatchSizeOption,
     CheckpointArgument,
+    GraphOption,
     IgnoreLabelsOption,
     InputShapeOption,
+    InputTensorOption,
     JsonOption,
     NetOption,
+    NetworkOption,
     NumClassesOption,
+    OutputTensorOption,
     OverwriteOption,
+    PlaceholderOption,
     SetOption,
     UseEmaOption,
     check_variables,
     checkpoint_request,
+    graph_request,
     import_tensorflow,
     print_json,
     print_line,
     print_parts,
     progress_bar,
+    with_function,
 )
 from slim2keras.errors import ExitStatus, UnsupportedArgumentError
 
@@ -60,6 +67,11 @@ def doctor(
     num_classes: NumClassesOption = None,
     input_shape: InputShapeOption = None,
     settings: SetOption = None,
+    graph: GraphOption = None,
+    input_tensors: InputTensorOption = None,
+    output_tensors: OutputTensorOption = None,
+    placeholders: PlaceholderOption = None,
+    network: NetworkOption = None,
     use_ema: UseEmaOption = False,
     ignore_labels: IgnoreLabelsOption = False,
     batch_size: BatchSizeOption = 32,
@@ -82,7 +94,9 @@ def doctor(
     check_question(decay, steps)
     if data is not None:
         check_images_path(data)
-    request = checkpoint_request(net, num_classes, settings, input_shape, LoadOptions(use_ema=use_ema))
+    of_graph = graph_request(graph, input_tensors, output_tensors, placeholders)
+    load = LoadOptions(use_ema=use_ema)
+    request = checkpoint_request(net, num_classes, settings, input_shape, load, of_graph)
     if plot is not None:
         if data is None:
             raise UnsupportedArgumentError("--plot shows the drift from data: give --data too.")
@@ -90,6 +104,7 @@ def doctor(
 
         check_plot_target(plot, overwrite=overwrite)
     import_tensorflow()
+    request = with_function(request, network)
     with progress_bar() as progress:
         diagnosis = diagnose_as_asked(
             checkpoint,

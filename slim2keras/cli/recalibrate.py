@@ -10,22 +10,29 @@ import typer
 from slim2keras.cli.console import (
     BatchSizeOption,
     CheckpointArgument,
+    GraphOption,
     IgnoreLabelsOption,
     InputShapeOption,
+    InputTensorOption,
     JsonOption,
     NetOption,
+    NetworkOption,
     NumClassesOption,
+    OutputTensorOption,
     OverwriteOption,
+    PlaceholderOption,
     SetOption,
     UseEmaOption,
     check_variables,
     checkpoint_request,
     flag,
+    graph_request,
     import_tensorflow,
     print_json,
     print_line,
     print_parts,
     progress_bar,
+    with_function,
 )
 
 DataOption = Annotated[
@@ -51,6 +58,11 @@ def recalibrate(
     num_classes: NumClassesOption = None,
     input_shape: InputShapeOption = None,
     settings: SetOption = None,
+    graph: GraphOption = None,
+    input_tensors: InputTensorOption = None,
+    output_tensors: OutputTensorOption = None,
+    placeholders: PlaceholderOption = None,
+    network: NetworkOption = None,
     use_ema: UseEmaOption = False,
     ignore_labels: IgnoreLabelsOption = False,
     batch_size: BatchSizeOption = 32,
@@ -73,8 +85,11 @@ def recalibrate(
     check_images_path(data)
     check_recalibration_target(output, overwrite=overwrite)
     check_decay(decay)
-    request = checkpoint_request(net, num_classes, settings, input_shape, LoadOptions(use_ema=use_ema))
+    of_graph = graph_request(graph, input_tensors, output_tensors, placeholders)
+    load = LoadOptions(use_ema=use_ema)
+    request = checkpoint_request(net, num_classes, settings, input_shape, load, of_graph)
     import_tensorflow()
+    request = with_function(request, network)
     with progress_bar() as progress:
         report = recalibrate_file(
             checkpoint,

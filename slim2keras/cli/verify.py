@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -11,15 +12,21 @@ import typer
 from slim2keras.cli.console import (
     CheckpointArgument,
     ExcludeOption,
+    GraphOption,
     InputShapeOption,
+    InputTensorOption,
     JsonOption,
     NetOption,
+    NetworkOption,
     NumClassesOption,
+    OutputTensorOption,
+    PlaceholderOption,
     SetOption,
     UseEmaOption,
     check_checkpoint,
     checkpoint_request,
     flag,
+    graph_request,
     import_tensorflow,
     print_json,
     print_parts,
@@ -43,6 +50,11 @@ def verify(
     exclude: ExcludeOption = None,
     use_ema: UseEmaOption = False,
     settings: SetOption = None,
+    graph: GraphOption = None,
+    input_tensors: InputTensorOption = None,
+    output_tensors: OutputTensorOption = None,
+    placeholders: PlaceholderOption = None,
+    network: NetworkOption = None,
     slim_source: Annotated[
         Path | None,
         typer.Option(
@@ -66,7 +78,8 @@ def verify(
     from slim2keras.checkpoints.load_plan import LoadOptions
 
     load = LoadOptions(exclude or (), use_ema)
-    request = checkpoint_request(net, num_classes, settings, input_shape, load)
+    of_graph = graph_request(graph, input_tensors, output_tensors, placeholders)
+    request = checkpoint_request(net, num_classes, settings, input_shape, load, of_graph)
     if model is not None:
         from slim2keras.conversion.request import check_asks_nothing
         from slim2keras.outputs.formats import check_model_path
@@ -74,13 +87,23 @@ def verify(
         check_model_path(model)
         check_asks_nothing(model, replace(request, load=LoadOptions()))
     import_tensorflow()
+    from slim2keras.slim.functions import find_function
+
+    function = None if network is None else find_function(network)
+    if model is None:
+        request = replace(request, network=function)
     from slim2keras.conversion.converting import convert_as_asked
     from slim2keras.conversion.reading import load_model
     from slim2keras.parity import comparing
 
     loaded = convert_as_asked(checkpoint, request) if model is None else load_model(model, checkpoint)
     report = comparing.verify(
-        checkpoint, loaded, exclude=exclude or None, use_ema=use_ema or None, slim_source=slim_source
+        checkpoint,
+        loaded,
+        exclude=exclude or None,
+        use_ema=use_ema or None,
+        slim_source=slim_source,
+        network=None if function is None else functools.partial(function, **request.arguments),
     )
     if json_output:
         print_json(report.to_json())

@@ -14,10 +14,11 @@ from slim2keras.checkpoints.loading import apply_load, planned_values
 from slim2keras.checkpoints.reading import Checkpoint, open_checkpoint
 from slim2keras.conversion.plan import ConversionPlan, plan_conversion
 from slim2keras.conversion.report import ConversionReport, describe_plan, describe_source, versions_of_all
-from slim2keras.conversion.request import CheckpointRequest
+from slim2keras.conversion.request import CheckpointRequest, SlimFunction
 from slim2keras.files.output_files import check_space, report_path, sha256, whole_or_not_at_all
 from slim2keras.graphs.graph import Shape
 from slim2keras.graphs.network import Network
+from slim2keras.importing.request import GraphRequest
 from slim2keras.models.building import build_model
 from slim2keras.models.variables import slim_variables
 from slim2keras.outputs.formats import OutputFormat, check_target
@@ -42,13 +43,20 @@ def convert(
     exclude: Sequence[str] = (),
     use_ema: bool = False,
     allow_nonfinite: bool = False,
-    network: Network | None = None,
+    network: Network | SlimFunction | None = None,
+    graph: str | Path | None = None,
+    input_tensors: Sequence[str] | None = None,
+    output_tensors: Sequence[str] | None = None,
+    placeholder_values: Mapping[str, Any] | None = None,
     **arguments: Any,
 ) -> tf_keras.Model:
     """Load a slim checkpoint into the equivalent ``tf.keras`` model.
 
+    Its network is one of slim's zoo, found from the checkpoint; else that of the graph in the ``.meta`` beside it.
+
     Args:
-        checkpoint: V1 file, V2 prefix, training directory, ``.tar.gz`` or ``.tgz``.
+        checkpoint: V1 file, V2 prefix, training directory, ``.tar.gz`` or ``.tgz``. Or a graph that holds its values
+            itself: a frozen GraphDef, ``.pb`` or ``.pbtxt``, or a SavedModel of TensorFlow 1.
         net: Network as in slim's ``nets_factory``; found from the checkpoint's own names and shapes if left out.
         num_classes: Classes; those of the checkpoint if left out. 0 ends the model in its features, which have a height
             and a width in most networks, see ``build``.
@@ -58,8 +66,13 @@ def convert(
         use_ema: Take ExponentialMovingAverage shadows instead of raw values.
         allow_nonfinite: Load weights that are NaN or infinite.
         network: The network itself, where it is none of slim's zoo: a layer graph with its facts, instead of ``net``,
-            ``input_shape`` and slim's arguments.
-        arguments: Any further slim argument of the network, ``scope`` among them.
+            ``input_shape`` and slim's arguments. Or the user's own slim function, ``function(images, is_training)``
+            giving the output, several, or (output, end points), which is traced with images of ``input_shape``.
+        graph: The graph that the checkpoint came with, where it is not to be recognised: a ``.meta``, or a GraphDef.
+        input_tensors: Where the network begins in a graph; found if left out, or an error lists what it may be.
+        output_tensors: Where it ends, likewise; inner activations give a part of the network.
+        placeholder_values: Values of placeholders that are no images, such as ``{"keep_prob": 1.0}``.
+        arguments: Any further slim argument of the network, ``scope`` among them; or of the function.
 
     Returns:
         Functional model of stock layers, as from ``build``.
@@ -69,6 +82,7 @@ def convert(
         UnrecognisedNetError: If its network cannot be told.
         CheckpointMismatchError: If a variable of either side is unaccounted for; lists all of them.
         UnsupportedArgumentError: If the network does not take an argument.
+        UnsupportedGraphError: If a graph is no network of layers, or where it begins or ends is ambiguous.
 
     Example:
         >>> model = convert("resnet_v1_50_2016_08_28.tar.gz", exclude=["resnet_v1_50/logits"], num_classes=5)
@@ -76,12 +90,15 @@ def convert(
     if num_classes is not None:
         arguments["num_classes"] = num_classes
     load = LoadOptions(exclude, use_ema, allow_nonfinite)
-    return convert_as_asked(checkpoint, CheckpointRequest(net, arguments, input_shape, load, network))
+    of_graph = GraphRequest(
+        None if graph is None else Path(graph), input_tensors or (), output_tensors or (), placeholder_values or {}
+    )
+    return convert_as_asked(checkpoint, CheckpointRequest(net, arguments, input_shape, load, network, of_graph))
 
 
 def convert_as_asked(checkpoint: str | Path, request: CheckpointRequest) -> tf_keras.Model:
     """``convert`` with all that is asked in one."""
-    with open_checkpoint(checkpoint) as opened:
+    with open_checkpoint(checkpoint, request.of_graph) as opened:
         return converted_model(opened, plan_conversion(opened, request), request.load)
 
 
@@ -89,7 +106,12 @@ def converted_model(checkpoint: Checkpoint, plan: ConversionPlan, options: LoadO
     """Build the network of a plan and give it the values of the checkpoint."""
     model = build_model(plan.network)
     model.slim_load_options = options
-    values = planned_values(slim_variables(model), plan.load, checkpoint, allow_nonfinite=options.allow_nonfinite)
+    values = planned_values(
+        slim_variables(model),
+        plan.load,
+        checkpoint.with_constants(plan.constants),
+        allow_nonfinite=options.allow_nonfinite,
+    )
     apply_load(model, values)
     return model
 
@@ -104,8 +126,8 @@ def convert_to_file(
 ) -> ConversionReport:
     """Convert a checkpoint, write model and report, read the file back and compare every tensor.
 
-    For a ``.keras`` or a ``.weights.h5`` no model is built, unless a variable starts afresh: the values go from file to
-    file.
+    For a ``.keras`` or a ``.weights.h5`` of a plain graph no model is built, unless a variable starts afresh: the
+    values go from file to file.
 
     Args:
         checkpoint: As in ``convert``.
@@ -121,14 +143,17 @@ def convert_to_file(
     """
     request = request or CheckpointRequest()
     target, its_format = check_target(Path(output), overwrite=overwrite)
-    with ThreadPoolExecutor(1) as pool, open_checkpoint(checkpoint) as opened:
+    with ThreadPoolExecutor(1) as pool, open_checkpoint(checkpoint, request.of_graph) as opened:
         plan = plan_conversion(opened, request)
         hashes = pool.submit(_hash_files, opened)
         with whole_or_not_at_all(target, report_path(target)) as (draft, draft_report):
             outline, variables = _outline_and_variables(plan, its_format)
             check_space(target, _SIZE_FACTOR * 4 * outline.num_parameters)
             step, allow_nonfinite = _step(progress, "converting"), request.load.allow_nonfinite
-            values = list(planned_values(variables, plan.load, opened, allow_nonfinite=allow_nonfinite, progress=step))
+            available = opened.with_constants(plan.constants)
+            values = list(
+                planned_values(variables, plan.load, available, allow_nonfinite=allow_nonfinite, progress=step)
+            )
             if its_format is OutputFormat.WEIGHTS:
                 write_weights(outline, values, draft)
             else:
@@ -147,7 +172,8 @@ def convert_to_file(
 
 def _outline_and_variables(plan: ConversionPlan, its_format: OutputFormat) -> tuple[Outline, Mapping[str, Any]]:
     """What is to be written, and its variables by slim name: those of a model if the format or a value needs one."""
-    if its_format in (OutputFormat.KERAS, OutputFormat.WEIGHTS) and not plan.load.fresh:
+    goes_from_file_to_file = its_format in (OutputFormat.KERAS, OutputFormat.WEIGHTS) and plan.network.graph.is_plain
+    if goes_from_file_to_file and not plan.load.fresh:
         outline = outline_of_network(plan.network)
         return outline, dict.fromkeys(outline.places)
     model = build_model(plan.network)

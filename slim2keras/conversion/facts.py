@@ -25,6 +25,7 @@ class FactSource(Enum):
     PUBLISHED = "published"
     RECORDED = "recorded beside the checkpoint"
     META = "from the .meta"
+    GRAPH = "from the graph"
     WEIGHTS = "from the weights"
     DEFAULT = "default"
 

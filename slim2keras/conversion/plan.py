@@ -8,17 +8,23 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from slim2keras.checkpoints.load_plan import EXCLUDE_ANYWHERE, LoadPlan, check_plan, plan_load
 from slim2keras.checkpoints.reading import Checkpoint
 from slim2keras.conversion.facts import FactSource, describe_input, with_known_decay, with_known_size
+from slim2keras.conversion.graph_sources import find_graph, find_graph_beside, meta_path
 from slim2keras.conversion.request import CheckpointRequest
-from slim2keras.errors import PreprocessingWarning
+from slim2keras.errors import CheckpointMismatchError, PreprocessingWarning, Slim2KerasError
 from slim2keras.graphs.graph import Variable
 from slim2keras.graphs.network import Network
+from slim2keras.importing.request import FoundGraph
 from slim2keras.recognition.from_variables import Candidate, recognise, variables_left_out
 from slim2keras.recognition.published import PublishedCheckpoint, find_published
+from slim2keras.scopes import VariableKind
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -31,6 +37,7 @@ class ConversionPlan:
         published: The published checkpoint that this is by its name.
         input_shape_source: Where the size of the images is from.
         decay_source: Where the decay of BatchNorm is from.
+        graph: The graph that the network was imported from.
     """
 
     network: Network
@@ -38,6 +45,22 @@ class ConversionPlan:
     published: PublishedCheckpoint | None = None
     input_shape_source: FactSource = FactSource.GIVEN
     decay_source: FactSource = FactSource.GIVEN
+    graph: FoundGraph | None = None
+
+    @property
+    def graph_source(self) -> str:
+        """Path or function that the network was imported from, empty for one of the zoo."""
+        return self.graph.source.path if self.graph else ""
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What the user must be told of an import."""
+        return (*filter(None, [self.graph.why]), *self.graph.imported.remarks) if self.graph else ()
+
+    @property
+    def constants(self) -> Mapping[str, NDArray[Any]]:
+        """Values of variables that are in the graph itself, by name."""
+        return self.graph.imported.constants if self.graph else {}
 
 
 def plan_conversion(
@@ -53,8 +76,19 @@ def plan_conversion(
         CheckpointMismatchError: If a variable is unaccounted for.
     """
     request = request or CheckpointRequest()
-    if request.network is not None:
+    if isinstance(request.network, Network):
         return ConversionPlan(request.network, _load_plan(checkpoint, request, request.network, {}, can_exclude))
+    if (found := find_graph(checkpoint, request)) is not None:
+        return _plan_of_graph(checkpoint, request, found, can_exclude)
+    try:
+        return _plan_of_zoo(checkpoint, request, can_exclude)
+    except CheckpointMismatchError as error:
+        if request.names_network or not meta_path(checkpoint).is_file():
+            raise
+        return _plan_of_graph_beside(checkpoint, request, error, can_exclude)
+
+
+def _plan_of_zoo(checkpoint: Checkpoint, request: CheckpointRequest, can_exclude: bool) -> ConversionPlan:
     candidate = recognise_as_asked(checkpoint, request)
     published = find_published(checkpoint.given, candidate.spec)
     spec, shape_source = candidate.spec, FactSource.GIVEN
@@ -66,6 +100,39 @@ def plan_conversion(
     left_out = dict(variables_left_out(candidate, checkpoint.model_shapes))
     load = _load_plan(checkpoint, request, spec, left_out, can_exclude)
     return ConversionPlan(spec, load, published, shape_source, decay_source)
+
+
+def _plan_of_graph_beside(
+    checkpoint: Checkpoint, request: CheckpointRequest, error: CheckpointMismatchError, can_exclude: bool
+) -> ConversionPlan:
+    """By the ``.meta`` beside the checkpoint, where the zoo has no network for it.
+
+    Raises:
+        CheckpointMismatchError: Why the zoo has none, and why that graph cannot be taken either.
+    """
+    why = f"No network of slim's zoo fits: the graph beside the checkpoint was taken, {meta_path(checkpoint).name}."
+    try:
+        return _plan_of_graph(checkpoint, request, find_graph_beside(checkpoint, request, why), can_exclude)
+    except Slim2KerasError as second:
+        raise type(error)(
+            f"{error}\nBeside it lies its graph, {meta_path(checkpoint).name}, which does not help: {second}"
+        ) from second
+
+
+def _plan_of_graph(
+    checkpoint: Checkpoint, request: CheckpointRequest, found: FoundGraph, can_exclude: bool
+) -> ConversionPlan:
+    network, of_graph = found.imported.network, FactSource.META if found.source.kind == "meta" else FactSource.GRAPH
+    others = found.variables - {variable.name for variable in network.graph.variables()}
+    left_out = dict.fromkeys(others.intersection(checkpoint.names(VariableKind.MODEL)), "outside of the network's part")
+    available = checkpoint.with_constants(found.imported.constants)
+    return ConversionPlan(
+        network,
+        _load_plan(available, request, network, left_out, can_exclude),
+        input_shape_source=of_graph if request.input_shape is None else FactSource.GIVEN,
+        decay_source=of_graph if found.imported.decay_is_known else FactSource.DEFAULT,
+        graph=found,
+    )
 
 
 def recognise_as_asked(checkpoint: Checkpoint, request: CheckpointRequest) -> Candidate:
@@ -91,7 +158,7 @@ def _load_plan(
     there = checkpoint.variables, checkpoint.kinds
     load = plan_load(wanted, *there, exclude=options.exclude, use_ema=options.use_ema, accounted=left_out)
     title = f"{network.name} (num_classes={network.num_classes})"
-    channels = _channels_hint(load, wanted[0], network)
+    channels = _channels_hint(load, wanted[0], network) if wanted else ""
     hint = channels or _size_hint(load, network)
     exclude_by = EXCLUDE_ANYWHERE if can_exclude and not channels else ""
     check_plan(load, title, len(wanted), str(checkpoint.given), hint, exclude_by=exclude_by)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import platform
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,8 +17,10 @@ from slim2keras.checkpoints.load_plan import LoadOptions, load_options_of, remar
 from slim2keras.checkpoints.reading import Checkpoint
 from slim2keras.conversion.facts import describe_input
 from slim2keras.conversion.plan import ConversionPlan, left_out_by_reason
+from slim2keras.files.output_files import sha256
 from slim2keras.files.reports import Report, plural
 from slim2keras.graphs.network import Network
+from slim2keras.importing.graph_files import saved_model_file
 from slim2keras.models.networks import network_of
 from slim2keras.nets.spec import network_from_config
 from slim2keras.preprocessing.factory import preprocessing_meaning
@@ -54,6 +58,8 @@ class ConversionReport(Report):
         num_classes: Of the logits.
         drop_path_steps: Steps over which drop-path grows.
         graph: Layers of a network that is none of slim's zoo, ``None`` for one that is.
+        origin: Where that graph was imported from, ``None`` if it was not imported.
+        imported: The graph file with its SHA-256, inputs, outputs, remarks, and layers of ours that the model needs.
     """
 
     source: Mapping[str, Any]
@@ -78,6 +84,8 @@ class ConversionReport(Report):
     num_classes: int | None = None
     drop_path_steps: int | None = None
     graph: Mapping[str, Any] | None = None
+    origin: Mapping[str, Any] | None = None
+    imported: Mapping[str, Any] | None = None
 
     def summary(self) -> str:
         """In one line."""
@@ -88,6 +96,8 @@ class ConversionReport(Report):
         yield from heading(network_from_config(self.to_json()), self.input_shape_source)
         if self.batch_norm is not None:
             yield Text(f"BatchNorm decay {self.batch_norm['decay']:.6g} ({self.decay_source})")
+        if self.imported is not None:
+            yield from import_page(self.imported)
         counts = (plural(self.variables["network"], "variable"), plural(self.variables["parameters"], "parameter"))
         yield Text(f"{', '.join(counts)}; read back: largest difference {self.largest_difference}")
         yield from remarks(self.left_out, self.excluded["started_afresh"], self.raw_statistics)
@@ -101,6 +111,43 @@ def heading(network: Network, source: str) -> Iterator[Text]:
     """A network, the arguments that are not slim's defaults, and the size of its images."""
     yield Text.assemble((network.name, "bold"), f" {format_arguments(network.changed_arguments())}")
     yield Text(f"input {describe_input(network.input_shape, source)}")
+
+
+def import_page(imported: Mapping[str, Any]) -> Iterator[Text]:
+    """Where a network was imported from, and what must be known of that."""
+    yield Text(f"graph {imported['path']} ({imported['kind']})")
+    yield Text(f"{', '.join(imported['input_tensors'])} -> {', '.join(imported['output_tensors'])}")
+    if imported["own_layers"]:
+        counts = ", ".join(f"{count} {kind}" for kind, count in imported["own_layers"].items())
+        yield Text(f"layers of slim2keras.keras_layers: {counts}")
+    for remark in imported["remarks"]:
+        yield Text(f"remark: {remark}", "yellow")
+
+
+def describe_import(plan: ConversionPlan) -> dict[str, Any] | None:
+    """What a report says of the graph that a network was imported from, as plain values; ``None`` if it was not."""
+    if plan.graph is None:
+        return None
+    source, origin = plan.graph.source, plan.network.to_config().get("origin") or {}
+    file = None if source.kind == "function" else saved_model_file(Path(source.path)) or Path(source.path)
+    return {
+        "path": source.path,
+        "kind": source.kind,
+        "sha256": None if file is None else sha256(file),
+        "input_tensors": [*origin.get("input_tensors", source.input_tensors)],
+        "output_tensors": [*origin.get("output_tensors", source.output_tensors)],
+        "placeholder_values": dict(origin.get("placeholder_values", {})),
+        "own_layers": _own_layers(plan.network),
+        "remarks": [*plan.remarks],
+    }
+
+
+def _own_layers(network: Network) -> dict[str, int]:
+    """Number of layers that tf_keras does not have, by class."""
+    import tf_keras
+
+    kinds = Counter(layer.kind for layer in network.graph.layers.values())
+    return {kind: count for kind, count in kinds.items() if not hasattr(tf_keras.layers, kind)}
 
 
 def describe_source(checkpoint: Checkpoint, files: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -121,6 +168,7 @@ def describe_plan(
     network = plan.network
     return {
         **_describe_network(network),
+        "imported": describe_import(plan),
         "input_shape_source": plan.input_shape_source.value,
         "decay_source": plan.decay_source.value,
         "published": asdict(plan.published) if plan.published else None,

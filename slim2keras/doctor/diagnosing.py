@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from slim2keras.batch_norm.decay import check_decay, decay_for
 from slim2keras.batch_norm.probe import BatchNormProbe
 from slim2keras.checkpoints.load_plan import LoadOptions
-from slim2keras.conversion.request import CheckpointRequest, check_asks_nothing
+from slim2keras.conversion.graph_sources import with_found_graph
+from slim2keras.conversion.request import CheckpointRequest, SlimFunction, check_asks_nothing
 from slim2keras.data.batches import ImageBatches, image_counter
 from slim2keras.data.images import open_images
 from slim2keras.doctor.evidence import Run, Statistics, batch_norm_scopes, find_decays, recognised
@@ -45,7 +46,7 @@ def diagnose(
     labels: bool = True,
     batch_size: int = 32,
     progress: StepProgress | None = None,
-    network: Network | None = None,
+    network: Network | SlimFunction | None = None,
     **arguments: Any,
 ) -> Diagnosis:
     """Examine the BatchNorm statistics of a checkpoint; without data no network definition is needed.
@@ -113,7 +114,8 @@ def diagnose_as_asked(
     """``diagnose`` with all that is asked of the checkpoint in one."""
     check_question(decay, steps)
     check_asks_nothing(Path(checkpoint), request)
-    with open_variables(checkpoint) as opened:
+    with open_variables(checkpoint, request.of_graph) as opened:
+        request = with_found_graph(opened, request)
         layers = [Statistics.read(opened, scope) for scope in batch_norm_scopes(opened)]
         candidate = recognised(opened, request)
         decays = find_decays(opened, request, decay, candidate)

@@ -271,8 +271,9 @@ def find_decays(
     """
     if decay is not None:
         return Decays({}, decay, "given")
-    if request.network is not None:
-        return Decays(request.network.decays, None, f"the layers of {request.network.name}")
+    if (network := request.known_network) is not None:
+        is_assumed = request.found is not None and not request.found.imported.decay_is_known
+        return Decays(network.decays, None, f"the layers of {network.name}", is_assumed)
     if request.net is not None:
         spec = NetSpec.make(request.net, None, request.arguments)
         return Decays({}, _decay_of(spec), f"the default of {spec.name}")
@@ -305,7 +306,7 @@ def recognised(checkpoint: Checkpoint, request: CheckpointRequest) -> Candidate 
         UnsupportedArgumentError: If the network does not take an argument that is asked for.
         UnrecognisedNetError: If it is of another, and arguments are asked for that belong to no network then.
     """
-    if request.network is not None:
+    if request.known_network is not None:
         return None
     try:
         return recognise_as_asked(checkpoint, request)

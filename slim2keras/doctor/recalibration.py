@@ -254,7 +254,7 @@ def recalibrate_file(
     target, its_format = check_recalibration_target(Path(output), overwrite=overwrite)
     request = request or CheckpointRequest()
     check_asks_nothing(Path(checkpoint), request)
-    with open_variables(checkpoint) as opened:
+    with open_variables(checkpoint, request.of_graph) as opened:
         model, plan = model_and_plan(opened, request, data)
         images = open_images(Path(data), network_of(model), batch_size, labels=labels)
         way: dict[str, Any] = {"sequential": sequential, "decay": decay}
@@ -316,7 +316,8 @@ def _repaired(model: tf_keras.Model, sources: Mapping[str, str]) -> dict[str, ND
     """Moving statistics by the names that the checkpoint has them under."""
     found = {}
     for layer in batch_norm_layers(model):
+        moving = {id(layer.moving_mean), id(layer.moving_variance)}
         for name, variable in layer_variables(layer).items():
-            if name in sources and name.rpartition("/")[2].startswith("moving_"):
+            if name in sources and id(variable) in moving:
                 found[sources[name]] = variable.numpy()
     return found

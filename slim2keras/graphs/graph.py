@@ -39,7 +39,8 @@ class Tensor:
     Attributes:
         graph: The graph that it belongs to.
         layer_name: The layer that produces it.
-        shape: Without the batch: (height, width, channels) or (channels,); ``None`` where the size is open.
+        shape: Without the first axis: (height, width, channels) or (channels,); ``None`` where the size is open. Where
+            a graph is not plain the first axis may be no batch, and a shape is a hint at most.
     """
 
     graph: LayerGraph
@@ -64,6 +65,9 @@ class Layer:
         inputs: Activations that it is called with.
         variables: Its variables in the order in which slim creates them, which need not be that of Keras.
         initial_values: Makes what variables start from, where no initializer of Keras does, by Keras' leaf names.
+        variable_names: What a checkpoint calls variables, by Keras' leaf names, where that is not slim's name for them.
+        call_of: Earlier layer that is called once more, on these inputs; then this is no Keras layer of its own, and
+            has no variables. Towers share variables so.
     """
 
     kind: str
@@ -72,6 +76,16 @@ class Layer:
     inputs: tuple[Tensor, ...]
     variables: tuple[Variable, ...] = ()
     initial_values: Mapping[str, InitialValue] = field(default_factory=dict)
+    variable_names: Mapping[str, str] = field(default_factory=dict)
+    call_of: str = ""
+
+    def variable_name(self, leaf: str) -> str:
+        """Name in a checkpoint of the variable that Keras calls ``leaf``."""
+        return self.variable_names.get(leaf) or slim_variable_name(self.name, leaf)
+
+
+_BUILT_KINDS = frozenset({"LooseVariable", "PReLU", "TensorFlowOp"})
+"""Layers of which a file cannot be written before they are built: shapes or variables are Keras' own affair."""
 
 
 @dataclass(eq=False)
@@ -88,9 +102,34 @@ class LayerGraph:
         self.layers[layer.name] = layer
         return Tensor(self, layer.name, shape)
 
+    @property
+    def input_layers(self) -> list[Layer]:
+        """Where the network is fed, float32 each."""
+        return [layer for layer in self.layers.values() if layer.kind == "InputLayer"]
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether files of it can be written without a model: one input, every layer called once, all names slim's."""
+        return len(self.input_layers) == 1 and not any(
+            layer.call_of or layer.variable_names or layer.kind in _BUILT_KINDS for layer in self.layers.values()
+        )
+
+    def owner_of(self, layer: Layer) -> Layer:
+        """The layer whose variables a layer computes with: itself, or the one that it is a call of."""
+        return self.layers[layer.call_of] if layer.call_of else layer
+
+    def calls(self) -> dict[str, list[Layer]]:
+        """The calls that lead to an output, in order, by the name of the layer that owns the variables."""
+        used = self.layers_to(self.outputs)
+        found: dict[str, list[Layer]] = {}
+        for layer in self.layers.values():
+            if layer.name in used:
+                found.setdefault(self.owner_of(layer).name, []).append(layer)
+        return found
+
     def variables(self) -> Iterator[Variable]:
         """Variables of the layers that lead to an output, in slim's order of creation."""
-        used = self.layers_to(self.outputs)
+        used = self.calls()
         for layer in self.layers.values():
             if layer.name in used:
                 yield from layer.variables
@@ -106,9 +145,11 @@ class LayerGraph:
                     "inputs": [[tensor.layer_name, tensor.shape] for tensor in layer.inputs],
                     "variables": [asdict(variable) for variable in layer.variables],
                     "initial_values": {
-                        leaf: initial(shapes[slim_variable_name(layer.name, leaf)]).tolist()
+                        leaf: initial(shapes[layer.variable_name(leaf)]).tolist()
                         for leaf, initial in layer.initial_values.items()
                     },
+                    "variable_names": dict(layer.variable_names),
+                    "call_of": layer.call_of,
                 }
                 for layer in self.layers.values()
             ],
@@ -125,26 +166,40 @@ class LayerGraph:
         """
         graph = cls()
         for row in config["layers"]:
-            variables = (
-                Variable(str(item["name"]), tuple(map(int, item["shape"])), bool(item["trainable"]))
-                for item in row["variables"]
-            )
-            inputs = tuple(graph._tensor(*item) for item in row["inputs"])
-            layer_config = as_tuples(row["config"])
-            if layer_config["name"] in graph.layers:
-                raise ValueError(f"two layers are named {layer_config['name']!r}")
-            layer = Layer(
-                kind=row["class_name"],
-                name=layer_config.pop("name"),
-                config=layer_config,
-                inputs=inputs,
-                variables=tuple(variables),
-                initial_values={leaf: partial(_array, values) for leaf, values in row["initial_values"].items()},
-            )
+            layer = graph._layer(row)
             graph.layers[layer.name] = layer
         graph.end_points |= {str(name): graph._tensor(*item) for name, item in config["end_points"].items()}
         graph.outputs += [graph._tensor(*item) for item in config["outputs"]]
         return graph
+
+    def _layer(self, row: Mapping[str, Any]) -> Layer:
+        config = as_tuples(row["config"])
+        if config["name"] in self.layers:
+            raise ValueError(f"two layers are named {config['name']!r}")
+        variables = (
+            Variable(str(item["name"]), tuple(map(int, item["shape"])), bool(item["trainable"]))
+            for item in row["variables"]
+        )
+        layer = Layer(
+            kind=row["class_name"],
+            name=config.pop("name"),
+            config=config,
+            inputs=tuple(self._tensor(*item) for item in row["inputs"]),
+            variables=tuple(variables),
+            initial_values={leaf: partial(_array, values) for leaf, values in row["initial_values"].items()},
+            # Reports of earlier versions lack them.
+            variable_names={str(leaf): str(name) for leaf, name in row.get("variable_names", {}).items()},
+            call_of=str(row.get("call_of", "")),
+        )
+        self._check_call(layer)
+        return layer
+
+    def _check_call(self, layer: Layer) -> None:
+        if not layer.call_of:
+            return
+        owner = self.layers.get(layer.call_of)
+        if owner is None or owner.call_of or owner.kind != layer.kind or layer.variables:
+            raise ValueError(f"layer {layer.name!r} is no call of an earlier layer {layer.call_of!r}")
 
     def _tensor(self, layer_name: str, shape: Shape) -> Tensor:
         if layer_name not in self.layers:

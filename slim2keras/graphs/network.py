@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from slim2keras.graphs.graph import LayerGraph, Shape
+from slim2keras.graphs.graph import Layer, LayerGraph, Shape
 
 _BATCH_NORM = "BatchNormalization"
 _PROBABILITIES = ("softmax", "sigmoid")
-_CHANGES_SHAPE_ONLY = ("Flatten", "Permute", "Reshape")
+_CHANGES_SHAPE_ONLY = ("Flatten", "Permute", "Reshape", "ExpandDims", "Identity", "Squeeze")
 
 
 class Network(abc.ABC):
@@ -40,6 +40,11 @@ class Network(abc.ABC):
     def graph(self) -> LayerGraph:
         """Its layers; not to be changed."""
         return self.trace()
+
+    @property
+    def input_shapes(self) -> tuple[Shape, ...]:
+        """Of every input as ``input_shape``, which is that of the first."""
+        return tuple(tuple(layer.config["input_shape"]) for layer in self.graph.input_layers)
 
     @abc.abstractmethod
     def trace(self) -> LayerGraph:
@@ -73,15 +78,20 @@ class Network(abc.ABC):
         """Whether its first output is no probability."""
         layers = self.graph.layers
         layer = layers[self.graph.outputs[0].layer_name]
-        while layer.kind in _CHANGES_SHAPE_ONLY and len(layer.inputs) == 1:
+        while _computation(layer) in _CHANGES_SHAPE_ONLY and len(layer.inputs) == 1:
             layer = layers[layer.inputs[0].layer_name]
-        return layer.kind != "Softmax" and layer.config.get("activation") not in _PROBABILITIES
+        layer = self.graph.owner_of(layer)
+        return {_computation(layer).lower(), layer.config.get("activation")}.isdisjoint(_PROBABILITIES)
 
     @property
     def decays(self) -> dict[str, float]:
         """Fraction of the moving statistics that a step keeps, of every BatchNorm layer."""
         layers = self.graph.layers.values()
-        return {layer.name: layer.config.get("momentum", 0.99) for layer in layers if layer.kind == _BATCH_NORM}
+        return {
+            layer.name: layer.config.get("momentum", 0.99)
+            for layer in layers
+            if layer.kind == _BATCH_NORM and not layer.call_of
+        }
 
     def batch_norm(self) -> dict[str, float] | None:
         """Decay and epsilon of the network's first BatchNorm, ``None`` if it has none."""
@@ -96,6 +106,7 @@ class GraphNetwork(Network):
 
     Attributes:
         layers: The graph.
+        origin: Where the graph was imported from, as plain values; ``None`` if it was not imported.
     """
 
     name: str
@@ -104,11 +115,15 @@ class GraphNetwork(Network):
     labels_offset: int = 0
     num_classes: int | None = None
     drop_path_steps: int | None = None
+    origin: Mapping[str, Any] | None = None
     arguments: Mapping[str, Any] = field(init=False, default_factory=dict)
     input_shape: Shape = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "input_shape", tuple(self.layers.layers["inputs"].config["input_shape"]))
+        shapes = self.input_shapes
+        if not shapes:
+            raise ValueError(f"the graph of {self.name} has no InputLayer")
+        object.__setattr__(self, "input_shape", shapes[0])
 
     def trace(self) -> LayerGraph:
         return self.layers
@@ -130,6 +145,7 @@ class GraphNetwork(Network):
             "labels_offset": self.labels_offset,
             "num_classes": self.num_classes,
             "drop_path_steps": self.drop_path_steps,
+            "origin": None if self.origin is None else dict(self.origin),
         }
 
     @classmethod
@@ -146,10 +162,16 @@ class GraphNetwork(Network):
             labels_offset=int(config["labels_offset"]),
             num_classes=_count(config["num_classes"]),
             drop_path_steps=_count(config["drop_path_steps"]),
+            origin=None if config.get("origin") is None else dict(config["origin"]),
         )
         if network.input_shape != tuple(config["input_shape"]):
             raise ValueError(f"the graph takes {network.input_shape}, and not {config['input_shape']}")
         return network
+
+
+def _computation(layer: Layer) -> str:
+    """What a layer computes: its class, or the op that it applies."""
+    return str(layer.config["op"]) if layer.kind == "TensorFlowOp" else layer.kind
 
 
 def _count(value: Any) -> int | None:

@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from slim2keras.errors import CheckpointReadError
+from slim2keras.importing.nodes import VARIABLES
+from slim2keras.importing.sources import read_graph
 
 if TYPE_CHECKING:
     from tensorflow.core.framework.graph_pb2 import GraphDef
 
 _ASSIGNMENTS = ("AssignSub", "AssignSubVariableOp")
-_VARIABLES = ("Variable", "VariableV2", "VarHandleOp")
+_REPLACEMENTS = ("Assign", "AssignVariableOp")
 _PASSED_ON = ("Identity", "Cast", "Switch", "Enter", "Snapshot")
 _CONVOLUTIONS = ("Conv2D", "Conv3D")
 _FAKE_QUANTIZED = ("FakeQuantWithMinMaxVars", "FakeQuantWithMinMaxVarsPerChannel")
@@ -69,14 +71,9 @@ def _read_graph(prefix: Path, read: Callable[[GraphDef], _Read]) -> _Read | None
     path = Path(f"{prefix}.meta")
     if not path.is_file():
         return None
-    import tensorflow as tf
-    from google.protobuf.message import DecodeError
-
-    meta_graph = tf.compat.v1.MetaGraphDef()
     try:
-        meta_graph.ParseFromString(path.read_bytes())
-        return read(meta_graph.graph_def)
-    except (DecodeError, OSError, RecursionError, ValueError) as error:
+        return read(read_graph(path).graph)
+    except (RecursionError, ValueError) as error:
         raise CheckpointReadError(
             f"{path} is no graph: {error}. It is truncated or corrupt; remove it, and give the decay with --decay."
         ) from error
@@ -84,15 +81,24 @@ def _read_graph(prefix: Path, read: Callable[[GraphDef], _Read]) -> _Read | None
 
 def decays_of_graph(graph: GraphDef) -> dict[str, float]:
     """Decay of every BatchNorm layer whose moving statistics the graph updates, by scope."""
+    by_name = ((*name.rpartition("/"), decay) for name, decay in decays_of_variables(graph).items())
+    return {scope: decay for scope, _, leaf, decay in by_name if leaf in _STATISTICS}
+
+
+def decays_of_variables(graph: GraphDef) -> dict[str, float]:
+    """Decay of every variable that the graph moves towards another value, by name."""
     nodes = _Nodes(graph)
     found = {}
     for node in graph.node:
         if node.op in _ASSIGNMENTS and len(node.input) >= 2:
-            scope, _, leaf = nodes.variable(node.input[0]).rpartition("/")
-            rates = nodes.constant_factors(node.input[1]) if leaf in _STATISTICS else set()
+            rates = nodes.constant_factors(node.input[1])
             decays = {round(1.0 - rate, _DIGITS) for rate in rates if 0.0 < rate <= 1.0}
             if len(decays) == 1:
-                found[scope] = decays.pop()
+                found[nodes.variable(node.input[0])] = decays.pop()
+        elif node.op in _REPLACEMENTS and len(node.input) >= 2:
+            name = nodes.variable(node.input[0])
+            for decay in nodes.kept_of(name, node.input[1]):
+                found[name] = round(decay, _DIGITS)
     return found
 
 
@@ -127,7 +133,7 @@ class _Nodes:
         """Name of the variable that a reference comes from, empty if from none."""
         seen: set[str] = set()
         while (node := self._node(name)) is not None and node.name not in seen:
-            if node.op in _VARIABLES:
+            if node.op in VARIABLES:
                 return str(node.name)
             if node.op not in _READ_BY or not node.input:
                 break
@@ -166,6 +172,16 @@ class _Nodes:
         if node is None or node.op != "Mul":
             return set()
         return next(filter(None, map(self.values, node.input)), set())
+
+    def kept_of(self, variable: str, name: str) -> set[float]:
+        """The constant by which a sum takes in a variable: the decay of a moving average written by hand."""
+        total = self._node(name)
+        if total is None or total.op not in ("Add", "AddV2"):
+            return set()
+        for product in filter(None, map(self._node, total.input)):
+            if product.op == "Mul" and variable and variable in map(self.variable, product.input):
+                return {value for value in self.constant_factors(product.name) if 0.0 < value < 1.0}
+        return set()
 
     def values(self, name: str) -> set[float]:
         """Values that a scalar may have, over all conditions; empty if it is not made of constants alone."""

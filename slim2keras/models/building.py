@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any
 
 from slim2keras.graphs.graph import Layer, LayerGraph, Shape
 from slim2keras.graphs.network import Network
 from slim2keras.models.precision import wide_layers
+from slim2keras.models.variables import keep_stored_variables, odd_variables
 from slim2keras.nets.spec import NetSpec
 
 if TYPE_CHECKING:
@@ -56,25 +58,48 @@ def model_of(graph: LayerGraph, name: str) -> tf_keras.Model:
 
     used = graph.layers_to(graph.outputs)
     wide = wide_layers(graph)
+    made: dict[str, tf_keras.layers.Layer] = {}
     tensors: dict[str, Any] = {}
     for layer in graph.layers.values():
         if layer.kind == "InputLayer":
             tensors[layer.name] = tf_keras.Input(layer.config["input_shape"], name=layer.name)
         elif layer.name in used:
-            tensors[layer.name] = call_layer(layer, tensors, "float32" if layer.name in wide else None)
+            owner = graph.owner_of(layer)
+            tensors[layer.name] = call_layer(layer, owner, made, tensors, "float32" if owner.name in wide else None)
+    inputs = [tensors[layer.name] for layer in graph.input_layers]
     outputs = [tensors[output.layer_name] for output in graph.outputs]
-    return tf_keras.Model(tensors["inputs"], outputs[0] if len(outputs) == 1 else outputs, name=name)
+    return tf_keras.Model(_one_or_list(inputs), _one_or_list(outputs), name=name)
 
 
-def call_layer(layer: Layer, tensors: dict[str, Any], dtype: str | None = None) -> Any:
-    """Make a layer and call it on the tensors of its inputs, by layer name; returns its output."""
-    inputs = [tensors[tensor.layer_name] for tensor in layer.inputs]
-    keras_layer = make_layer(layer, dtype)
-    output = keras_layer(inputs[0] if len(inputs) == 1 else inputs)
-    for leaf, initial_value in layer.initial_values.items():
+def call_layer(
+    layer: Layer,
+    owner: Layer,
+    made: MutableMapping[str, tf_keras.layers.Layer],
+    tensors: Mapping[str, Any],
+    dtype: str | None = None,
+) -> Any:
+    """Call a layer on the tensors of its inputs, by layer name; returns its output.
+
+    Args:
+        owner: Whose variables it computes with, itself or an earlier one.
+        made: Keras layers that there are; the owner is made if it is not among them.
+        dtype: As in ``make_layer``.
+    """
+    inputs = _one_or_list([tensors[tensor.layer_name] for tensor in layer.inputs])
+    if owner.name in made:
+        return made[owner.name](inputs)
+    keras_layer = made[owner.name] = make_layer(owner, dtype)
+    output = keras_layer(inputs)
+    if odd := odd_variables(keras_layer, owner):
+        keep_stored_variables(keras_layer, odd)
+    for leaf, initial_value in owner.initial_values.items():
         variable = getattr(keras_layer, leaf)
         variable.assign(initial_value(tuple(variable.shape)))
     return output
+
+
+def _one_or_list(items: list[Any]) -> Any:
+    return items[0] if len(items) == 1 else items
 
 
 def make_layer(layer: Layer, dtype: str | None = None) -> tf_keras.layers.Layer:

@@ -13,18 +13,19 @@ from slim2keras.models.precision import wide_layers
 def model_config(graph: LayerGraph, name: str) -> dict[str, Any]:
     """What tf_keras writes into the ``config.json`` of ``model_of(graph, name)``; no model is made.
 
-    A layer knows its configuration before it is called, but for the shape that it is built with.
+    The graph must be plain. A layer knows its configuration before it is called, but for the shape it is built with.
 
     Source: tf_keras/src/engine/functional.py, ``get_network_config``.
     """
     wide = wide_layers(graph)
+    images = graph.input_layers[0]
     known: dict[str, dict[str, Any]] = {}
     layers = [_layer_config(layer, "float32" if layer.name in wide else None, known) for layer in graph.model_layers()]
     config = {
         "name": name,
         "trainable": True,
         "layers": layers,
-        "input_layers": [["inputs", 0, 0]],
+        "input_layers": [[images.name, 0, 0]],
         "output_layers": [[output.layer_name, 0, 0] for output in graph.outputs],
     }
     return {
@@ -32,7 +33,7 @@ def model_config(graph: LayerGraph, name: str) -> dict[str, Any]:
         "class_name": "Functional",
         "config": config,
         "registered_name": "Functional",
-        "build_config": {"input_shape": (None, *graph.layers["inputs"].config["input_shape"])},
+        "build_config": {"input_shape": (None, *images.config["input_shape"])},
     }
 
 

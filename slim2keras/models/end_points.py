@@ -34,9 +34,14 @@ def end_point_tensors(model: tf_keras.Model, graph: LayerGraph) -> dict[str, Any
         Slim's end point name to KerasTensor, in slim's order. Those beside the way to the outputs (the softmax) get a
         layer of their own on top of the model's tensors.
     """
-    tensors: dict[str, Any] = {layer.name: layer.output for layer in model.layers}
+    made = {layer.name: layer for layer in model.layers}
+    tensors = {
+        call.name: made[owner].get_output_at(number)
+        for owner, calls in graph.calls().items()
+        for number, call in enumerate(calls)
+    }
     wanted = graph.layers_to(list(graph.end_points.values()))
     for layer in graph.layers.values():
         if layer.name in wanted and layer.name not in tensors:
-            tensors[layer.name] = call_layer(layer, tensors, "float32")
+            tensors[layer.name] = call_layer(layer, graph.owner_of(layer), made, tensors, "float32")
     return {name: tensors[tensor.layer_name] for name, tensor in graph.end_points.items()}

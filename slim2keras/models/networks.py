@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from slim2keras.errors import Slim2KerasError
 from slim2keras.graphs.network import Network
-from slim2keras.models.variables import all_layers, slim_variables
+from slim2keras.models.variables import (
+    all_layers,
+    keep_stored_variables,
+    odd_variables,
+    slim_variables,
+    variables_as_in,
+)
 from slim2keras.recognition.from_layers import is_network, recover_spec
 
 if TYPE_CHECKING:
@@ -21,7 +27,9 @@ def network_of(model: tf_keras.Model) -> Network:
     """
     network: Network | None = getattr(model, "slim_network", None)
     if network is None:
-        network = model.slim_network = recover_spec(*_variables_and_layers(model), tuple(model.input_shape[1:]))
+        shapes = {name: tuple(variable.shape) for name, variable in slim_variables(model).items()}
+        shape = tuple(model.input_shape[1:]) if len(model.inputs) == 1 else ()
+        network = model.slim_network = recover_spec(shapes, _layer_configs(model), shape)
     return network
 
 
@@ -50,20 +58,22 @@ def with_its_decay(model: tf_keras.Model, network: Network) -> Network:
 
 def keep_network(model: tf_keras.Model, network: Network) -> None:
     """Have a model that was loaded know its network, unless it is of another."""
-    if is_network(network.graph, *_variables_and_layers(model)):
-        model.slim_network = with_its_decay(model, network)
-
-
-def _variables_and_layers(model: tf_keras.Model) -> tuple[dict[str, tuple[int, ...]], dict[str, dict[str, Any]]]:
-    shapes = {name: tuple(variable.shape) for name, variable in slim_variables(model).items()}
-    return shapes, _layer_configs(model)
+    layers = {layer: network.graph.layers.get(layer.name) for layer in all_layers(model)}
+    theirs = [variables_as_in(layer, known) for layer, known in layers.items() if known is not None]
+    shapes = {item.name: item.shape for found in theirs for item in found.values()}
+    if None in layers.values() or not is_network(network.graph, shapes, _layer_configs(model)):
+        return
+    for layer, known in layers.items():
+        if known is not None and (odd := odd_variables(layer, known)):
+            keep_stored_variables(layer, odd)
+    model.slim_network = with_its_decay(model, network)
 
 
 def _layer_configs(model: tf_keras.Model) -> dict[str, dict[str, Any]]:
-    """Configuration, class (``kind``) and input layers (``inputs``) of every layer of a functional model, by name."""
+    """Configuration, class (``kind``) and inputs (of each of its ``calls``) of a functional model's layers, by name."""
     configs = {}
     for layer in model.get_config()["layers"]:
-        inputs = [name for node in layer.get("inbound_nodes", ())[:1] for name, *_ in node]
+        calls = [[(name, call) for name, call, *_ in node] for node in layer.get("inbound_nodes", ())]
         kind = layer["class_name"].rpartition(">")[2]
-        configs[layer["config"]["name"]] = {**layer["config"], "kind": kind, "inputs": inputs}
+        configs[layer["config"]["name"]] = {**layer["config"], "kind": kind, "calls": calls}
     return configs

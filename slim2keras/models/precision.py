@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from slim2keras.graphs.graph import LayerGraph
+from slim2keras.graphs.graph import Layer, LayerGraph
 from slim2keras.models.networks import knows_network, network_of
-from slim2keras.models.variables import all_layers, slim_variables
+from slim2keras.models.variables import all_layers, share_stored_variables, slim_variables
 
 if TYPE_CHECKING:
     import tf_keras
@@ -25,11 +25,23 @@ def _layers_of_outputs(graph: LayerGraph) -> frozenset[str]:
     for output in graph.outputs:
         layer = graph.layers[output.layer_name]
         while layer.kind != "InputLayer":
-            found.add(layer.name)
-            if layer.variables or len(layer.inputs) != 1:
+            owner = graph.owner_of(layer)
+            sources = [graph.layers[tensor.layer_name] for tensor in layer.inputs]
+            loose = [source for source in sources if source.kind == _LOOSE]
+            found |= {owner.name, *(source.name for source in loose)}
+            if owner.variables or len(sources) - len(loose) != 1 or any(map(_is_matrix, loose)):
                 break
-            layer = graph.layers[layer.inputs[0].layer_name]
+            layer = next(source for source in sources if source.kind != _LOOSE)
     return frozenset(found)
+
+
+_LOOSE = "LooseVariable"
+"""Kind of a layer that is a variable which another one computes with."""
+
+
+def _is_matrix(layer: Layer) -> bool:
+    """Whether a loose variable is what a layer multiplies with, and no bias or scale."""
+    return any(len(variable.shape) > 1 for variable in layer.variables)
 
 
 def half_precision_of(policy: Any) -> str | None:
@@ -52,6 +64,7 @@ def in_float32(model: tf_keras.Model) -> tf_keras.Model:
 
     plain = tf_keras.Model(model.input, model.output, name=model.name)
     copy = tf_keras.models.clone_model(plain, clone_function=widened)
+    share_stored_variables(model, copy)
     if knows_network(model):
         copy.slim_network = network_of(model)
     values = slim_variables(model)

@@ -16,7 +16,10 @@ from slim2keras.graphs.activations import ACTIVATIONS
 from slim2keras.graphs.graph import LayerGraph
 
 LayerConfigs = Mapping[str, Mapping[str, Any]]
-"""Keras configuration of every layer of a model, with its class as ``kind`` and the names of its ``inputs``."""
+"""Keras configuration of every layer of a model, with its class as ``kind`` and, of each of its ``calls``, the inputs.
+
+An input is the name of a layer, and which of its calls made it.
+"""
 
 Lay = Callable[..., LayerGraph]
 """Lays a network with arguments that are known, and with others that are given."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from slim2keras.errors import ModelReadError, OutputError
 from slim2keras.files.output_files import check_free, check_no_format, report_path
+from slim2keras.importing.graph_files import is_saved_model_of_objects
 
 
 class OutputFormat(Enum):
@@ -36,8 +37,8 @@ def output_format(path: Path) -> OutputFormat:
 
 
 def is_model_file(path: Path) -> bool:
-    """Whether a path is a file of Keras, by its name, or the directory of a SavedModel."""
-    return path.suffix in (".keras", ".h5") or (path / "saved_model.pb").is_file()
+    """Whether a path is a file of Keras, by its name, or the directory of a SavedModel that is no graph."""
+    return path.suffix in (".keras", ".h5") or is_saved_model_of_objects(path)
 
 
 def check_model_path(path: Path) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from slim2keras.errors import ModelReadError, UnsafeModelError
+from slim2keras.graphs.pure_ops import PURE_OPS
 from slim2keras.outputs import allowed_names as allowed
 from slim2keras.outputs.keras_archive import CONFIG, is_keras_archive, opened_member
 
@@ -249,9 +250,13 @@ def _why_not_data(entry: Mapping[str, Any]) -> str | None:
 
 
 def _why_not_function(entry: Mapping[str, Any]) -> str | None:
+    config = entry.get("config")
+    if entry["class_name"].removeprefix("slim2keras>") == "TensorFlowOp":
+        op = config.get("op") if isinstance(config, dict) else None
+        is_pure = isinstance(op, str) and op in PURE_OPS
+        return None if is_pure else f"TensorFlowOp applies {op!r}, which is not in the list of ops that only compute"
     if entry["class_name"] not in ("SlicingOpLambda", "TFOpLambda"):
         return None
-    config = entry.get("config")
     function = config.get("function") if isinstance(config, dict) else None
     if isinstance(function, str) and function.removeprefix("compat.v1.") in allowed.FUNCTIONS:
         return None

@@ -38,7 +38,11 @@ class Outline:
 
 
 def outline_of_network(network: Network) -> Outline:
-    """The outline of a network that was not built, and need not be to be written as ``.keras`` or ``.weights.h5``."""
+    """The outline of a network that was not built, and need not be to be written as ``.keras`` or ``.weights.h5``.
+
+    Args:
+        network: Of a plain graph.
+    """
     graph = network.graph
     layers = [(layer.kind, _keras_order(layer)) for layer in graph.model_layers()]
     num_parameters = sum(math.prod(variable.shape) for variable in graph.variables())

@@ -13,7 +13,7 @@ import numpy as np
 
 from slim2keras.checkpoints.loading import apply_load
 from slim2keras.errors import Slim2KerasError
-from slim2keras.models.variables import slim_variables
+from slim2keras.models.variables import share_stored_variables, slim_variables
 from slim2keras.outputs.formats import OutputFormat
 from slim2keras.outputs.keras_archive import (
     archive_for_writing,
@@ -166,7 +166,9 @@ def _stored_tensors(outline: Outline, path: Path, its_format: OutputFormat) -> I
         with h5py.File(path, "r") if its_format is OutputFormat.WEIGHTS else open_weights(path) as file:
             yield lambda name: _read_tensor(file, outline.places[name])
     else:
-        stored = slim_variables(load_file(path))
+        loaded = load_file(path)
+        share_stored_variables(outline.model(), loaded)
+        stored = slim_variables(loaded)
         yield lambda name: np.asarray(stored[name])
 
 

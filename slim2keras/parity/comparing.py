@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,18 +16,25 @@ from slim2keras.models.end_points import end_points
 from slim2keras.models.networks import network_of
 from slim2keras.models.overrides import Overrides, dropout_off
 from slim2keras.models.precision import in_float32, precision_of
-from slim2keras.models.variables import slim_variables
+from slim2keras.models.variables import (
+    all_layers,
+    keras_leaves,
+    layer_variables,
+    slim_variables,
+    stored_shapes,
+)
+from slim2keras.parity.graph_judges import by_function, by_meta_graph, by_own_graph, request_of
+from slim2keras.parity.originals import Arrays, Images, Original, Run, of_slim
 from slim2keras.parity.report import BARS, Comparison, ParityReport
 from slim2keras.preprocessing.doubts import warn_if_doubtful
-from slim2keras.slim.networks import SlimNetwork, assign_variables, network_of_function, open_judge
-from slim2keras.slim.runtime import op_by_op_session
+from slim2keras.slim.networks import open_judge
 
 if TYPE_CHECKING:
     import tf_keras
     from numpy.typing import NDArray
 
 
-Arrays = Mapping[str, "NDArray[Any]"]
+_OPEN_SIZE = 64
 
 
 def verify(
@@ -74,27 +79,49 @@ def verify(
         converted.exclude if exclude is None else exclude, converted.use_ema if use_ema is None else use_ema
     )
     known = network_of(model)
-    if images is None:
-        images = noise_images(known)
-    else:
+    if images is not None:
         warn_if_doubtful(images, model)
-    with open_checkpoint(checkpoint) as opened:
+    if network is not None and slim_source is not None:
+        raise UnsupportedArgumentError("The function judges: leave slim_source out, or network.")
+    with open_checkpoint(checkpoint, request_of(known)) as opened:
         values, from_model = _checkpoint_values(opened, model, options)
-    if network is not None:
-        if slim_source is not None:
-            raise UnsupportedArgumentError("The function judges: leave slim_source out, or network.")
-        build = functools.partial(network_of_function, network)
-        return _compare_runs(known, model, values, images, build, from_model=from_model)
+        judge = by_function(known, network) if network is not None else by_own_graph(known, opened)
+        if judge is None and slim_source is None and not _slim_judges(known):
+            judge = by_meta_graph(opened)
+    if judge is not None:
+        given = _as_images(noise_images(known, judge.batch or 2) if images is None else images)
+        return _compare_runs(
+            known, model, values, given, judge.originals, from_model=from_model, by_layer=judge.by_layer
+        )
     source = None if slim_source is None else Path(slim_source)
+    images = noise_images(known) if images is None else images
     return compare_with_slim(known, model, values, images, from_model=from_model, slim_source=source)
 
 
-def noise_images(network: Network, batch: int = 2) -> NDArray[Any]:
-    """Uniform noise in [-1, 1) of a network's input size, (batch, height, width, channels)."""
-    sizes = [size for size in network.usual_shape if size is not None]
-    if len(sizes) < len(network.usual_shape):
-        raise UnsupportedArgumentError(f"{network.name} takes images of any size. Give images=...")
-    return np.random.RandomState(0).uniform(-1, 1, (batch, *sizes)).astype("float32")
+def _slim_judges(network: Network) -> bool:
+    """Whether the slim that is installed has a network, with its arguments."""
+    with open_judge() as judge:
+        try:
+            judge.unjudged_end_points(network, ())
+        except UnsupportedArgumentError:
+            return False
+    return True
+
+
+def _as_images(images: Any) -> Images:
+    return list(images) if isinstance(images, list | tuple) else [images]
+
+
+def noise_images(network: Network, batch: int = 2) -> Any:
+    """Uniform noise in [-1, 1) of a network's input size, (batch, height, width, channels); a list of several inputs.
+
+    Open sizes are of ``_OPEN_SIZE`` pixels.
+    """
+    random = np.random.RandomState(0)
+    shapes = network.input_shapes if len(network.input_shapes) > 1 else (network.usual_shape,)
+    sizes = [[_OPEN_SIZE if size is None else size for size in shape] for shape in shapes]
+    images = [random.uniform(-1, 1, (batch, *shape)).astype("float32") for shape in sizes]
+    return images if len(images) > 1 else images[0]
 
 
 def compare_with_slim(
@@ -114,95 +141,103 @@ def compare_with_slim(
     """
     with open_judge(slim_source) as judge:
         unjudged = judge.unjudged_end_points(network, list(network.graph.end_points))
-        build = functools.partial(judge.build, network)
-        return _compare_runs(network, model, values, images, build, unjudged=unjudged, from_model=from_model)
+        originals = {
+            rung: of_slim(judge.build(network, images.shape, is_training=rung == "training"))
+            for rung in ("inference", "training")
+        }
+    return _compare_runs(network, model, values, [images], originals, unjudged=unjudged, from_model=from_model)
 
 
 def _compare_runs(
     network: Network,
     model: tf_keras.Model,
     values: Arrays,
-    images: NDArray[Any],
-    build: Callable[..., SlimNetwork],
+    images: Images,
+    originals: Mapping[str, Original],
     *,
     unjudged: Sequence[str] = (),
     from_model: Sequence[str] = (),
+    by_layer: bool = False,
 ) -> ParityReport:
     """Run both on the same images.
 
     Args:
-        build: Builds the original for the shape of the images, with ``is_training``.
+        originals: At inference and, where there is one, in training.
         unjudged: End points that the original cannot judge.
+        by_layer: Whether the layers with variables are compared, by their names, and not the end points.
     """
     precision = precision_of(model)
     if precision != "float32":
         model = in_float32(model)
-    our_names = list(end_points(model))
-    originals = {rung: build(images.shape, is_training=rung == "training") for rung in ("inference", "training")}
-    _check_same_variables(originals["training"], model)
+    compared = _layer_outputs(model) if by_layer else end_points(model)
     comparisons: list[Comparison] = []
     for rung, original in originals.items():
-        theirs = _run_slim(original, values, images)
-        ours = _run_model(model, images, training=rung == "training")
-        names = [name for name in our_names if name in theirs.activations and name not in unjudged]
+        _check_same_variables(original, model)
+        theirs = original.run(values, images)
+        ours = _run_model(model, compared, images, training=rung == "training")
+        names = [name for name in compared if name in theirs.activations and name not in unjudged]
         if original.judges_output and not unjudged:
             names.append("output")
         comparisons += [_compare(rung, name, ours.activations[name], theirs.activations[name]) for name in names]
     judged = {comparison.name for comparison in comparisons}
-    for name, value in ours.moved.items():
-        slack = _decay_rounding(network.decays[name.rpartition("/")[0]], values[name], theirs.moved[name])
-        comparisons.append(_compare("moving statistics", name, value, theirs.moved[name], slack))
+    if "training" in originals:
+        comparisons += _compare_statistics(_decays(network, model), values, ours, theirs)
     if original.judges_output and not unjudged:
         loss = np.asarray(sum(float(loss) for loss in model.losses))
         comparisons.append(_compare("regularization loss", "sum", loss, np.asarray(theirs.regularization_loss)))
     return ParityReport(
         net=network.name,
         comparisons=comparisons,
-        not_judged=[name for name in our_names if name not in judged],
+        not_judged=[name for name in compared if name not in judged],
         from_model=list(from_model),
-        images_shape=tuple(images.shape),
+        images_shape=tuple(images[0].shape),
         precision=precision,
     )
 
 
-@dataclass(frozen=True)
-class _Run:
-    """Numbers of one forward pass: end points and ``output``, moving statistics after it, sum of the losses."""
-
-    activations: Arrays
-    moved: Arrays
-    regularization_loss: float = 0.0
+def _layer_outputs(model: tf_keras.Model) -> dict[str, Any]:
+    return {layer.name: layer.output for layer in model.layers if layer.weights}
 
 
-def _run_slim(network: SlimNetwork, values: Arrays, images: NDArray[Any]) -> _Run:
-    with op_by_op_session(network.graph) as session:
-        assign_variables(network, session, values)
-        fetches = {"activations": dict(network.end_points), "losses": list(network.regularization_losses)}
-        fetched, _ = session.run((fetches, list(network.update_ops)), {network.images: images})
-        statistics = {name: item for name, item in network.variables.items() if name not in network.trainable}
-        return _Run(fetched["activations"], session.run(statistics), float(sum(map(float, fetched["losses"]))))
+def _compare_statistics(decays: Mapping[str, float], values: Arrays, ours: Run, theirs: Run) -> Iterator[Comparison]:
+    for name, value in ours.moved.items():
+        if name in theirs.moved:
+            slack = _decay_rounding(decays[name], values[name], theirs.moved[name])
+            yield _compare("moving statistics", name, value, theirs.moved[name], slack)
 
 
-def _run_model(model: tf_keras.Model, images: NDArray[Any], *, training: bool) -> _Run:
+def _run_model(model: tf_keras.Model, tensors: Mapping[str, Any], images: Images, *, training: bool) -> Run:
     import tf_keras
 
-    outputs = {**end_points(model), "output": model.outputs[0]}
+    outputs = {**tensors, "output": model.outputs[0]}
     statistics = _moving_statistics(model)
     with dropout_off(model), Overrides() as overrides:
         overrides.keep(statistics.values())
         # Called eagerly, a functional model runs its layers one op after the other.
-        activations = tf_keras.Model(model.input, outputs)(images, training=training)
+        given = images[0] if len(images) == 1 else list(images)
+        activations = tf_keras.Model(model.input, outputs)(given, training=training)
         moved = {name: variable.numpy() for name, variable in statistics.items()}
-    return _Run({name: value.numpy() for name, value in activations.items()}, moved)
+    return Run({name: value.numpy() for name, value in activations.items()}, moved)
 
 
 def _moving_statistics(model: tf_keras.Model) -> dict[str, Any]:
     """Moving means and variances by slim name, those that are trained apart."""
     weights = {id(weight) for weight in model.trainable_weights}
+    moving = {id(item) for layer in all_layers(model) for leaf, item in keras_leaves(layer).items() if _moves(leaf)}
+    return {name: item for name, item in slim_variables(model).items() if id(item) in moving - weights}
+
+
+def _moves(leaf: str) -> bool:
+    return leaf.startswith("moving_")
+
+
+def _decays(network: Network, model: tf_keras.Model) -> dict[str, float]:
+    """Decay of every variable of a BatchNorm layer, by slim name."""
     return {
-        name: variable
-        for name, variable in slim_variables(model).items()
-        if id(variable) not in weights and name.rpartition("/")[2].startswith("moving_")
+        name: network.decays[layer.name]
+        for layer in all_layers(model)
+        if layer.name in network.decays
+        for name in layer_variables(layer)
     }
 
 
@@ -245,13 +280,17 @@ def _checkpoint_values(
     check_plan(plan, network.name, len(wanted), str(checkpoint.given))
     values = {name: checkpoint[source].astype("float32", copy=False) for name, source in plan.sources.items()}
     variables = slim_variables(model)
-    return {**values, **{name: variables[name].numpy() for name in plan.fresh}}, plan.fresh
+    shapes = stored_shapes(model)
+    return {**values, **{name: shapes.stored(name, variables[name]) for name in plan.fresh}}, plan.fresh
 
 
-def _check_same_variables(network: SlimNetwork, model: tf_keras.Model) -> None:
-    theirs = {name: tuple(variable.shape) for name, variable in network.variables.items()}
-    ours = {name: tuple(variable.shape) for name, variable in slim_variables(model).items()}
-    surplus = set() if not network.judges_output else set(theirs) - set(ours)
+def _check_same_variables(original: Original, model: tf_keras.Model) -> None:
+    theirs = original.shapes
+    shapes = stored_shapes(model)
+    ours = {name: shapes.of(name, variable) for name, variable in slim_variables(model).items()}
+    surplus = set(theirs) - set(ours) if original.judges_output and original.knows_all_variables else set()
+    if not original.knows_all_variables:
+        ours = {name: shape for name, shape in ours.items() if name in theirs}
     differing = sorted(surplus | {name for name, shape in ours.items() if theirs.get(name) != shape})
     if differing:
         listed = "\n".join(f"  {name}   model {ours.get(name)}   slim {theirs.get(name)}" for name in differing)

@@ -27,8 +27,7 @@ def recover_spec(shapes: VariableShapes, layer_configs: LayerConfigs, input_shap
 
     Args:
         shapes: Shape of every variable by slim name.
-        layer_configs: Keras configuration of every layer by name, its class as ``kind``, the layers that it is called
-            on as ``inputs``.
+        layer_configs: Keras configuration of every layer by name, with class and ``calls``, see ``LayerConfigs``.
         input_shape: (height, width, channels) of the model.
 
     Raises:
@@ -80,14 +79,25 @@ def is_network(graph: LayerGraph, shapes: VariableShapes, layer_configs: LayerCo
     """Whether a model of these variables and layers is a network, see ``recover_spec``; of rates nothing is asked."""
     if {variable.name: variable.shape for variable in graph.variables()} != shapes:
         return False
-    return graph.layers_to(graph.outputs) == set(layer_configs) and all(
-        _is_layer(graph.layers[name], config) for name, config in layer_configs.items()
+    calls, expected = graph.calls(), _calls_by_inputs(graph)
+    fed = {layer.name for layer in graph.input_layers}
+    return calls.keys() | fed == layer_configs.keys() and all(
+        _is_layer(graph.layers[name], config) and (name in fed or expected[name] == config["calls"])
+        for name, config in layer_configs.items()
     )
 
 
+def _calls_by_inputs(graph: LayerGraph) -> dict[str, list[list[tuple[str, int]]]]:
+    """Of each call of each layer the inputs, as Keras has them: a layer's name, and which of its calls made it."""
+    calls = graph.calls()
+    made_by = {call.name: (owner, number) for owner, made in calls.items() for number, call in enumerate(made)}
+    return {
+        owner: [[made_by[tensor.layer_name] for tensor in call.inputs] for call in made]
+        for owner, made in calls.items()
+    }
+
+
 def _is_layer(layer: Layer, config: Mapping[str, Any]) -> bool:
-    return (
-        layer.kind == config["kind"]
-        and [tensor.layer_name for tensor in layer.inputs] == config["inputs"]
-        and all(layer.config[key] == as_tuples(config[key]) for key in _COMPARED if key in layer.config)
+    return layer.kind == config["kind"] and all(
+        layer.config[key] == as_tuples(config[key]) for key in _COMPARED if key in layer.config
     )

@@ -20,6 +20,7 @@ from slim2keras.nets import find_net
 from slim2keras.nets.arguments import CUTS, ActivationName, ChangesOnly, KeepProbability, OfArgScope
 from slim2keras.nets.registry import Net
 from slim2keras.nets.spec import NetSpec
+from slim2keras.slim.functions import call_function, open_function, outputs_and_end_points
 from slim2keras.slim.runtime import DOWNLOAD_SLIM, import_tf_slim, slim_directory, slim_graph, slim_source_modules
 
 if TYPE_CHECKING:
@@ -217,10 +218,10 @@ def network_of_function(
     """
     import tensorflow as tf
 
-    with slim_graph() as graph:
+    with open_function(function), slim_graph() as graph:
         images = tf.compat.v1.placeholder(tf.float32, images_shape)
-        result = function(images, is_training)
-        output, end_points = result if isinstance(result, tuple) else (result, {})
+        outputs, end_points = outputs_and_end_points(call_function(function, images, {}, is_training=is_training))
+        output = outputs[0]
         if random := _random_ops(graph, output):
             raise UnsupportedArgumentError(
                 f"The function draws at random, {random[0]} the first time, so that two runs cannot be compared. Give "

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import builtins
 import contextlib
+import functools
 import importlib
 import sys
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -186,38 +187,75 @@ def slim_directory(source: Path) -> Iterator[Path]:
 def slim_source_modules(directory: Path) -> Iterator[ModuleType]:
     """Import ``nets.nets_factory`` of a directory ``research/slim``, whose files are not touched.
 
-    They were written for TensorFlow 1: ``tensorflow.contrib`` is there for the duration, with slim and HParams, and so
-    are the names that NumPy dropped. What the directory calls ``nets`` takes the place of any other module of that
-    name, which comes back afterwards.
+    They were written for TensorFlow 1, see ``tensorflow_1_modules``. What the directory calls ``nets`` takes the place
+    of any other module of that name, which comes back afterwards.
 
     Raises:
         Slim2KerasError: If its files cannot be imported.
     """
-    slim = import_tf_slim()
+    with tensorflow_1_modules(directory, hidden="nets") as import_module:
+        yield _import_factory(directory, import_module)
+
+
+ImportModule = Callable[[str], ModuleType]
+
+
+@contextlib.contextmanager
+def tensorflow_1_modules(directory: Path | None = None, hidden: str = "") -> Iterator[ImportModule]:
+    """Let code that was written for TensorFlow 1 be imported and run; all of it is undone at the end.
+
+    ``tensorflow.contrib`` is there, with slim and HParams, and so are the names that NumPy dropped. While a module is
+    imported by what this yields, ``import tensorflow`` gives TensorFlow 1 as a whole.
+
+    Args:
+        directory: Where modules are looked for first.
+        hidden: A package that is put aside, so that another of its name is imported.
+
+    Yields:
+        Imports a module by name.
+    """
+    contrib = _contrib_modules(import_tf_slim())
     import tensorflow as tf
 
-    contrib = ModuleType("tensorflow.contrib")
-    parts = {"slim": slim, "layers": slim.layers, "framework": slim, "training": ModuleType("training")}
-    parts["training"].HParams = HParams
-    for name, part in parts.items():
-        setattr(contrib, name, part)
-    substitutes = {"tensorflow": _TensorFlow1(contrib), "tensorflow.contrib": contrib}
-    substitutes |= {f"tensorflow.contrib.{name}": part for name, part in parts.items()}
     dropped = [name for name in ("int", "float") if name not in vars(np)]
-    with _modules_replaced(substitutes, "nets"), Overrides() as overrides:
-        sys.path.insert(0, str(directory))
-        overrides.callback(sys.path.remove, str(directory))
+    with _modules_replaced(contrib, hidden), Overrides() as overrides:
+        overrides.set(tf, "contrib", contrib["tensorflow.contrib"])
+        if directory is not None:
+            sys.path.insert(0, str(directory))
+            overrides.callback(sys.path.remove, str(directory))
         for name in dropped:
             overrides.set(np, name, getattr(builtins, name))
-        factory = _import_factory(directory)
+        yield functools.partial(_import_for_tensorflow_1, _TensorFlow1(contrib["tensorflow.contrib"]))
+
+
+def _contrib_modules(slim: ModuleType) -> dict[str, ModuleType]:
+    """What ``tensorflow.contrib`` was to slim's users, by module name."""
+    contrib, training = ModuleType("tensorflow.contrib"), ModuleType("training")
+    training.HParams = HParams  # type: ignore[attr-defined]
+    # What tf_slim itself calls ``layers`` is one module of that package.
+    layers, nets, ops = (importlib.import_module(f"tf_slim.{name}") for name in ("layers", "nets", "ops"))
+    parts = {"slim": slim, "layers": layers, "framework": slim, "training": training}
+    for name, part in parts.items():
+        setattr(contrib, name, part)
+    parts |= {"slim.nets": nets, "slim.python.slim": slim, "slim.python.slim.nets": nets}
+    parts |= {"layers.python.layers": layers, "framework.python.ops": ops}
+    return {"tensorflow.contrib": contrib, **{f"tensorflow.contrib.{name}": part for name, part in parts.items()}}
+
+
+def _import_for_tensorflow_1(tensorflow_1: ModuleType, name: str) -> ModuleType:
+    import tensorflow as tf
+
+    sys.modules["tensorflow"] = tensorflow_1
+    try:
+        return importlib.import_module(name)
+    finally:
         # TensorFlow imports parts of itself when they are first used.
         sys.modules["tensorflow"] = tf
-        yield factory
 
 
-def _import_factory(directory: Path) -> ModuleType:
+def _import_factory(directory: Path, import_module: ImportModule) -> ModuleType:
     try:
-        return importlib.import_module("nets.nets_factory")
+        return import_module("nets.nets_factory")
     except (ImportError, AttributeError, SyntaxError) as error:
         raise Slim2KerasError(
             f"The networks of {directory} cannot be imported: {type(error).__name__}: {error}. "

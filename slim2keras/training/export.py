@@ -6,12 +6,11 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from slim2keras.checkpoints.locating import CheckpointFiles, CheckpointVersion
 from slim2keras.checkpoints.reading import open_checkpoint
 from slim2keras.checkpoints.writing import write_checkpoint
 from slim2keras.conversion.reading import load_model
+from slim2keras.models.variables import stored_shapes
 from slim2keras.training.state import state_variables
 from slim2keras.version import __version__
 
@@ -49,7 +48,8 @@ def export_checkpoint(
     Example:
         >>> export_checkpoint(tuned, "out/model.ckpt-6000")
     """
-    values = {name: np.asarray(variable) for name, variable in state_variables(model).items()}
+    shapes = stored_shapes(model)
+    values = {name: shapes.stored(name, variable) for name, variable in state_variables(model).items()}
     return write_checkpoint(
         Path(prefix), values, CheckpointVersion(version), overwrite=overwrite, report=_report_of(model)
     )
@@ -60,7 +60,7 @@ def _report_of(model: tf_keras.Model) -> dict[str, Any] | None:
     record = getattr(model, "statistics_record", None)
     if record is None or not (found := record.read()).steps:
         return None
-    facts = {"written_by": f"slim2keras {__version__}", "input_shape": list(model.input_shape[1:])}
+    facts = {"written_by": f"slim2keras {__version__}", "input_shape": list(model.inputs[0].shape[1:])}
     return {**facts, **found.to_json()}
 
 

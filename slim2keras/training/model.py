@@ -20,7 +20,7 @@ from slim2keras.batch_norm.modes import BatchNormMode, batch_norm_layers, check_
 from slim2keras.drop_path import scheduled_drop_path
 from slim2keras.errors import UnsupportedArgumentError
 from slim2keras.models.networks import find_network, keep_network, with_its_decay
-from slim2keras.models.variables import slim_variables
+from slim2keras.models.variables import restore_stored_variables, slim_variables, stored_variables_config
 from slim2keras.nets.spec import network_from_config
 from slim2keras.scopes import ema_name
 from slim2keras.training.first_images import FirstImages, ImagesReport
@@ -100,12 +100,14 @@ class FineTunedModel(tf_keras.Model):  # type: ignore[misc]
             "options": asdict(self.options),
             "settled_decay": settled,
             "statistics_record": self.statistics_record.to_config(),
+            "stored_variables": stored_variables_config(self),
         }
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> FineTunedModel:
         """Make the model again, its weights not yet loaded."""
         plain = tf_keras.Model.from_config(config["network"], custom_objects)
+        restore_stored_variables(plain, config.get("stored_variables", {}))
         if config.get("slim_network") is not None:
             keep_network(plain, network_from_config(config["slim_network"]))
         model = cls(plain, FineTuningOptions(**config["options"]))

@@ -15,7 +15,8 @@ from slim2keras.checkpoints.reading import Checkpoint, open_checkpoint
 from slim2keras.checkpoints.training_record import TrainingRecord
 from slim2keras.conversion.reading import load_model
 from slim2keras.errors import UnsupportedArgumentError
-from slim2keras.models.variables import slim_variables
+from slim2keras.importing.request import GraphRequest
+from slim2keras.models.variables import slim_variables, stored_shapes
 from slim2keras.outputs.formats import is_model_file
 from slim2keras.scopes import VariableInfo, classify_variables
 from slim2keras.training.state import state_variables
@@ -42,15 +43,15 @@ class ModelVariables(Checkpoint):
         except UnsupportedArgumentError:
             # An optimizer that slim does not have: its state has no names there.
             self._values = slim_variables(model)
+        self._shapes = stored_shapes(model)
         self.variables = {
-            name: VariableInfo(tuple(value.shape), np.dtype(value.dtype.as_numpy_dtype).name)
+            name: VariableInfo(self._shapes.of(name, value), np.dtype(value.dtype.as_numpy_dtype).name)
             for name, value in sorted(self._values.items())
         }
         self.kinds = classify_variables(self.variables)
 
     def __getitem__(self, name: str) -> NDArray[Any]:
-        value: NDArray[Any] = np.asarray(self._values[name])
-        return value
+        return self._shapes.stored(name, self._values[name])
 
     @property
     def record(self) -> TrainingRecord:
@@ -65,8 +66,11 @@ class ModelVariables(Checkpoint):
 
 
 @contextlib.contextmanager
-def open_variables(path: str | Path) -> Iterator[Checkpoint]:
+def open_variables(path: str | Path, graph: GraphRequest | None = None) -> Iterator[Checkpoint]:
     """Open a checkpoint, or a model file as if it were one.
+
+    Args:
+        graph: What is said of a graph that is opened.
 
     Raises:
         CheckpointReadError: If it is no checkpoint that can be read.
@@ -75,5 +79,5 @@ def open_variables(path: str | Path) -> Iterator[Checkpoint]:
     if is_model_file(Path(path)):
         yield ModelVariables(Path(path), load_model(path, with_optimizer=True))
         return
-    with open_checkpoint(path) as checkpoint:
+    with open_checkpoint(path, graph) as checkpoint:
         yield checkpoint

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,8 @@ from slim2keras.checkpoints.loading import apply_load, planned_values
 from slim2keras.checkpoints.reading import Checkpoint, open_checkpoint
 from slim2keras.checkpoints.training_record import TrainingRecord, read_record
 from slim2keras.errors import CheckpointMismatchError, UnsupportedArgumentError
-from slim2keras.models.variables import slim_variables, wanted_variables
+from slim2keras.graphs.graph import Variable
+from slim2keras.models.variables import assign_stored, slim_variables, stored_shapes, wanted_variables
 from slim2keras.scopes import VariableKind, ema_name
 
 if TYPE_CHECKING:
@@ -109,17 +110,16 @@ def resume(model: tf_keras.Model, path: str | Path) -> OptimizerState:
                 "Use convert, and finetune without resume_from."
             )
         wanted = {**slim_variables(model), **shadows}
-        plan = _plan(wanted, checkpoint, model.name)
+        plan = _plan(wanted_variables(wanted, stored_shapes(model)), checkpoint, model.name)
         apply_load(model, planned_values(slim_variables(model), plan, checkpoint))
         for name, shadow in shadows.items():
-            shadow.assign(checkpoint[name])
+            assign_stored(shadow, checkpoint[name])
         kept = checkpoint.names(VariableKind.SLOT) + checkpoint.names(VariableKind.POWER)
         slots = {name: checkpoint[name] for name in kept}
         return OptimizerState(str(checkpoint.given), slots, step, read_record(checkpoint))
 
 
-def _plan(wanted: Mapping[str, Any], checkpoint: Checkpoint, title: str) -> LoadPlan:
-    variables = wanted_variables(wanted)
+def _plan(variables: Sequence[Variable], checkpoint: Checkpoint, title: str) -> LoadPlan:
     plan = plan_load(variables, checkpoint.variables, checkpoint.kinds)
     hint = ""
     if any(variable.name == ema_name(variable.name.rpartition("/")[0]) for variable in plan.missing):
@@ -134,17 +134,17 @@ def apply_optimizer_state(model: tf_keras.Model, state: OptimizerState) -> None:
     Raises:
         CheckpointMismatchError: If the checkpoint has other slots for the variables that learn; lists them.
     """
-    wanted = slot_variables(model)
+    wanted, shapes = slot_variables(model), stored_shapes(model)
     learning = {name.rpartition("/")[0] for name in wanted} or {*slim_variables(model)}
     there = {name: item for name, item in state.slots.items() if name.rpartition("/")[0] in learning or name in wanted}
     # A power accumulator of Adam lies below no variable.
     there |= {name: item for name, item in state.slots.items() if "/" not in name}
-    lines = [f"  - {name}   {tuple(item.shape)}" for name, item in wanted.items() if name not in there]
+    lines = [f"  - {name}   {shapes.of(name, item)}" for name, item in wanted.items() if name not in there]
     lines += [f"  + {name}   {item.shape}" for name, item in there.items() if name not in wanted]
     lines += [
-        f"  ~ {name}   optimizer {tuple(item.shape)}   checkpoint {there[name].shape}"
+        f"  ~ {name}   optimizer {shapes.of(name, item)}   checkpoint {there[name].shape}"
         for name, item in wanted.items()
-        if name in there and tuple(item.shape) != there[name].shape
+        if name in there and shapes.of(name, item) != there[name].shape
     ]
     if lines:
         title = type(optimizer_of(model)).__name__
@@ -156,5 +156,5 @@ def apply_optimizer_state(model: tf_keras.Model, state: OptimizerState) -> None:
             "start the optimizer afresh."
         )
     for name, variable in wanted.items():
-        variable.assign(there[name])
+        assign_stored(variable, there[name])
     model.optimizer.iterations.assign(state.step)

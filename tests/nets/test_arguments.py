@@ -92,7 +92,7 @@ def recovered(spec: NetSpec) -> NetSpec:
     graph = spec.trace()
     used = [graph.layers[name] for name in graph.layers if name in graph.layers_to(graph.outputs)]
     configs = {
-        layer.name: {**layer.config, "kind": layer.kind, "inputs": [tensor.layer_name for tensor in layer.inputs]}
+        layer.name: {**layer.config, "kind": layer.kind, "calls": [[(item.layer_name, 0) for item in layer.inputs]]}
         for layer in used
     }
     return recover_spec({item.name: item.shape for item in graph.variables()}, configs, spec.input_shape)

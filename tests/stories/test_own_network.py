@@ -252,9 +252,11 @@ def test_a_function_with_variables_of_its_own_making_judges(checkpoint: Path) ->
 
 
 def test_a_function_where_a_network_is_wanted_is_told_its_place(checkpoint: Path) -> None:
-    """``network`` of a conversion is a graph with its facts; a function judges."""
-    with pytest.raises(UnsupportedArgumentError, match="verify"):
+    """``network`` of a conversion is a graph with its facts, or a function and a size to trace it with."""
+    with pytest.raises(UnsupportedArgumentError, match="give input_shape="):
         slim2keras.convert(checkpoint, network=slim_function)
+    with pytest.raises(UnsupportedArgumentError, match=r"must be a Network, .* or a function of slim.*Received: str"):
+        slim2keras.convert(checkpoint, network="own.py")
     model = slim2keras.convert(checkpoint, network=own_network())
     with pytest.raises(UnsupportedArgumentError, match="slim_source"):
         slim2keras.verify(checkpoint, model, network=slim_function, slim_source="slim")

@@ -1,0 +1,166 @@
+"""Dropout as TensorFlow 1 spelled it: a product with a mask of random zeros and ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from slim2keras.importing.nodes import PLACEHOLDERS, Node, Nodes, split_tensor, walk
+
+_RANDOM = frozenset({"RandomUniform", "StatelessRandomUniform", "StatelessRandomUniformV2"})
+_OF_MASK = _RANDOM | frozenset(
+    {"Add", "AddV2", "Sub", "Mul", "Floor", "Cast", "GreaterEqual", "Less", "Greater", "LessEqual", "Const"}
+    | {"RealDiv", "Div", "Reshape"}
+)
+_PRODUCTS = ("Mul", "RealDiv", "Div")
+_DIGITS = 7
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """A dropout.
+
+    Attributes:
+        rate: Share of values that are dropped.
+        noise: Shape tensor of the random numbers.
+        keep_tensor: Placeholder that the rate depends on; its value is not known.
+    """
+
+    rate: float | None
+    noise: str
+    keep_tensor: str = ""
+
+
+def find_dropout(nodes: Nodes, tensor: str) -> tuple[str, Dropped] | None:
+    """What a dropout drops values of, and how; ``None`` if the tensor is no result of one.
+
+    Spelled ``x / keep * floor(keep + random)``, ``x * (1 / keep) * cast(random >= rate)``, or as a choice between
+    ``x / keep`` and zero.
+    """
+    node = nodes.node(tensor)
+    if node is None:
+        return None
+    if node.op in ("Select", "SelectV2") and len(node.inputs) == 3:
+        return _dropped(nodes, node.inputs[1], node.inputs[0])
+    if node.op != "Mul":
+        return None
+    return _dropped(nodes, *node.inputs) or _dropped(nodes, *reversed(node.inputs))
+
+
+def _dropped(nodes: Nodes, kept: str, mask: str) -> tuple[str, Dropped] | None:
+    random = _random_of(nodes, mask)
+    scaled = nodes.node(kept)
+    if random is None or scaled is None:
+        return None
+    keep, placeholder = _keep_probability(nodes, mask)
+    if keep == 1.0:
+        return _unscaled(nodes, scaled, kept), Dropped(0.0, random.inputs[0])
+    if scaled.op not in _PRODUCTS:
+        return None
+    rate = None if keep is None else round(1.0 - keep, _DIGITS)
+    return _unscaled(nodes, scaled, kept), Dropped(rate, random.inputs[0], placeholder)
+
+
+def _unscaled(nodes: Nodes, scaled: Node, kept: str) -> str:
+    """The activation in a product with a number."""
+    if scaled.op not in _PRODUCTS:
+        return nodes.source(kept)
+    one, other = scaled.inputs
+    is_number = scaled.op == "Mul" and _is_number(nodes, one)
+    return nodes.source(other if is_number else one)
+
+
+def _is_number(nodes: Nodes, tensor: str) -> bool:
+    if nodes.scalar(tensor) is not None:
+        return True
+    node = nodes.node(tensor)
+    return node is not None and (
+        (node.op in PLACEHOLDERS and node.shape() in ((), None))
+        or (node.op in ("RealDiv", "Reciprocal", "Sub") and all(_is_number(nodes, item) for item in node.inputs))
+    )
+
+
+def _random_of(nodes: Nodes, mask: str) -> Node | None:
+    """The random numbers that a mask is made of, ``None`` if it is made of anything else too."""
+    found = None
+    for tensor, _ in walk(nodes, mask, lambda node: node.op in _OF_MASK - _RANDOM):
+        node = nodes.by_name.get(split_tensor(tensor)[0])
+        if node is None or node.op not in _OF_MASK | PLACEHOLDERS:
+            return None
+        if node.op in _RANDOM:
+            found = node
+    return found
+
+
+def _keep_probability(nodes: Nodes, mask: str) -> tuple[float | None, str]:
+    """Share of values kept, or the placeholder that it depends on."""
+    for tensor, _ in walk(nodes, mask, lambda node: node.op in ("Cast", "Floor")):
+        node = nodes.by_name[split_tensor(tensor)[0]]
+        if node.op in ("Add", "AddV2", "GreaterEqual", "Less"):
+            return _threshold(nodes, node)
+    return None, ""
+
+
+def _threshold(nodes: Nodes, node: Node) -> tuple[float | None, str]:
+    one, other = node.inputs
+    numbers = [item for item in (one, other) if _random_of(nodes, item) is None]
+    if len(numbers) != 1:
+        return None, ""
+    value = nodes.scalar(numbers[0])
+    if value is None:
+        return None, _placeholder_behind(nodes, numbers[0])
+    drops_below = (node.op == "GreaterEqual" and numbers[0] == other) or (node.op == "Less" and numbers[0] == one)
+    return (1.0 - value if drops_below else value), ""
+
+
+def _placeholder_behind(nodes: Nodes, tensor: str) -> str:
+    behind = (split_tensor(item)[0] for item, _ in walk(nodes, tensor, lambda node: node.op in ("Sub", "RealDiv")))
+    return next((name for name in behind if name in nodes.by_name and nodes.by_name[name].op in PLACEHOLDERS), "")
+
+
+def mark_dropouts(nodes: Nodes, used: Iterable[Node], training: Nodes) -> dict[str, str]:
+    """Put an op ``Dropout`` into the place of what spells one.
+
+    Also where the graph switches between a dropout and what it drops values of; called before branches are taken.
+
+    Args:
+        training: The graph as it trains: a rate may depend on that.
+
+    Returns:
+        Tensor that a dropout gives to the one that it takes.
+    """
+    found: dict[str, str] = {}
+    for node in used:
+        dropped = _switched_dropout(nodes, node) or find_dropout(nodes, node.name)
+        if dropped is None:
+            continue
+        dropped_from, facts = dropped
+        if facts.rate is None and (trained := find_dropout(training, node.name)) is not None:
+            facts = trained[1]
+        found[node.name] = dropped_from
+        nodes.replace(replace(node, op="Dropout", inputs=(dropped_from, facts.noise), controls=(), facts=facts))
+    return found
+
+
+def _switched_dropout(nodes: Nodes, node: Node) -> tuple[str, Dropped] | None:
+    """The dropout of which a graph takes either the result or what goes in."""
+    branches = {"Merge": node.inputs, "Select": node.inputs[1:], "SelectV2": node.inputs[1:]}.get(node.op, ())
+    if len(branches) != 2:
+        return None
+    for one, other in (branches, reversed(branches)):
+        dropped = _marked(nodes, one) or find_dropout(nodes, one)
+        if dropped is not None and _past_switch(nodes, dropped[0]) == _past_switch(nodes, other):
+            return _past_switch(nodes, other), dropped[1]
+    return None
+
+
+def _marked(nodes: Nodes, tensor: str) -> tuple[str, Dropped] | None:
+    node = nodes.node(tensor)
+    return (node.inputs[0], node.facts) if node is not None and node.op == "Dropout" else None
+
+
+def _past_switch(nodes: Nodes, tensor: str) -> str:
+    source = nodes.source(tensor)
+    while (node := nodes.by_name.get(split_tensor(source)[0])) is not None and node.op == "Switch":
+        source = nodes.source(node.inputs[0])
+    return source

@@ -1,0 +1,204 @@
+"""Where a network begins and ends in the graph around it: queues, losses, gradients and savers are not of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from slim2keras.errors import UnsupportedGraphError, did_you_mean
+from slim2keras.importing.nodes import PLACEHOLDERS, Node, Nodes, split_tensor, tensor_name
+from slim2keras.importing.spellings import is_weight
+
+_QUEUES = ("QueueDequeue", "QueueDequeueV2", "QueueDequeueMany", "QueueDequeueManyV2", "QueueDequeueUpTo")
+_SOURCES = PLACEHOLDERS | frozenset((*_QUEUES, "QueueDequeueUpToV2", "IteratorGetNext", "IteratorGetNextSync"))
+"""Ops from which images come."""
+_LOSSES = ("SoftmaxCrossEntropyWithLogits", "SparseSoftmaxCrossEntropyWithLogits")
+_LAYERS = ("Conv2D", "Conv3D", "DepthwiseConv2dNative", "MatMul", "Conv2DBackpropInput")
+_BOOKKEEPING = frozenset(
+    {"Assign", "AssignSub", "AssignAdd", "SaveV2", "SaveSlices", "RestoreV2", "ScalarSummary", "HistogramSummary"}
+    | {"ImageSummary", "MergeSummary", "NoOp", "ArgMax", "InTopK", "InTopKV2", "TopKV2", "TopK", "Assert", "Print"}
+    | {"IsVariableInitialized", "Shape", "L2Loss", "Equal"}
+)
+_REACHES_FLOAT = frozenset({"Identity", "Reshape", "ExpandDims", "Squeeze", "Cast"})
+_NUM_LISTED = 12
+
+
+def find_outputs(nodes: Nodes, given: Sequence[str], told: Sequence[str], *, before_softmax: bool) -> list[str]:
+    """The tensors that a network ends in.
+
+    Args:
+        given: By the user.
+        told: By the file, in a signature.
+        before_softmax: Whether a graph without loss ends in what its last softmax is of.
+
+    Raises:
+        UnsupportedGraphError: If one is not there, or if it is not clear; lists candidates.
+    """
+    for named in (given, told):
+        if named:
+            return [_checked(nodes, tensor) for tensor in named]
+    logits = _logits(nodes)
+    if logits:
+        return logits
+    ends = _ends(nodes)
+    if len(ends) == 1:
+        return [_unsoftened(nodes, ends[0])] if before_softmax else ends
+    raise UnsupportedGraphError(
+        "It is not clear in which tensors the network ends. Candidates are what the last layers give, and what nothing "
+        f"takes:\n{_listed(nodes, [*_last_layers(nodes), *ends])}"
+        "Name them: output_tensors=[...] (command line: --output-tensor NAME)."
+    )
+
+
+def _checked(nodes: Nodes, tensor: str) -> str:
+    name = tensor_name(tensor)
+    if name not in nodes:
+        close = did_you_mean(name, nodes.by_name)
+        raise UnsupportedGraphError(f"The graph has no tensor {tensor!r}.{close}")
+    return name
+
+
+def _logits(nodes: Nodes) -> list[str]:
+    """What cross-entropies are taken of, the deepest first: auxiliary heads lie before the main one."""
+    found: dict[str, int] = {}
+    for node in list(nodes.by_name.values()):
+        if node.op in _LOSSES:
+            tensor, scope = nodes.source(node.inputs[0]), node.name.rpartition("/")[0]
+            while (reshape := nodes.node(tensor)) is not None and reshape.op == "Reshape" and _is_of(reshape, scope):
+                tensor = nodes.source(reshape.inputs[0])
+            found[tensor] = len(nodes.ordered([tensor]))
+    return sorted(found, key=lambda tensor: -found[tensor])
+
+
+def _is_of(node: Node, scope: str) -> bool:
+    """Whether the loss itself made a node."""
+    return bool(scope) and node.name.startswith(f"{scope}/")
+
+
+def _ends(nodes: Nodes) -> list[str]:
+    """Float tensors that depend on images and weights and that nothing takes."""
+    taken = {
+        split_tensor(nodes.source(item))[0]
+        for node in nodes.by_name.values()
+        if node.op not in _BOOKKEEPING
+        for item in node.inputs
+    }
+    open_nodes = [node for node in nodes.by_name.values() if _is_computed(node) and node.name not in taken]
+    fed = _fed(nodes)
+    return [nodes.source(node.name) for node in open_nodes if node.name in fed and _ends_in_float(node)]
+
+
+def _is_computed(node: Node) -> bool:
+    return bool(node.inputs) and node.op not in _BOOKKEEPING and not node.op.endswith(("Dataset", "Grad"))
+
+
+def _ends_in_float(node: Node) -> bool:
+    return node.dtype("T", "DstT", "dtype") == "float32"
+
+
+def _fed(nodes: Nodes) -> set[str]:
+    """Names of the nodes that depend on a source of images and on a layer with weights."""
+    kinds: dict[str, int] = {}
+    for node in nodes.ordered(list(nodes.by_name)):
+        mark = 1 if node.op in _SOURCES else 0
+        mark |= 2 if node.op in _LAYERS else 0
+        for item in nodes.inputs_of(node.name):
+            mark |= kinds.get(split_tensor(item)[0], 0)
+        kinds[node.name] = mark
+    return {name for name, mark in kinds.items() if mark == 3}
+
+
+def _last_layers(nodes: Nodes) -> list[str]:
+    """What layers with weights give on whose results no other such layer depends."""
+    behind: set[str] = set()
+    layers = [node for node in nodes.by_name.values() if node.op in _LAYERS and is_weight(nodes, node.inputs[1])]
+    for node in layers:
+        behind |= {other.name for other in nodes.ordered(nodes.inputs_of(node.name))}
+    return [node.name for node in layers if node.name not in behind]
+
+
+def _unsoftened(nodes: Nodes, tensor: str) -> str:
+    """What the softmax at the end is of; the logits themselves if they are brought into another shape for it."""
+    shaped = nodes.node(tensor)
+    softmax = nodes.node(shaped.inputs[0]) if shaped is not None and shaped.op == "Reshape" else shaped
+    if softmax is None or softmax.op != "Softmax":
+        return tensor
+    before = nodes.source(softmax.inputs[0])
+    reshape = nodes.node(before)
+    is_undone = softmax is not shaped and reshape is not None and reshape.op == "Reshape"
+    return nodes.source(reshape.inputs[0]) if is_undone and reshape is not None else before
+
+
+def find_inputs(nodes: Nodes, outputs: Iterable[str], given: Sequence[str], told: Sequence[str]) -> list[str]:
+    """The tensors that images come in by, in the order in which the graph has them.
+
+    Raises:
+        UnsupportedGraphError: If one is not there, or none is.
+    """
+    for named in (given, told):
+        if named:
+            return [_checked(nodes, tensor) for tensor in named]
+    used = nodes.ordered(outputs)
+    taken = {source for node in used for source in nodes.inputs_of(node.name)}
+    taken |= {nodes.source(tensor) for tensor in outputs}
+    found = [tensor for tensor in taken if _is_source(nodes, tensor)]
+    inputs = {as_float for tensor in found for as_float in _as_float(nodes, used, tensor)}
+    if not inputs:
+        raise UnsupportedGraphError(
+            "No placeholder, queue or iterator of images leads to the outputs. Name the tensor that takes them: "
+            "input_tensors=[...] (command line: --input-tensor NAME)."
+        )
+    order = {name: position for position, name in enumerate(nodes.by_name)}
+    return sorted(inputs, key=lambda tensor: (order[split_tensor(tensor)[0]], split_tensor(tensor)[1]))
+
+
+def _is_source(nodes: Nodes, tensor: str) -> bool:
+    node = nodes.by_name.get(split_tensor(tensor)[0])
+    return node is not None and node.op in _SOURCES and node.shape() != ()
+
+
+def _as_float(nodes: Nodes, used: list[Node], tensor: str) -> Iterator[str]:
+    """The tensor itself, or where it has whole numbers what it is cast to."""
+    name, index = split_tensor(tensor)
+    node = nodes.by_name[name]
+    types = node.attr["component_types"].list.type if "component_types" in node.attr else ()
+    types = types or (node.attr["output_types"].list.type if "output_types" in node.attr else ())
+    import tensorflow as tf
+
+    dtype = tf.as_dtype(types[index]).name if types else node.dtype("dtype")
+    if dtype == "float32":
+        yield tensor
+        return
+    consumers, pending, casts = nodes.consumers(used), [tensor], []
+    while pending:
+        for consumer in consumers.get(pending.pop(), ()):
+            if consumer.op == "Cast" and consumer.dtype("DstT") == "float32":
+                casts.append(consumer.name)
+            elif consumer.op in _REACHES_FLOAT:
+                pending.append(consumer.name)
+    if not casts:
+        raise UnsupportedGraphError(
+            f"The input {tensor} has values of type {dtype}: only float images are imported. Name a tensor behind it: "
+            "input_tensors=[...] (command line: --input-tensor NAME)."
+        )
+    yield from casts
+
+
+def skip_defaults(nodes: Nodes, given: Iterable[str]) -> None:
+    """See through placeholders in the middle of a graph, which take what the graph gives unless they are fed."""
+    kept = {split_tensor(tensor_name(tensor))[0] for tensor in given}
+    for node in list(nodes.by_name.values()):
+        if node.op == "PlaceholderWithDefault" and node.name not in kept and nodes.constant(node.inputs[0]) is None:
+            nodes.stand_for(node.name, node.inputs[0])
+
+
+def _listed(nodes: Nodes, tensors: Sequence[str]) -> str:
+    unique = list(dict.fromkeys(tensors))
+    more = f"  and {len(unique) - _NUM_LISTED} more\n" if len(unique) > _NUM_LISTED else ""
+    return "".join(f"  {tensor}{_described(nodes, tensor)}\n" for tensor in unique[:_NUM_LISTED]) + more
+
+
+def _described(nodes: Nodes, tensor: str) -> str:
+    node = nodes.by_name[split_tensor(tensor)[0]]
+    shape = node.shape()
+    sizes = "" if shape is None or node.op == "Conv2D" else f" {shape}"
+    return f"   {node.op}{sizes}"

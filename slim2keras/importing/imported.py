@@ -1,0 +1,195 @@
+"""A TensorFlow 1 graph as a network: what slim2keras does for the nets of slim's zoo, it does for this one too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from slim2keras.errors import UnsupportedGraphError
+from slim2keras.graphs.graph import Shape, Tensor
+from slim2keras.graphs.network import GraphNetwork
+from slim2keras.importing.batch_norms import FUSED
+from slim2keras.importing.inputs import Input, describe_inputs
+from slim2keras.importing.loose_variables import regularized, used_by_unlike_layers
+from slim2keras.importing.nodes import FAKE_QUANTIZED
+from slim2keras.importing.preparing import PreparedGraph, prepare
+from slim2keras.importing.raw_ops import raw_op
+from slim2keras.importing.sources import GraphSource
+from slim2keras.importing.supported_ops import check_supported
+from slim2keras.importing.translation import Activation, Facts, Translation, translate
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+DEFAULT_DECAY = 0.999
+"""``slim.batch_norm``'s."""
+
+
+@dataclass(frozen=True, eq=False)
+class ImportedGraph:
+    """A network that was read from a graph.
+
+    Attributes:
+        network: The network.
+        constants: Values of variables that the graph holds as constants, by name; of a frozen graph all of them.
+        remarks: What the user must be told.
+        decay_is_known: Whether the graph tells the decay of every BatchNorm.
+    """
+
+    network: GraphNetwork
+    constants: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
+    decay_is_known: bool = True
+
+
+def import_graph(
+    source: GraphSource,
+    *,
+    name: str,
+    input_tensors: Sequence[str] = (),
+    output_tensors: Sequence[str] = (),
+    placeholder_values: Mapping[str, Any] | None = None,
+    input_shape: Shape | None = None,
+    training: GraphSource | None = None,
+) -> ImportedGraph:
+    """Import a graph as a network of Keras layers.
+
+    Args:
+        source: The graph: one that trains, one for inference, or one that switches between them.
+        name: Of the network.
+        input_tensors: Where images come in; found if left out.
+        output_tensors: Where the network ends; found if left out.
+        placeholder_values: Values of placeholders that are no images, by name.
+        input_shape: (height, width, channels), where the graph leaves it open.
+        training: The same network as it trains, where there are two graphs of it.
+
+    Raises:
+        UnsupportedGraphError: If an op is not imported, or it is not clear where the network begins or ends.
+    """
+    prepared = prepare(source, input_tensors, output_tensors, placeholder_values or {})
+    imported = _translated(source, prepared, name, input_shape)
+    origin = {
+        "path": source.path,
+        "kind": source.kind,
+        "input_tensors": list(prepared.inputs),
+        "output_tensors": list(prepared.outputs),
+        "placeholder_values": dict(placeholder_values or {}),
+    }
+    imported = replace(imported, network=replace(imported.network, origin=origin))
+    if training is None:
+        return imported
+    trained = import_graph(training, name=name, placeholder_values=placeholder_values, input_shape=input_shape)
+    return _with_training(imported, trained)
+
+
+def _translated(source: GraphSource, prepared: PreparedGraph, name: str, input_shape: Shape | None) -> ImportedGraph:
+    nodes = prepared.nodes
+    used = nodes.ordered(prepared.outputs, prepared.inputs)
+    check_supported(nodes, used)
+    inputs = describe_inputs(nodes, used, prepared.inputs, input_shape)
+    facts = Facts(
+        trainable=source.trainable,
+        l2_scales=regularized(nodes, source.regularization_losses),
+        decays=prepared.decays,
+        default_decay=DEFAULT_DECAY,
+        baked_batch=next((item.batch for item in inputs if item.batch is not None), None),
+    )
+    translation = Translation(nodes, facts)
+    translation.keep_loose(used_by_unlike_layers(nodes, used))
+    for item in inputs:
+        item.add_to(translation)
+    for node in used:
+        translate(translation, node, raw_op)
+    graph = translation.graph
+    graph.outputs += [_output(translation, tensor) for tensor in prepared.outputs]
+    graph.end_points |= _end_points(translation, source, inputs)
+    unknown = _norms_of_unknown_decay(prepared)
+    network = GraphNetwork(name=name, layers=graph, num_classes=_num_classes(translation, prepared.outputs))
+    remarks = (*translation.remarks, *_remarks(source, prepared, unknown))
+    return ImportedGraph(network, translation.constants, remarks, not unknown)
+
+
+def _output(translation: Translation, tensor: str) -> Tensor:
+    value = translation.value(tensor)
+    if not isinstance(value, Activation):
+        raise UnsupportedGraphError(f"The output {tensor} does not depend on the input. Name another one.")
+    return value.tensor
+
+
+def _num_classes(translation: Translation, outputs: Sequence[str]) -> int | None:
+    shape = translation.value(outputs[0]).shape
+    return shape[-1] if len(shape) == 2 and isinstance(shape[-1], int) else None
+
+
+def _end_points(translation: Translation, source: GraphSource, inputs: Iterable[Input]) -> dict[str, Tensor]:
+    """What every layer gives under the name of its op, and what a function or a signature names under that."""
+    fed = {translation.nodes.source(item.tensor) for item in inputs}
+    chosen = translation.nodes.chosen()
+    found = {
+        name: value.tensor
+        for tensor, value in translation.values()
+        if isinstance(value, Activation) and tensor not in fed
+        for name in (tensor, *chosen.get(tensor, ()))
+    }
+    for name, tensor in source.end_points.items():
+        value = translation.find(tensor)
+        if isinstance(value, Activation):
+            found[name] = value.tensor
+    return found
+
+
+def _norms_of_unknown_decay(prepared: PreparedGraph) -> list[str]:
+    return [node.name for node in prepared.norms if not {node.facts.mean, node.facts.variance} & prepared.decays.keys()]
+
+
+def _remarks(source: GraphSource, prepared: PreparedGraph, unknown: Sequence[str]) -> Iterable[str]:
+    if unknown:
+        yield (
+            f"The graph does not tell the decay of {len(unknown)} BatchNorm layers, first {unknown[0]}: slim's default "
+            f"{DEFAULT_DECAY} is assumed."
+        )
+    quantized = sum(node.op in FAKE_QUANTIZED for node in prepared.nodes.by_name.values())
+    if quantized:
+        yield f"{quantized} FakeQuant ops are left out: the network computes with whole float32 values."
+    by_batch = [node.name for node in prepared.used() if node.op in FUSED and node.flag("is_training", default=True)]
+    if by_batch:
+        yield (
+            f"{len(by_batch)} BatchNorm layers, first {by_batch[0]}, have no moving statistics: they normalise with "
+            "the batch at inference too, so that what the network says of an image depends on the others."
+        )
+    if source.kind == "meta" and prepared.switch.inference:
+        yield f"Switched from training to inference: {', '.join(prepared.switch.inference)}."
+
+
+def _with_training(imported: ImportedGraph, trained: ImportedGraph) -> ImportedGraph:
+    """The network as it trains if it is the same but for dropout, else the one for inference with its decays."""
+    if _signature(imported.network) == _signature(trained.network):
+        return replace(trained, network=replace(trained.network, origin=imported.network.origin))
+    decays = trained.network.decays
+    config = imported.network.to_config()
+    for row in config["graph"]["layers"]:
+        layer_name = row["config"]["name"]
+        if layer_name in decays:
+            row["config"]["momentum"] = decays[layer_name]
+    remark = (
+        "The function lays other layers in training than at inference: the model is the one for inference, with the "
+        "decay of the one that trains, and nothing is dropped."
+    )
+    network = GraphNetwork.from_config(config)
+    return replace(imported, network=network, remarks=(*trained.remarks, remark), decay_is_known=trained.decay_is_known)
+
+
+def _signature(network: GraphNetwork) -> list[Any]:
+    """What a network computes at inference, without the names of its ops."""
+    dropped = {"Dropout"}
+    layers = network.layers.layers.values()
+    kept = [layer for layer in layers if layer.kind not in dropped]
+    return [
+        (
+            layer.kind,
+            {key: value for key, value in layer.config.items() if key not in ("momentum", "trainable")},
+            [variable.name for variable in layer.variables],
+        )
+        for layer in kept
+    ]

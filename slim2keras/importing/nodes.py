@@ -1,0 +1,306 @@
+"""The nodes of a TensorFlow graph by name, to be followed against the flow of data and to be rewritten."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from tensorflow.core.framework.graph_pb2 import GraphDef
+
+PASSED_ON = frozenset(
+    {"Identity", "StopGradient", "PreventGradient", "CheckNumerics", "Snapshot", "ReadVariableOp", "EnsureShape"}
+)
+"""Ops that hand on their first input as it is."""
+VARIABLES = frozenset({"Variable", "VariableV2", "VarHandleOp"})
+PLACEHOLDERS = frozenset({"Placeholder", "PlaceholderV2", "PlaceholderWithDefault"})
+FAKE_QUANTIZED = frozenset(
+    {"FakeQuantWithMinMaxVars", "FakeQuantWithMinMaxVarsPerChannel", "FakeQuantWithMinMaxArgs", "QuantizeAndDequantize"}
+    | {"QuantizeAndDequantizeV2", "QuantizeAndDequantizeV3"}
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Node:
+    """An op of a graph, as it was read or as it was rewritten.
+
+    Attributes:
+        name: Of the op.
+        op: Its type; one of ours where a pattern was recognised.
+        inputs: Tensors that it takes, ``name`` or ``name:1``.
+        controls: Nodes that run before it.
+        attr: Attributes as protocol buffers.
+        facts: What a pattern that was recognised is known to be.
+    """
+
+    name: str
+    op: str
+    inputs: tuple[str, ...] = ()
+    controls: tuple[str, ...] = ()
+    attr: Mapping[str, Any] = field(default_factory=dict)
+    facts: Any = None
+
+    def ints(self, name: str) -> tuple[int, ...]:
+        """A list attribute, empty if it is not there."""
+        return tuple(self.attr[name].list.i) if name in self.attr else ()
+
+    def text(self, name: str, default: str = "") -> str:
+        """A string attribute."""
+        return self.attr[name].s.decode() if name in self.attr else default
+
+    def flag(self, name: str, *, default: bool = False) -> bool:
+        """A boolean attribute."""
+        return bool(self.attr[name].b) if name in self.attr else default
+
+    def dtype(self, *names: str) -> str:
+        """The first of some type attributes that is there, ``"float32"`` if none is."""
+        import tensorflow as tf
+
+        found = next((self.attr[name].type for name in names if name in self.attr), None)
+        return "float32" if found is None else str(tf.as_dtype(found).base_dtype.name)
+
+    def shape(self, index: int = 0) -> tuple[int | None, ...] | None:
+        """Shape of an output where the graph says it, ``None`` where it does not."""
+        # What a resource variable gives is a handle, a scalar.
+        for name in ("_output_shapes", "output_shapes") if self.op != "VarHandleOp" else ():
+            if name in self.attr:
+                return self.shape_in(name, index)
+        return _shape_of(self.attr["shape"].shape) if "shape" in self.attr else None
+
+    def shape_in(self, name: str, index: int) -> tuple[int | None, ...] | None:
+        """One of a list of shapes that is an attribute."""
+        shapes = self.attr[name].list.shape if name in self.attr else ()
+        return _shape_of(shapes[index]) if index < len(shapes) else None
+
+
+def _shape_of(shape: Any) -> tuple[int | None, ...] | None:
+    if shape.unknown_rank:
+        return None
+    return tuple(None if axis.size < 0 else int(axis.size) for axis in shape.dim)
+
+
+def split_tensor(tensor: str) -> tuple[str, int]:
+    """Name of the node and number of the output: ``("a", 1)`` of ``a:1``."""
+    name, _, index = tensor.partition(":")
+    return name, int(index) if index.isdecimal() else 0
+
+
+def tensor_name(tensor: str) -> str:
+    """As it is compared: ``a`` for ``a:0``."""
+    name, index = split_tensor(tensor.lstrip("^"))
+    return f"{name}:{index}" if index else name
+
+
+class Nodes:
+    """A graph that can be rewritten: nodes by name, and tensors that others stand for.
+
+    Attributes:
+        by_name: Its nodes.
+        is_frozen: Whether it has no variables: what was one is a constant.
+    """
+
+    def __init__(self, graph: GraphDef) -> None:
+        self.by_name: dict[str, Node] = {
+            node.name: Node(
+                node.name,
+                node.op,
+                tuple(tensor_name(item) for item in node.input if not item.startswith("^")),
+                tuple(item[1:] for item in node.input if item.startswith("^")),
+                node.attr,
+            )
+            for node in graph.node
+        }
+        self.is_frozen = all(node.op not in VARIABLES for node in self.by_name.values())
+        self._instead: dict[str, str] = {}
+        self._constants: dict[str, NDArray[Any] | None] = {}
+
+    def __contains__(self, tensor: str) -> bool:
+        return split_tensor(tensor)[0] in self.by_name
+
+    def copy(self) -> Nodes:
+        """One that can be rewritten by itself."""
+        other = object.__new__(Nodes)
+        other.by_name, other._instead, other._constants = dict(self.by_name), dict(self._instead), {}
+        other.is_frozen = self.is_frozen
+        return other
+
+    def replace(self, node: Node) -> None:
+        """Put a node into the place of the one of its name."""
+        self.by_name[node.name] = node
+        self._instead.pop(node.name, None)
+        self._constants.clear()
+
+    def stand_for(self, tensor: str, other: str) -> None:
+        """Have a tensor be another one from now on."""
+        self._instead[tensor] = other
+
+    def chosen(self) -> dict[str, list[str]]:
+        """Source to the results of choices that it is, where a graph was switched one way."""
+        found: dict[str, list[str]] = {}
+        for tensor in self._instead:
+            if self.by_name[split_tensor(tensor)[0]].op in _CHOICES:
+                found.setdefault(self.source(tensor), []).append(tensor)
+        return found
+
+    def source(self, tensor: str) -> str:
+        """The tensor that stands behind one, past all that hands on what it gets."""
+        seen: set[str] = set()
+        while tensor not in seen:
+            seen.add(tensor)
+            if tensor in self._instead:
+                tensor = self._instead[tensor]
+                continue
+            node = self.by_name.get(tensor)
+            if node is not None and node.inputs and node.op in _HANDED_ON:
+                tensor = node.inputs[0]
+        return tensor
+
+    def node(self, tensor: str) -> Node | None:
+        """The node behind a tensor, see ``source``; ``None`` if the graph has none."""
+        return self.by_name.get(split_tensor(self.source(tensor))[0])
+
+    def is_op(self, tensor: str, *ops: str) -> bool:
+        """Whether the node behind a tensor is of one of some types."""
+        node = self.node(tensor)
+        return node is not None and node.op in ops
+
+    def variable(self, tensor: str) -> Node | None:
+        """The variable that a tensor is the value of."""
+        node = self.node(tensor)
+        return node if node is not None and node.op in VARIABLES else None
+
+    def shape_of_weight(self, tensor: str) -> tuple[int, ...] | None:
+        """Shape of a variable, or of the constant in its place."""
+        variable = self.variable(tensor)
+        if variable is not None:
+            shape = variable.shape()
+            return None if shape is None or None in shape else tuple(size for size in shape if size is not None)
+        constant = self.constant(tensor)
+        return None if constant is None else constant.shape
+
+    def inputs_of(self, name: str) -> list[str]:
+        """Sources of what a node takes."""
+        return [self.source(item) for item in self.by_name[name].inputs]
+
+    def ordered(self, tensors: Iterable[str], stop: Iterable[str] = ()) -> list[Node]:
+        """The nodes that tensors depend on, each after what it takes; ``stop`` are tensors not to be looked behind."""
+        stops = {self.source(item) for item in stop}
+        done: set[str] = set()
+        order: list[Node] = []
+        pending = [(split_tensor(item)[0], False) for item in map(self.source, tensors) if item not in stops]
+        pending.reverse()
+        while pending:
+            name, is_finished = pending.pop()
+            if is_finished:
+                order.append(self.by_name[name])
+            elif name not in done and name in self.by_name:
+                done.add(name)
+                pending.append((name, True))
+                wanted = [split_tensor(item)[0] for item in self.inputs_of(name) if item not in stops]
+                pending += [(item, False) for item in reversed(wanted)]
+        return order
+
+    def consumers(self, nodes: Iterable[Node]) -> dict[str, list[Node]]:
+        """Source of a tensor to those of ``nodes`` that take it."""
+        found: dict[str, list[Node]] = {}
+        for node in nodes:
+            for item in node.inputs:
+                found.setdefault(self.source(item), []).append(node)
+        return found
+
+    def constant(self, tensor: str) -> NDArray[Any] | None:
+        """The value of a tensor that is made of constants alone, else ``None``."""
+        source = self.source(tensor)
+        if source not in self._constants:
+            # Met again on the way, it lies on a circle: then it is no constant.
+            self._constants[source] = None
+            self._constants[source] = self._computed(source)
+        return self._constants[source]
+
+    def scalar(self, tensor: str) -> float | None:
+        """The value of a tensor that is one constant number, else ``None``."""
+        value = self.constant(tensor)
+        return float(value) if value is not None and value.size == 1 and value.dtype.kind in "fiub" else None
+
+    def _computed(self, source: str) -> NDArray[Any] | None:
+        import tensorflow as tf
+
+        node, index = self.by_name.get(split_tensor(source)[0]), split_tensor(source)[1]
+        if node is None:
+            return None
+        if node.op == "Const":
+            value: NDArray[Any] = node.facts if node.facts is not None else tf.make_ndarray(node.attr["value"].tensor)
+            return value
+        compute = _COMPUTED.get(node.op)
+        if compute is None or index or not node.inputs:
+            return None
+        values = [self.constant(item) for item in node.inputs]
+        return None if any(value is None for value in values) else compute(node, *values)
+
+
+def walk(nodes: Nodes, tensor: str, through: Callable[[Node], bool]) -> Iterator[tuple[str, int]]:
+    """Tensors behind one, nearest first, with how far away they are.
+
+    Args:
+        through: Whether to look behind a node too.
+    """
+    seen, level, depth = {nodes.source(tensor)}, [nodes.source(tensor)], 0
+    while level:
+        following = []
+        for item in level:
+            yield item, depth
+            node = nodes.by_name.get(split_tensor(item)[0])
+            if node is None or not through(node):
+                continue
+            for source in nodes.inputs_of(node.name):
+                if source not in seen:
+                    seen.add(source)
+                    following.append(source)
+        level, depth = following, depth + 1
+
+
+_CHOICES = ("Merge", "Select", "SelectV2")
+_HANDED_ON = PASSED_ON | FAKE_QUANTIZED
+
+
+def _divided(node: Node, a: NDArray[Any], b: NDArray[Any]) -> Any:
+    return a // b if a.dtype.kind in "iu" else a / b
+
+
+def _cast(node: Node, a: NDArray[Any]) -> NDArray[Any]:
+    return a.astype(node.dtype("DstT"))
+
+
+_COMPUTED: Mapping[str, Callable[..., Any]] = {
+    "Add": lambda _, a, b: a + b,
+    "AddV2": lambda _, a, b: a + b,
+    "Sub": lambda _, a, b: a - b,
+    "Mul": lambda _, a, b: a * b,
+    "RealDiv": _divided,
+    "Div": _divided,
+    "Reciprocal": lambda _, a: 1 / a,
+    "Inv": lambda _, a: 1 / a,
+    "Neg": lambda _, a: -a,
+    "Rsqrt": lambda _, a: (1 / np.sqrt(a)).astype(a.dtype),
+    "Sqrt": lambda _, a: np.sqrt(a),
+    "Maximum": lambda _, a, b: np.maximum(a, b),
+    "Minimum": lambda _, a, b: np.minimum(a, b),
+    "Cast": _cast,
+    "Squeeze": lambda _, a: a.squeeze(),
+    "ExpandDims": lambda _, a, axis: np.expand_dims(a, int(axis)),
+    "Reshape": lambda _, a, shape: a.reshape(shape),
+    "LogicalNot": lambda _, a: ~a,
+    "LogicalAnd": lambda _, a, b: a & b,
+    "LogicalOr": lambda _, a, b: a | b,
+    "Equal": lambda _, a, b: a == b,
+    "NotEqual": lambda _, a, b: a != b,
+    "Greater": lambda _, a, b: a > b,
+    "GreaterEqual": lambda _, a, b: a >= b,
+    "Less": lambda _, a, b: a < b,
+    "LessEqual": lambda _, a, b: a <= b,
+}
+"""What is computed of constants, with NumPy; these ops are exact there as in TensorFlow, but for a reciprocal root."""

@@ -1,0 +1,85 @@
+"""A graph made ready for translation: cut out, at inference, and what is spelled with several ops put together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from slim2keras.importing.batch_norms import mark_batch_norms
+from slim2keras.importing.dropouts import mark_dropouts
+from slim2keras.importing.ends import find_inputs, find_outputs, skip_defaults
+from slim2keras.importing.moving_averages import MovingAverages
+from slim2keras.importing.nodes import Node, Nodes
+from slim2keras.importing.sources import GraphSource
+from slim2keras.importing.spellings import mark_activations, mark_biases, mark_dilated, mark_separable
+from slim2keras.importing.training_switch import (
+    TrainingSwitch,
+    find_training_switch,
+    refuse_other_control_flow,
+    set_placeholders,
+    take_branches,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedGraph:
+    """A graph between its inputs and outputs, at inference.
+
+    Attributes:
+        nodes: The graph, rewritten.
+        inputs: Tensors of images.
+        outputs: Tensors that the network ends in.
+        switch: What switches it to training.
+        dropouts: What a dropout gives to what it takes.
+        norms: BatchNorm layers.
+        decays: Of the variables that are moving averages, by name.
+    """
+
+    nodes: Nodes
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    switch: TrainingSwitch
+    dropouts: Mapping[str, str]
+    norms: Sequence[Node]
+    decays: Mapping[str, float]
+
+    def used(self) -> list[Node]:
+        """The nodes between inputs and outputs, each after what it takes."""
+        return self.nodes.ordered(self.outputs, self.inputs)
+
+
+def prepare(
+    source: GraphSource,
+    input_tensors: Sequence[str],
+    output_tensors: Sequence[str],
+    placeholder_values: Mapping[str, Any],
+) -> PreparedGraph:
+    """Make a graph ready; the arguments are those of ``import_graph``."""
+    nodes = Nodes(source.graph)
+    set_placeholders(nodes, placeholder_values)
+    skip_defaults(nodes, (*input_tensors, *source.input_tensors))
+    is_meta = source.kind == "meta"
+    outputs = find_outputs(nodes, output_tensors, source.output_tensors, before_softmax=is_meta)
+    inputs = find_inputs(nodes, outputs, input_tensors, source.input_tensors)
+    averages = MovingAverages(source.graph, nodes)
+    switch = find_training_switch(nodes, outputs, inputs)
+    training = nodes.copy()
+    set_placeholders(training, switch.training)
+    take_branches(training, outputs, inputs)
+    dropouts = mark_dropouts(nodes, nodes.ordered(outputs, inputs), training)
+    set_placeholders(nodes, switch.inference)
+    take_branches(nodes, outputs, inputs)
+    refuse_other_control_flow(nodes.ordered(outputs, inputs))
+    norms = _marked(nodes, outputs, inputs, averages)
+    return PreparedGraph(nodes, tuple(inputs), tuple(outputs), switch, dropouts, norms, averages.decays)
+
+
+def _marked(nodes: Nodes, outputs: Sequence[str], inputs: Sequence[str], averages: MovingAverages) -> list[Node]:
+    """Put together what is spelled with several ops; returns the BatchNorm layers."""
+    norms = mark_batch_norms(nodes, nodes.ordered(outputs, inputs), averages)
+    mark_activations(nodes, nodes.ordered(outputs, inputs))
+    mark_dilated(nodes, nodes.ordered(outputs, inputs))
+    mark_separable(nodes, nodes.ordered(outputs, inputs))
+    mark_biases(nodes, nodes.ordered(outputs, inputs), outputs)
+    return norms

@@ -1,0 +1,290 @@
+"""Ops that no stock layer computes, each as a layer ``TensorFlowOp``, and the shapes that they give."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from slim2keras.errors import UnsupportedGraphError
+from slim2keras.graphs.pure_ops import PURE_OPS
+from slim2keras.importing.nodes import Node
+from slim2keras.importing.plain_layers import concatenated, reshaped
+from slim2keras.importing.shape_arithmetic import computed_with_sizes
+from slim2keras.importing.sizes import Size, broadcast, known, open_size
+from slim2keras.importing.translation import LARGEST_CONSTANT, Activation, Known, Translation, Value
+
+_ELEMENTWISE = frozenset(
+    {"Add", "AddV2", "Sub", "Mul", "RealDiv", "Div", "DivNoNan", "FloorDiv", "FloorMod", "Mod", "Maximum", "Minimum"}
+    | {"Pow", "SquaredDifference", "Abs", "Neg", "Exp", "Expm1", "Log", "Log1p", "Sqrt", "Rsqrt", "Square"}
+    | {"Reciprocal", "Inv", "Sign", "Floor", "Ceil", "Round", "Rint", "Tanh", "Sigmoid", "Softplus", "Softsign"}
+    | {"Sin", "Cos", "Tan", "Relu", "Relu6", "Elu", "Selu", "LeakyRelu", "Softmax", "LogSoftmax", "AddN", "BiasAdd"}
+    | {"Cast", "ClipByValue", "Less", "LessEqual", "Greater", "GreaterEqual", "Equal", "NotEqual", "LogicalAnd"}
+    | {"LogicalOr", "LogicalNot", "SelectV2", "ZerosLike", "OnesLike", "LRN", "Erf", "Erfc"}
+)
+_REDUCTIONS = frozenset({"Sum", "Mean", "Max", "Min", "Prod", "All", "Any"})
+_SPELLED = {"PRelu": "an activation", "BatchNorm": "a BatchNorm", "SeparableConv2D": "a separable convolution"}
+
+
+def raw_op(translation: Translation, node: Node) -> Sequence[Value]:
+    """A layer that applies an op of TensorFlow.
+
+    Raises:
+        UnsupportedGraphError: If the op may do more than compute, or its result has a shape that cannot be told.
+    """
+    computed = computed_with_sizes(translation, node)
+    if computed is not None:
+        return [computed]
+    if node.op not in PURE_OPS:
+        what = _SPELLED.get(node.op, node.op)
+        raise UnsupportedGraphError(f"{node.name}: {what} is not imported with these inputs.")
+    values = [translation.value(item) for item in node.inputs]
+    operands = [_constant_operand(translation, node, index, value) for index, value in enumerate(values)]
+    tensors = [
+        _with_open_sizes(translation, item, value) if operand is None else None
+        for item, value, operand in zip(node.inputs, values, operands, strict=True)
+    ]
+    shapes = [value.shape for value in values]
+    results = _result_shapes(translation, node, values, shapes)
+    config = {"op": node.op, "attributes": _attributes(node), "operands": operands}
+    inputs = [item for item in tensors if item is not None]
+    if not inputs:
+        raise UnsupportedGraphError(f"{node.name}: {node.op} takes nothing that depends on the input.")
+    outputs = []
+    for index, (shape, dtype) in enumerate(results):
+        numbered = {**config, "output": index} if index else config
+        name = f"{node.name}_{index}" if index else node.name
+        outputs.append(translation.add(node, "TensorFlowOp", numbered, inputs, shape, dtype=dtype, name=name))
+    return outputs
+
+
+def _constant_operand(translation: Translation, node: Node, index: int, value: Value) -> Any:
+    """An input that is written into the layer, ``None`` where it is a tensor."""
+    if not isinstance(value, Known):
+        return None
+    array = value.value
+    if not value.is_constant:
+        freed = _freed(translation, node, index, value)
+        if freed is None:
+            return None
+        array = freed
+    elif node.op == "Reshape" and index == 1:
+        array = _target(translation, node, value)
+    if array.size > LARGEST_CONSTANT and array.dtype.kind == "f":
+        return None
+    return {"dtype": array.dtype.name, "value": array.tolist()}
+
+
+def _target(translation: Translation, node: Node, value: Known) -> Any:
+    """The target of a reshape, the number of images left open."""
+    shape = translation.value(node.inputs[0]).shape
+    freed = reshaped(shape, tuple(value.value.ravel()), translation.facts.baked_batch)
+    sizes = None if freed is None else [known(size) for size in freed]
+    if sizes is None or sizes.count(None) > 1:
+        return value.value
+    return np.asarray([-1 if size is None else size for size in sizes], "int32")
+
+
+def _freed(translation: Translation, node: Node, index: int, value: Known) -> Any:
+    """Open sizes of a reshape as -1, where one is enough."""
+    if node.op != "Reshape" or index != 1:
+        return None
+    sizes = [known(size) if not isinstance(size, int | np.integer) else int(size) for size in value.value.ravel()]
+    return np.asarray([-1 if size is None else size for size in sizes], "int32") if sizes.count(None) == 1 else None
+
+
+def _with_open_sizes(translation: Translation, tensor: str, value: Value) -> Activation:
+    """A tensor as an activation; one of open sizes is computed by layers, as the graph does it."""
+    if not isinstance(value, Known) or value.is_constant:
+        return translation.activation(tensor)
+    key = translation.nodes.source(tensor)
+    made = translation.dynamic.get(key)
+    if made is None:
+        made = translation.dynamic[key] = _computed_by_layers(translation, tensor, value)
+    return made
+
+
+def _computed_by_layers(translation: Translation, tensor: str, value: Known) -> Activation:
+    node = translation.nodes.node(tensor)
+    if node is None or node.op not in PURE_OPS:
+        raise UnsupportedGraphError(f"{tensor} is a size that is open, and cannot be computed.")
+    operands: list[Any] = []
+    inputs: list[Activation] = []
+    for item in node.inputs:
+        of_item = translation.value(item)
+        if isinstance(of_item, Known) and of_item.is_constant:
+            operands.append({"dtype": of_item.value.dtype.name, "value": of_item.value.tolist()})
+        else:
+            operands.append(None)
+            inputs.append(_with_open_sizes(translation, item, of_item))
+    config = {"op": node.op, "attributes": _attributes(node), "operands": operands}
+    return translation.add(node, "TensorFlowOp", config, inputs, tuple(value.shape), dtype=value.dtype)
+
+
+@functools.lru_cache
+def _parameters(op: str) -> frozenset[str]:
+    import tensorflow as tf
+
+    return frozenset(inspect.signature(getattr(tf.raw_ops, op)).parameters)
+
+
+def _attributes(node: Node) -> dict[str, Any]:
+    """Attributes of a node that the op takes, as plain values."""
+    import tensorflow as tf
+
+    taken = {name: value for name, value in node.attr.items() if name in _parameters(node.op)}
+    if node.op == "LeakyRelu" and node.facts is not None:
+        return {"alpha": node.facts}
+    return {name: _plain(value, tf) for name, value in taken.items()}
+
+
+def _plain(value: Any, tf: Any) -> Any:
+    kind = value.WhichOneof("value")
+    if kind == "type":
+        return tf.as_dtype(value.type).base_dtype.name
+    if kind == "s":
+        return value.s.decode()
+    if kind == "shape":
+        return [axis.size for axis in value.shape.dim]
+    if kind == "list":
+        return next((list(items) for items in (value.list.i, value.list.f, value.list.b) if items), [])
+    return getattr(value, kind)
+
+
+def _result_shapes(
+    translation: Translation, node: Node, values: Sequence[Value], shapes: list[tuple[Size, ...]]
+) -> list[tuple[tuple[Size, ...], str]]:
+    """Shape and dtype of each output."""
+    dtype = values[0].dtype
+    if node.op in ("Select", "SelectV2"):
+        dtype = values[1].dtype
+    if node.op in _ELEMENTWISE:
+        return [(broadcast(shapes), _dtype_of(node, dtype))]
+    axes = values[1] if len(values) > 1 else None
+    if node.op in _REDUCTIONS and isinstance(axes, Known):
+        return [(_reduced(shapes[0], axes, keep=node.flag("keep_dims")), dtype)]
+    known_shape = _SHAPES.get(node.op)
+    shape = None if known_shape is None else known_shape(translation, node, values)
+    return _asked_of_tensorflow(node, values) if shape is None else [(shape, dtype)]
+
+
+def _dtype_of(node: Node, dtype: str) -> str:
+    if node.op == "Cast":
+        return node.dtype("DstT")
+    compares = ("Less", "LessEqual", "Greater", "GreaterEqual", "Equal", "NotEqual")
+    return "bool" if node.op in compares or node.op.startswith("Logical") else dtype
+
+
+def _reduced(shape: tuple[Size, ...], axes: Known, *, keep: bool) -> tuple[Size, ...]:
+    gone = {int(axis) % len(shape) for axis in np.atleast_1d(axes.value)}
+    kept = [1 if axis in gone else size for axis, size in enumerate(shape) if keep or axis not in gone]
+    return tuple(kept)
+
+
+def _resized(translation: Translation, node: Node, values: Sequence[Value]) -> tuple[Size, ...] | None:
+    images, size = values[0].shape, values[1]
+    if not isinstance(size, Known):
+        return None
+    height, width = (item if not isinstance(item, np.integer) else int(item) for item in size.value)
+    return (images[0], height, width, images[-1])
+
+
+def _concatenated(translation: Translation, node: Node, values: Sequence[Value]) -> tuple[Size, ...] | None:
+    axis = values[-1]
+    if not isinstance(axis, Known):
+        return None
+    shapes = [value.shape for value in values[:-1]]
+    return concatenated(shapes, int(axis.value) % len(shapes[0]))
+
+
+def _reshaped_to(translation: Translation, node: Node, values: Sequence[Value]) -> tuple[Size, ...] | None:
+    target = values[1]
+    if not isinstance(target, Known):
+        return None
+    return reshaped(values[0].shape, tuple(target.value.ravel()), translation.facts.baked_batch)
+
+
+def _padded(translation: Translation, node: Node, values: Sequence[Value]) -> tuple[Size, ...] | None:
+    amounts = values[1]
+    if not isinstance(amounts, Known):
+        return None
+    return tuple(size + before + after for size, (before, after) in zip(values[0].shape, amounts.value, strict=True))
+
+
+def _depth_to_space(translation: Translation, node: Node, values: Sequence[Value]) -> tuple[Size, ...]:
+    batch, height, width, channels = values[0].shape
+    block = node.attr["block_size"].i
+    if node.op == "DepthToSpace":
+        return batch, height * block, width * block, channels // (block * block)
+    return batch, height // block, width // block, channels * (block * block)
+
+
+def _transposed(translation: Translation, node: Node, values: Sequence[Value]) -> tuple[Size, ...] | None:
+    order = values[1]
+    return tuple(values[0].shape[int(axis)] for axis in order.value) if isinstance(order, Known) else None
+
+
+def _matrix_product(translation: Translation, node: Node, values: Sequence[Value]) -> tuple[Size, ...]:
+    one, other = (value.shape for value in values)
+    flips = ("transpose_a", "transpose_b") if node.op == "MatMul" else ("adj_x", "adj_y")
+    rows = one[-1] if node.flag(flips[0]) else one[-2]
+    columns = other[-2] if node.flag(flips[1]) else other[-1]
+    return (*broadcast([one[:-2], other[:-2]]), rows, columns)
+
+
+def _tiled(translation: Translation, node: Node, values: Sequence[Value]) -> tuple[Size, ...] | None:
+    times = values[1]
+    if not isinstance(times, Known):
+        return None
+    return tuple(size * item for size, item in zip(values[0].shape, times.value.tolist(), strict=True))
+
+
+_SHAPES: Mapping[str, Callable[..., tuple[Size, ...] | None]] = {
+    **dict.fromkeys(("ResizeBilinear", "ResizeNearestNeighbor", "ResizeBicubic", "ResizeArea"), _resized),
+    "ConcatV2": _concatenated,
+    "Reshape": _reshaped_to,
+    **dict.fromkeys(("Pad", "PadV2", "MirrorPad"), _padded),
+    **dict.fromkeys(("DepthToSpace", "SpaceToDepth"), _depth_to_space),
+    "Transpose": _transposed,
+    **dict.fromkeys(("MatMul", "BatchMatMul", "BatchMatMulV2"), _matrix_product),
+    "Tile": _tiled,
+}
+
+
+def _asked_of_tensorflow(node: Node, values: Sequence[Value]) -> list[tuple[tuple[Size, ...], str]]:
+    """Shapes and dtypes as TensorFlow infers them; what stays open there is open, the batch of the first the batch."""
+    import tensorflow as tf
+
+    from slim2keras.keras_layers import outputs_of
+
+    with tf.Graph().as_default():
+        try:
+            several = outputs_of(node.op, _attributes(node), [_stand_in(value, tf) for value in values])
+        except (ValueError, TypeError, tf.errors.OpError) as error:
+            raise UnsupportedGraphError(f"{node.name}: {node.op} cannot be applied: {error}") from error
+    return [(_sizes(node, index, item, values), item.dtype.name) for index, item in enumerate(several)]
+
+
+def _stand_in(value: Value, tf: Any) -> Any:
+    if isinstance(value, Known) and value.is_constant:
+        return tf.constant(value.value)
+    shape = [known(size) for size in value.shape]
+    return tf.compat.v1.placeholder(value.dtype, shape)
+
+
+def _sizes(node: Node, index: int, result: Any, values: Sequence[Value]) -> tuple[Size, ...]:
+    if result.shape.rank is None:
+        raise UnsupportedGraphError(f"{node.name}: the shape of what {node.op} gives cannot be told.")
+    first = next((value.shape for value in values if isinstance(value, Activation)), ())
+    sizes: list[Size] = []
+    for axis, size in enumerate(result.shape.as_list()):
+        if size is not None:
+            sizes.append(size)
+        elif axis < len(first) and known(first[axis]) is None and len(first) == result.shape.rank:
+            sizes.append(first[axis] if axis == 0 else open_size(node.name, index, axis))
+        else:
+            sizes.append(first[0] if axis == 0 and first else open_size(node.name, index, axis))
+    return tuple(sizes)

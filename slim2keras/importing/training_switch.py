@@ -1,0 +1,185 @@
+"""Which parts of a graph belong to training: placeholders that switch it, and the branches behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from slim2keras.errors import UnsupportedGraphError
+from slim2keras.importing.nodes import PLACEHOLDERS, Node, Nodes, split_tensor, walk
+
+_CHOICES = {"Switch": 1, "RefSwitch": 1, "Select": 0, "SelectV2": 0}
+"""Ops by which a graph chooses, with the input that decides."""
+
+_DECIDED_BY = frozenset(
+    {"Identity", "Cast", "LogicalNot", "LogicalAnd", "LogicalOr", "Equal", "NotEqual", "Greater", "GreaterEqual"}
+    | {"Less", "LessEqual", "Switch", "Squeeze", "Reshape", "Const"}
+)
+_RANDOM = ("RandomUniform", "RandomStandardNormal", "StatelessRandomUniform", "StatelessRandomUniformV2")
+
+
+@dataclass(frozen=True)
+class TrainingSwitch:
+    """Placeholders that tell training from inference.
+
+    Attributes:
+        inference: Their values at inference, by name.
+        training: Their values in training.
+    """
+
+    inference: Mapping[str, bool]
+    training: Mapping[str, bool]
+
+
+def find_training_switch(nodes: Nodes, outputs: Iterable[str], inputs: Iterable[str]) -> TrainingSwitch:
+    """Find the placeholders that a graph asks whether it trains.
+
+    Which of the two values is training shows in what is then used: moments of the batch, random numbers.
+
+    Raises:
+        UnsupportedGraphError: If a placeholder chooses between things of which neither is training.
+    """
+    outputs, inputs = list(outputs), list(inputs)
+    deciders = _deciding_placeholders(nodes, nodes.ordered(outputs, inputs))
+    inference: dict[str, bool] = {}
+    for name in deciders:
+        sides = {value: _used_with(nodes, outputs, inputs, {name: value}) for value in (False, True)}
+        marks = {value: _marks(side) for value, side in sides.items()}
+        if marks[False] == marks[True] and {node.name for node in sides[False]} != {node.name for node in sides[True]}:
+            raise UnsupportedGraphError(
+                f"The placeholder {name} chooses between two ways through the graph, and neither looks like training: "
+                f"give its value, placeholder_values={{{name!r}: False}} (command line: --placeholder {name}=false)."
+            )
+        inference[name] = marks[True] < marks[False]
+    return TrainingSwitch(inference, {name: not value for name, value in inference.items()})
+
+
+def _deciding_placeholders(nodes: Nodes, used: Iterable[Node]) -> list[str]:
+    """Names of the placeholders that a choice depends on and whose values are not known."""
+    found: dict[str, None] = {}
+    for node in used:
+        if node.op not in _CHOICES or len(node.inputs) <= _CHOICES[node.op]:
+            continue
+        decider = node.inputs[_CHOICES[node.op]]
+        if nodes.constant(decider) is not None:
+            continue
+        for tensor, _ in walk(nodes, decider, lambda item: item.op in _DECIDED_BY):
+            behind = nodes.by_name.get(split_tensor(tensor)[0])
+            if behind is not None and behind.op in PLACEHOLDERS and _is_one_value(behind):
+                found.setdefault(behind.name)
+    return list(found)
+
+
+def _is_one_value(node: Node) -> bool:
+    return node.dtype("dtype") == "bool" or node.shape() == ()
+
+
+def _used_with(nodes: Nodes, outputs: list[str], inputs: list[str], values: Mapping[str, Any]) -> list[Node]:
+    tried = nodes.copy()
+    set_placeholders(tried, values)
+    take_branches(tried, outputs, inputs)
+    return tried.ordered(outputs, inputs)
+
+
+def _marks(used: Iterable[Node]) -> int:
+    """How much of what is used belongs to training alone."""
+    return sum(
+        node.op in (*_RANDOM, "SquaredDifference")
+        or (node.op.startswith("FusedBatchNorm") and node.flag("is_training", default=True))
+        for node in used
+    )
+
+
+def set_placeholders(nodes: Nodes, values: Mapping[str, Any]) -> None:
+    """Give placeholders their values.
+
+    Raises:
+        UnsupportedGraphError: If one is not there.
+    """
+    for tensor, value in values.items():
+        name = split_tensor(tensor)[0]
+        if name not in nodes.by_name:
+            raise UnsupportedGraphError(f"The graph has no tensor {tensor!r}, of which a value was given.")
+        dtype = nodes.by_name[name].dtype("dtype", "T")
+        nodes.replace(Node(name, "Const", facts=np.asarray(value, dtype)))
+
+
+def take_branches(nodes: Nodes, outputs: Iterable[str], inputs: Iterable[str] = ()) -> None:
+    """Where it is decided which way a graph takes, leave the other out."""
+    used = nodes.ordered(outputs, inputs)
+    dead = DeadBranches(nodes)
+    for node in used:
+        if node.op in ("Switch", "RefSwitch") and nodes.constant(node.inputs[1]) is not None:
+            for index in ("", ":1"):
+                nodes.stand_for(f"{node.name}{index}", node.inputs[0])
+        elif node.op in ("Merge", "RefMerge"):
+            living = [item for item in node.inputs if not dead.is_dead(item)]
+            if len(living) == 1:
+                nodes.stand_for(node.name, living[0])
+        elif node.op in ("Select", "SelectV2"):
+            decision = nodes.scalar(node.inputs[0])
+            if decision is not None:
+                nodes.stand_for(node.name, node.inputs[1] if decision else node.inputs[2])
+
+
+class DeadBranches:
+    """Which tensors have no value, because a switch went the other way; asked of the graph as it was written."""
+
+    def __init__(self, nodes: Nodes) -> None:
+        self._nodes = nodes.copy()
+        self._known: dict[str, bool] = {}
+
+    def is_dead(self, tensor: str) -> bool:
+        """Whether a tensor has no value."""
+        pending = [tensor]
+        while pending:
+            item = pending[-1]
+            if item in self._known:
+                pending.pop()
+                continue
+            behind = self._behind(item)
+            open_items = [other for other in behind if other not in self._known]
+            if open_items and item not in pending[:-1]:
+                pending += open_items
+            else:
+                self._known[item] = self._judged(item, behind)
+                pending.pop()
+        return self._known[tensor]
+
+    def _behind(self, tensor: str) -> list[str]:
+        node = self._nodes.by_name.get(split_tensor(tensor)[0])
+        return [] if node is None else [*node.inputs, *node.controls]
+
+    def _judged(self, tensor: str, behind: list[str]) -> bool:
+        node = self._nodes.by_name.get(split_tensor(tensor)[0])
+        if node is None:
+            return False
+        dead = [self._known.get(item, False) for item in behind]
+        if node.op in ("Merge", "RefMerge"):
+            return bool(dead) and all(dead[: len(node.inputs)])
+        if node.op in ("Switch", "RefSwitch"):
+            decision = self._nodes.scalar(node.inputs[1])
+            if decision is not None and int(decision) != split_tensor(tensor)[1]:
+                return True
+        return any(dead)
+
+
+def refuse_other_control_flow(used: Iterable[Node]) -> None:
+    """Refuse choices and loops that are left when training is settled.
+
+    Raises:
+        UnsupportedGraphError: With all of them.
+    """
+    kinds = {"Switch", "Merge", "Enter", "Exit", "NextIteration", "LoopCond", "If", "StatelessIf", "While"}
+    kinds |= {"StatelessWhile", "PartitionedCall", "StatefulPartitionedCall"}
+    found = [node for node in used if node.op in kinds]
+    if found:
+        listed = "".join(f"  {node.name} ({node.op})\n" for node in found[:10])
+        raise UnsupportedGraphError(
+            f"The graph has control flow other than the switch between training and inference:\n{listed}"
+            "Loops and recurrent networks are not imported. Name outputs before them: output_tensors=[...] (command "
+            "line: --output-tensor)."
+        )

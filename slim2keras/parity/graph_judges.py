@@ -1,0 +1,142 @@
+"""Judges that are graphs: the one that a network was imported from, or what the user's own function lays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from slim2keras.checkpoints.reading import Checkpoint, GraphVariables
+from slim2keras.errors import CheckpointReadError
+from slim2keras.graphs.network import GraphNetwork, Network
+from slim2keras.importing.imported import import_graph
+from slim2keras.importing.inputs import describe_inputs
+from slim2keras.importing.judged_graph import can_train, judged_graph
+from slim2keras.importing.preparing import PreparedGraph, prepare
+from slim2keras.importing.request import GraphRequest
+from slim2keras.importing.sources import GraphSource, read_graph
+from slim2keras.parity.originals import Original, of_graph
+from slim2keras.slim.functions import SlimFunction, trace_function
+
+
+@dataclass(frozen=True)
+class GraphJudge:
+    """What a model is compared with.
+
+    Attributes:
+        originals: At inference and, if the graph tells it, in training.
+        batch: Number of images that is written into the graph, ``None`` where it is open.
+        by_layer: Whether layers are compared by their names, and not end points.
+    """
+
+    originals: Mapping[str, Original]
+    batch: int | None = None
+    by_layer: bool = False
+
+
+def request_of(network: Network) -> GraphRequest:
+    """What was asked of the graph that a network was imported from, nothing if there was none."""
+    origin = _origin_of(network)
+    if origin is None:
+        return GraphRequest()
+    return GraphRequest(None, origin["input_tensors"], origin["output_tensors"], origin["placeholder_values"])
+
+
+def by_own_graph(network: Network, checkpoint: Checkpoint) -> GraphJudge | None:
+    """The graph that a network was imported from.
+
+    Args:
+        network: Imported from a file.
+        checkpoint: Beside which the graph may lie, or that is one.
+
+    Returns:
+        The judge, ``None`` if the network comes from no file.
+
+    Raises:
+        CheckpointReadError: If the graph is not there any more.
+    """
+    origin = _origin_of(network)
+    if origin is None:
+        return None
+    source = _read_again(origin["path"], checkpoint)
+    values = origin["placeholder_values"]
+    prepared = prepare(source, origin["input_tensors"], origin["output_tensors"], values)
+    names = {name: source.end_points.get(name, name) for name in network.graph.end_points}
+    return GraphJudge(_originals(source, prepared, names, values), _batch(prepared, network))
+
+
+def by_meta_graph(checkpoint: Checkpoint) -> GraphJudge | None:
+    """The graph in the ``.meta`` beside the checkpoint of a network that slim does not judge, ``None`` without one.
+
+    Raises:
+        CheckpointReadError: If the file cannot be read.
+        UnsupportedGraphError: If it is not clear where the network in it begins or ends.
+    """
+    path = Path(f"{checkpoint.location.prefix}.meta")
+    if not path.is_file():
+        return None
+    source = read_graph(path)
+    prepared = prepare(source, (), (), {})
+    network = import_graph(source, name=path.stem).network
+    names = {tensor.layer_name: name for name, tensor in network.graph.end_points.items()}
+    return GraphJudge(_originals(source, prepared, names, {}), _batch(prepared, network), by_layer=True)
+
+
+def by_function(network: Network, function: SlimFunction) -> GraphJudge:
+    """What the user's own function lays at inference and in training; end points are compared by its names.
+
+    Raises:
+        UnsupportedArgumentError: With what fails in the function.
+    """
+    found = {}
+    for rung in ("inference", "training"):
+        source = trace_function(function, network.input_shape, {}, is_training=rung == "training")
+        prepared = prepare(source, (), (), {})
+        found[rung] = _original(source, prepared, source.end_points, {}, training=rung == "training")
+    return GraphJudge(found)
+
+
+def _origin_of(network: Network) -> Mapping[str, Any] | None:
+    """Where a network was imported from, ``None`` if it comes from no file."""
+    origin = network.origin if isinstance(network, GraphNetwork) else None
+    return None if origin is None or origin["kind"] == "function" else origin
+
+
+def _read_again(path: str, checkpoint: Checkpoint) -> GraphSource:
+    if isinstance(checkpoint, GraphVariables):
+        return checkpoint.source
+    beside = Path(f"{checkpoint.location.prefix}.meta")
+    found = next((item for item in (Path(path), beside) if item.exists()), None)
+    if found is None:
+        raise CheckpointReadError(
+            f"The graph that the network was imported from is not there any more, {path}, nor is {beside.name} beside "
+            "the checkpoint: put it there. It is what the model is compared with."
+        )
+    return read_graph(found)
+
+
+def _batch(prepared: PreparedGraph, network: Network) -> int | None:
+    nodes = prepared.nodes
+    inputs = describe_inputs(nodes, prepared.used(), prepared.inputs, network.input_shape)
+    return next((item.batch for item in inputs if item.batch is not None), None)
+
+
+def _originals(
+    source: GraphSource, prepared: PreparedGraph, names: Mapping[str, str], values: Mapping[str, Any]
+) -> dict[str, Original]:
+    rungs: Sequence[str] = ("inference", "training") if can_train(source, prepared) else ("inference",)
+    return {rung: _original(source, prepared, names, values, training=rung == "training") for rung in rungs}
+
+
+def _original(
+    source: GraphSource,
+    prepared: PreparedGraph,
+    names: Mapping[str, str],
+    values: Mapping[str, Any],
+    *,
+    training: bool,
+) -> Original:
+    wanted = (*names.values(), *prepared.outputs)
+    judged = judged_graph(source, prepared, wanted, values, training=training)
+    return of_graph(judged, source.regularization_losses, prepared.outputs, names)
