@@ -16,8 +16,6 @@ import tensorflow as tf
 import slim2keras
 from slim2keras.models.overrides import Overrides, dropout_off
 
-pytest.importorskip("slim2keras.importing.imported", reason="the importer of graphs is not there yet")
-
 BARS = {"values.npz": 1e-4, "values_training.npz": 1e-3}
 """Relative to the largest magnitude: the design's for values of another processor.
 

@@ -17,8 +17,6 @@ import slim2keras
 from tests.importing.foreign_networks import ForeignNetwork, slim
 from tests.importing.writing_graphs import images_of, inference_of, write_graph
 
-pytest.importorskip("slim2keras.importing.imported", reason="the importer of graphs is not there yet")
-
 BAR = 1e-6
 QUICK_EXAMPLES, SLOW_EXAMPLES = 8, 80
 MODES = ("training", "inference", "switchable", "frozen")
