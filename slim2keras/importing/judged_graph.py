@@ -174,7 +174,7 @@ class _Cut:
         original = self._by_name[name]
         if original.op in VARIABLES:
             return _placeholder(name, self._original.by_name[name].dtype("dtype"))
-        if original.op in PLACEHOLDERS and name in self._values:
+        if original.op in PLACEHOLDERS | {"Const"} and name in self._values:
             return _constant(name, self._values[name], self._original.by_name[name].dtype("dtype", "T"))
         node = NodeDef()
         node.CopyFrom(original)
@@ -201,7 +201,7 @@ class _Cut:
         for node in self._original.by_name.values():
             if node.op not in ("AssignSub", "AssignSubVariableOp", "Assign", "AssignVariableOp"):
                 continue
-            variable = self._original.variable(node.inputs[0])
+            variable = self._original.assigned(node)
             if variable is None or variable.name not in statistics:
                 continue
             is_difference = node.op.startswith("AssignSub")

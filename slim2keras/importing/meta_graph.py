@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _ASSIGNMENTS = ("AssignSub", "AssignSubVariableOp")
 _REPLACEMENTS = ("Assign", "AssignVariableOp")
-_PASSED_ON = ("Identity", "Cast", "Switch", "Enter", "Snapshot")
+_PASSED_ON = ("Identity", "Cast", "Switch", "RefSwitch", "Enter", "RefEnter", "Snapshot")
 _CONVOLUTIONS = ("Conv2D", "Conv3D")
 _FAKE_QUANTIZED = ("FakeQuantWithMinMaxVars", "FakeQuantWithMinMaxVarsPerChannel")
 _READ_BY = (*_PASSED_ON, "ReadVariableOp", *_FAKE_QUANTIZED)

@@ -157,6 +157,8 @@ class Nodes:
             node = self.by_name.get(tensor)
             if node is not None and node.inputs and node.op in _HANDED_ON:
                 tensor = node.inputs[0]
+            elif (several := self.by_name.get(split_tensor(tensor)[0])) is not None and several.op == "IdentityN":
+                tensor = several.inputs[split_tensor(tensor)[1]]
         return tensor
 
     def node(self, tensor: str) -> Node | None:
@@ -172,6 +174,13 @@ class Nodes:
         """The variable that a tensor is the value of."""
         node = self.node(tensor)
         return node if node is not None and node.op in VARIABLES else None
+
+    def assigned(self, assignment: Node) -> Node | None:
+        """The variable that an assignment changes, also where a switch decides whether it does."""
+        tensor = self.source(assignment.inputs[0])
+        while (node := self.by_name.get(split_tensor(tensor)[0])) is not None and node.op in _ON_THE_WAY:
+            tensor = self.source(node.inputs[0])
+        return self.variable(tensor)
 
     def shape_of_weight(self, tensor: str) -> tuple[int, ...] | None:
         """Shape of a variable, or of the constant in its place."""
@@ -263,6 +272,7 @@ def walk(nodes: Nodes, tensor: str, through: Callable[[Node], bool]) -> Iterator
         level, depth = following, depth + 1
 
 
+_ON_THE_WAY = ("Switch", "RefSwitch", "Enter", "RefEnter")
 _CHOICES = ("Merge", "Select", "SelectV2")
 _HANDED_ON = PASSED_ON | FAKE_QUANTIZED
 

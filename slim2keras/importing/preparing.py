@@ -63,7 +63,7 @@ def prepare(
     outputs = find_outputs(nodes, output_tensors, source.output_tensors, before_softmax=is_meta)
     inputs = find_inputs(nodes, outputs, input_tensors, source.input_tensors)
     averages = MovingAverages(source.graph, nodes)
-    switch = find_training_switch(nodes, outputs, inputs)
+    switch = find_training_switch(nodes, outputs, inputs, placeholder_values)
     training = nodes.copy()
     set_placeholders(training, switch.training)
     take_branches(training, outputs, inputs)

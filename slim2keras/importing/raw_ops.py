@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from slim2keras.importing.nodes import Node
 from slim2keras.importing.plain_layers import concatenated, reshaped
 from slim2keras.importing.shape_arithmetic import computed_with_sizes
 from slim2keras.importing.sizes import Size, broadcast, known, open_size
+from slim2keras.importing.spellings import TAKES_BIAS
 from slim2keras.importing.translation import LARGEST_CONSTANT, Activation, Known, Translation, Value
 
 _ELEMENTWISE = frozenset(
@@ -38,6 +40,8 @@ def raw_op(translation: Translation, node: Node) -> Sequence[Value]:
     computed = computed_with_sizes(translation, node)
     if computed is not None:
         return [computed]
+    if len(node.inputs) == TAKES_BIAS.get(node.op, len(node.inputs)) + 1:
+        return _layer_and_bias(translation, node)
     if node.op not in PURE_OPS:
         what = _SPELLED.get(node.op, node.op)
         raise UnsupportedGraphError(f"{node.name}: {what} is not imported with these inputs.")
@@ -59,6 +63,14 @@ def raw_op(translation: Translation, node: Node) -> Sequence[Value]:
         name = f"{node.name}_{index}" if index else node.name
         outputs.append(translation.add(node, "TensorFlowOp", numbered, inputs, shape, dtype=dtype, name=name))
     return outputs
+
+
+def _layer_and_bias(translation: Translation, node: Node) -> Sequence[Value]:
+    """A layer and the bias that was handed to it, each by its op."""
+    bare = replace(node, name=f"{node.name}/without_bias", inputs=node.inputs[:-1])
+    (value,) = raw_op(translation, bare)
+    translation.set_value(bare.name, value)
+    return raw_op(translation, Node(node.name, "BiasAdd", (bare.name, node.inputs[-1])))
 
 
 def _constant_operand(translation: Translation, node: Node, index: int, value: Value) -> Any:

@@ -48,14 +48,14 @@ def computed_with_sizes(translation: Translation, node: Node) -> Value | None:
         result = compute(node, *arrays)
     except (TypeError, ValueError, IndexError, ZeroDivisionError):
         return None
-    return None if result is None else _settled(result, arrays)
+    return None if result is None else _settled(node, result)
 
 
-def _settled(result: Any, arrays: list[Any]) -> Known:
+def _settled(node: Node, result: Any) -> Known:
+    """A result as the op gives it: in its type where no size is open."""
     array = np.asarray(result)
-    if array.dtype == object and not any(isinstance(item, OpenSize) for item in array.ravel()):
-        array = array.astype(next((item.dtype for item in arrays if item.dtype != object), np.dtype("int32")))
-    return Known(array)
+    is_open = array.dtype == object and any(isinstance(item, OpenSize) for item in array.ravel())
+    return Known(array if is_open else array.astype(node.dtype("DstT", "T", "Tparams", "Tidx")))
 
 
 def _objects(array: Any) -> Any:

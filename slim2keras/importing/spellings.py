@@ -14,7 +14,7 @@ from slim2keras.importing.nodes import Node, Nodes, walk
 
 _SPATIAL = ("Conv2D", "DepthwiseConv2dNative")
 _SUMS = ("Add", "AddV2")
-_TAKES_BIAS = {
+TAKES_BIAS = {
     **dict.fromkeys(("Conv2D", "Conv3D", "DepthwiseConv2dNative", "MatMul"), 2),
     **dict.fromkeys(("Conv2DBackpropInput", "Conv3DBackpropInputV2", "SeparableConv2D"), 3),
 }
@@ -135,7 +135,7 @@ def _biased(nodes: Nodes, node: Node) -> tuple[Node, str] | None:
 
 def _takes(nodes: Nodes, layer: Node, bias: str) -> bool:
     """Whether a layer has weights and no bias yet, and this is one."""
-    if _TAKES_BIAS.get(layer.op) != len(layer.inputs) or not is_weight(nodes, bias):
+    if TAKES_BIAS.get(layer.op) != len(layer.inputs) or not is_weight(nodes, bias):
         return False
     shape = nodes.shape_of_weight(bias)
     return is_weight(nodes, layer.inputs[1]) and shape is not None and len(shape) == 1

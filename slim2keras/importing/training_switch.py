@@ -34,10 +34,15 @@ class TrainingSwitch:
     training: Mapping[str, bool]
 
 
-def find_training_switch(nodes: Nodes, outputs: Iterable[str], inputs: Iterable[str]) -> TrainingSwitch:
-    """Find the placeholders that a graph asks whether it trains.
+def find_training_switch(
+    nodes: Nodes, outputs: Iterable[str], inputs: Iterable[str], given: Iterable[str] = ()
+) -> TrainingSwitch:
+    """Find the placeholders that a graph asks whether it trains, and the constants that it was built with instead.
 
     Which of the two values is training shows in what is then used: moments of the batch, random numbers.
+
+    Args:
+        given: Placeholders whose values the user gave.
 
     Raises:
         UnsupportedGraphError: If a placeholder chooses between things of which neither is training.
@@ -45,9 +50,12 @@ def find_training_switch(nodes: Nodes, outputs: Iterable[str], inputs: Iterable[
     outputs, inputs = list(outputs), list(inputs)
     deciders = _deciding_placeholders(nodes, nodes.ordered(outputs, inputs))
     inference: dict[str, bool] = {}
-    for name in deciders:
+    for name in (item for item in deciders if item not in set(given)):
         sides = {value: _used_with(nodes, outputs, inputs, {name: value}) for value in (False, True)}
         marks = {value: _marks(side) for value, side in sides.items()}
+        is_constant = nodes.by_name[name].op == "Const"
+        if marks[False] == marks[True] and is_constant:
+            continue
         if marks[False] == marks[True] and {node.name for node in sides[False]} != {node.name for node in sides[True]}:
             raise UnsupportedGraphError(
                 f"The placeholder {name} chooses between two ways through the graph, and neither looks like training: "
@@ -64,17 +72,15 @@ def _deciding_placeholders(nodes: Nodes, used: Iterable[Node]) -> list[str]:
         if node.op not in _CHOICES or len(node.inputs) <= _CHOICES[node.op]:
             continue
         decider = node.inputs[_CHOICES[node.op]]
-        if nodes.constant(decider) is not None:
-            continue
         for tensor, _ in walk(nodes, decider, lambda item: item.op in _DECIDED_BY):
             behind = nodes.by_name.get(split_tensor(tensor)[0])
-            if behind is not None and behind.op in PLACEHOLDERS and _is_one_value(behind):
+            if behind is not None and behind.op in PLACEHOLDERS | {"Const"} and _is_one_value(behind):
                 found.setdefault(behind.name)
     return list(found)
 
 
 def _is_one_value(node: Node) -> bool:
-    return node.dtype("dtype") == "bool" or node.shape() == ()
+    return node.dtype("dtype") == "bool" or (node.op != "Const" and node.shape() == ())
 
 
 def _used_with(nodes: Nodes, outputs: list[str], inputs: list[str], values: Mapping[str, Any]) -> list[Node]:
