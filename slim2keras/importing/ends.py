@@ -20,6 +20,8 @@ _BOOKKEEPING = frozenset(
 )
 _REACHES_FLOAT = frozenset({"Identity", "Reshape", "ExpandDims", "Squeeze", "Cast"})
 _NUM_LISTED = 12
+# Of one network: heads, times the copies of it on several devices.
+_MOST_LOSSES = 100
 
 
 def find_outputs(nodes: Nodes, given: Sequence[str], told: Sequence[str], *, before_softmax: bool) -> list[str]:
@@ -65,7 +67,10 @@ def _logits(nodes: Nodes) -> list[str]:
             tensor, scope = nodes.source(node.inputs[0]), node.name.rpartition("/")[0]
             while (reshape := nodes.node(tensor)) is not None and reshape.op == "Reshape" and _is_of(reshape, scope):
                 tensor = nodes.source(reshape.inputs[0])
-            found[tensor] = len(nodes.ordered([tensor]))
+            found[tensor] = 0
+    if len(found) > _MOST_LOSSES:
+        return []
+    found = {tensor: len(nodes.ordered([tensor])) for tensor in found}
     return sorted(found, key=lambda tensor: -found[tensor])
 
 
@@ -109,10 +114,8 @@ def _fed(nodes: Nodes) -> set[str]:
 
 def _last_layers(nodes: Nodes) -> list[str]:
     """What layers with weights give on whose results no other such layer depends."""
-    behind: set[str] = set()
     layers = [node for node in nodes.by_name.values() if node.op in _LAYERS and is_weight(nodes, node.inputs[1])]
-    for node in layers:
-        behind |= {other.name for other in nodes.ordered(nodes.inputs_of(node.name))}
+    behind = {other.name for other in nodes.ordered(item for node in layers for item in nodes.inputs_of(node.name))}
     return [node.name for node in layers if node.name not in behind]
 
 
