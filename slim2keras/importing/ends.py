@@ -13,8 +13,9 @@ _SOURCES = PLACEHOLDERS | frozenset((*_QUEUES, "QueueDequeueUpToV2", "IteratorGe
 """Ops from which images come."""
 _LOSSES = ("SoftmaxCrossEntropyWithLogits", "SparseSoftmaxCrossEntropyWithLogits")
 _LAYERS = ("Conv2D", "Conv3D", "DepthwiseConv2dNative", "MatMul", "Conv2DBackpropInput")
+_CHANGES_VARIABLES = ("Assign", "Apply", "ResourceApply", "SparseApply", "ResourceSparseApply", "Scatter")
 _BOOKKEEPING = frozenset(
-    {"Assign", "AssignSub", "AssignAdd", "SaveV2", "SaveSlices", "RestoreV2", "ScalarSummary", "HistogramSummary"}
+    {"SaveV2", "SaveSlices", "RestoreV2", "ScalarSummary", "HistogramSummary"}
     | {"ImageSummary", "MergeSummary", "NoOp", "ArgMax", "InTopK", "InTopKV2", "TopKV2", "TopK", "Assert", "Print"}
     | {"IsVariableInitialized", "Shape", "L2Loss", "Equal"}
 )
@@ -87,7 +88,7 @@ def _ends(nodes: Nodes) -> list[str]:
     taken = {
         split_tensor(nodes.source(item))[0]
         for node in nodes.by_name.values()
-        if node.op not in _BOOKKEEPING
+        if node.op not in _BOOKKEEPING and not _is_gradient(node)
         for item in node.inputs
     }
     open_nodes = [node for node in nodes.by_name.values() if _is_computed(node) and node.name not in taken]
@@ -130,8 +131,11 @@ def _is_layer(nodes: Nodes, node: Node) -> bool:
 
 def _is_forward(node: Node) -> bool:
     """Whether a node is of the network and the loss, and not of what trains it."""
-    is_gradient = "gradients" in node.name.split("/") or node.op.endswith("Grad")
-    return not is_gradient and not node.op.startswith("Apply") and node.op not in _BOOKKEEPING
+    return not _is_gradient(node) and not node.op.startswith(_CHANGES_VARIABLES) and node.op not in _BOOKKEEPING
+
+
+def _is_gradient(node: Node) -> bool:
+    return "gradients" in node.name.split("/") or node.op.endswith("Grad")
 
 
 def _followed(consumers: Mapping[str, list[Node]], tensor: str) -> str:
@@ -221,6 +225,7 @@ def skip_defaults(nodes: Nodes, given: Iterable[str]) -> None:
 
 
 def listed(nodes: Nodes, tensors: Sequence[str]) -> str:
+    """Tensors for a message, a line each, with op and shape."""
     unique = list(dict.fromkeys(tensors))
     more = f"  and {len(unique) - _NUM_LISTED} more\n" if len(unique) > _NUM_LISTED else ""
     return "".join(f"  {tensor}{_described(nodes, tensor)}\n" for tensor in unique[:_NUM_LISTED]) + more

@@ -15,7 +15,7 @@ from slim2keras.importing.nodes import FAKE_QUANTIZED, PASSED_ON, PLACEHOLDERS, 
 from slim2keras.importing.nodes import tensor_name as named
 from slim2keras.importing.preparing import PreparedGraph
 from slim2keras.importing.sources import GraphSource
-from slim2keras.importing.training_switch import DeadBranches, set_placeholders, take_branches
+from slim2keras.importing.training_switch import set_placeholders, take_branches
 
 if TYPE_CHECKING:
     from tensorflow.core.framework.graph_pb2 import GraphDef
@@ -93,7 +93,6 @@ class _Cut:
         self._training = training
         self._chosen = self._original.copy()
         set_placeholders(self._chosen, self._values)
-        self._dead = DeadBranches(self._chosen)
         inputs = {named(item): _INPUT.format(index) for index, item in enumerate(prepared.inputs)}
         self._instead = inputs | {self._chosen.source(item): name for item, name in inputs.items()}
         self._instead |= dict(prepared.dropouts)
@@ -115,9 +114,11 @@ class _Cut:
     def made(self, wanted: list[str]) -> JudgedGraph:
         from tensorflow.core.framework.graph_pb2 import GraphDef
 
-        living = [item for item in wanted if item in self._original and not self._dead.is_dead(item)]
+        ends = [*self._prepared.outputs, *map(named, self._source.end_points.values())]
         # Control edges are cut, so that a choice by them has to be made here.
-        take_branches(self._chosen, [*living, *(item for item, _ in self._moved().values())])
+        take_branches(self._chosen, [*ends, *(item for item, _ in self._moved().values())])
+        used = {node.name for node in self._chosen.ordered(ends)}
+        living = [item for item in wanted if split_tensor(self._chosen.source(item))[0] in used]
         tensors = {item: self._source_of(item) for item in living}
         moved = self._moved() if self._training else {}
         losses = {item: self._source_of(named(item)) for item in self._source.regularization_losses}

@@ -116,7 +116,7 @@ def set_placeholders(nodes: Nodes, values: Mapping[str, Any]) -> None:
 def take_branches(nodes: Nodes, outputs: Iterable[str], inputs: Iterable[str] = ()) -> None:
     """Where it is decided which way a graph takes, leave the other out."""
     used = nodes.ordered(outputs, inputs)
-    dead = DeadBranches(nodes)
+    dead = _DeadBranches(nodes)
     for node in used:
         if node.op in ("Switch", "RefSwitch") and nodes.constant(node.inputs[1]) is not None:
             for index in ("", ":1"):
@@ -131,7 +131,7 @@ def take_branches(nodes: Nodes, outputs: Iterable[str], inputs: Iterable[str] = 
                 nodes.stand_for(node.name, node.inputs[1] if decision else node.inputs[2])
 
 
-class DeadBranches:
+class _DeadBranches:
     """Which tensors have no value, because a switch went the other way; asked of the graph as it was written."""
 
     def __init__(self, nodes: Nodes) -> None:

@@ -96,11 +96,8 @@ def of_graph(
             "losses": [_full(tensor) for tensor in kept_losses],
         }
         with op_by_op_session(graph) as session:
-            numbers = _numbers(
-                session,
-                fetches,
-                {name: value for name, value in feeds.items() if name.partition(":")[0] in names_there},
-            )
+            there = {name: value for name, value in feeds.items() if name.partition(":")[0] in names_there}
+            numbers = _numbers(session, fetches, there, [image.shape for image in images])
         moved = {
             name: values[name] - value if judged.moved[name][1] else value for name, value in numbers["moved"].items()
         }
@@ -113,14 +110,14 @@ def _full(tensor: str) -> str:
     return tensor if ":" in tensor else f"{tensor}:0"
 
 
-def _numbers(session: Any, fetches: Any, feeds: Mapping[str, Any]) -> Any:
+def _numbers(session: Any, fetches: Any, feeds: Mapping[str, Any], shapes: Sequence[Any]) -> Any:
     import tensorflow as tf
 
     try:
         return session.run(fetches, feeds)
     except tf.errors.InvalidArgumentError as error:
-        shapes = ", ".join(str(value.shape) for value in feeds.values() if value.ndim > 2)
+        why = next((line for line in error.message.splitlines() if "shape" in line.lower()), error.message)
         raise UnsupportedArgumentError(
-            f"The graph cannot be run on such images: {error.message.splitlines()[0]}. Give images that fit each other, "
-            f"one array an input: verify(checkpoint, model, images=[...]). Fed were {shapes:.200}."
+            f"The graph cannot be run on images of {', '.join(map(str, shapes))}: {why:.200}. Give images that fit "
+            "each other, one array an input: verify(checkpoint, model, images=[...])."
         ) from error
