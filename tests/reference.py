@@ -115,10 +115,10 @@ def write_meta_of_first_layer(prefix: Path, first_weights: str, input_shape: tup
 
 
 def assign_values(model: Any, values: Mapping[str, np.ndarray]) -> None:
-    from slim2keras.models.variables import slim_variables
+    from slim2keras.models.variables import assign_stored, slim_variables
 
     for name, variable in slim_variables(model).items():
-        variable.assign(values[name])
+        assign_stored(variable, values[name])
 
 
 def files_of(prefix: Path) -> dict[str, bytes]:

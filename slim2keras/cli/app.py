@@ -22,8 +22,8 @@ from slim2keras.errors import ExitStatus, MovingStatisticsWarning, Preprocessing
 from slim2keras.models.overrides import Overrides
 
 _EPILOG = (
-    "Exit codes: 0 ok, 1 unexpected error or disk full, 2 usage, 3 file unreadable, 4 checkpoint does not fit or is "
-    "sick, 5 parity failed, 130 interrupted."
+    "Exit codes: 0 ok, 1 unexpected error or disk full, 2 usage, 3 file unreadable, 4 checkpoint or graph does not "
+    "fit, or is sick, 5 parity failed, 130 interrupted."
 )
 
 

@@ -109,17 +109,20 @@ def _show_plan(checkpoint: Path, request: CheckpointRequest, *, json_output: boo
     from slim2keras.checkpoints.load_plan import remarks
     from slim2keras.checkpoints.reading import open_checkpoint
     from slim2keras.conversion.plan import left_out_by_reason, plan_conversion
-    from slim2keras.conversion.report import heading
+    from slim2keras.conversion.report import describe_import, heading, import_page
 
     with open_checkpoint(checkpoint) as opened:
         plan = plan_conversion(opened, request)
-        shapes = {name: opened.variables[source].shape for name, source in plan.load.sources.items()}
+        variables = opened.with_constants(plan.constants).variables
+        shapes = {name: variables[source].shape for name, source in plan.load.sources.items()}
+        imported = describe_import(plan)
     network, load, left_out = plan.network, plan.load, left_out_by_reason(plan.load)
     if json_output:
         print_json(
             {
                 **network.to_config(),
                 "input_shape_source": plan.input_shape_source.value,
+                "imported": imported,
                 "load": load.sources,
                 "shapes": shapes,
                 "started_afresh": load.fresh,
@@ -129,6 +132,7 @@ def _show_plan(checkpoint: Path, request: CheckpointRequest, *, json_output: boo
         )
         return
     print_parts(heading(network, plan.input_shape_source.value))
+    print_parts(() if imported is None else import_page(imported))
     for name, source in load.sources.items():
         print_line(f"  {name}   {shapes[name]}" + (f"   from {source}" if source != name else ""))
     stdout.print(f"{plural(len(load.sources), 'variable')} would be loaded.", highlight=False)

@@ -158,7 +158,7 @@ def _load_plan(
     there = checkpoint.variables, checkpoint.kinds
     load = plan_load(wanted, *there, exclude=options.exclude, use_ema=options.use_ema, accounted=left_out)
     title = f"{network.name} (num_classes={network.num_classes})"
-    channels = _channels_hint(load, wanted[0], network) if wanted else ""
+    channels = _channels_hint(load, wanted[0], network) if wanted and request.network is None else ""
     hint = channels or _size_hint(load, network)
     exclude_by = EXCLUDE_ANYWHERE if can_exclude and not channels else ""
     check_plan(load, title, len(wanted), str(checkpoint.given), hint, exclude_by=exclude_by)

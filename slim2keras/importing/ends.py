@@ -19,6 +19,8 @@ _BOOKKEEPING = frozenset(
     | {"IsVariableInitialized", "Shape", "L2Loss", "Equal"}
 )
 _REACHES_FLOAT = frozenset({"Identity", "Reshape", "ExpandDims", "Squeeze", "Cast"})
+_AUXILIARY = "aux"
+"""In the names of heads beside the main one, as slim has them."""
 _NUM_LISTED = 12
 
 
@@ -40,8 +42,10 @@ def find_outputs(nodes: Nodes, given: Sequence[str], told: Sequence[str], *, bef
     if logits:
         return logits
     ends = _ends(nodes)
-    if len(ends) == 1:
-        return [_unsoftened(nodes, ends[0])] if before_softmax else ends
+    main = [tensor for tensor in ends if _AUXILIARY not in tensor.lower()]
+    if len(main) == 1:
+        found = [*main, *(tensor for tensor in ends if tensor not in main)]
+        return [_unsoftened(nodes, tensor) for tensor in found] if before_softmax else found
     raise UnsupportedGraphError(
         "It is not clear in which tensors the network ends. Candidates are what the last layers give, and what nothing "
         f"takes:\n{_listed(nodes, [*_last_layers(nodes), *ends])}"
@@ -184,11 +188,13 @@ def _as_float(nodes: Nodes, used: list[Node], tensor: str) -> Iterator[str]:
 
 
 def skip_defaults(nodes: Nodes, given: Iterable[str]) -> None:
-    """See through placeholders in the middle of a graph, which take what the graph gives unless they are fed."""
+    """See through placeholders that take what the graph gives unless they are fed; switches of training are none."""
     kept = {split_tensor(tensor_name(tensor))[0] for tensor in given}
     for node in list(nodes.by_name.values()):
-        if node.op == "PlaceholderWithDefault" and node.name not in kept and nodes.constant(node.inputs[0]) is None:
-            nodes.stand_for(node.name, node.inputs[0])
+        if node.op == "PlaceholderWithDefault" and node.name not in kept:
+            default = nodes.constant(node.inputs[0])
+            if default is None or (default.size == 1 and default.dtype.kind != "b"):
+                nodes.stand_for(node.name, node.inputs[0])
 
 
 def _listed(nodes: Nodes, tensors: Sequence[str]) -> str:

@@ -12,7 +12,7 @@ from slim2keras.graphs.network import GraphNetwork
 from slim2keras.importing.batch_norms import FUSED
 from slim2keras.importing.inputs import Input, describe_inputs
 from slim2keras.importing.loose_variables import regularized, used_by_unlike_layers
-from slim2keras.importing.nodes import FAKE_QUANTIZED
+from slim2keras.importing.nodes import FAKE_QUANTIZED, tensor_name
 from slim2keras.importing.preparing import PreparedGraph, prepare
 from slim2keras.importing.raw_ops import raw_op
 from slim2keras.importing.sources import GraphSource
@@ -133,7 +133,7 @@ def _end_points(translation: Translation, source: GraphSource, inputs: Iterable[
         for name in (tensor, *chosen.get(tensor, ()))
     }
     for name, tensor in source.end_points.items():
-        value = translation.find(tensor)
+        value = translation.find(tensor_name(tensor))
         if isinstance(value, Activation):
             found[name] = value.tensor
     return found

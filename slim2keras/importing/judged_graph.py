@@ -15,14 +15,27 @@ from slim2keras.importing.nodes import FAKE_QUANTIZED, PASSED_ON, PLACEHOLDERS, 
 from slim2keras.importing.nodes import tensor_name as named
 from slim2keras.importing.preparing import PreparedGraph
 from slim2keras.importing.sources import GraphSource
-from slim2keras.importing.training_switch import DeadBranches, set_placeholders
+from slim2keras.importing.training_switch import DeadBranches, set_placeholders, take_branches
 
 if TYPE_CHECKING:
     from tensorflow.core.framework.graph_pb2 import GraphDef
     from tensorflow.core.framework.node_def_pb2 import NodeDef
 
 _INPUT = "slim2keras_input_{}"
-_ALLOWED = PURE_OPS | PASSED_ON | FAKE_QUANTIZED | {"Const", "Switch", "Merge", "Placeholder", "PlaceholderWithDefault"}
+_ALLOWED = (
+    PURE_OPS
+    | PASSED_ON
+    | FAKE_QUANTIZED
+    | {
+        "Const",
+        "BatchNormWithGlobalNormalization",
+        "Dequantize",
+        "Switch",
+        "Merge",
+        "Placeholder",
+        "PlaceholderWithDefault",
+    }
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +91,11 @@ class _Cut:
         switch = prepared.switch
         self._values = {**values, **(switch.training if training else switch.inference)}
         self._training = training
-        self._instead = {named(item): f"{_INPUT.format(index)}" for index, item in enumerate(prepared.inputs)}
+        self._chosen = self._original.copy()
+        set_placeholders(self._chosen, self._values)
+        self._dead = DeadBranches(self._chosen)
+        inputs = {named(item): _INPUT.format(index) for index, item in enumerate(prepared.inputs)}
+        self._instead = inputs | {self._chosen.source(item): name for item, name in inputs.items()}
         self._instead |= dict(prepared.dropouts)
         if not training:
             self._instead |= self._moving()
@@ -98,10 +115,12 @@ class _Cut:
     def made(self, wanted: list[str]) -> JudgedGraph:
         from tensorflow.core.framework.graph_pb2 import GraphDef
 
-        dead = self._dead_branches()
-        tensors = {item: self._source_of(item) for item in wanted if item in self._original and not dead.is_dead(item)}
+        living = [item for item in wanted if item in self._original and not self._dead.is_dead(item)]
+        # Control edges are cut, so that a choice by them has to be made here.
+        take_branches(self._chosen, [*living, *(item for item, _ in self._moved().values())])
+        tensors = {item: self._source_of(item) for item in living}
         moved = self._moved() if self._training else {}
-        losses = {item: named(item) for item in self._source.regularization_losses}
+        losses = {item: self._source_of(named(item)) for item in self._source.regularization_losses}
         for tensor in (*tensors.values(), *(item for item, _ in moved.values()), *losses.values()):
             self._take(tensor)
         graph = GraphDef(node=[node for name, node in self._taken.items() if name not in self._refused])
@@ -117,20 +136,15 @@ class _Cut:
             {name: item for name, item in moved.items() if self._is_whole(item[0])},
         )
 
-    def _dead_branches(self) -> DeadBranches:
-        nodes = self._original.copy()
-        set_placeholders(nodes, self._values)
-        return DeadBranches(nodes)
-
     def _is_variable(self, name: str) -> bool:
         node = self._original.by_name.get(name)
         return node is not None and node.op in VARIABLES
 
     def _source_of(self, tensor: str) -> str:
         seen: set[str] = set()
-        while tensor in self._instead and tensor not in seen:
+        while tensor not in seen:
             seen.add(tensor)
-            tensor = self._instead[tensor]
+            tensor = self._instead.get(tensor) or self._chosen.source(tensor)
         return tensor
 
     def _is_whole(self, tensor: str) -> bool:
@@ -206,7 +220,7 @@ class _Cut:
                 continue
             is_difference = node.op.startswith("AssignSub")
             if is_difference or variable.name in self._behind(node.inputs[1]):
-                found[variable.name] = node.inputs[1], is_difference
+                found[variable.name] = self._source_of(node.inputs[1]), is_difference
         return found
 
     def _behind(self, tensor: str) -> set[str]:

@@ -35,13 +35,24 @@ def end_point_tensors(model: tf_keras.Model, graph: LayerGraph) -> dict[str, Any
         layer of their own on top of the model's tensors.
     """
     made = {layer.name: layer for layer in model.layers}
-    tensors = {
-        call.name: made[owner].get_output_at(number)
-        for owner, calls in graph.calls().items()
-        for number, call in enumerate(calls)
-    }
+    tensors = call_tensors(model, graph)
     wanted = graph.layers_to(list(graph.end_points.values()))
     for layer in graph.layers.values():
         if layer.name in wanted and layer.name not in tensors:
             tensors[layer.name] = call_layer(layer, graph.owner_of(layer), made, tensors, "float32")
     return {name: tensors[tensor.layer_name] for name, tensor in graph.end_points.items()}
+
+
+def call_tensors(model: tf_keras.Model, graph: LayerGraph) -> dict[str, Any]:
+    """Output of every call of a layer of ``model``, which was made from ``graph`` or from an equal one.
+
+    Returns:
+        Name of the layer in the graph to KerasTensor, in the order of the graph.
+    """
+    made = {layer.name: layer for layer in model.layers}
+    tensors = {
+        call.name: made[owner].get_output_at(number)
+        for owner, calls in graph.calls().items()
+        for number, call in enumerate(calls)
+    }
+    return {name: tensors[name] for name in graph.layers if name in tensors}

@@ -59,13 +59,21 @@ def of_slim(network: SlimNetwork) -> Original:
     return Original(run, shapes, network.judges_output)
 
 
-def of_graph(judged: JudgedGraph, losses: Sequence[str], outputs: Sequence[str], names: Mapping[str, str]) -> Original:
-    """A graph that a model was imported from.
+def of_graph(
+    judged: JudgedGraph,
+    losses: Sequence[str],
+    outputs: Sequence[str],
+    names: Mapping[str, str],
+    *,
+    knows_all_variables: bool = False,
+) -> Original:
+    """A graph that a model was imported from, or that lays the same network.
 
     Args:
         losses: Tensors of its regularization losses.
         outputs: Tensors that its network ends in; the first is ``output``.
         names: End point of ours to the tensor of the graph.
+        knows_all_variables: As in ``Original``.
     """
     import tensorflow as tf
 
@@ -92,7 +100,7 @@ def of_graph(judged: JudgedGraph, losses: Sequence[str], outputs: Sequence[str],
         }
         return Run(numbers["activations"], moved, float(sum(map(float, numbers["losses"]))))
 
-    return Original(run, judged.variables, knows_all_variables=False)
+    return Original(run, judged.variables, knows_all_variables=knows_all_variables)
 
 
 def _full(tensor: str) -> str:

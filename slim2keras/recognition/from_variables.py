@@ -119,8 +119,9 @@ def _unrecognised(source: str, shapes: VariableShapes, net: str | None, found: S
             "All networks: slim2keras nets. Their scope can be given, scope=... (command line: --set scope=...)."
         )
     lines.append(
-        "A network of your own: make a tf_keras model whose layers are named after its scopes; "
-        "slim2keras.load_checkpoint(model, checkpoint) gives it the values, and finetune and recalibrate take it."
+        "A network of your own: keep the .meta beside the checkpoint, or give graph=PATH or network=function (command "
+        "line: --graph, --network). Or make a tf_keras model whose layers are named after its scopes: "
+        "slim2keras.load_checkpoint(model, checkpoint) gives it the values."
     )
     return "\n".join(lines)
 

@@ -215,7 +215,7 @@ def trace_function(
     """
     import tensorflow as tf
 
-    with open_function(function), slim_graph() as graph:
+    with open_function(function), slim_graph() as graph, _conditions_of_tensorflow_1():
         images = tf.compat.v1.placeholder(tf.float32, (None, *input_shape), name=IMAGES)
         result = call_function(function, images, arguments, is_training=is_training)
         outputs, end_points = outputs_and_end_points(result)
@@ -229,6 +229,20 @@ def trace_function(
         end_points={name: tensor.name for name, tensor in end_points.items()},
     )
     return source if source.trainable is not None else replace(source, trainable=frozenset())
+
+
+@contextlib.contextmanager
+def _conditions_of_tensorflow_1() -> Iterator[None]:
+    """Within it ``tf.cond`` lays switches, of which the training branch can be cut, and no functions."""
+    import tensorflow as tf
+
+    had_functions = tf.compat.v1.control_flow_v2_enabled()
+    tf.compat.v1.disable_control_flow_v2()
+    try:
+        yield
+    finally:
+        if had_functions:
+            tf.compat.v1.enable_control_flow_v2()
 
 
 @contextlib.contextmanager

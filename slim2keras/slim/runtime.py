@@ -204,8 +204,9 @@ ImportModule = Callable[[str], ModuleType]
 def tensorflow_1_modules(directory: Path | None = None, hidden: str = "") -> Iterator[ImportModule]:
     """Let code that was written for TensorFlow 1 be imported and run; all of it is undone at the end.
 
-    ``tensorflow.contrib`` is there, with slim and HParams, and so are the names that NumPy dropped. While a module is
-    imported by what this yields, ``import tensorflow`` gives TensorFlow 1 as a whole.
+    ``tensorflow.contrib`` is there, with slim and HParams, and so are ``tf.layers``, which Keras 3 refuses, and the
+    names that NumPy dropped. While a module is imported by what this yields, ``import tensorflow`` gives TensorFlow 1
+    as a whole.
 
     Args:
         directory: Where modules are looked for first.
@@ -220,6 +221,7 @@ def tensorflow_1_modules(directory: Path | None = None, hidden: str = "") -> Ite
     dropped = [name for name in ("int", "float") if name not in vars(np)]
     with _modules_replaced(contrib, hidden), Overrides() as overrides:
         overrides.set(tf, "contrib", contrib["tensorflow.contrib"])
+        overrides.set(tf.compat.v1, "layers", _legacy_layers())
         if directory is not None:
             sys.path.insert(0, str(directory))
             overrides.callback(sys.path.remove, str(directory))
@@ -240,6 +242,15 @@ def _contrib_modules(slim: ModuleType) -> dict[str, ModuleType]:
     parts |= {"slim.nets": nets, "slim.python.slim": slim, "slim.python.slim.nets": nets}
     parts |= {"layers.python.layers": layers, "framework.python.ops": ops}
     return {"tensorflow.contrib": contrib, **{f"tensorflow.contrib.{name}": part for name, part in parts.items()}}
+
+
+def _legacy_layers() -> ModuleType:
+    """What ``tf.layers`` was: tf_keras still has it."""
+    layers = ModuleType("tensorflow.layers")
+    for name in _LEGACY_SUBMODULES:
+        public = {key: value for key, value in vars(sys.modules[f"{_LEGACY_LAYERS}.{name}"]).items() if key[0] != "_"}
+        vars(layers).update(public)
+    return layers
 
 
 def _import_for_tensorflow_1(tensorflow_1: ModuleType, name: str) -> ModuleType:

@@ -12,6 +12,7 @@ from slim2keras.batch_norm.kernels import explicit_modes
 from slim2keras.batch_norm.modes import batch_norm_layers
 from slim2keras.checkpoints.loading import all_finite
 from slim2keras.errors import NonFiniteLossError, Slim2KerasError, TrainingDataError
+from slim2keras.models.end_points import call_tensors
 from slim2keras.models.precision import precision_of
 from slim2keras.models.variables import slim_variables
 
@@ -95,7 +96,10 @@ def _first_nonfinite(model: Any, failed: FailedStep) -> str:
     broken = [name for name, variable in slim_variables(model).items() if not all_finite(np.asarray(variable))]
     if broken:
         return f"{len(broken)} variables have such values already, the first {broken[0]}"
-    outputs = {layer.name: layer.output for layer in model.layers}
+    known = model.slim_network
+    outputs = (
+        {layer.name: layer.output for layer in model.layers} if known is None else call_tensors(model, known.graph)
+    )
     with explicit_modes(batch_norm_layers(model), model.plan.modes):
         activations: Mapping[str, tf.Tensor] = tf_keras.Model(model.input, outputs)(failed.images, training=True)
     for name in outputs:

@@ -76,7 +76,7 @@ def test_shared_variables_are_counted_once() -> None:
 
 
 def test_only_plain_graphs_are_written_without_a_model() -> None:
-    """slim's nets are plain; two inputs, shared layers, odd names and ops of TensorFlow make a graph that is not."""
+    """slim's nets are plain; two inputs, shared layers, odd names and Keras' own shapes make a graph that is not."""
     assert own_network().layers.is_plain
     assert not towers_network().layers.is_plain
     for change in ({"variable_names": {"kernel": "W"}}, {"kind": "PReLU"}, {"call_of": "own/first"}):

@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 
 import slim2keras
-from slim2keras.models.building import build
+from slim2keras.graphs.graph import Tensor
+from slim2keras.models.building import build, build_model, model_of
+from slim2keras.models.end_points import end_points
 from slim2keras.models.networks import network_of
 from slim2keras.models.variables import slim_variables
-from tests.reference import SMALL_NET, images
+from tests.reference import SMALL_NET, assign_values, images, values_of
+from tests.towers_network import SHAPE, VARIABLES, towers_network
 
 pytestmark = pytest.mark.usefixtures("shallow_resnets")
 
@@ -80,3 +83,24 @@ def test_variable_input_sizes() -> None:
         "inception_v3", num_classes=4, input_shape=(None, None, 3), spatial_squeeze=False, depth_multiplier=0.1
     )
     assert mapped(images(0, (1, 320, 310, 3)))[0].shape == (1, 1, 1, 4)
+
+
+def test_towers_share_their_layers() -> None:
+    """A call of an earlier layer makes none, whichever of its calls lead to an output."""
+    import tf_keras
+
+    network = towers_network()
+    model = build_model(network)
+    assert [tensor.name for tensor in model.inputs] == ["left", "right"]
+    assert "tower/conv_1" not in {layer.name for layer in model.layers}
+    graph = towers_network().layers
+    graph.outputs = [Tensor(graph, "tower/prelu_1", (6, 5, 4))]
+    second = model_of(graph, "second")
+    assign_values(model, values_of(VARIABLES))
+    assign_values(second, values_of(VARIABLES))
+    pair = [images(0, (2, *SHAPE)), images(1, (2, *SHAPE))]
+    same = [pair[1], pair[1]]
+    np.testing.assert_array_equal(second(pair).numpy(), second(same).numpy())
+    distance = tf_keras.Model(model.inputs, end_points(model)["distance"])
+    assert np.any(distance(pair).numpy())
+    assert not np.any(distance(same).numpy())

@@ -78,6 +78,14 @@ def test_a_file_of_tensorflow_1_is_traced_as_it_stands(own_file: Path) -> None:
 TRAINABLE = ("conv1/weights", "conv1/BatchNorm/beta", "logits/weights", "logits/biases")
 
 
+def test_layers_of_tensorflow_1_are_there(own_file: Path) -> None:
+    """``tf.layers``, which people mix with slim, and which Keras 3 refuses; for the trace only."""
+    text = "import tensorflow as tf\n\ndef f(images):\n    return tf.layers.conv2d(images, 4, 3, name='own')\n"
+    own_file.write_text(text)
+    source = trace_function(find_function(f"{own_file}:f"), SHAPE, {}, is_training=False)
+    assert source.trainable == {"own/kernel", "own/bias"}
+
+
 def test_two_traces_differ_in_whether_they_train(own_file: Path) -> None:
     """The training trace moves the statistics, the inference trace takes them in."""
     function = find_function(f"{own_file}:network")
@@ -89,6 +97,19 @@ def test_two_traces_differ_in_whether_they_train(own_file: Path) -> None:
         for is_training in (True, False)
     }
     assert assigned == {True: True, False: False}
+
+
+def test_a_condition_is_a_switch_as_in_tensorflow_1() -> None:
+    """Which an importer can follow; afterwards conditions are as they were."""
+    import tensorflow as tf
+
+    def switched(images: Any, is_training: bool) -> Any:
+        return tf.cond(tf.constant(is_training), lambda: conv(images), lambda: conv(images, reuse=True))
+
+    ops = {node.op for node in trace_function(switched, SHAPE, {}, is_training=False).graph.node}
+    assert {"Switch", "Merge"} <= ops
+    assert not {"If", "StatelessIf"} & ops
+    assert tf.compat.v1.control_flow_v2_enabled()
 
 
 def test_open_sizes_stay_open() -> None:

@@ -14,7 +14,7 @@ import slim2keras
 from slim2keras.checkpoints.reading import open_checkpoint
 from slim2keras.conversion.converting import convert_to_file
 from slim2keras.conversion.request import CheckpointRequest
-from slim2keras.errors import UnsafeModelError
+from slim2keras.errors import CheckpointMismatchError, NonFiniteLossError, UnsafeModelError
 from slim2keras.models.networks import knows_network, network_of
 from slim2keras.models.precision import in_float32
 from slim2keras.models.variables import slim_variables
@@ -171,3 +171,22 @@ def test_an_op_that_does_more_than_compute_is_refused_in_any_file(checkpoint: Pa
     report.write_text(report.read_text().replace('"op": "Abs"', '"op": "ReadFile"'))
     with pytest.raises(UnsafeModelError, match="TensorFlowOp applies 'ReadFile'"):
         slim2keras.load_model(tmp_path / "towers.weights.h5")
+
+
+def test_a_step_that_fails_names_the_call(checkpoint: Path) -> None:
+    """Of layers that are called twice too: here only what the second tower sees overflows."""
+    tuned = trained(checkpoint, decay=DECAY)
+    pair = [PAIR[0], PAIR[1] * np.float32(3e38)]
+    with pytest.raises(NonFiniteLossError, match="first layer with such an output is tower/conv_1"):
+        tuned.fit(pair, LABELS, batch_size=4, verbose=0)
+
+
+def test_a_checkpoint_of_other_shapes_is_told_by_its_names(tmp_path: Path) -> None:
+    """The advice is one that a network which is given can follow."""
+    values = values_of(VARIABLES)
+    values["CNN1/conv_W"] = values["CNN1/conv_W"][:, :, :1]
+    del values["unet/scale_3"]
+    checkpoint = write_checkpoint(tmp_path / "grey.ckpt-7", values)
+    with pytest.raises(CheckpointMismatchError, match=r"- unet/scale_3[^~]*~ CNN1/conv_W") as caught:
+        slim2keras.convert(checkpoint, network=towers_network())
+    assert "input_shape" not in str(caught.value)
