@@ -28,11 +28,13 @@ class GraphJudge:
         originals: At inference and, if the graph tells it, in training.
         batch: Number of images that is written into the graph, ``None`` where it is open.
         by_layer: Whether layers are compared by their names, and not end points.
+        name: What to call it.
     """
 
     originals: Mapping[str, Original]
     batch: int | None = None
     by_layer: bool = False
+    name: str = "its own graph"
 
 
 def request_of(network: Network) -> GraphRequest:
@@ -80,7 +82,7 @@ def by_meta_graph(checkpoint: Checkpoint) -> GraphJudge | None:
     prepared = prepare(source, (), (), {})
     network = import_graph(source, name=path.stem).network
     names = {tensor.layer_name: name for name, tensor in network.graph.end_points.items()}
-    return GraphJudge(_originals(source, prepared, names, {}), _batch(prepared, network), by_layer=True)
+    return GraphJudge(_originals(source, prepared, names, {}), _batch(prepared, network), by_layer=True, name=path.name)
 
 
 def by_function(network: Network, function: SlimFunction) -> GraphJudge:
@@ -94,7 +96,7 @@ def by_function(network: Network, function: SlimFunction) -> GraphJudge:
         source = trace_function(function, network.input_shape, {}, is_training=rung == "training")
         prepared = prepare(source, (), (), {})
         found[rung] = _original(source, prepared, source.end_points, {}, training=rung == "training")
-    return GraphJudge(found)
+    return GraphJudge(found, name="its own function")
 
 
 def _origin_of(network: Network) -> Mapping[str, Any] | None:
