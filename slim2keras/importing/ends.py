@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from slim2keras.errors import UnsupportedGraphError, did_you_mean
 from slim2keras.importing.nodes import PLACEHOLDERS, Node, Nodes, split_tensor, tensor_name
@@ -19,6 +19,12 @@ _BOOKKEEPING = frozenset(
     | {"IsVariableInitialized", "Shape", "L2Loss", "Equal"}
 )
 _REACHES_FLOAT = frozenset({"Identity", "Reshape", "ExpandDims", "Squeeze", "Cast"})
+_FOLLOWED = frozenset(
+    {"BiasAdd", "Add", "AddV2", "Relu", "Relu6", "LeakyRelu", "Sigmoid", "Tanh", "Softmax", "Reshape", "Squeeze"}
+    | {"FusedBatchNorm", "FusedBatchNormV3", "DepthToSpace", "ResizeBilinear", "Mean", "MaxPool", "AvgPool"}
+)
+_AUXILIARY = "aux"
+"""In the names of heads beside the main one, as slim has them."""
 _NUM_LISTED = 12
 
 
@@ -40,11 +46,13 @@ def find_outputs(nodes: Nodes, given: Sequence[str], told: Sequence[str], *, bef
     if logits:
         return logits
     ends = _ends(nodes)
-    if len(ends) == 1:
-        return [_unsoftened(nodes, ends[0])] if before_softmax else ends
+    main = [tensor for tensor in ends if _AUXILIARY not in tensor.lower()]
+    if len(main) == 1:
+        found = [*main, *(tensor for tensor in ends if tensor not in main)]
+        return [_unsoftened(nodes, tensor) for tensor in found] if before_softmax else found
     raise UnsupportedGraphError(
         "It is not clear in which tensors the network ends. Candidates are what the last layers give, and what nothing "
-        f"takes:\n{_listed(nodes, [*_last_layers(nodes), *ends])}"
+        f"takes:\n{listed(nodes, [*last_layers(nodes), *ends])}"
         "Name them: output_tensors=[...] (command line: --output-tensor NAME)."
     )
 
@@ -83,12 +91,13 @@ def _ends(nodes: Nodes) -> list[str]:
         for item in node.inputs
     }
     open_nodes = [node for node in nodes.by_name.values() if _is_computed(node) and node.name not in taken]
+    open_nodes = [node for node in open_nodes if node.shape() != ()]
     fed = _fed(nodes)
     return [nodes.source(node.name) for node in open_nodes if node.name in fed and _ends_in_float(node)]
 
 
 def _is_computed(node: Node) -> bool:
-    return bool(node.inputs) and node.op not in _BOOKKEEPING and not node.op.endswith(("Dataset", "Grad"))
+    return bool(node.inputs) and _is_forward(node) and not node.op.endswith("Dataset")
 
 
 def _ends_in_float(node: Node) -> bool:
@@ -107,13 +116,31 @@ def _fed(nodes: Nodes) -> set[str]:
     return {name for name, mark in kinds.items() if mark == 3}
 
 
-def _last_layers(nodes: Nodes) -> list[str]:
-    """What layers with weights give on whose results no other such layer depends."""
-    behind: set[str] = set()
-    layers = [node for node in nodes.by_name.values() if node.op in _LAYERS and is_weight(nodes, node.inputs[1])]
-    for node in layers:
-        behind |= {other.name for other in nodes.ordered(nodes.inputs_of(node.name))}
-    return [node.name for node in layers if node.name not in behind]
+def last_layers(nodes: Nodes) -> list[str]:
+    """What layers with weights give on whose results no other such layer depends, as it goes into a loss."""
+    layers = [node for node in nodes.by_name.values() if _is_layer(nodes, node)]
+    behind = {other.name for node in layers for other in nodes.ordered(nodes.inputs_of(node.name))}
+    consumers = nodes.consumers(node for node in nodes.by_name.values() if _is_forward(node))
+    return [_followed(consumers, node.name) for node in layers if node.name not in behind]
+
+
+def _is_layer(nodes: Nodes, node: Node) -> bool:
+    return node.op in _LAYERS and _is_forward(node) and is_weight(nodes, node.inputs[1])
+
+
+def _is_forward(node: Node) -> bool:
+    """Whether a node is of the network and the loss, and not of what trains it."""
+    is_gradient = "gradients" in node.name.split("/") or node.op.endswith("Grad")
+    return not is_gradient and not node.op.startswith("Apply") and node.op not in _BOOKKEEPING
+
+
+def _followed(consumers: Mapping[str, list[Node]], tensor: str) -> str:
+    """What becomes of a layer's result before anything else comes to it."""
+    following = consumers.get(tensor, [])
+    while len(following) == 1 and following[0].op in _FOLLOWED:
+        tensor = following[0].name
+        following = consumers.get(tensor, [])
+    return tensor
 
 
 def _unsoftened(nodes: Nodes, tensor: str) -> str:
@@ -184,14 +211,16 @@ def _as_float(nodes: Nodes, used: list[Node], tensor: str) -> Iterator[str]:
 
 
 def skip_defaults(nodes: Nodes, given: Iterable[str]) -> None:
-    """See through placeholders in the middle of a graph, which take what the graph gives unless they are fed."""
+    """See through placeholders that take what the graph gives unless they are fed; switches of training are none."""
     kept = {split_tensor(tensor_name(tensor))[0] for tensor in given}
     for node in list(nodes.by_name.values()):
-        if node.op == "PlaceholderWithDefault" and node.name not in kept and nodes.constant(node.inputs[0]) is None:
-            nodes.stand_for(node.name, node.inputs[0])
+        if node.op == "PlaceholderWithDefault" and node.name not in kept:
+            default = nodes.constant(node.inputs[0])
+            if default is None or (default.size == 1 and default.dtype.kind != "b"):
+                nodes.stand_for(node.name, node.inputs[0])
 
 
-def _listed(nodes: Nodes, tensors: Sequence[str]) -> str:
+def listed(nodes: Nodes, tensors: Sequence[str]) -> str:
     unique = list(dict.fromkeys(tensors))
     more = f"  and {len(unique) - _NUM_LISTED} more\n" if len(unique) > _NUM_LISTED else ""
     return "".join(f"  {tensor}{_described(nodes, tensor)}\n" for tensor in unique[:_NUM_LISTED]) + more

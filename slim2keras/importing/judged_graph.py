@@ -22,7 +22,20 @@ if TYPE_CHECKING:
     from tensorflow.core.framework.node_def_pb2 import NodeDef
 
 _INPUT = "slim2keras_input_{}"
-_ALLOWED = PURE_OPS | PASSED_ON | FAKE_QUANTIZED | {"Const", "Switch", "Merge", "Placeholder", "PlaceholderWithDefault"}
+_ALLOWED = (
+    PURE_OPS
+    | PASSED_ON
+    | FAKE_QUANTIZED
+    | {
+        "Const",
+        "BatchNormWithGlobalNormalization",
+        "Dequantize",
+        "Switch",
+        "Merge",
+        "Placeholder",
+        "PlaceholderWithDefault",
+    }
+)
 
 
 @dataclass(frozen=True, eq=False)

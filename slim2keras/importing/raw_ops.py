@@ -12,12 +12,12 @@ import numpy as np
 
 from slim2keras.errors import UnsupportedGraphError
 from slim2keras.graphs.pure_ops import PURE_OPS
-from slim2keras.importing.nodes import Node
+from slim2keras.importing.nodes import LARGEST_CONSTANT, Node
 from slim2keras.importing.plain_layers import concatenated, reshaped
 from slim2keras.importing.shape_arithmetic import computed_with_sizes
 from slim2keras.importing.sizes import Size, broadcast, known, open_size
 from slim2keras.importing.spellings import TAKES_BIAS
-from slim2keras.importing.translation import LARGEST_CONSTANT, Activation, Known, Translation, Value
+from slim2keras.importing.translation import Activation, Known, Translation, Value
 
 _ELEMENTWISE = frozenset(
     {"Add", "AddV2", "Sub", "Mul", "RealDiv", "Div", "DivNoNan", "FloorDiv", "FloorMod", "Mod", "Maximum", "Minimum"}

@@ -12,10 +12,11 @@ from slim2keras.errors import CheckpointReadError
 from slim2keras.graphs.network import GraphNetwork, Network
 from slim2keras.importing.imported import import_graph
 from slim2keras.importing.inputs import describe_inputs
-from slim2keras.importing.judged_graph import can_train, judged_graph
+from slim2keras.importing.judged_graph import JudgedGraph, can_train, judged_graph
 from slim2keras.importing.preparing import PreparedGraph, prepare
 from slim2keras.importing.request import GraphRequest
 from slim2keras.importing.sources import GraphSource, read_graph
+from slim2keras.importing.supported_ops import check_supported
 from slim2keras.parity.originals import Original, of_graph
 from slim2keras.slim.functions import SlimFunction, trace_function
 
@@ -90,12 +91,16 @@ def by_function(network: Network, function: SlimFunction) -> GraphJudge:
 
     Raises:
         UnsupportedArgumentError: With what fails in the function.
+        UnsupportedGraphError: If it does more than compute; dropout is left out.
     """
     found = {}
     for rung in ("inference", "training"):
         source = trace_function(function, network.input_shape, {}, is_training=rung == "training")
         prepared = prepare(source, (), (), {})
-        found[rung] = _original(source, prepared, source.end_points, {}, training=rung == "training")
+        check_supported(prepared.nodes, prepared.used())
+        judged = _judged(source, prepared, source.end_points, {}, training=rung == "training")
+        losses, outputs = source.regularization_losses, prepared.outputs
+        found[rung] = of_graph(judged, losses, outputs, source.end_points, knows_all_variables=True)
     return GraphJudge(found, name="its own function")
 
 
@@ -139,6 +144,16 @@ def _original(
     *,
     training: bool,
 ) -> Original:
-    wanted = (*names.values(), *prepared.outputs)
-    judged = judged_graph(source, prepared, wanted, values, training=training)
+    judged = _judged(source, prepared, names, values, training=training)
     return of_graph(judged, source.regularization_losses, prepared.outputs, names)
+
+
+def _judged(
+    source: GraphSource,
+    prepared: PreparedGraph,
+    names: Mapping[str, str],
+    values: Mapping[str, Any],
+    *,
+    training: bool,
+) -> JudgedGraph:
+    return judged_graph(source, prepared, (*names.values(), *prepared.outputs), values, training=training)
