@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -92,9 +93,10 @@ def verify(
             values |= _outside(opened, judge, values)
     if judge is not None:
         given = _as_images(noise_images(known, judge.batch or 2) if images is None else images)
-        return _compare_runs(
+        report = _compare_runs(
             known, model, values, given, judge.originals, from_model=from_model, by_layer=judge.by_layer
         )
+        return replace(report, judge=judge.name)
     source = None if slim_source is None else Path(slim_source)
     images = noise_images(known) if images is None else images
     return compare_with_slim(known, model, values, images, from_model=from_model, slim_source=source)

@@ -29,11 +29,13 @@ class GraphJudge:
         originals: At inference and, if the graph tells it, in training.
         batch: Number of images that is written into the graph, ``None`` where it is open.
         by_layer: Whether layers are compared by their names, and not end points.
+        name: What to call it.
     """
 
     originals: Mapping[str, Original]
     batch: int | None = None
     by_layer: bool = False
+    name: str = "its own graph"
 
 
 def request_of(network: Network) -> GraphRequest:
@@ -81,7 +83,7 @@ def by_meta_graph(checkpoint: Checkpoint) -> GraphJudge | None:
     prepared = prepare(source, (), (), {})
     network = import_graph(source, name=path.stem).network
     names = {tensor.layer_name: name for name, tensor in network.graph.end_points.items()}
-    return GraphJudge(_originals(source, prepared, names, {}), _batch(prepared, network), by_layer=True)
+    return GraphJudge(_originals(source, prepared, names, {}), _batch(prepared, network), by_layer=True, name=path.name)
 
 
 def by_function(network: Network, function: SlimFunction) -> GraphJudge:
@@ -99,7 +101,7 @@ def by_function(network: Network, function: SlimFunction) -> GraphJudge:
         judged = _judged(source, prepared, source.end_points, {}, training=rung == "training")
         losses, outputs = source.regularization_losses, prepared.outputs
         found[rung] = of_graph(judged, losses, outputs, source.end_points, knows_all_variables=True)
-    return GraphJudge(found)
+    return GraphJudge(found, name="its own function")
 
 
 def _origin_of(network: Network) -> Mapping[str, Any] | None:

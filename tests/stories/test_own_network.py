@@ -63,6 +63,7 @@ def test_it_is_converted_and_its_function_judges_it(checkpoint: Path) -> None:
     model = slim2keras.convert(checkpoint, network=own_network())
     report = slim2keras.verify(checkpoint, model, images=images(0, (3, *SHAPE)), network=slim_function)
     assert report.passed, report.first_failure
+    assert "own against its own function" in str(report)
     assert {comparison.name for comparison in report.comparisons} >= {"first", "second", "output"}
     assert {comparison.rung for comparison in report.comparisons} >= {"moving statistics", "regularization loss"}
     sick = build_model(own_network(decay=0.5))
