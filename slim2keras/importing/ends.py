@@ -46,14 +46,15 @@ def find_outputs(nodes: Nodes, given: Sequence[str], told: Sequence[str], *, bef
     logits = _logits(nodes)
     if logits:
         return logits
-    ends = _ends(nodes)
-    main = [tensor for tensor in ends if _AUXILIARY not in tensor.lower()]
-    if len(main) == 1:
-        found = [*main, *(tensor for tensor in ends if tensor not in main)]
-        return [_unsoftened(nodes, tensor) for tensor in found] if before_softmax else found
+    ends, last = _ends(nodes), last_layers(nodes)
+    for candidates in (ends, last):
+        main = [tensor for tensor in dict.fromkeys(candidates) if _AUXILIARY not in tensor.lower()]
+        if len(main) == 1:
+            found = [*main, *(tensor for tensor in candidates if tensor not in main)]
+            return [_unsoftened(nodes, tensor) for tensor in found] if before_softmax else found
     raise UnsupportedGraphError(
         "It is not clear in which tensors the network ends. Candidates are what the last layers give, and what nothing "
-        f"takes:\n{listed(nodes, [*last_layers(nodes), *ends])}"
+        f"takes:\n{listed(nodes, [*last, *ends])}"
         "Name them: output_tensors=[...] (command line: --output-tensor NAME)."
     )
 

@@ -30,15 +30,18 @@ CASES = [
 LARGE = (97, 64, 3)
 
 
-def graph_of(spec: NetSpec, *, is_training: bool) -> GraphSource:
+def meta_graph_of(spec: NetSpec, *, is_training: bool) -> Any:
     """The graph that slim lays, with the loss that its trainer takes of the logits."""
     with open_judge(SLIM_SOURCE) as judge:
         network = judge.build(spec, (None, *spec.input_shape), is_training=is_training, dropout_keep_prob=0.8)
         with network.graph.as_default():
             if is_training:
                 add_losses(network.end_points)
-            meta_graph = tf.compat.v1.train.export_meta_graph(graph=network.graph)
-    return source_of_meta_graph(meta_graph, "model.ckpt-1.meta", "meta")
+            return tf.compat.v1.train.export_meta_graph(graph=network.graph)
+
+
+def graph_of(spec: NetSpec, *, is_training: bool) -> GraphSource:
+    return source_of_meta_graph(meta_graph_of(spec, is_training=is_training), "model.ckpt-1.meta", "meta")
 
 
 def add_losses(end_points: Any) -> None:
