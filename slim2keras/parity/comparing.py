@@ -24,7 +24,15 @@ from slim2keras.models.variables import (
     slim_variables,
     stored_shapes,
 )
-from slim2keras.parity.graph_judges import GraphJudge, by_function, by_meta_graph, by_own_graph, request_of
+from slim2keras.parity.graph_judges import (
+    GraphJudge,
+    by_function,
+    by_meta_graph,
+    by_own_graph,
+    own_graph,
+    request_of,
+    with_constants,
+)
 from slim2keras.parity.originals import Arrays, Images, Original, Run, of_slim
 from slim2keras.parity.report import BARS, Comparison, ParityReport
 from slim2keras.preprocessing.doubts import warn_if_doubtful
@@ -85,8 +93,12 @@ def verify(
     if network is not None and slim_source is not None:
         raise UnsupportedArgumentError("The function judges: leave slim_source out, or network.")
     with open_checkpoint(checkpoint, request_of(known)) as opened:
-        values, from_model = _checkpoint_values(opened, model, options)
-        judge = by_function(known, network) if network is not None else by_own_graph(known, opened)
+        source = own_graph(known, opened) if network is None else None
+        available = opened if source is None else with_constants(opened, known, source)
+        values, from_model = _checkpoint_values(available, model, options)
+        judge = None if source is None else by_own_graph(known, source)
+        if network is not None:
+            judge = by_function(known, network)
         if judge is None and slim_source is None and not _slim_judges(known):
             judge = by_meta_graph(opened)
         if judge is not None:
@@ -97,9 +109,9 @@ def verify(
             known, model, values, given, judge.originals, from_model=from_model, by_layer=judge.by_layer
         )
         return replace(report, judge=judge.name)
-    source = None if slim_source is None else Path(slim_source)
+    slim = None if slim_source is None else Path(slim_source)
     images = noise_images(known) if images is None else images
-    return compare_with_slim(known, model, values, images, from_model=from_model, slim_source=source)
+    return compare_with_slim(known, model, values, images, from_model=from_model, slim_source=slim)
 
 
 def _outside(checkpoint: Checkpoint, judge: GraphJudge, values: Arrays) -> Arrays:

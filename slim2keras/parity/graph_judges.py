@@ -13,6 +13,7 @@ from slim2keras.graphs.network import GraphNetwork, Network
 from slim2keras.importing.imported import import_graph
 from slim2keras.importing.inputs import describe_inputs
 from slim2keras.importing.judged_graph import JudgedGraph, can_train, judged_graph
+from slim2keras.importing.nodes import Nodes
 from slim2keras.importing.preparing import PreparedGraph, prepare
 from slim2keras.importing.request import GraphRequest
 from slim2keras.importing.sources import GraphSource, read_graph
@@ -46,23 +47,32 @@ def request_of(network: Network) -> GraphRequest:
     return GraphRequest(None, origin["input_tensors"], origin["output_tensors"], origin["placeholder_values"])
 
 
-def by_own_graph(network: Network, checkpoint: Checkpoint) -> GraphJudge | None:
-    """The graph that a network was imported from.
+def own_graph(network: Network, checkpoint: Checkpoint) -> GraphSource | None:
+    """The graph that a network was imported from, ``None`` if it comes from no file.
 
     Args:
-        network: Imported from a file.
+        network: Any.
         checkpoint: Beside which the graph may lie, or that is one.
-
-    Returns:
-        The judge, ``None`` if the network comes from no file.
 
     Raises:
         CheckpointReadError: If the graph is not there any more.
     """
     origin = _origin_of(network)
-    if origin is None:
-        return None
-    source = _read_again(origin["path"], checkpoint)
+    return None if origin is None else _read_again(origin["path"], checkpoint)
+
+
+def with_constants(checkpoint: Checkpoint, network: Network, source: GraphSource) -> Checkpoint:
+    """The checkpoint with those variables of a network that its graph holds as constants."""
+    nodes = Nodes(source.graph)
+    lacking = [variable.name for variable in network.graph.variables() if variable.name not in checkpoint]
+    found = {name: value for name in lacking if (value := nodes.constant(name)) is not None}
+    return checkpoint.with_constants(found)
+
+
+def by_own_graph(network: Network, source: GraphSource) -> GraphJudge:
+    """The graph that a network was imported from."""
+    origin = _origin_of(network)
+    assert origin is not None
     values = origin["placeholder_values"]
     prepared = prepare(source, origin["input_tensors"], origin["output_tensors"], values)
     names = {name: source.end_points.get(name, name) for name in network.graph.end_points}
