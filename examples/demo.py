@@ -1,24 +1,23 @@
-"""The main job on real images: slim trains and saves, slim2keras converts and verifies, both classify what is held out.
+"""The main job on real images, in two acts: a network of slim's zoo, and one that is in no zoo.
 
 slim itself trains a ``resnet_v1_50`` for a few steps on scikit-learn's handwritten digits, enlarged, and saves a
 checkpoint as slim does. The command line converts it into a Keras file and compares the two. Then slim and Keras
-classify digits that neither has seen.
+classify digits that neither has seen. The second act is that of ``own_network.py``.
 """
 
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
+import own_network
 from digits import load_digits
-from rich.console import Console
 from rich.table import Table
+from terminal import console, run_command
 
 SIZE = 48
 CLASSES = 10
@@ -26,8 +25,6 @@ STEPS = 120
 BATCH = 32
 # The networks' own decay, 0.997, would leave 70 % of the starting statistics in place after so few steps.
 DECAY = 0.9
-
-console = Console()
 
 
 def train_with_slim(images: np.ndarray, labels: np.ndarray, directory: Path) -> Path:
@@ -77,12 +74,6 @@ def classify_with_slim(checkpoint: Path, images: np.ndarray) -> np.ndarray:
             return np.squeeze(session.run(logits, {batch: images}), (1, 2))
 
 
-def run_command(*arguments: str) -> None:
-    console.print(f"\n[bold]$ slim2keras {' '.join(arguments)}[/]", highlight=False)
-    command = [sys.executable, "-c", "from slim2keras.cli import main; main()", *arguments]
-    subprocess.run(command, check=True)
-
-
 def show(labels: np.ndarray, theirs: np.ndarray, ours: np.ndarray) -> None:
     table = Table("image", "label", "slim", "Keras", "slim's logit", "Keras' logit", box=None)
     for index in range(8):
@@ -97,7 +88,7 @@ def show(labels: np.ndarray, theirs: np.ndarray, ours: np.ndarray) -> None:
     console.print(f"same prediction on {same} of {len(labels)}; largest relative difference of a logit {largest:.1e}")
 
 
-def main() -> None:
+def first_act() -> None:
     train, train_labels, held_out, held_out_labels = load_digits(SIZE)
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
@@ -115,6 +106,14 @@ def main() -> None:
         theirs = classify_with_slim(checkpoint, held_out)
         ours = tf_keras.models.load_model(model_file, compile=False).predict(held_out, verbose=0)
         show(held_out_labels, theirs, ours)
+
+
+def main() -> None:
+    console.rule("First act: a network of slim's zoo")
+    first_act()
+    console.print()
+    console.rule("Second act: a network that is in no zoo")
+    own_network.main()
 
 
 if __name__ == "__main__":

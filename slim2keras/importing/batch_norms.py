@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from slim2keras.importing.moving_averages import MovingAverages
 from slim2keras.importing.nodes import Node, Nodes, split_tensor
 
@@ -62,7 +64,7 @@ def mark_batch_norms(nodes: Nodes, used: Iterable[Node], averages: MovingAverage
     """
     found = []
     for node in used:
-        norm = _fused(nodes, node, averages) if node.op in FUSED else _unfused(nodes, node, averages)
+        norm = _SPELLED.get(node.op, _unfused)(nodes, node, averages)
         if norm is not None:
             x, facts = norm
             inputs = (x, *facts.parameters)
@@ -102,8 +104,8 @@ def _is_all(nodes: Nodes, tensor: str, value: float) -> bool:
 
 
 def rounded(value: float) -> float:
-    """A float32 of a protocol buffer as the decimal number that was written."""
-    return float(f"{value:.7g}")
+    """A float32 of a protocol buffer as the shortest decimal number that is it: most likely the one written."""
+    return float(str(np.float32(value)))
 
 
 def _unfused(nodes: Nodes, node: Node, averages: MovingAverages) -> tuple[str, Norm] | None:
@@ -181,3 +183,14 @@ def _scale(nodes: Nodes, tensor: str) -> tuple[str, float, str | None] | None:
         if number is not None and (nodes.node(variance) is not None):
             return nodes.source(variance), rounded(number), None
     return None
+
+
+def _global(nodes: Nodes, node: Node, averages: MovingAverages) -> tuple[str, Norm]:
+    """The op of 2015, which is given its statistics."""
+    x, mean, variance, beta, gamma = map(nodes.source, node.inputs)
+    has_gamma = node.flag("scale_after_normalization")
+    epsilon = rounded(node.attr["variance_epsilon"].f)
+    return x, Norm(gamma if has_gamma else None, beta, mean, variance, epsilon, fused=False)
+
+
+_SPELLED = {**dict.fromkeys(FUSED, _fused), "BatchNormWithGlobalNormalization": _global}

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from slim2keras.errors import UnsupportedGraphError, did_you_mean
-from slim2keras.importing.nodes import PLACEHOLDERS, Node, Nodes, split_tensor, tensor_name
+from slim2keras.importing.nodes import PLACEHOLDERS, VARIABLES, Node, Nodes, split_tensor, tensor_name
 from slim2keras.importing.spellings import is_weight
 
 _QUEUES = ("QueueDequeue", "QueueDequeueV2", "QueueDequeueMany", "QueueDequeueManyV2", "QueueDequeueUpTo")
@@ -13,12 +13,19 @@ _SOURCES = PLACEHOLDERS | frozenset((*_QUEUES, "QueueDequeueUpToV2", "IteratorGe
 """Ops from which images come."""
 _LOSSES = ("SoftmaxCrossEntropyWithLogits", "SparseSoftmaxCrossEntropyWithLogits")
 _LAYERS = ("Conv2D", "Conv3D", "DepthwiseConv2dNative", "MatMul", "Conv2DBackpropInput")
+_CHANGES_VARIABLES = ("Assign", "Apply", "ResourceApply", "SparseApply", "ResourceSparseApply", "Scatter")
 _BOOKKEEPING = frozenset(
-    {"Assign", "AssignSub", "AssignAdd", "SaveV2", "SaveSlices", "RestoreV2", "ScalarSummary", "HistogramSummary"}
+    {"SaveV2", "SaveSlices", "RestoreV2", "ScalarSummary", "HistogramSummary"}
     | {"ImageSummary", "MergeSummary", "NoOp", "ArgMax", "InTopK", "InTopKV2", "TopKV2", "TopK", "Assert", "Print"}
     | {"IsVariableInitialized", "Shape", "L2Loss", "Equal"}
 )
 _REACHES_FLOAT = frozenset({"Identity", "Reshape", "ExpandDims", "Squeeze", "Cast"})
+_FOLLOWED = frozenset(
+    {"BiasAdd", "Add", "AddV2", "Relu", "Relu6", "LeakyRelu", "Sigmoid", "Tanh", "Softmax", "Reshape", "Squeeze"}
+    | {"FusedBatchNorm", "FusedBatchNormV3", "DepthToSpace", "ResizeBilinear", "Mean", "MaxPool", "AvgPool"}
+)
+_AUXILIARY = "aux"
+"""In the names of heads beside the main one, as slim has them."""
 _NUM_LISTED = 12
 # Of one network: heads, times the copies of it on several devices.
 _MOST_LOSSES = 100
@@ -41,12 +48,15 @@ def find_outputs(nodes: Nodes, given: Sequence[str], told: Sequence[str], *, bef
     logits = _logits(nodes)
     if logits:
         return logits
-    ends = _ends(nodes)
-    if len(ends) == 1:
-        return [_unsoftened(nodes, ends[0])] if before_softmax else ends
+    ends, last = _ends(nodes), last_layers(nodes)
+    for candidates in (ends, last):
+        main = [tensor for tensor in dict.fromkeys(candidates) if _AUXILIARY not in tensor.lower()]
+        if len(main) == 1:
+            found = [*main, *(tensor for tensor in candidates if tensor not in main)]
+            return [_unsoftened(nodes, tensor) for tensor in found] if before_softmax else found
     raise UnsupportedGraphError(
         "It is not clear in which tensors the network ends. Candidates are what the last layers give, and what nothing "
-        f"takes:\n{_listed(nodes, [*_last_layers(nodes), *ends])}"
+        f"takes:\n{listed(nodes, [*last, *ends])}"
         "Name them: output_tensors=[...] (command line: --output-tensor NAME)."
     )
 
@@ -60,18 +70,29 @@ def _checked(nodes: Nodes, tensor: str) -> str:
 
 
 def _logits(nodes: Nodes) -> list[str]:
-    """What cross-entropies are taken of, the deepest first: auxiliary heads lie before the main one."""
-    found: dict[str, int] = {}
-    for node in list(nodes.by_name.values()):
-        if node.op in _LOSSES:
-            tensor, scope = nodes.source(node.inputs[0]), node.name.rpartition("/")[0]
-            while (reshape := nodes.node(tensor)) is not None and reshape.op == "Reshape" and _is_of(reshape, scope):
-                tensor = nodes.source(reshape.inputs[0])
-            found[tensor] = 0
-    if len(found) > _MOST_LOSSES:
-        return []
-    found = {tensor: len(nodes.ordered([tensor])) for tensor in found}
-    return sorted(found, key=lambda tensor: -found[tensor])
+    """What cross-entropies are taken of, the deepest first: auxiliary heads lie before the main one.
+
+    Of clones that train side by side on the same variables, the first.
+    """
+    found: dict[frozenset[str], tuple[str, int]] = {}
+    for node in [node for node in nodes.by_name.values() if node.op in _LOSSES][:_MOST_LOSSES]:
+        tensor = _before_reshapes(nodes, node)
+        behind = nodes.ordered([tensor])
+        variables = frozenset(item.name for item in behind if item.op in VARIABLES)
+        found.setdefault(variables, (tensor, len(behind)))
+    return [tensor for tensor, _ in sorted(found.values(), key=lambda item: -item[1])]
+
+
+def _before_reshapes(nodes: Nodes, loss: Node) -> str:
+    """What a loss is of, before it brings it into its own shape."""
+    tensor, scope = nodes.source(loss.inputs[0]), loss.name.rpartition("/")[0]
+    seen: set[str] = set()
+    while (reshape := nodes.node(tensor)) is not None and reshape.op == "Reshape" and _is_of(reshape, scope):
+        if tensor in seen:
+            break
+        seen.add(tensor)
+        tensor = nodes.source(reshape.inputs[0])
+    return tensor
 
 
 def _is_of(node: Node, scope: str) -> bool:
@@ -84,16 +105,17 @@ def _ends(nodes: Nodes) -> list[str]:
     taken = {
         split_tensor(nodes.source(item))[0]
         for node in nodes.by_name.values()
-        if node.op not in _BOOKKEEPING
+        if node.op not in _BOOKKEEPING and not _is_gradient(node)
         for item in node.inputs
     }
     open_nodes = [node for node in nodes.by_name.values() if _is_computed(node) and node.name not in taken]
+    open_nodes = [node for node in open_nodes if node.shape() != ()]
     fed = _fed(nodes)
     return [nodes.source(node.name) for node in open_nodes if node.name in fed and _ends_in_float(node)]
 
 
 def _is_computed(node: Node) -> bool:
-    return bool(node.inputs) and node.op not in _BOOKKEEPING and not node.op.endswith(("Dataset", "Grad"))
+    return bool(node.inputs) and _is_forward(node) and not node.op.endswith("Dataset")
 
 
 def _ends_in_float(node: Node) -> bool:
@@ -112,11 +134,35 @@ def _fed(nodes: Nodes) -> set[str]:
     return {name for name, mark in kinds.items() if mark == 3}
 
 
-def _last_layers(nodes: Nodes) -> list[str]:
-    """What layers with weights give on whose results no other such layer depends."""
-    layers = [node for node in nodes.by_name.values() if node.op in _LAYERS and is_weight(nodes, node.inputs[1])]
+def last_layers(nodes: Nodes) -> list[str]:
+    """What layers with weights give on whose results no other such layer depends, as it goes into a loss."""
+    layers = [node for node in nodes.by_name.values() if _is_layer(nodes, node)]
     behind = {other.name for other in nodes.ordered(item for node in layers for item in nodes.inputs_of(node.name))}
-    return [node.name for node in layers if node.name not in behind]
+    consumers = nodes.consumers(node for node in nodes.by_name.values() if _is_forward(node))
+    return [_followed(consumers, node.name) for node in layers if node.name not in behind]
+
+
+def _is_layer(nodes: Nodes, node: Node) -> bool:
+    return node.op in _LAYERS and _is_forward(node) and is_weight(nodes, node.inputs[1])
+
+
+def _is_forward(node: Node) -> bool:
+    """Whether a node is of the network and the loss, and not of what trains it."""
+    return not _is_gradient(node) and not node.op.startswith(_CHANGES_VARIABLES) and node.op not in _BOOKKEEPING
+
+
+def _is_gradient(node: Node) -> bool:
+    return "gradients" in node.name.split("/") or node.op.endswith("Grad")
+
+
+def _followed(consumers: Mapping[str, list[Node]], tensor: str) -> str:
+    """What becomes of a layer's result before anything else comes to it."""
+    following, seen = consumers.get(tensor, []), {tensor}
+    while len(following) == 1 and following[0].op in _FOLLOWED and following[0].name not in seen:
+        tensor = following[0].name
+        seen.add(tensor)
+        following = consumers.get(tensor, [])
+    return tensor
 
 
 def _unsoftened(nodes: Nodes, tensor: str) -> str:
@@ -187,14 +233,17 @@ def _as_float(nodes: Nodes, used: list[Node], tensor: str) -> Iterator[str]:
 
 
 def skip_defaults(nodes: Nodes, given: Iterable[str]) -> None:
-    """See through placeholders in the middle of a graph, which take what the graph gives unless they are fed."""
+    """See through placeholders that take what the graph gives unless they are fed; switches of training are none."""
     kept = {split_tensor(tensor_name(tensor))[0] for tensor in given}
     for node in list(nodes.by_name.values()):
-        if node.op == "PlaceholderWithDefault" and node.name not in kept and nodes.constant(node.inputs[0]) is None:
-            nodes.stand_for(node.name, node.inputs[0])
+        if node.op == "PlaceholderWithDefault" and node.name not in kept:
+            default = nodes.constant(node.inputs[0])
+            if default is None or (default.size == 1 and default.dtype.kind != "b"):
+                nodes.stand_for(node.name, node.inputs[0])
 
 
-def _listed(nodes: Nodes, tensors: Sequence[str]) -> str:
+def listed(nodes: Nodes, tensors: Sequence[str]) -> str:
+    """Tensors for a message, a line each, with op and shape."""
     unique = list(dict.fromkeys(tensors))
     more = f"  and {len(unique) - _NUM_LISTED} more\n" if len(unique) > _NUM_LISTED else ""
     return "".join(f"  {tensor}{_described(nodes, tensor)}\n" for tensor in unique[:_NUM_LISTED]) + more

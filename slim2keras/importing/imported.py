@@ -11,6 +11,7 @@ from slim2keras.graphs.graph import Shape, Tensor
 from slim2keras.graphs.network import GraphNetwork
 from slim2keras.importing.batch_norms import FUSED
 from slim2keras.importing.damage import told_as_damage
+from slim2keras.importing.ends import last_layers, listed
 from slim2keras.importing.inputs import Input, describe_inputs
 from slim2keras.importing.loose_variables import regularized, used_by_unlike_layers
 from slim2keras.importing.nodes import FAKE_QUANTIZED, tensor_name
@@ -77,6 +78,7 @@ def import_graph(
         "input_tensors": list(prepared.inputs),
         "output_tensors": list(prepared.outputs),
         "placeholder_values": dict(placeholder_values or {}),
+        "training_switch": dict(prepared.switch.training),
     }
     imported = replace(imported, network=replace(imported.network, origin=origin))
     if training is None:
@@ -108,15 +110,23 @@ def _translated(source: GraphSource, prepared: PreparedGraph, name: str, input_s
     graph.outputs += [_output(translation, tensor) for tensor in prepared.outputs]
     graph.end_points |= _end_points(translation, source, inputs)
     unknown = _norms_of_unknown_decay(prepared)
+    names = {variable.name for variable in graph.variables()}
+    constants = {name: value for name, value in translation.constants.items() if name in names}
     network = GraphNetwork(name=name, layers=graph, num_classes=_num_classes(translation, prepared.outputs))
-    remarks = (*translation.remarks, *_remarks(source, prepared, unknown))
-    return ImportedGraph(network, translation.constants, remarks, not unknown)
+    remarks = (*translation.remarks, *_remarks(prepared, unknown))
+    return ImportedGraph(network, constants, remarks, not unknown)
 
 
 def _output(translation: Translation, tensor: str) -> Tensor:
     value = translation.value(tensor)
     if not isinstance(value, Activation):
         raise UnsupportedGraphError(f"The output {tensor} does not depend on the input. Name another one.")
+    if not value.shape:
+        nodes = translation.nodes
+        raise UnsupportedGraphError(
+            f"The output {tensor} is a single number, a loss perhaps. Name what the network gives, for example\n"
+            f"{listed(nodes, last_layers(nodes))}output_tensors=[...] (command line: --output-tensor NAME)."
+        )
     return value.tensor
 
 
@@ -146,7 +156,7 @@ def _norms_of_unknown_decay(prepared: PreparedGraph) -> list[str]:
     return [node.name for node in prepared.norms if not {node.facts.mean, node.facts.variance} & prepared.decays.keys()]
 
 
-def _remarks(source: GraphSource, prepared: PreparedGraph, unknown: Sequence[str]) -> Iterable[str]:
+def _remarks(prepared: PreparedGraph, unknown: Sequence[str]) -> Iterable[str]:
     if unknown:
         yield (
             f"The graph does not tell the decay of {len(unknown)} BatchNorm layers, first {unknown[0]}: slim's default "
@@ -161,8 +171,6 @@ def _remarks(source: GraphSource, prepared: PreparedGraph, unknown: Sequence[str
             f"{len(by_batch)} BatchNorm layers, first {by_batch[0]}, have no moving statistics: they normalise with "
             "the batch at inference too, so that what the network says of an image depends on the others."
         )
-    if source.kind == "meta" and prepared.switch.inference:
-        yield f"Switched from training to inference: {', '.join(prepared.switch.inference)}."
 
 
 def _with_training(imported: ImportedGraph, trained: ImportedGraph) -> ImportedGraph:

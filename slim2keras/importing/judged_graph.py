@@ -15,14 +15,27 @@ from slim2keras.importing.nodes import FAKE_QUANTIZED, PASSED_ON, PLACEHOLDERS, 
 from slim2keras.importing.nodes import tensor_name as named
 from slim2keras.importing.preparing import PreparedGraph
 from slim2keras.importing.sources import GraphSource
-from slim2keras.importing.training_switch import DeadBranches, set_placeholders, take_branches
+from slim2keras.importing.training_switch import set_placeholders, take_branches
 
 if TYPE_CHECKING:
     from tensorflow.core.framework.graph_pb2 import GraphDef
     from tensorflow.core.framework.node_def_pb2 import NodeDef
 
 _INPUT = "slim2keras_input_{}"
-_ALLOWED = PURE_OPS | PASSED_ON | FAKE_QUANTIZED | {"Const", "Switch", "Merge", "Placeholder", "PlaceholderWithDefault"}
+_ALLOWED = (
+    PURE_OPS
+    | PASSED_ON
+    | FAKE_QUANTIZED
+    | {
+        "Const",
+        "BatchNormWithGlobalNormalization",
+        "Dequantize",
+        "Switch",
+        "Merge",
+        "Placeholder",
+        "PlaceholderWithDefault",
+    }
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +93,6 @@ class _Cut:
         self._training = training
         self._chosen = self._original.copy()
         set_placeholders(self._chosen, self._values)
-        self._dead = DeadBranches(self._chosen)
         inputs = {named(item): _INPUT.format(index) for index, item in enumerate(prepared.inputs)}
         self._instead = inputs | {self._chosen.source(item): name for item, name in inputs.items()}
         self._instead |= dict(prepared.dropouts)
@@ -102,9 +114,11 @@ class _Cut:
     def made(self, wanted: list[str]) -> JudgedGraph:
         from tensorflow.core.framework.graph_pb2 import GraphDef
 
-        living = [item for item in wanted if item in self._original and not self._dead.is_dead(item)]
+        ends = [*self._prepared.outputs, *map(named, self._source.end_points.values())]
         # Control edges are cut, so that a choice by them has to be made here.
-        take_branches(self._chosen, [*living, *(item for item, _ in self._moved().values())])
+        take_branches(self._chosen, [*ends, *(item for item, _ in self._moved().values())])
+        used = {node.name for node in self._chosen.ordered(ends)}
+        living = [item for item in wanted if split_tensor(self._chosen.source(item))[0] in used]
         tensors = {item: self._source_of(item) for item in living}
         moved = self._moved() if self._training else {}
         losses = {item: self._source_of(named(item)) for item in self._source.regularization_losses}
@@ -198,7 +212,7 @@ class _Cut:
     def _moved(self) -> dict[str, tuple[str, bool]]:
         """Moving statistic to the tensor that it becomes, or that is taken off it."""
         statistics = {item for node in self._prepared.norms for item in (node.facts.mean, node.facts.variance)}
-        found = {}
+        found: dict[str, list[tuple[str, bool]]] = {}
         for node in self._original.by_name.values():
             if node.op not in ("AssignSub", "AssignSubVariableOp", "Assign", "AssignVariableOp"):
                 continue
@@ -207,8 +221,9 @@ class _Cut:
                 continue
             is_difference = node.op.startswith("AssignSub")
             if is_difference or variable.name in self._behind(node.inputs[1]):
-                found[variable.name] = self._source_of(node.inputs[1]), is_difference
-        return found
+                found.setdefault(variable.name, []).append((self._source_of(node.inputs[1]), is_difference))
+        # Towers that share a variable move it one after the other, in any order.
+        return {name: updates[0] for name, updates in found.items() if len(updates) == 1}
 
     def _behind(self, tensor: str) -> set[str]:
         return {node.name for node in self._original.ordered([tensor])}

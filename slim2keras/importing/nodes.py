@@ -28,6 +28,10 @@ FAKE_QUANTIZED = frozenset(
 )
 
 
+LARGEST_CONSTANT = 1024
+"""Numbers that stay a constant beside variables, and that are written into the configuration of a layer."""
+
+
 @dataclass(frozen=True, eq=False)
 class Node:
     """An op of a graph, as it was read or as it was rewritten.
@@ -186,6 +190,13 @@ class Nodes:
         node = self.node(tensor)
         return node if node is not None and node.op in VARIABLES else None
 
+    def is_frozen_variable(self, tensor: str) -> bool:
+        """Whether a tensor is a constant that was a variable; beside variables a large one is."""
+        value = self.constant(tensor)
+        if value is None or value.dtype.kind != "f" or value.ndim == 0:
+            return False
+        return self.is_frozen or value.size > LARGEST_CONSTANT
+
     def assigned(self, assignment: Node) -> Node | None:
         """The variable that an assignment changes, also where a switch decides whether it does."""
         tensor = self.source(assignment.inputs[0])
@@ -332,6 +343,14 @@ def _cast(node: Node, a: NDArray[Any]) -> NDArray[Any]:
     return a.astype(node.dtype("DstT"))
 
 
+def _dequantized(node: Node, values: NDArray[Any], low: NDArray[Any], high: NDArray[Any]) -> Any:
+    """Weights that were kept as integers."""
+    import tensorflow as tf
+
+    quantized = tf.constant(values, tf.as_dtype(node.attr["T"].type))
+    return tf.raw_ops.Dequantize(input=quantized, min_range=low, max_range=high, mode=node.text("mode")).numpy()
+
+
 _COMPUTED: Mapping[str, Callable[..., Any]] = {
     "Add": lambda _, a, b: a + b,
     "AddV2": lambda _, a, b: a + b,
@@ -347,6 +366,7 @@ _COMPUTED: Mapping[str, Callable[..., Any]] = {
     "Maximum": lambda _, a, b: np.maximum(a, b),
     "Minimum": lambda _, a, b: np.minimum(a, b),
     "Cast": _cast,
+    "Dequantize": _dequantized,
     "Squeeze": lambda _, a: a.squeeze(),
     "ExpandDims": lambda _, a, axis: np.expand_dims(a, int(axis)),
     "Reshape": lambda _, a, shape: a.reshape(shape),

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from slim2keras.errors import UnsupportedGraphError
+from slim2keras.importing.batch_norms import rounded
 from slim2keras.importing.dropouts import Dropped
 from slim2keras.importing.nodes import Node
 from slim2keras.importing.shape_arithmetic import strided_slice_index
@@ -33,6 +34,8 @@ _LAYERS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 _MERGES = {"Add": "Add", "AddV2": "Add", "Sub": "Subtract", "Mul": "Multiply", "Maximum": "Maximum"}
 _MERGES |= {"Minimum": "Minimum"}
+_LEAK = 0.2
+"""Of the op where the graph does not say."""
 _GLOBAL_POOLS = {"Mean": "GlobalAveragePooling", "Max": "GlobalMaxPooling"}
 _LARGEST_VECTOR = 64
 
@@ -49,9 +52,8 @@ def activation(translation: Translation, node: Node) -> Value | None:
     if x is None:
         return None
     if node.op == "LeakyRelu":
-        alpha = (
-            node.facts if node.facts is not None else round(node.attr["alpha"].f, 7) if "alpha" in node.attr else 0.2
-        )
+        written = rounded(node.attr["alpha"].f) if "alpha" in node.attr else _LEAK
+        alpha = written if node.facts is None else node.facts
         return translation.add(node, "LeakyReLU", {"alpha": alpha}, [x], x.shape)
     kind, config = _LAYERS.get(node.op) or ("Activation", {"activation": _ACTIVATIONS[node.op]})
     return translation.add(node, kind, config, [x], x.shape)
@@ -333,8 +335,8 @@ def local_response_normalization(translation: Translation, node: Node) -> Value 
         return None
     config = {name: node.attr[name].f if name in node.attr else default for name, default in _LRN.items()}
     radius = node.attr["depth_radius"].i if "depth_radius" in node.attr else 5
-    rounded = {name: float(f"{value:.7g}") for name, value in config.items()}
-    return translation.add(node, "LocalResponseNormalization", {"depth_radius": radius, **rounded}, [x], x.shape)
+    constants = {name: rounded(value) for name, value in config.items()}
+    return translation.add(node, "LocalResponseNormalization", {"depth_radius": radius, **constants}, [x], x.shape)
 
 
 _LRN = {"bias": 1.0, "alpha": 1.0, "beta": 0.5}

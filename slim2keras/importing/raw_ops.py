@@ -12,12 +12,13 @@ import numpy as np
 
 from slim2keras.errors import UnsupportedGraphError
 from slim2keras.graphs.pure_ops import PURE_OPS
-from slim2keras.importing.nodes import Node
+from slim2keras.importing.batch_norms import FUSED
+from slim2keras.importing.nodes import LARGEST_CONSTANT, Node
 from slim2keras.importing.plain_layers import concatenated, reshaped
 from slim2keras.importing.shape_arithmetic import computed_with_sizes
 from slim2keras.importing.sizes import Size, broadcast, known, open_size
 from slim2keras.importing.spellings import TAKES_BIAS
-from slim2keras.importing.translation import LARGEST_CONSTANT, Activation, Known, Translation, Value
+from slim2keras.importing.translation import Activation, Known, Translation, Value
 
 _ELEMENTWISE = frozenset(
     {"Add", "AddV2", "Sub", "Mul", "RealDiv", "Div", "DivNoNan", "FloorDiv", "FloorMod", "Mod", "Maximum", "Minimum"}
@@ -175,6 +176,9 @@ def _result_shapes(
         dtype = values[1].dtype
     if node.op in _ELEMENTWISE:
         return [(broadcast(shapes), _dtype_of(node, dtype))]
+    if node.op in FUSED:
+        per_channel: tuple[Size, ...] = (shapes[0][-1],)
+        return [(shapes[0], dtype), (per_channel, dtype), (per_channel, dtype)]
     axes = values[1] if len(values) > 1 else None
     if node.op in _REDUCTIONS and isinstance(axes, Known):
         return [(_reduced(shapes[0], axes, keep=node.flag("keep_dims")), dtype)]
@@ -200,7 +204,7 @@ def _resized(translation: Translation, node: Node, values: Sequence[Value]) -> t
     images, size = values[0].shape, values[1]
     if not isinstance(size, Known):
         return None
-    height, width = (item if not isinstance(item, np.integer) else int(item) for item in size.value)
+    height, width = map(_size, size.value)
     return (images[0], height, width, images[-1])
 
 
@@ -223,7 +227,8 @@ def _padded(translation: Translation, node: Node, values: Sequence[Value]) -> tu
     amounts = values[1]
     if not isinstance(amounts, Known):
         return None
-    return tuple(size + before + after for size, (before, after) in zip(values[0].shape, amounts.value, strict=True))
+    rows = amounts.value.tolist()
+    return tuple(size + before + after for size, (before, after) in zip(values[0].shape, rows, strict=True))
 
 
 def _depth_to_space(translation: Translation, node: Node, values: Sequence[Value]) -> tuple[Size, ...]:
@@ -247,6 +252,18 @@ def _matrix_product(translation: Translation, node: Node, values: Sequence[Value
     return (*broadcast([one[:-2], other[:-2]]), rows, columns)
 
 
+def _transposed_convolution(translation: Translation, node: Node, values: Sequence[Value]) -> tuple[Size, ...] | None:
+    """The sizes are those asked for; images and filters are known from what goes in."""
+    asked, weights, x = values
+    if not isinstance(asked, Known):
+        return None
+    return (x.shape[0], *(_size(item) for item in asked.value[1:-1]), weights.shape[-2])
+
+
+def _size(item: Any) -> Size:
+    return int(item) if isinstance(item, int | np.integer) else item
+
+
 def _tiled(translation: Translation, node: Node, values: Sequence[Value]) -> tuple[Size, ...] | None:
     times = values[1]
     if not isinstance(times, Known):
@@ -263,6 +280,7 @@ _SHAPES: Mapping[str, Callable[..., tuple[Size, ...] | None]] = {
     "Transpose": _transposed,
     **dict.fromkeys(("MatMul", "BatchMatMul", "BatchMatMulV2"), _matrix_product),
     "Tile": _tiled,
+    **dict.fromkeys(("Conv2DBackpropInput", "Conv3DBackpropInputV2"), _transposed_convolution),
 }
 
 

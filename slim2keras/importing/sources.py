@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from slim2keras.errors import CheckpointReadError, UnsupportedGraphError
+from slim2keras.importing.function_calls import laid_out
 from slim2keras.importing.graph_files import GraphMessage, check_whole, graphs_of, read_graph_message, saved_model_file
 from slim2keras.importing.nodes import VARIABLES
 
@@ -84,7 +85,7 @@ def _source_of(message: GraphMessage, path: Path, file: Path) -> GraphSource:
         return _of_saved_model(message, path, file.parent)
     if hasattr(message, "graph_def"):
         return source_of_meta_graph(message, str(path), "meta")
-    return GraphSource(message, str(path), "frozen graph")
+    return GraphSource(laid_out(message), str(path), "frozen graph")
 
 
 def source_of_meta_graph(meta_graph: MetaGraphDef, path: str, kind: str, **known: object) -> GraphSource:
@@ -100,7 +101,7 @@ def source_of_meta_graph(meta_graph: MetaGraphDef, path: str, kind: str, **known
     if keys.TRAINABLE_VARIABLES in collections:
         trainable = frozenset(_variable_names(collections[keys.TRAINABLE_VARIABLES], path))
     return GraphSource(
-        graph=meta_graph.graph_def,
+        graph=laid_out(meta_graph.graph_def),
         path=path,
         kind=kind,
         trainable=trainable,

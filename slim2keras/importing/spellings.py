@@ -50,11 +50,8 @@ def window_of(node: Node) -> Window:
 
 
 def is_weight(nodes: Nodes, tensor: str) -> bool:
-    """Whether a tensor is a variable, or in a graph without any a constant that was one."""
-    if nodes.variable(tensor) is not None:
-        return True
-    constant = nodes.constant(tensor) if nodes.is_frozen and nodes.is_op(tensor, "Const") else None
-    return constant is not None and constant.dtype.kind == "f" and constant.ndim > 0
+    """Whether a tensor is a variable, or a constant that was one."""
+    return nodes.variable(tensor) is not None or nodes.is_frozen_variable(tensor)
 
 
 def mark_dilated(nodes: Nodes, used: Iterable[Node]) -> None:

@@ -124,7 +124,7 @@ def set_placeholders(nodes: Nodes, values: Mapping[str, Any]) -> None:
 def take_branches(nodes: Nodes, outputs: Iterable[str], inputs: Iterable[str] = ()) -> None:
     """Where it is decided which way a graph takes, leave the other out."""
     used = nodes.ordered(outputs, inputs)
-    dead = DeadBranches(nodes)
+    dead = _DeadBranches(nodes)
     for node in used:
         if node.op in ("Switch", "RefSwitch") and nodes.constant(node.inputs[1]) is not None:
             for index in ("", ":1"):
@@ -139,7 +139,7 @@ def take_branches(nodes: Nodes, outputs: Iterable[str], inputs: Iterable[str] = 
                 nodes.stand_for(node.name, node.inputs[1] if decision else node.inputs[2])
 
 
-class DeadBranches:
+class _DeadBranches:
     """Which tensors have no value, because a switch went the other way; asked of the graph as it was written."""
 
     def __init__(self, nodes: Nodes) -> None:
@@ -196,6 +196,7 @@ def refuse_other_control_flow(used: Iterable[Node]) -> None:
         listed = "".join(f"  {node.name} ({node.op})\n" for node in found[:10])
         raise UnsupportedGraphError(
             f"The graph has control flow other than the switch between training and inference:\n{listed}"
-            "Loops and recurrent networks are not imported. Name outputs before them: output_tensors=[...] (command "
-            "line: --output-tensor)."
+            "Loops and recurrent networks are not imported. Name outputs before them, output_tensors=[...] (command "
+            "line: --output-tensor NAME), such as the raw heads of a detector; or, where they prepare the images, the "
+            "tensor behind them that has the whole batch, input_tensors=[...] (command line: --input-tensor NAME)."
         )

@@ -19,9 +19,6 @@ from slim2keras.scopes import slim_variable_name
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-LARGEST_CONSTANT = 1024
-"""Numbers that are written into the configuration of a layer; more are kept as a variable that is not trained."""
-
 
 @dataclass(frozen=True)
 class Activation:
@@ -144,13 +141,12 @@ class Translation:
     def weight(self, tensor: str) -> Weight | None:
         """The weight behind a tensor that a stock layer can own, ``None`` if it is none."""
         value = self.value(tensor)
-        if isinstance(value, Known) and self.nodes.is_frozen:
-            value = self._frozen_weight(tensor, value)
+        if isinstance(value, Known) and self.nodes.is_frozen_variable(tensor):
+            value = self._frozen(tensor, value)
         return value if isinstance(value, Weight) and value.name not in self._shared_unlike else None
 
-    def _frozen_weight(self, tensor: str, value: Known) -> Weight | Known:
-        if not self.nodes.is_op(tensor, "Const") or value.value.dtype.kind != "f" or not value.shape:
-            return value
+    def _frozen(self, tensor: str, value: Known) -> Weight:
+        """A constant as the variable that it was, or might have been."""
         name = split_tensor(self.nodes.source(tensor))[0]
         self.constants[name] = value.value
         return Weight(name, value.shape)
@@ -160,40 +156,26 @@ class Translation:
         value = self.value(tensor)
         if isinstance(value, Activation):
             return value
-        if isinstance(value, Known):
-            value = self._large_constant(tensor, value)
-        return self._loose_variable(value)
-
-    def _large_constant(self, tensor: str, value: Known) -> Weight:
-        name = split_tensor(self.nodes.source(tensor))[0]
-        if self.nodes.is_frozen:
-            self.constants[name] = value.value
-        return Weight(name, value.shape)
+        return self._loose_variable(self._frozen(tensor, value) if isinstance(value, Known) else value)
 
     def _loose_variable(self, weight: Weight) -> Activation:
         if weight.name not in self._loose:
-            is_constant = not self.nodes.is_frozen and weight.name in self.nodes.by_name
-            is_constant = is_constant and self.nodes.by_name[weight.name].op == "Const"
-            value = self.nodes.constant(weight.name) if is_constant else None
-            layer_name = self.free_name(weight.name)
+            is_trained = self.facts.is_trained(weight.name)
             config = {
                 "shape": weight.shape,
-                "trainable": not is_constant and self.facts.is_trained(weight.name),
+                "trainable": is_trained,
                 "regularizer": l2_regularizer(self.facts.l2_scales.get(weight.name, 0.0)),
             }
-            variable = Variable(weight.name, weight.shape, bool(config["trainable"]))
             first = next(iter(self.graph.layers))
             layer = Layer(
                 "LooseVariable",
-                layer_name,
+                self.free_name(weight.name),
                 config,
                 (Tensor(self.graph, first, self.graph.layers[first].config["input_shape"]),),
-                () if is_constant else (variable,),
-                variable_names={} if is_constant else {"variable": weight.name},
-                initial_values={} if value is None else {"variable": lambda _: value.astype("float32")},
+                (Variable(weight.name, weight.shape, is_trained),),
+                variable_names={"variable": weight.name},
             )
-            shape: tuple[Size, ...] = weight.shape
-            self._loose[weight.name] = Activation(self.graph.add(layer, weight.shape[1:]), shape)
+            self._loose[weight.name] = Activation(self.graph.add(layer, weight.shape[1:]), weight.shape)
         return self._loose[weight.name]
 
     def free_name(self, wanted: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,15 @@ from slim2keras.models.variables import (
     slim_variables,
     stored_shapes,
 )
-from slim2keras.parity.graph_judges import by_function, by_meta_graph, by_own_graph, request_of
+from slim2keras.parity.graph_judges import (
+    GraphJudge,
+    by_function,
+    by_meta_graph,
+    by_own_graph,
+    own_graph,
+    request_of,
+    with_constants,
+)
 from slim2keras.parity.originals import Arrays, Images, Original, Run, of_slim
 from slim2keras.parity.report import BARS, Comparison, ParityReport
 from slim2keras.preprocessing.doubts import warn_if_doubtful
@@ -84,18 +93,31 @@ def verify(
     if network is not None and slim_source is not None:
         raise UnsupportedArgumentError("The function judges: leave slim_source out, or network.")
     with open_checkpoint(checkpoint, request_of(known)) as opened:
-        values, from_model = _checkpoint_values(opened, model, options)
-        judge = by_function(known, network) if network is not None else by_own_graph(known, opened)
+        source = own_graph(known, opened) if network is None else None
+        available = opened if source is None else with_constants(opened, known, source)
+        values, from_model = _checkpoint_values(available, model, options)
+        judge = None if source is None else by_own_graph(known, source)
+        if network is not None:
+            judge = by_function(known, network)
         if judge is None and slim_source is None and not _slim_judges(known):
             judge = by_meta_graph(opened)
+        if judge is not None:
+            values |= _outside(opened, judge, values)
     if judge is not None:
         given = _as_images(noise_images(known, judge.batch or 2) if images is None else images)
-        return _compare_runs(
+        report = _compare_runs(
             known, model, values, given, judge.originals, from_model=from_model, by_layer=judge.by_layer
         )
-    source = None if slim_source is None else Path(slim_source)
+        return replace(report, judge=judge.name)
+    slim = None if slim_source is None else Path(slim_source)
     images = noise_images(known) if images is None else images
-    return compare_with_slim(known, model, values, images, from_model=from_model, slim_source=source)
+    return compare_with_slim(known, model, values, images, from_model=from_model, slim_source=slim)
+
+
+def _outside(checkpoint: Checkpoint, judge: GraphJudge, values: Arrays) -> Arrays:
+    """Values of variables that a graph uses on the way, and that are none of the model's."""
+    used = {name for original in judge.originals.values() for name in original.shapes}
+    return {name: checkpoint[name] for name in used if name in checkpoint and name not in values}
 
 
 def _slim_judges(network: Network) -> bool:
@@ -179,6 +201,10 @@ def _compare_runs(
         if original.judges_output and not unjudged:
             names.append("output")
         comparisons += [_compare(rung, name, ours.activations[name], theirs.activations[name]) for name in names]
+    if not comparisons:
+        raise UnsupportedArgumentError(
+            f"{network.name}: the original has none of its end points, so nothing is compared."
+        )
     judged = {comparison.name for comparison in comparisons}
     if "training" in originals:
         comparisons += _compare_statistics(_decays(network, model), values, ours, theirs)

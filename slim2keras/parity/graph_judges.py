@@ -12,10 +12,12 @@ from slim2keras.errors import CheckpointReadError
 from slim2keras.graphs.network import GraphNetwork, Network
 from slim2keras.importing.imported import import_graph
 from slim2keras.importing.inputs import describe_inputs
-from slim2keras.importing.judged_graph import can_train, judged_graph
+from slim2keras.importing.judged_graph import JudgedGraph, can_train, judged_graph
+from slim2keras.importing.nodes import Nodes
 from slim2keras.importing.preparing import PreparedGraph, prepare
 from slim2keras.importing.request import GraphRequest
 from slim2keras.importing.sources import GraphSource, read_graph
+from slim2keras.importing.supported_ops import check_supported
 from slim2keras.parity.originals import Original, of_graph
 from slim2keras.slim.functions import SlimFunction, trace_function
 
@@ -28,11 +30,13 @@ class GraphJudge:
         originals: At inference and, if the graph tells it, in training.
         batch: Number of images that is written into the graph, ``None`` where it is open.
         by_layer: Whether layers are compared by their names, and not end points.
+        name: What to call it.
     """
 
     originals: Mapping[str, Original]
     batch: int | None = None
     by_layer: bool = False
+    name: str = "its own graph"
 
 
 def request_of(network: Network) -> GraphRequest:
@@ -43,23 +47,32 @@ def request_of(network: Network) -> GraphRequest:
     return GraphRequest(None, origin["input_tensors"], origin["output_tensors"], origin["placeholder_values"])
 
 
-def by_own_graph(network: Network, checkpoint: Checkpoint) -> GraphJudge | None:
-    """The graph that a network was imported from.
+def own_graph(network: Network, checkpoint: Checkpoint) -> GraphSource | None:
+    """The graph that a network was imported from, ``None`` if it comes from no file.
 
     Args:
-        network: Imported from a file.
+        network: Any.
         checkpoint: Beside which the graph may lie, or that is one.
-
-    Returns:
-        The judge, ``None`` if the network comes from no file.
 
     Raises:
         CheckpointReadError: If the graph is not there any more.
     """
     origin = _origin_of(network)
-    if origin is None:
-        return None
-    source = _read_again(origin["path"], checkpoint)
+    return None if origin is None else _read_again(origin["path"], checkpoint)
+
+
+def with_constants(checkpoint: Checkpoint, network: Network, source: GraphSource) -> Checkpoint:
+    """The checkpoint with those variables of a network that its graph holds as constants."""
+    nodes = Nodes(source.graph)
+    lacking = [variable.name for variable in network.graph.variables() if variable.name not in checkpoint]
+    found = {name: value for name in lacking if (value := nodes.constant(name)) is not None}
+    return checkpoint.with_constants(found)
+
+
+def by_own_graph(network: Network, source: GraphSource) -> GraphJudge:
+    """The graph that a network was imported from."""
+    origin = _origin_of(network)
+    assert origin is not None
     values = origin["placeholder_values"]
     prepared = prepare(source, origin["input_tensors"], origin["output_tensors"], values)
     names = {name: source.end_points.get(name, name) for name in network.graph.end_points}
@@ -80,7 +93,7 @@ def by_meta_graph(checkpoint: Checkpoint) -> GraphJudge | None:
     prepared = prepare(source, (), (), {})
     network = import_graph(source, name=path.stem).network
     names = {tensor.layer_name: name for name, tensor in network.graph.end_points.items()}
-    return GraphJudge(_originals(source, prepared, names, {}), _batch(prepared, network), by_layer=True)
+    return GraphJudge(_originals(source, prepared, names, {}), _batch(prepared, network), by_layer=True, name=path.name)
 
 
 def by_function(network: Network, function: SlimFunction) -> GraphJudge:
@@ -88,13 +101,17 @@ def by_function(network: Network, function: SlimFunction) -> GraphJudge:
 
     Raises:
         UnsupportedArgumentError: With what fails in the function.
+        UnsupportedGraphError: If it does more than compute; dropout is left out.
     """
     found = {}
     for rung in ("inference", "training"):
         source = trace_function(function, network.input_shape, {}, is_training=rung == "training")
         prepared = prepare(source, (), (), {})
-        found[rung] = _original(source, prepared, source.end_points, {}, training=rung == "training")
-    return GraphJudge(found)
+        check_supported(prepared.nodes, prepared.used())
+        judged = _judged(source, prepared, source.end_points, {}, training=rung == "training")
+        losses, outputs = source.regularization_losses, prepared.outputs
+        found[rung] = of_graph(judged, losses, outputs, source.end_points, knows_all_variables=True)
+    return GraphJudge(found, name="its own function")
 
 
 def _origin_of(network: Network) -> Mapping[str, Any] | None:
@@ -137,6 +154,16 @@ def _original(
     *,
     training: bool,
 ) -> Original:
-    wanted = (*names.values(), *prepared.outputs)
-    judged = judged_graph(source, prepared, wanted, values, training=training)
+    judged = _judged(source, prepared, names, values, training=training)
     return of_graph(judged, source.regularization_losses, prepared.outputs, names)
+
+
+def _judged(
+    source: GraphSource,
+    prepared: PreparedGraph,
+    names: Mapping[str, str],
+    values: Mapping[str, Any],
+    *,
+    training: bool,
+) -> JudgedGraph:
+    return judged_graph(source, prepared, (*names.values(), *prepared.outputs), values, training=training)

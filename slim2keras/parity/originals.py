@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from slim2keras.errors import UnsupportedArgumentError
 from slim2keras.importing.judged_graph import JudgedGraph
 from slim2keras.slim.networks import SlimNetwork, assign_variables
 from slim2keras.slim.runtime import op_by_op_session
@@ -59,13 +60,21 @@ def of_slim(network: SlimNetwork) -> Original:
     return Original(run, shapes, network.judges_output)
 
 
-def of_graph(judged: JudgedGraph, losses: Sequence[str], outputs: Sequence[str], names: Mapping[str, str]) -> Original:
-    """A graph that a model was imported from.
+def of_graph(
+    judged: JudgedGraph,
+    losses: Sequence[str],
+    outputs: Sequence[str],
+    names: Mapping[str, str],
+    *,
+    knows_all_variables: bool = False,
+) -> Original:
+    """A graph that a model was imported from, or that lays the same network.
 
     Args:
         losses: Tensors of its regularization losses.
         outputs: Tensors that its network ends in; the first is ``output``.
         names: End point of ours to the tensor of the graph.
+        knows_all_variables: As in ``Original``.
     """
     import tensorflow as tf
 
@@ -75,6 +84,7 @@ def of_graph(judged: JudgedGraph, losses: Sequence[str], outputs: Sequence[str],
     found = {name: judged.tensors[tensor] for name, tensor in names.items() if tensor in judged.tensors}
     if outputs[0] in judged.tensors:
         found["output"] = judged.tensors[outputs[0]]
+    names_there = {operation.name for operation in graph.get_operations()}
     kept_losses = [judged.tensors[item] for item in losses if item in judged.tensors]
 
     def run(values: Arrays, images: Images) -> Run:
@@ -86,18 +96,28 @@ def of_graph(judged: JudgedGraph, losses: Sequence[str], outputs: Sequence[str],
             "losses": [_full(tensor) for tensor in kept_losses],
         }
         with op_by_op_session(graph) as session:
-            numbers = session.run(fetches, {name: value for name, value in feeds.items() if _is_there(graph, name)})
+            there = {name: value for name, value in feeds.items() if name.partition(":")[0] in names_there}
+            numbers = _numbers(session, fetches, there, [image.shape for image in images])
         moved = {
             name: values[name] - value if judged.moved[name][1] else value for name, value in numbers["moved"].items()
         }
         return Run(numbers["activations"], moved, float(sum(map(float, numbers["losses"]))))
 
-    return Original(run, judged.variables, knows_all_variables=False)
+    return Original(run, judged.variables, knows_all_variables=knows_all_variables)
 
 
 def _full(tensor: str) -> str:
     return tensor if ":" in tensor else f"{tensor}:0"
 
 
-def _is_there(graph: Any, tensor: str) -> bool:
-    return tensor.partition(":")[0] in {operation.name for operation in graph.get_operations()}
+def _numbers(session: Any, fetches: Any, feeds: Mapping[str, Any], shapes: Sequence[Any]) -> Any:
+    import tensorflow as tf
+
+    try:
+        return session.run(fetches, feeds)
+    except tf.errors.InvalidArgumentError as error:
+        why = next((line for line in error.message.splitlines() if "shape" in line.lower()), error.message)
+        raise UnsupportedArgumentError(
+            f"The graph cannot be run on images of {', '.join(map(str, shapes))}: {why:.200}. Give images that fit "
+            "each other, one array an input: verify(checkpoint, model, images=[...])."
+        ) from error

@@ -61,6 +61,7 @@ class ParityReport(Report):
         from_model: Variables that the checkpoint does not have (excluded scopes); slim got the model's values.
         images_shape: Shape of the images that both ran on.
         precision: Policy of the model. In mixed precision a copy of its layers and variables in float32 was compared.
+        judge: What the model was compared with.
     """
 
     net: str
@@ -69,6 +70,7 @@ class ParityReport(Report):
     from_model: Sequence[str] = field(default_factory=tuple)
     images_shape: tuple[int, ...] = ()
     precision: str = "float32"
+    judge: str = "slim"
 
     @property
     def passed(self) -> bool:
@@ -100,7 +102,7 @@ class ParityReport(Report):
     def page(self, *, show_all: bool = False) -> Iterator[RenderableType]:
         """The worst tensor of each rung, or every tensor; remarks; the verdict."""
         size = " x ".join(map(str, self.images_shape))
-        yield Text.assemble((self.net, "bold"), f" against slim, images {size}")
+        yield Text.assemble((self.net, "bold"), f" against {self.judge}, images {size}")
         yield self._table(show_all=show_all)
         yield from map(Text, self._remarks())
         yield Text("Parity holds.", "green") if self.passed else Text("Parity fails.", "bold red")
@@ -126,9 +128,9 @@ class ParityReport(Report):
         if first := self.first_difference:
             yield f"First that is not equal bit for bit: {first.name} ({first.rung}), {first.difference:.1e}"
         if self.not_judged:
-            yield f"Not judged, slim has no such end point: {', '.join(self.not_judged)}"
+            yield f"Not judged, {self.judge} has no such end point: {', '.join(self.not_judged)}"
         if self.from_model:
-            yield f"Started afresh, slim got the model's values: {', '.join(self.from_model)}"
+            yield f"Started afresh, {self.judge} got the model's values: {', '.join(self.from_model)}"
 
     def worst_by_rung(self) -> dict[str, Comparison]:
         """The largest difference of each rung."""
@@ -148,6 +150,7 @@ class ParityReport(Report):
             "first_difference": first.to_json() if first else None,
             "images_shape": list(self.images_shape),
             "precision": self.precision,
+            "judge": self.judge,
             "not_judged": list(self.not_judged),
             "from_model": list(self.from_model),
             "comparisons": [comparison.to_json() for comparison in self.comparisons],
@@ -162,7 +165,7 @@ class ParityReport(Report):
         failure = self.first_failure
         if failure:
             raise ParityError(
-                f"{self.net} differs from slim: the first to miss its bar is {failure.name} ({failure.rung}), "
+                f"{self.net} differs from {self.judge}: the first to miss its bar is {failure.name} ({failure.rung}), "
                 f"{failure.difference:.1e} where {failure.bar:.0e} is allowed. "
                 f"The largest difference of all is {self.largest_difference:.1e}."
             )

@@ -126,18 +126,20 @@ def test_a_conversion_builds_no_model(
     assert sorted(path.name for path in tmp_path.iterdir()) == [output, f"{output}.json"]
 
 
-def test_excluded_scopes_start_with_slims_initializers(tmp_path: Path, small_checkpoint: Path) -> None:
+def test_excluded_scopes_start_with_slims_initializers(tmp_path: Path, shallow_checkpoint: Path) -> None:
     """Where a value is not in the checkpoint a model is built for it, and what it drew is in the file."""
     drawn = []
     build = building.build_model
-    options = slim2keras.checkpoints.load_plan.LoadOptions(exclude=["resnet_v1_50/logits"])
+    options = slim2keras.checkpoints.load_plan.LoadOptions(exclude=[f"{SHALLOW_NET}/logits"])
     request = CheckpointRequest(input_shape=SMALL_SHAPE, load=options)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
             "slim2keras.conversion.converting.build_model", lambda spec: drawn.append(build(spec)) or drawn[0]
         )
-        convert_to_file(small_checkpoint, tmp_path / "model.keras", request)
-    fresh = slim_variables(drawn[0])["resnet_v1_50/logits/weights"].numpy()
-    loaded = slim_variables(slim2keras.load_model(tmp_path / "model.keras"))["resnet_v1_50/logits/weights"].numpy()
+        convert_to_file(shallow_checkpoint, tmp_path / "model.keras", request)
+    fresh, loaded = (
+        slim_variables(model)[f"{SHALLOW_NET}/logits/weights"].numpy()
+        for model in (drawn[0], slim2keras.load_model(tmp_path / "model.keras"))
+    )
     assert fresh.any()
     np.testing.assert_array_equal(loaded, fresh)

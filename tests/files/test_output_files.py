@@ -115,7 +115,7 @@ def test_a_real_limit_on_file_size_is_told_as_no_space(tmp_path: Path, small_che
         "    try:\n"
         "        main()\n"
         "    except SystemExit as error:\n"
-        "        print(error.code)"
+        "        print(int(error.code))"
     )
     outputs = [str(tmp_path / name) for name in ("model.weights.h5", "model.h5", "model.keras")]
     command = [sys.executable, "-c", code, str(small_checkpoint), *outputs]

@@ -43,7 +43,7 @@ JUDGED_QUICKLY = {case for case in QUICK if not case.startswith(OF_TF_SLIM)} | {
 JUDGED_QUICKLY -= JUDGED_SLOWLY
 """The others ``tf_slim`` judges live."""
 TRAINED_SLOWLY = {"inception_resnet_v2", "inception_v1", "inception_v2", "inception_v4"}
-TRAINED_QUICKLY = JUDGED_QUICKLY - TRAINED_SLOWLY - {"nasnet_cifar", "pnasnet_mobile", "resnet_v2_50"}
+TRAINED_QUICKLY = JUDGED_QUICKLY - TRAINED_SLOWLY - {"nasnet_cifar", "pnasnet_mobile", "resnet_v1_50", "resnet_v2_50"}
 RUN_QUICKLY = {"cifarnet", "lenet", "mobilenet_v1_025"}
 
 

@@ -177,10 +177,11 @@ def test_what_trains_it_is_told_by_the_graph(imported: Any, name: str, mode: str
 
 @pytest.mark.parametrize(("name", "mode"), cases({"training": VERIFIED, "switchable": ("unet",), "frozen": FROZEN[:1]}))
 def test_the_graph_itself_judges_the_model(imported: Any, name: str, mode: str) -> None:
-    """``verify`` needs nothing but the files."""
+    """``verify`` needs nothing but the files, and says by what it judged."""
     case = imported(name, mode)
     report = slim2keras.verify(case.written.path, case.model, images=case.images)
     assert report.passed, report.first_failure
+    assert f"{report.net} against its own graph" in str(report)
 
 
 def steps_of(tuned: Any, network: ForeignNetwork, expected: Reference) -> list[float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,40 +12,43 @@ import tensorflow as tf
 from slim2keras.graphs.graph import Layer, LayerGraph
 from slim2keras.importing.imported import ImportedGraph, import_graph
 from slim2keras.importing.sources import GraphSource, source_of_meta_graph
-from slim2keras.models.building import build_model
+from slim2keras.models.building import build_model, make_layer
 from slim2keras.models.variables import slim_variables
 from slim2keras.nets.spec import NetSpec
 from slim2keras.slim.networks import open_judge
-from tests.parity.cases import JUDGED, QUICK, SHAPES, SLIM_SOURCE
-from tests.reference import assign_values, images, values_of
+from tests.parity.cases import JUDGED, SHAPES, SLIM_SOURCE
+from tests.reference import SHALLOW_NETS, assign_values, images, values_of
 
 pytestmark = pytest.mark.usefixtures("shallow_resnets")
 
-QUICK_TO_IMPORT = {"resnet_v1_14", "inception_v2", "mobilenet_v1_025", "lenet"}
-NETS = [net for net in JUDGED]
+QUICK_CASES = {("resnet_v1_14", "training"), ("resnet_v2_14", "inference")}
 CASES = [
-    pytest.param(net, mode, marks=() if net in QUICK_TO_IMPORT & {*QUICK} else pytest.mark.slow)
-    for net in NETS
+    pytest.param((net, mode), marks=() if (net, mode) in QUICK_CASES else pytest.mark.slow, id=f"{net}-{mode}")
+    for net in (*SHALLOW_NETS, *JUDGED)
     for mode in ("training", "inference")
 ]
-_OF_RUNS = ("kernel_initializer", "bias_initializer", "depthwise_initializer", "pointwise_initializer")
+LARGE = (97, 64, 3)
 
 
-def graph_of(spec: NetSpec, *, is_training: bool) -> GraphSource:
+def meta_graph_of(spec: NetSpec, *, is_training: bool) -> Any:
     """The graph that slim lays, with the loss that its trainer takes of the logits."""
     with open_judge(SLIM_SOURCE) as judge:
         network = judge.build(spec, (None, *spec.input_shape), is_training=is_training, dropout_keep_prob=0.8)
         with network.graph.as_default():
             if is_training:
                 add_losses(network.end_points)
-            meta_graph = tf.compat.v1.train.export_meta_graph(graph=network.graph)
-    return source_of_meta_graph(meta_graph, "model.ckpt-1.meta", "meta")
+            return tf.compat.v1.train.export_meta_graph(graph=network.graph)
+
+
+def graph_of(spec: NetSpec, *, is_training: bool) -> GraphSource:
+    return source_of_meta_graph(meta_graph_of(spec, is_training=is_training), "model.ckpt-1.meta", "meta")
 
 
 def add_losses(end_points: Any) -> None:
     """As slim's ``train_image_classifier``."""
     heads = [end_points["output"], *([end_points["AuxLogits"]] if "AuxLogits" in end_points else [])]
-    for logits in heads:
+    for head in heads:
+        logits = tf.squeeze(head, [1, 2]) if head.shape.rank == 4 else head
         labels = tf.one_hot(tf.zeros(tf.shape(logits)[:1], tf.int64), logits.shape[-1])
         tf.compat.v1.losses.softmax_cross_entropy(labels, logits)
 
@@ -55,18 +59,55 @@ def owners(graph: LayerGraph) -> dict[str, Layer]:
     return {layer.name: layer for layer in graph.layers.values() if layer.variables and layer.name in used}
 
 
-def facts(layer: Layer) -> Any:
-    """What makes a layer, besides the values that it starts from."""
-    config = {key: value for key, value in layer.config.items() if not key.endswith("_initializer")}
-    keras = {key: value for key, value in config.items() if value not in (None, 1, (1,) * 2, (1,) * 3) or key == "units"}
-    return layer.kind, {key: repr(value) for key, value in sorted(keras.items()) if key not in _DEFAULTS or value != _DEFAULTS[key]}
+def facts(layer: Layer, *, trains: bool) -> Any:
+    """What makes a layer, besides the values that it starts from; only a graph that trains tells the decay."""
+    left_out = ("initializer",) if trains else ("initializer", "momentum")
+    config = make_layer(layer).get_config()
+    kept = {key: value for key, value in config.items() if not key.endswith(left_out)}
+    return layer.kind, kept, layer.variables
 
 
-_DEFAULTS = {"center": True, "padding": "valid", "fused": True}
+@dataclass(frozen=True)
+class Imported:
+    """A network of the registry, and what was imported from slim's graph of it."""
+
+    spec: NetSpec
+    imported: ImportedGraph
+    trains: bool
 
 
 @pytest.fixture(scope="module", params=CASES)
-def case(request: pytest.FixtureRequest) -> tuple[NetSpec, ImportedGraph]:
+def case(request: pytest.FixtureRequest) -> Imported:
     net, mode = request.param
-    spec = NetSpec.make(net, SHAPES[net], {"num_classes": 5, "weight_decay": 0.001})
-    return spec, import_graph(graph_of(spec, is_training=mode == "training"), name=net)
+    spec = NetSpec.make(net, SHAPES.get(net, LARGE), {"num_classes": 5, "weight_decay": 0.001})
+    source = graph_of(spec, is_training=mode == "training")
+    return Imported(spec, import_graph(source, name=net), mode == "training")
+
+
+def test_layers_with_variables_are_those_of_the_registry(case: Imported) -> None:
+    """By name, class, window, epsilon, regularizers and, from a graph that trains, decay; and which variables train."""
+    theirs, ours = owners(case.spec.graph), owners(case.imported.network.graph)
+    assert set(ours) == set(theirs)
+    for name, layer in theirs.items():
+        assert facts(ours[name], trains=case.trains) == facts(layer, trains=case.trains)
+
+
+def test_outputs_have_the_same_bits(case: Imported) -> None:
+    """And the losses of regularization are the same."""
+    values = values_of(case.spec.graph.variables())
+    batch = images(3, (3, *case.spec.input_shape))
+    outputs, losses = [], []
+    for network in (case.spec, case.imported.network):
+        model = build_model(network)
+        assign_values(model, {name: values[name] for name in slim_variables(model)})
+        outputs.append(np.ravel(tf.nest.flatten(model(batch, training=False))[0]))
+        losses.append(float(sum(map(float, model.losses))))
+    np.testing.assert_array_equal(*outputs)
+    assert losses[1] == pytest.approx(losses[0], rel=1e-6)
+
+
+def test_a_decay_that_the_graph_does_not_tell_is_said_to_be_assumed(case: Imported) -> None:
+    """A graph for inference moves no statistics."""
+    has_norms = bool(case.spec.decays)
+    assert case.imported.decay_is_known is (case.trains or not has_norms)
+    assert any("is assumed" in remark for remark in case.imported.remarks) is not case.imported.decay_is_known

@@ -61,6 +61,8 @@ class Net:
 
 
 _BASE_DEPTHS = (8, 16, 32, 64)
+_SEPARABLE = ((16, 1), (32, 2))
+"""Filters and stride of each pair of a depthwise and a pointwise convolution."""
 
 
 def _our_resnet(lay: Any, scope: str, x: Tensor, decay: float) -> list[Tensor]:
@@ -138,7 +140,7 @@ def _our_separable(x: Tensor, decay: float) -> list[Tensor]:
     batch_norm = BatchNorm(decay=decay, epsilon=0.001, scale=True)
     shared = {"batch_norm": batch_norm, "activation": "relu6"}
     x = layers.conv2d(x, 8, 3, stride=2, name="MobilenetV1/Conv2d_0", weight_decay=WEIGHT_DECAY, **shared)
-    for index, (filters, stride) in enumerate(((16, 1), (16, 2), (32, 2)), start=1):
+    for index, (filters, stride) in enumerate(_SEPARABLE, start=1):
         x = layers.depthwise_conv2d(x, 3, stride=stride, name=f"MobilenetV1/Conv2d_{index}_depthwise", **shared)
         name = f"MobilenetV1/Conv2d_{index}_pointwise"
         x = layers.conv2d(x, filters, 1, name=name, weight_decay=WEIGHT_DECAY, **shared)
@@ -158,7 +160,7 @@ def _their_separable(slim: Any, x: Any, decay: float, is_training: Callable[[str
     with tf.compat.v1.variable_scope("MobilenetV1"):
         with slim.arg_scope([slim.conv2d, slim.separable_conv2d], activation_fn=tf.nn.relu6):
             x = slim.conv2d(x, 8, 3, stride=2, **decayed, **normalised("Conv2d_0"))
-            for index, (filters, stride) in enumerate(((16, 1), (16, 2), (32, 2)), start=1):
+            for index, (filters, stride) in enumerate(_SEPARABLE, start=1):
                 scope = normalised(f"Conv2d_{index}_depthwise")
                 x = slim.separable_conv2d(x, None, 3, depth_multiplier=1, stride=stride, **scope)
                 x = slim.conv2d(x, filters, 1, **decayed, **normalised(f"Conv2d_{index}_pointwise"))

@@ -16,7 +16,13 @@ from slim2keras.conversion.converting import convert_to_file
 from slim2keras.conversion.request import CheckpointRequest
 from slim2keras.data.images import open_images
 from slim2keras.doctor.recalibration import recalibrate_file
-from slim2keras.errors import CheckpointMismatchError, ModelReadError, UnsafeModelError, UnsupportedArgumentError
+from slim2keras.errors import (
+    CheckpointMismatchError,
+    ModelReadError,
+    UnsafeModelError,
+    UnsupportedArgumentError,
+    UnsupportedGraphError,
+)
 from slim2keras.graphs.network import GraphNetwork
 from slim2keras.models.building import build_model
 from slim2keras.models.networks import knows_network, network_of
@@ -57,6 +63,7 @@ def test_it_is_converted_and_its_function_judges_it(checkpoint: Path) -> None:
     model = slim2keras.convert(checkpoint, network=own_network())
     report = slim2keras.verify(checkpoint, model, images=images(0, (3, *SHAPE)), network=slim_function)
     assert report.passed, report.first_failure
+    assert "own against its own function" in str(report)
     assert {comparison.name for comparison in report.comparisons} >= {"first", "second", "output"}
     assert {comparison.rung for comparison in report.comparisons} >= {"moving statistics", "regularization loss"}
     sick = build_model(own_network(decay=0.5))
@@ -225,7 +232,7 @@ def test_a_network_follows_the_decay_of_its_layers(checkpoint: Path, tmp_path: P
     assert network_of(slim2keras.load_model(tmp_path / "tuned.keras")).decays == {"own/first/BatchNorm": 0.5}
 
 
-def test_a_function_that_draws_at_random_is_no_judge(checkpoint: Path) -> None:
+def test_what_a_function_drops_is_left_out_of_the_comparison(checkpoint: Path) -> None:
     """Dropout in training mode would make parity fail, or hold by chance."""
     import tensorflow as tf
 
@@ -234,8 +241,20 @@ def test_a_function_that_draws_at_random_is_no_judge(checkpoint: Path) -> None:
         return tf.nn.dropout(output, rate=0.5) if is_training else output, ends
 
     model = slim2keras.convert(checkpoint, network=own_network())
-    with pytest.raises(UnsupportedArgumentError, match="draws at random"):
-        slim2keras.verify(checkpoint, model, images=images(0, (3, *SHAPE)), network=dropping)
+    assert slim2keras.verify(checkpoint, model, images=images(0, (3, *SHAPE)), network=dropping).passed
+
+
+def test_a_function_that_draws_at_random_is_no_judge(checkpoint: Path) -> None:
+    """Noise that is no dropout cannot be left out."""
+    import tensorflow as tf
+
+    def noisy(inputs: Any, is_training: bool) -> Any:
+        output, ends = slim_function(inputs, is_training)
+        return output + tf.random.normal(tf.shape(output)), ends
+
+    model = slim2keras.convert(checkpoint, network=own_network())
+    with pytest.raises(UnsupportedGraphError, match="RandomStandardNormal"):
+        slim2keras.verify(checkpoint, model, images=images(0, (3, *SHAPE)), network=noisy)
 
 
 def test_a_function_with_variables_of_its_own_making_judges(checkpoint: Path) -> None:

@@ -46,7 +46,7 @@ class TestFailedSteps:
     def test_the_layer_where_it_begins_is_named(self, run_eagerly: bool) -> None:
         """Where finite inputs first give an output that is not."""
         tuned = tuned_model(run_eagerly=run_eagerly)
-        slim_variables(tuned)["MobilenetV1/Conv2d_2_pointwise/weights"].assign(np.full((1, 1, 16, 16), 1e38))
+        slim_variables(tuned)["MobilenetV1/Conv2d_2_pointwise/weights"].assign(np.full((1, 1, 16, 32), 1e38))
         self.fails(tuned, NonFiniteLossError, "first layer with such an output is MobilenetV1/Conv2d_2_pointwise", X, Y)
 
     def test_a_gradient_that_is_not_finite(self, run_eagerly: bool) -> None:

@@ -23,7 +23,7 @@ class TestAuxiliaryLogits:
 
     def total(self, loss_weights: Any = None, **options: Any) -> float:
         tuned = slim2keras.finetune(build_ours(self.NET), batch_norm="batch", **options)
-        tuned.compile(GradientDescent(0.0), SoftmaxCrossEntropy(), loss_weights=loss_weights, metrics=["accuracy"])
+        tuned.compile(GradientDescent(0.0), SoftmaxCrossEntropy(), ["accuracy"], loss_weights, run_eagerly=True)
         return float(tuned.train_on_batch(*self.BATCH, return_dict=True)["loss"])
 
     def test_they_share_labels_and_loss_at_their_weight(self) -> None:

@@ -21,13 +21,13 @@ class TestDecay:
         tuned = tuned_model(batch_norm=modes, decay=0.95)
         decays = {layer.name.split("/")[1]: layer.momentum for layer in batch_norm_layers(tuned)}
         assert decays["Conv2d_0"] == decays["Conv2d_1_depthwise"] == NET.decay
-        assert decays["Conv2d_2_depthwise"] == decays["Conv2d_3_pointwise"] == 0.95
+        assert decays["Conv2d_2_depthwise"] == decays["Conv2d_2_pointwise"] == 0.95
 
     def test_the_user_is_told_what_is_left(self, capsys: pytest.CaptureFixture[str]) -> None:
         """Before the first step, in one line."""
         tuned_model(decay=0.5).fit(X, Y, batch_size=8, epochs=5, verbose=2)
         text = capsys.readouterr().out
-        assert "7 layers move their statistics at decay 0.5; after the 10 steps planned 0.1% of the old" in text
+        assert "5 layers move their statistics at decay 0.5; after the 10 steps planned 0.1% of the old" in text
 
     def test_and_warned_if_it_is_much(self) -> None:
         """With the decay or the steps that would do."""

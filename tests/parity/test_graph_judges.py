@@ -1,0 +1,51 @@
+"""Graphs as judges: a network of the zoo by the ``.meta`` that slim wrote beside its checkpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import slim2keras
+from slim2keras.errors import UnsupportedArgumentError
+from slim2keras.models.variables import slim_variables
+from slim2keras.nets.spec import NetSpec
+from slim2keras.parity import comparing
+from tests.importing.test_zoo import LARGE, meta_graph_of
+from tests.reference import values_of, write_checkpoint
+
+pytestmark = pytest.mark.usefixtures("shallow_resnets")
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Of a network that slim, as far as it is installed, does not have."""
+    monkeypatch.setattr(comparing, "_slim_judges", lambda network: False)
+    spec = NetSpec.make("resnet_v1_14", LARGE, {"num_classes": 5})
+    return write_checkpoint(tmp_path / "model.ckpt-1", values_of(spec.graph.variables()))
+
+
+def test_a_network_that_slim_lacks_is_judged_by_the_graph_beside_its_checkpoint(checkpoint: Path) -> None:
+    """Every layer with variables and the logits, at inference and in training; another momentum is seen."""
+    spec = NetSpec.make("resnet_v1_14", LARGE, {"num_classes": 5})
+    Path(f"{checkpoint}.meta").write_bytes(meta_graph_of(spec, is_training=True).SerializeToString())
+    model = slim2keras.convert(checkpoint, net="resnet_v1_14", input_shape=LARGE)
+    report = slim2keras.verify(checkpoint, model)
+    assert report.passed, report.first_failure
+    judged = {comparison.name for comparison in report.comparisons if comparison.rung == "training"}
+    assert {name.rpartition("/")[0] for name in slim_variables(model)} <= judged
+    for layer in model.layers:
+        layer.momentum = 0.5
+    assert not slim2keras.verify(checkpoint, model).passed
+
+
+def test_without_a_graph_the_error_is_that_of_slim(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says how to get research/slim."""
+
+    def none_judges(*args: object) -> object:
+        raise UnsupportedArgumentError("tf_slim has no network")
+
+    model = slim2keras.convert(checkpoint, net="resnet_v1_14", input_shape=LARGE)
+    monkeypatch.setattr(comparing, "compare_with_slim", lambda *args, **kwargs: none_judges())
+    with pytest.raises(UnsupportedArgumentError, match="has no network"):
+        slim2keras.verify(checkpoint, model)
