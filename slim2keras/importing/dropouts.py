@@ -14,7 +14,7 @@ _OF_MASK = _RANDOM | frozenset(
 )
 _PRODUCTS = ("Mul", "RealDiv", "Div")
 _OF_NUMBERS = ("RealDiv", "Reciprocal", "Sub")
-_MOST_QUOTIENTS = 8
+_MOST_QUOTIENTS, _DEEPEST_MASK = 8, 16
 _DIGITS = 7
 
 
@@ -85,9 +85,9 @@ def _is_number(nodes: Nodes, tensor: str) -> bool:
 def _random_of(nodes: Nodes, mask: str) -> Node | None:
     """The random numbers that a mask is made of, ``None`` if it is made of anything else too."""
     found = None
-    for tensor, _ in walk(nodes, mask, lambda node: node.op in _OF_MASK - _RANDOM):
+    for tensor, depth in walk(nodes, mask, lambda node: node.op in _OF_MASK - _RANDOM):
         node = nodes.by_name.get(split_tensor(tensor)[0])
-        if node is None or node.op not in _OF_MASK | PLACEHOLDERS:
+        if depth > _DEEPEST_MASK or node is None or node.op not in _OF_MASK | PLACEHOLDERS:
             return None
         if node.op in _RANDOM:
             found = node

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from slim2keras.importing.batch_norms import mark_batch_norms
-from slim2keras.importing.damage import told_as_damage
+from slim2keras.importing.damage import check_length, told_as_damage
 from slim2keras.importing.dropouts import mark_dropouts
 from slim2keras.importing.ends import find_inputs, find_outputs, skip_defaults
 from slim2keras.importing.moving_averages import MovingAverages
@@ -73,6 +73,7 @@ def _prepared(
     is_meta = source.kind == "meta"
     outputs = find_outputs(nodes, output_tensors, source.output_tensors, before_softmax=is_meta)
     inputs = find_inputs(nodes, outputs, input_tensors, source.input_tensors)
+    check_length(nodes.ordered(outputs, inputs))
     averages = MovingAverages(source.graph, nodes)
     switch = find_training_switch(nodes, outputs, inputs, placeholder_values)
     training = nodes.copy()

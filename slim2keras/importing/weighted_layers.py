@@ -88,7 +88,7 @@ def convolution(translation: Translation, node: Node) -> Value | None:
         return None
     x, weights, bias = found
     *kernel, per_group, filters = weights.shape
-    if channels % per_group:
+    if channels % per_group or filters % (channels // per_group):
         return None
     config = {
         "filters": filters,
@@ -110,6 +110,8 @@ def depthwise_convolution(translation: Translation, node: Node) -> Value | None:
         return None
     x, weights, bias = found
     *kernel, channels, multiplier = weights.shape
+    if channels != x.shape[-1]:
+        return None
     config = {
         **_config(window, kernel),
         "depth_multiplier": multiplier,
@@ -152,7 +154,9 @@ def transposed_convolution(translation: Translation, node: Node) -> Value | None
     if found is None or not isinstance(asked, Known) or not _is_stock(window) or set(window.dilations) != {1}:
         return None
     x, weights, bias = found
-    *kernel, filters, _ = weights.shape
+    *kernel, filters, channels = weights.shape
+    if channels != x.shape[-1]:
+        return None
     sizes = [
         size * stride + (max(extent - stride, 0) if window.padding == "VALID" else 0)
         for size, extent, stride in zip(x.shape[1:-1], kernel, window.strides, strict=True)
@@ -177,7 +181,7 @@ def dense(translation: Translation, node: Node) -> Value | None:
         return None
     x, weights, bias = found
     units = weights.shape[-1]
-    if known(x.shape[-1]) is None:
+    if known(x.shape[-1]) != weights.shape[0] or len(x.shape) != 2:
         return None
     config = {
         "units": units,
@@ -201,7 +205,7 @@ def batch_norm(translation: Translation, node: Node) -> Value | None:
     own = _present(**weights)
     if len(own) < len(weights) or translation.owns([weight.name for weight in own.values()]):
         return None
-    if not is_channels_last(node) or any(weight.shape != own["moving_mean"].shape for weight in own.values()):
+    if not is_channels_last(node) or any(weight.shape != x.shape[-1:] for weight in own.values()):
         return None
     config = {
         "momentum": _decay(translation, own),
