@@ -31,82 +31,90 @@ class Dropped:
     keep_tensor: str = ""
 
 
-def find_dropout(nodes: Nodes, tensor: str) -> tuple[str, Dropped] | None:
+def find_dropout(nodes: Nodes, known: Nodes, tensor: str) -> tuple[str, Dropped] | None:
     """What a dropout drops values of, and how; ``None`` if the tensor is no result of one.
 
     Spelled ``x / keep * floor(keep + random)``, ``x * (1 / keep) * cast(random >= rate)``, or as a choice between
     ``x / keep`` and zero.
+
+    Args:
+        known: The graph with the values that its placeholders and counters have in training.
     """
     node = nodes.node(tensor)
     if node is None:
         return None
     if node.op in ("Select", "SelectV2") and len(node.inputs) == 3:
-        return _dropped(nodes, node.inputs[1], node.inputs[0])
+        return _dropped(nodes, known, node.inputs[1], node.inputs[0])
     if node.op != "Mul":
         return None
-    return _dropped(nodes, *node.inputs) or _dropped(nodes, *reversed(node.inputs))
+    return _dropped(nodes, known, *node.inputs) or _dropped(nodes, known, *reversed(node.inputs))
 
 
-def _dropped(nodes: Nodes, kept: str, mask: str) -> tuple[str, Dropped] | None:
-    random = _random_of(nodes, mask)
+def _dropped(nodes: Nodes, known: Nodes, kept: str, mask: str) -> tuple[str, Dropped] | None:
+    random = _random_of(nodes, known, mask)
     scaled = nodes.node(kept)
     if random is None or scaled is None:
         return None
-    keep, placeholder = _keep_probability(nodes, mask)
+    keep, placeholder = _keep_probability(nodes, known, mask)
     if keep == 1.0:
-        return _unscaled(nodes, scaled, kept), Dropped(0.0, random.inputs[0])
+        return _unscaled(nodes, known, scaled, kept), Dropped(0.0, random.inputs[0])
     if scaled.op not in _PRODUCTS:
         return None
     rate = None if keep is None else round(1.0 - keep, _DIGITS)
-    return _unscaled(nodes, scaled, kept), Dropped(rate, random.inputs[0], placeholder)
+    return _unscaled(nodes, known, scaled, kept), Dropped(rate, random.inputs[0], placeholder)
 
 
-def _unscaled(nodes: Nodes, scaled: Node, kept: str) -> str:
+def _unscaled(nodes: Nodes, known: Nodes, scaled: Node, kept: str) -> str:
     """The activation in a product with a number."""
     if scaled.op not in _PRODUCTS:
         return nodes.source(kept)
     one, other = scaled.inputs
-    is_number = scaled.op == "Mul" and _is_number(nodes, one)
+    is_number = scaled.op == "Mul" and _is_number(nodes, known, one)
     return nodes.source(other if is_number else one)
 
 
-def _is_number(nodes: Nodes, tensor: str) -> bool:
-    if nodes.scalar(tensor) is not None:
+def _is_number(nodes: Nodes, known: Nodes, tensor: str) -> bool:
+    if known.scalar(tensor) is not None:
         return True
     node = nodes.node(tensor)
     return node is not None and (
         (node.op in PLACEHOLDERS and node.shape() in ((), None))
-        or (node.op in ("RealDiv", "Reciprocal", "Sub") and all(_is_number(nodes, item) for item in node.inputs))
+        or (node.op in ("RealDiv", "Reciprocal", "Sub") and all(_is_number(nodes, known, item) for item in node.inputs))
     )
 
 
-def _random_of(nodes: Nodes, mask: str) -> Node | None:
-    """The random numbers that a mask is made of, ``None`` if it is made of anything else too."""
+def _random_of(nodes: Nodes, known: Nodes, mask: str) -> Node | None:
+    """The random numbers that a mask is made of, ``None`` if it is made of anything else but numbers too."""
     found = None
-    for tensor, _ in walk(nodes, mask, lambda node: node.op in _OF_MASK - _RANDOM):
+    for tensor, _ in walk(nodes, mask, lambda node: _is_of_mask(known, node)):
         node = nodes.by_name.get(split_tensor(tensor)[0])
-        if node is None or node.op not in _OF_MASK | PLACEHOLDERS:
-            return None
-        if node.op in _RANDOM:
+        if node is not None and node.op in _RANDOM:
             found = node
+        elif node is None or not (_is_of_mask(known, node) or _is_number(nodes, known, tensor)):
+            return None
     return found
 
 
-def _keep_probability(nodes: Nodes, mask: str) -> tuple[float | None, str]:
+def _is_of_mask(known: Nodes, node: Node) -> bool:
+    """Whether to look behind a node: it computes with random numbers, and is no number itself."""
+    return node.op in _OF_MASK and node.op not in _RANDOM and known.scalar(node.name) is None
+
+
+def _keep_probability(nodes: Nodes, known: Nodes, mask: str) -> tuple[float | None, str]:
     """Share of values kept, or the placeholder that it depends on."""
     for tensor, _ in walk(nodes, mask, lambda node: node.op in ("Cast", "Floor")):
         node = nodes.by_name[split_tensor(tensor)[0]]
         if node.op in ("Add", "AddV2", "GreaterEqual", "Less"):
-            return _threshold(nodes, node)
+            return _threshold(nodes, known, node)
     return None, ""
 
 
-def _threshold(nodes: Nodes, node: Node) -> tuple[float | None, str]:
+def _threshold(nodes: Nodes, known: Nodes, node: Node) -> tuple[float | None, str]:
     one, other = node.inputs
-    numbers = [item for item in (one, other) if _random_of(nodes, item) is None]
+    numbers = [item for item in (one, other) if _random_of(nodes, known, item) is None]
     if len(numbers) != 1:
         return None, ""
-    value = nodes.scalar(numbers[0])
+    value = known.scalar(numbers[0])
     if value is None:
         return None, _placeholder_behind(nodes, numbers[0])
     drops_below = (node.op == "GreaterEqual" and numbers[0] == other) or (node.op == "Less" and numbers[0] == one)
@@ -131,24 +139,22 @@ def mark_dropouts(nodes: Nodes, used: Iterable[Node], training: Nodes) -> dict[s
     """
     found: dict[str, str] = {}
     for node in used:
-        dropped = _switched_dropout(nodes, node) or find_dropout(nodes, node.name)
+        dropped = _switched_dropout(nodes, training, node) or find_dropout(nodes, training, node.name)
         if dropped is None:
             continue
         dropped_from, facts = dropped
-        if facts.rate is None and (trained := find_dropout(training, node.name)) is not None:
-            facts = trained[1]
         found[node.name] = dropped_from
         nodes.replace(replace(node, op="Dropout", inputs=(dropped_from, facts.noise), controls=(), facts=facts))
     return found
 
 
-def _switched_dropout(nodes: Nodes, node: Node) -> tuple[str, Dropped] | None:
+def _switched_dropout(nodes: Nodes, known: Nodes, node: Node) -> tuple[str, Dropped] | None:
     """The dropout of which a graph takes either the result or what goes in."""
     branches = {"Merge": node.inputs, "Select": node.inputs[1:], "SelectV2": node.inputs[1:]}.get(node.op, ())
     if len(branches) != 2:
         return None
     for one, other in (branches, reversed(branches)):
-        dropped = _marked(nodes, one) or find_dropout(nodes, one)
+        dropped = _marked(nodes, one) or find_dropout(nodes, known, one)
         if dropped is not None and _past_switch(nodes, dropped[0]) == _past_switch(nodes, other):
             return _past_switch(nodes, other), dropped[1]
     return None

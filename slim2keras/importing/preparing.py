@@ -10,7 +10,7 @@ from slim2keras.importing.batch_norms import mark_batch_norms
 from slim2keras.importing.dropouts import mark_dropouts
 from slim2keras.importing.ends import find_inputs, find_outputs, skip_defaults
 from slim2keras.importing.moving_averages import MovingAverages
-from slim2keras.importing.nodes import Node, Nodes
+from slim2keras.importing.nodes import VARIABLES, Node, Nodes
 from slim2keras.importing.sources import GraphSource
 from slim2keras.importing.spellings import mark_activations, mark_biases, mark_dilated, mark_separable
 from slim2keras.importing.training_switch import (
@@ -20,6 +20,9 @@ from slim2keras.importing.training_switch import (
     set_placeholders,
     take_branches,
 )
+
+_LATE = 2**31 - 1
+"""A step at which every schedule is over: drop-path is imported with the rates that it grows to."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +68,7 @@ def prepare(
     averages = MovingAverages(source.graph, nodes)
     switch = find_training_switch(nodes, outputs, inputs, placeholder_values)
     training = nodes.copy()
-    set_placeholders(training, switch.training)
+    set_placeholders(training, {**switch.training, **dict.fromkeys(_counters(nodes), _LATE)})
     take_branches(training, outputs, inputs)
     dropouts = mark_dropouts(nodes, nodes.ordered(outputs, inputs), training)
     set_placeholders(nodes, switch.inference)
@@ -73,6 +76,12 @@ def prepare(
     refuse_other_control_flow(nodes.ordered(outputs, inputs))
     norms = _marked(nodes, outputs, inputs, averages)
     return PreparedGraph(nodes, tuple(inputs), tuple(outputs), switch, dropouts, norms, averages.decays)
+
+
+def _counters(nodes: Nodes) -> list[str]:
+    """Names of the variables that count steps."""
+    variables = [node for node in nodes.by_name.values() if node.op in VARIABLES]
+    return [node.name for node in variables if node.shape() == () and node.dtype("dtype").startswith("int")]
 
 
 def _marked(nodes: Nodes, outputs: Sequence[str], inputs: Sequence[str], averages: MovingAverages) -> list[Node]:
