@@ -110,6 +110,10 @@ class MovingStatisticsWarning(UserWarning):
     """The moving statistics of BatchNorm will not keep up with training (pit two)."""
 
 
+class GraphWarning(UserWarning):
+    """Something that a graph does not tell, or that a network imported from it does otherwise."""
+
+
 class PreprocessingWarning(UserWarning):
     """Images that can hardly be preprocessed as the network wants them."""
 

@@ -18,7 +18,7 @@ from typer.core import TyperCommand, TyperGroup
 import slim2keras
 from slim2keras.cli import convert, doctor, export, inspect, nets, recalibrate, verify
 from slim2keras.cli.console import flag, stderr
-from slim2keras.errors import ExitStatus, MovingStatisticsWarning, PreprocessingWarning, Slim2KerasError
+from slim2keras.errors import ExitStatus, GraphWarning, MovingStatisticsWarning, PreprocessingWarning, Slim2KerasError
 from slim2keras.models.overrides import Overrides
 
 _EPILOG = (
@@ -143,7 +143,7 @@ def _warnings_as_remarks() -> Iterator[None]:
     show = warnings.showwarning
 
     def remark(message: Warning | str, category: type[Warning], *where: Any) -> None:
-        if issubclass(category, (MovingStatisticsWarning, PreprocessingWarning)):
+        if issubclass(category, (GraphWarning, MovingStatisticsWarning, PreprocessingWarning)):
             stderr.print(f"remark: {message}", markup=False, highlight=False, soft_wrap=True, style="yellow")
         else:
             show(message, category, *where)

@@ -55,6 +55,7 @@ def inspect(
 
 def describe(checkpoint: Checkpoint) -> dict[str, Any]:
     """Everything that ``inspect`` shows, as plain values."""
+    from slim2keras.conversion.graph_sources import meta_path
     from slim2keras.errors import UnrecognisedNetError
     from slim2keras.recognition.from_variables import recognise
     from slim2keras.scopes import VariableKind
@@ -79,7 +80,8 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
     try:
         candidate = recognise(checkpoint.model_shapes, source=str(checkpoint.given))
     except UnrecognisedNetError as error:
-        return {**facts, "net": None, "why": str(error)}
+        meta = meta_path(checkpoint)
+        return {**facts, "net": None, "why": str(error), "graph": meta.name if meta.is_file() else None}
     return {**facts, "fits": candidate.fits, **_describe_net(checkpoint, candidate.spec)}
 
 
@@ -165,7 +167,11 @@ def _show(facts: dict[str, Any]) -> None:
     for kind, count in facts["kinds"].items():
         table.add_row(kind, f"{plural(count['variables'], 'variable')}, {plural(count['parameters'], 'number')}")
     stdout.print(table, highlight=False)
-    if facts["net"] is None:
+    if facts["net"] is None and facts["graph"]:
+        print_line(
+            f"No network of slim's zoo; its graph lies beside it, {facts['graph']}, from which convert takes it."
+        )
+    elif facts["net"] is None:
         print_line(facts["why"])
     if "variables" in facts:
         listing = Table("variable", "shape", "dtype", "kind", box=None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -15,6 +16,7 @@ from slim2keras.checkpoints.reading import Checkpoint, open_checkpoint
 from slim2keras.conversion.plan import ConversionPlan, plan_conversion
 from slim2keras.conversion.report import ConversionReport, describe_plan, describe_source, versions_of_all
 from slim2keras.conversion.request import CheckpointRequest, SlimFunction
+from slim2keras.errors import GraphWarning
 from slim2keras.files.output_files import check_space, report_path, sha256, whole_or_not_at_all
 from slim2keras.graphs.graph import Shape
 from slim2keras.graphs.network import Network
@@ -84,6 +86,9 @@ def convert(
         UnsupportedArgumentError: If the network does not take an argument.
         UnsupportedGraphError: If a graph is no network of layers, or where it begins or ends is ambiguous.
 
+    Warns:
+        GraphWarning: With what a graph does not tell: the decay of one for inference; and that a ``.meta`` was taken.
+
     Example:
         >>> model = convert("resnet_v1_50_2016_08_28.tar.gz", exclude=["resnet_v1_50/logits"], num_classes=5)
     """
@@ -99,7 +104,10 @@ def convert(
 def convert_as_asked(checkpoint: str | Path, request: CheckpointRequest) -> tf_keras.Model:
     """``convert`` with all that is asked in one."""
     with open_checkpoint(checkpoint, request.of_graph) as opened:
-        return converted_model(opened, plan_conversion(opened, request), request.load)
+        plan = plan_conversion(opened, request)
+        for remark in plan.remarks:
+            warnings.warn(remark, GraphWarning, stacklevel=3)
+        return converted_model(opened, plan, request.load)
 
 
 def converted_model(checkpoint: Checkpoint, plan: ConversionPlan, options: LoadOptions) -> tf_keras.Model:

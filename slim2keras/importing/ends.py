@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from slim2keras.errors import UnsupportedGraphError, did_you_mean
-from slim2keras.importing.nodes import PLACEHOLDERS, Node, Nodes, split_tensor, tensor_name
+from slim2keras.importing.nodes import PLACEHOLDERS, VARIABLES, Node, Nodes, split_tensor, tensor_name
 from slim2keras.importing.spellings import is_weight
 
 _QUEUES = ("QueueDequeue", "QueueDequeueV2", "QueueDequeueMany", "QueueDequeueManyV2", "QueueDequeueUpTo")
@@ -68,15 +68,20 @@ def _checked(nodes: Nodes, tensor: str) -> str:
 
 
 def _logits(nodes: Nodes) -> list[str]:
-    """What cross-entropies are taken of, the deepest first: auxiliary heads lie before the main one."""
-    found: dict[str, int] = {}
+    """What cross-entropies are taken of, the deepest first: auxiliary heads lie before the main one.
+
+    Of clones that train side by side on the same variables, the first.
+    """
+    found: dict[frozenset[str], tuple[str, int]] = {}
     for node in list(nodes.by_name.values()):
         if node.op in _LOSSES:
             tensor, scope = nodes.source(node.inputs[0]), node.name.rpartition("/")[0]
             while (reshape := nodes.node(tensor)) is not None and reshape.op == "Reshape" and _is_of(reshape, scope):
                 tensor = nodes.source(reshape.inputs[0])
-            found[tensor] = len(nodes.ordered([tensor]))
-    return sorted(found, key=lambda tensor: -found[tensor])
+            behind = nodes.ordered([tensor])
+            variables = frozenset(item.name for item in behind if item.op in VARIABLES)
+            found.setdefault(variables, (tensor, len(behind)))
+    return [tensor for tensor, _ in sorted(found.values(), key=lambda item: -item[1])]
 
 
 def _is_of(node: Node, scope: str) -> bool:

@@ -107,9 +107,11 @@ def _translated(source: GraphSource, prepared: PreparedGraph, name: str, input_s
     graph.outputs += [_output(translation, tensor) for tensor in prepared.outputs]
     graph.end_points |= _end_points(translation, source, inputs)
     unknown = _norms_of_unknown_decay(prepared)
+    names = {variable.name for variable in graph.variables()}
+    constants = {name: value for name, value in translation.constants.items() if name in names}
     network = GraphNetwork(name=name, layers=graph, num_classes=_num_classes(translation, prepared.outputs))
     remarks = (*translation.remarks, *_remarks(prepared, unknown))
-    return ImportedGraph(network, translation.constants, remarks, not unknown)
+    return ImportedGraph(network, constants, remarks, not unknown)
 
 
 def _output(translation: Translation, tensor: str) -> Tensor:

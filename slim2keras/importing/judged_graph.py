@@ -212,7 +212,7 @@ class _Cut:
     def _moved(self) -> dict[str, tuple[str, bool]]:
         """Moving statistic to the tensor that it becomes, or that is taken off it."""
         statistics = {item for node in self._prepared.norms for item in (node.facts.mean, node.facts.variance)}
-        found = {}
+        found: dict[str, list[tuple[str, bool]]] = {}
         for node in self._original.by_name.values():
             if node.op not in ("AssignSub", "AssignSubVariableOp", "Assign", "AssignVariableOp"):
                 continue
@@ -221,8 +221,9 @@ class _Cut:
                 continue
             is_difference = node.op.startswith("AssignSub")
             if is_difference or variable.name in self._behind(node.inputs[1]):
-                found[variable.name] = self._source_of(node.inputs[1]), is_difference
-        return found
+                found.setdefault(variable.name, []).append((self._source_of(node.inputs[1]), is_difference))
+        # Towers that share a variable move it one after the other, in any order.
+        return {name: updates[0] for name, updates in found.items() if len(updates) == 1}
 
     def _behind(self, tensor: str) -> set[str]:
         return {node.name for node in self._original.ordered([tensor])}

@@ -227,7 +227,8 @@ def _padded(translation: Translation, node: Node, values: Sequence[Value]) -> tu
     amounts = values[1]
     if not isinstance(amounts, Known):
         return None
-    return tuple(size + before + after for size, (before, after) in zip(values[0].shape, amounts.value, strict=True))
+    rows = amounts.value.tolist()
+    return tuple(size + before + after for size, (before, after) in zip(values[0].shape, rows, strict=True))
 
 
 def _depth_to_space(translation: Translation, node: Node, values: Sequence[Value]) -> tuple[Size, ...]:
