@@ -31,7 +31,7 @@ from slim2keras.importing.sources import read_graph
 from slim2keras.models.building import build_model
 from slim2keras.slim.runtime import import_tf_slim, slim_graph
 
-ROUNDS, STEPS, STEP_ROUNDS = 7, 3, 10
+ROUNDS, STEP_ROUNDS = 7, 20
 NET, BATCH, SIZE, CLASSES = "resnet_v1_50", 8, 160, 10
 NUM_HOTTEST = 3
 
@@ -82,6 +82,13 @@ def seconds_of(function: Callable[[], Any]) -> float:
     start = time.perf_counter()
     function()
     return time.perf_counter() - start
+
+
+def processor_seconds_of(function: Callable[[], Any]) -> float:
+    """Which other jobs on the machine hardly change."""
+    start = time.process_time()
+    function()
+    return time.process_time() - start
 
 
 def report(what: str, times: Mapping[str, list[float]]) -> None:
@@ -136,18 +143,23 @@ def time_steps(checkpoint: Path) -> None:
         "imported": slim2keras.convert(checkpoint, graph=f"{checkpoint}.meta"),
     }
     steps = {name: make_step(model, images, labels) for name, model in models.items()}
-    times: dict[str, list[float]] = {name: [] for name in steps}
     for step in steps.values():
         step()
         step()
+    what = f"{checkpoint.name}, training step, batch {BATCH} of {SIZE}x{SIZE}, {STEP_ROUNDS} rounds"
+    for clock, measure in (("by the clock", seconds_of), ("of the processors", processor_seconds_of)):
+        report(f"{what}, seconds {clock}", alternated(steps, measure))
+
+
+def alternated(
+    steps: Mapping[str, Callable[[], Any]], measure: Callable[[Callable[[], Any]], float]
+) -> dict[str, list[float]]:
+    times: dict[str, list[float]] = {name: [] for name in steps}
     for number in range(STEP_ROUNDS):
         # Who comes first changes, because the second finds the caches warm.
         for name in [*steps][:: 1 if number % 2 else -1]:
-            times[name].append(statistics.median(seconds_of(steps[name]) for _ in range(STEPS)))
-    what = f"{checkpoint.name}, training step, batch {BATCH} of {SIZE}x{SIZE}, {STEP_ROUNDS} rounds of {STEPS}"
-    report(what, times)
-    fastest = [min(seconds) for seconds in times.values()]
-    print(f"  fastest steps: {fastest[1] / fastest[0]:.2f}")
+            times[name].append(measure(steps[name]))
+    return times
 
 
 def main() -> int:

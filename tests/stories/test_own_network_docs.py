@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 import shlex
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -79,27 +77,13 @@ def write_inference() -> None:
         v1.saved_model.simple_save(session, "saved_model", {"images": images}, {"logits": logits})
 
 
-@contextlib.contextmanager
-def switches_of_tensorflow_1() -> Iterator[None]:
-    """Conditions as TensorFlow 1 wrote them."""
-    import tensorflow as tf
-
-    was_enabled = tf.compat.v1.control_flow_v2_enabled()
-    tf.compat.v1.disable_control_flow_v2()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            tf.compat.v1.enable_control_flow_v2()
-
-
 def write_branches() -> None:
     """Two heads, three placeholders of numbers; and the same with Python in it."""
     slim = import_tf_slim()
     import tensorflow as tf
 
     v1 = tf.compat.v1
-    with slim_graph() as graph, v1.Session(graph=graph) as session, switches_of_tensorflow_1():
+    with slim_graph() as graph, v1.Session(graph=graph) as session:
         x, norm = placeholder("images", None, 32, 32, 3), {"is_training": placeholder("is_training", dtype="bool")}
         x = slim.conv2d(x, 8, 3, normalizer_fn=slim.batch_norm, normalizer_params=norm, scope="Mine/conv")
         x = tf.reduce_mean(x * placeholder("strength"), [1, 2])
