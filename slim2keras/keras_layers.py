@@ -15,7 +15,7 @@ import tensorflow as tf
 import tf_keras
 
 from slim2keras.errors import UnsupportedArgumentError, did_you_mean
-from slim2keras.graphs.pure_ops import FLOAT32_OPS, LIST_OPERANDS, PURE_OPS
+from slim2keras.graphs.pure_ops import FLOAT32_OPS, LIST_LENGTHS, LIST_OPERANDS, MOST_IN_LIST, PURE_OPS
 
 _CONSTANT_DTYPES = ("bool", "float16", "float32", "float64", "int16", "int32", "int64", "int8", "uint16", "uint8")
 _MOST_AXES = 8
@@ -189,6 +189,8 @@ def _plain_attributes(op: str, attributes: Any) -> dict[str, Any]:
     for name, value in attributes.items():
         if not all(isinstance(item, plain) for item in (value if isinstance(value, list | tuple) else [value])):
             raise UnsupportedArgumentError(f"attribute {name!r} of {op} must be plain. Received: {value!r:.200}")
+        if name in LIST_LENGTHS and isinstance(value, int) and value > MOST_IN_LIST:
+            raise UnsupportedArgumentError(f"{name} of {op} must be {MOST_IN_LIST} or less. Received: {name}={value}")
     return {str(name): list(value) if isinstance(value, list | tuple) else value for name, value in attributes.items()}
 
 

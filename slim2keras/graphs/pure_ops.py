@@ -32,6 +32,12 @@ PURE_OPS = frozenset(f"{_ARITHMETIC} {_COMPARISONS} {_REDUCTIONS} {_SHAPES} {_NE
 LIST_OPERANDS = {"AddN": (0, 0), "Concat": (1, 0), "ConcatV2": (0, 1), "Einsum": (0, 0), "Pack": (0, 0)}
 """Ops that take a list of tensors, with the number of single operands before and after the list."""
 
+LIST_LENGTHS = ("N", "num", "num_split")
+"""Attributes that say how many tensors an op takes or gives."""
+
+MOST_IN_LIST = 2**14
+"""Tensors of one op; more are nobody's network, and a number in a file costs its author nothing."""
+
 FLOAT32_OPS = frozenset(
     {"CropAndResize", "Dilation2D", "FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3", "LRN"}
 )

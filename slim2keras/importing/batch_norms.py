@@ -171,8 +171,8 @@ def _scale(nodes: Nodes, tensor: str) -> tuple[str, float, str | None] | None:
     node = nodes.node(tensor)
     if node is not None and node.op == "Mul":
         for root, gamma in (node.inputs, reversed(node.inputs)):
-            inner = _scale(nodes, root)
-            if inner is not None and inner[2] is None:
+            inner = _scale(nodes, root) if nodes.is_op(root, "Rsqrt") else None
+            if inner is not None:
                 return inner[0], inner[1], nodes.source(gamma)
         return None
     total = nodes.node(node.inputs[0]) if node is not None and node.op == "Rsqrt" else None

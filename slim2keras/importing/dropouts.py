@@ -13,6 +13,8 @@ _OF_MASK = _RANDOM | frozenset(
     | {"RealDiv", "Div", "Reshape"}
 )
 _PRODUCTS = ("Mul", "RealDiv", "Div")
+_OF_NUMBERS = ("RealDiv", "Reciprocal", "Sub")
+_MOST_QUOTIENTS = 8
 _DIGITS = 7
 
 
@@ -74,13 +76,13 @@ def _unscaled(nodes: Nodes, known: Nodes, scaled: Node, kept: str) -> str:
 
 
 def _is_number(nodes: Nodes, known: Nodes, tensor: str) -> bool:
-    if known.scalar(tensor) is not None:
-        return True
-    node = nodes.node(tensor)
-    return node is not None and (
-        (node.op in PLACEHOLDERS and node.shape() in ((), None))
-        or (node.op in ("RealDiv", "Reciprocal", "Sub") and all(_is_number(nodes, known, item) for item in node.inputs))
-    )
+    for item, depth in walk(nodes, tensor, lambda node: node.op in _OF_NUMBERS and known.scalar(node.name) is None):
+        node = nodes.by_name.get(split_tensor(item)[0])
+        is_leaf = node is not None and node.op in PLACEHOLDERS and node.shape() in ((), None)
+        is_number = is_leaf or known.scalar(item) is not None or (node is not None and node.op in _OF_NUMBERS)
+        if not is_number or depth > _MOST_QUOTIENTS:
+            return False
+    return True
 
 
 def _random_of(nodes: Nodes, known: Nodes, mask: str) -> Node | None:

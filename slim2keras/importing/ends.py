@@ -27,6 +27,8 @@ _FOLLOWED = frozenset(
 _AUXILIARY = "aux"
 """In the names of heads beside the main one, as slim has them."""
 _NUM_LISTED = 12
+# Of one network: heads, times the copies of it on several devices.
+_MOST_LOSSES = 100
 
 
 def find_outputs(nodes: Nodes, given: Sequence[str], told: Sequence[str], *, before_softmax: bool) -> list[str]:
@@ -73,15 +75,24 @@ def _logits(nodes: Nodes) -> list[str]:
     Of clones that train side by side on the same variables, the first.
     """
     found: dict[frozenset[str], tuple[str, int]] = {}
-    for node in list(nodes.by_name.values()):
-        if node.op in _LOSSES:
-            tensor, scope = nodes.source(node.inputs[0]), node.name.rpartition("/")[0]
-            while (reshape := nodes.node(tensor)) is not None and reshape.op == "Reshape" and _is_of(reshape, scope):
-                tensor = nodes.source(reshape.inputs[0])
-            behind = nodes.ordered([tensor])
-            variables = frozenset(item.name for item in behind if item.op in VARIABLES)
-            found.setdefault(variables, (tensor, len(behind)))
+    for node in [node for node in nodes.by_name.values() if node.op in _LOSSES][:_MOST_LOSSES]:
+        tensor = _before_reshapes(nodes, node)
+        behind = nodes.ordered([tensor])
+        variables = frozenset(item.name for item in behind if item.op in VARIABLES)
+        found.setdefault(variables, (tensor, len(behind)))
     return [tensor for tensor, _ in sorted(found.values(), key=lambda item: -item[1])]
+
+
+def _before_reshapes(nodes: Nodes, loss: Node) -> str:
+    """What a loss is of, before it brings it into its own shape."""
+    tensor, scope = nodes.source(loss.inputs[0]), loss.name.rpartition("/")[0]
+    seen: set[str] = set()
+    while (reshape := nodes.node(tensor)) is not None and reshape.op == "Reshape" and _is_of(reshape, scope):
+        if tensor in seen:
+            break
+        seen.add(tensor)
+        tensor = nodes.source(reshape.inputs[0])
+    return tensor
 
 
 def _is_of(node: Node, scope: str) -> bool:
@@ -126,7 +137,7 @@ def _fed(nodes: Nodes) -> set[str]:
 def last_layers(nodes: Nodes) -> list[str]:
     """What layers with weights give on whose results no other such layer depends, as it goes into a loss."""
     layers = [node for node in nodes.by_name.values() if _is_layer(nodes, node)]
-    behind = {other.name for node in layers for other in nodes.ordered(nodes.inputs_of(node.name))}
+    behind = {other.name for other in nodes.ordered(item for node in layers for item in nodes.inputs_of(node.name))}
     consumers = nodes.consumers(node for node in nodes.by_name.values() if _is_forward(node))
     return [_followed(consumers, node.name) for node in layers if node.name not in behind]
 
@@ -146,9 +157,10 @@ def _is_gradient(node: Node) -> bool:
 
 def _followed(consumers: Mapping[str, list[Node]], tensor: str) -> str:
     """What becomes of a layer's result before anything else comes to it."""
-    following = consumers.get(tensor, [])
-    while len(following) == 1 and following[0].op in _FOLLOWED:
+    following, seen = consumers.get(tensor, []), {tensor}
+    while len(following) == 1 and following[0].op in _FOLLOWED and following[0].name not in seen:
         tensor = following[0].name
+        seen.add(tensor)
         following = consumers.get(tensor, [])
     return tensor
 

@@ -7,14 +7,17 @@ is, namely the one as which it holds nodes.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from slim2keras.errors import CheckpointReadError
+from slim2keras.graphs.pure_ops import LIST_LENGTHS, MOST_IN_LIST
 
 if TYPE_CHECKING:
     from tensorflow.core.framework.graph_pb2 import GraphDef
+    from tensorflow.core.framework.node_def_pb2 import NodeDef
 
 GraphMessage: TypeAlias = Any
 """A ``GraphDef``, a ``MetaGraphDef`` or a ``SavedModel``; none of them has types."""
@@ -27,8 +30,13 @@ SAVED_MODEL_NAMES = ("saved_model.pb", "saved_model.pbtxt")
 LARGEST_GRAPH = 2**31 - 1
 """Bytes; protocol buffers end there."""
 
+MOST_NODES = 2**20
+"""Of a graph; training graphs on eight devices have a tenth."""
+
 # A variable of every checkpoint of objects; no table compresses its names.
 _OBJECT_GRAPH_KEY = b"_CHECKPOINTABLE_OBJECT_GRAPH"
+# Source: tensorflow/core/framework/node_def_util.cc, with the underscore that its own optimisers begin with.
+_NODE_NAME = re.compile(r"[A-Za-z0-9._][A-Za-z0-9_.\\/>-]*", re.ASCII)
 _OP_NAME = re.compile(r"[A-Za-z_][\w>]*")
 _CONTROL_BYTES = bytes(set(range(32)) - set(b"\t\n\r"))
 # Bytes that show whether a file is text.
@@ -93,13 +101,41 @@ def check_whole(graph: GraphDef, path: str) -> None:
         CheckpointReadError: With a node whose input is not there.
     """
     names = {node.name for node in graph.node}
+    if len(graph.node) > MOST_NODES:
+        raise CheckpointReadError(
+            f"{path} has {len(graph.node)} nodes, and graphs of more than {MOST_NODES} are not read. Give one of the "
+            "network alone."
+        )
+    _check_names([node.name for node in graph.node], path)
     for node in graph.node:
+        _check_counts(node, path)
         for name in node.input:
             if name.lstrip("^").partition(":")[0] not in names:
                 raise CheckpointReadError(
                     f"{path} is truncated: its node {node.name} ({node.op}) takes {name}, which is not among its "
                     f"{len(names)} nodes. Copy the file again, or give another."
                 )
+
+
+def _check_names(names: Sequence[str], path: str) -> None:
+    """Refuse names that TensorFlow refuses: they would be those of layers, and paths in the files of models."""
+    twice = next((name for name, count in Counter(names).items() if count > 1), None)
+    odd = next((name for name in names if not _NODE_NAME.fullmatch(name)), None)
+    if twice is not None or odd is not None:
+        what = f"has two nodes {twice}" if twice is not None else f"calls a node {odd!r:.80}"
+        raise CheckpointReadError(
+            f"{path} is corrupt: it {what}, which TensorFlow does not allow. Copy the file again, or give another."
+        )
+
+
+def _check_counts(node: NodeDef, path: str) -> None:
+    """Refuse an op of so many tensors that TensorFlow fills the memory with their names."""
+    for name in LIST_LENGTHS:
+        if name in node.attr and node.attr[name].i > MOST_IN_LIST:
+            raise CheckpointReadError(
+                f"{path} is corrupt: its node {node.name} ({node.op}) has {node.attr[name].i} tensors ({name}). Copy "
+                "the file again, or give another."
+            )
 
 
 def _read_content(path: Path) -> bytes:

@@ -10,6 +10,7 @@ from slim2keras.errors import UnsupportedGraphError
 from slim2keras.graphs.graph import Shape, Tensor
 from slim2keras.graphs.network import GraphNetwork
 from slim2keras.importing.batch_norms import FUSED
+from slim2keras.importing.damage import told_as_damage
 from slim2keras.importing.ends import last_layers, listed
 from slim2keras.importing.inputs import Input, describe_inputs
 from slim2keras.importing.loose_variables import regularized, used_by_unlike_layers
@@ -69,7 +70,8 @@ def import_graph(
         UnsupportedGraphError: If an op is not imported, or it is not clear where the network begins or ends.
     """
     prepared = prepare(source, input_tensors, output_tensors, placeholder_values or {})
-    imported = _translated(source, prepared, name, input_shape)
+    with told_as_damage(source.path):
+        imported = _translated(source, prepared, name, input_shape)
     origin = {
         "path": source.path,
         "kind": source.kind,
@@ -102,7 +104,8 @@ def _translated(source: GraphSource, prepared: PreparedGraph, name: str, input_s
     for item in inputs:
         item.add_to(translation)
     for node in used:
-        translate(translation, node, raw_op)
+        with told_as_damage(f"{node.name} ({node.op}) in {source.path}"):
+            translate(translation, node, raw_op)
     graph = translation.graph
     graph.outputs += [_output(translation, tensor) for tensor in prepared.outputs]
     graph.end_points |= _end_points(translation, source, inputs)

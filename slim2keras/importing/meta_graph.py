@@ -9,10 +9,12 @@ constants; and from the first convolution to the images, whose shape stands in t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from slim2keras.errors import CheckpointReadError
+from slim2keras.importing.damage import array_of
 from slim2keras.importing.nodes import VARIABLES
 from slim2keras.importing.sources import read_graph
 
@@ -30,6 +32,8 @@ _BEFORE_CONVOLUTION = (*_PASSED_ON, *_FAKE_QUANTIZED, "Pad", "PadV2", "MirrorPad
 _STATISTICS = ("moving_mean", "moving_variance")
 # A decay in float32 has about seven digits; what follows them is rounding.
 _DIGITS = 7
+# Of one constant under all conditions; a graph has two.
+_MOST_VALUES = 64
 
 _Read = TypeVar("_Read")
 
@@ -73,7 +77,7 @@ def _read_graph(prefix: Path, read: Callable[[GraphDef], _Read]) -> _Read | None
         return None
     try:
         return read(read_graph(path).graph)
-    except (RecursionError, ValueError) as error:
+    except (IndexError, KeyError, RecursionError, TypeError, ValueError) as error:
         raise CheckpointReadError(
             f"{path} is no graph: {error}. It is truncated or corrupt; remove it, and give the decay with --decay."
         ) from error
@@ -154,7 +158,7 @@ class _Nodes:
 
     def _sizes(self, name: str) -> tuple[int, ...]:
         """Sizes of a tensor as they were known when the graph was made, the batch first; empty if nothing is known."""
-        node, output = self._node(name), int(name.partition(":")[2] or 0)
+        node, output = self._node(name), _output_of(name)
         if node is None:
             return ()
         if "_output_shapes" in node.attr or "output_shapes" in node.attr:
@@ -185,11 +189,16 @@ class _Nodes:
 
     def values(self, name: str) -> set[float]:
         """Values that a scalar may have, over all conditions; empty if it is not made of constants alone."""
-        if name not in self._known:
-            # Met again on the way, it lies on a circle: then it is no constant.
-            self._known[name] = set()
-            node = self._node(name)
-            self._known[name] = set() if node is None else self._values_of(node, int(name.partition(":")[2] or 0))
+        pending = [(name, False)]
+        while pending:
+            item, is_ready = pending.pop()
+            node = self._node(item)
+            if is_ready:
+                self._known[item] = self._values_of(node, _output_of(item))
+            elif item not in self._known:
+                # Met again on the way, it lies on a circle: then it is no constant.
+                self._known[item] = set()
+                pending += [] if node is None else [(item, True), *((other, False) for other in _operands(node))]
         return self._known[name]
 
     def _values_of(self, node: Any, output: int) -> set[float]:
@@ -198,9 +207,9 @@ class _Nodes:
         if node.op in ("If", "StatelessIf"):
             branches = [node.attr[branch].func.name for branch in ("then_branch", "else_branch")]
             return set().union(*(self._returned(branch, output) for branch in branches))
-        operands = [self.values(operand) for operand in node.input if not operand.startswith("^")]
+        operands = [self._known[operand] for operand in _operands(node)]
         if node.op == "Sub" and len(operands) == 2:
-            return {one - other for one in operands[0] for other in operands[1]}
+            return set(islice((one - other for one in operands[0] for other in operands[1]), _MOST_VALUES))
         if node.op == "Merge":
             return set().union(*operands)
         if node.op in ("Select", "SelectV2"):
@@ -220,12 +229,21 @@ class _Nodes:
         return _scalar(node) if node is not None and node.op == "Const" else set()
 
 
+def _operands(node: Any) -> list[str]:
+    """Tensors that a constant may be made of."""
+    is_computed = node.op in ("Sub", "Merge", "Select", "SelectV2", *_PASSED_ON)
+    return [operand for operand in node.input if not operand.startswith("^")] if is_computed else []
+
+
+def _output_of(tensor: str) -> int:
+    index = tensor.partition(":")[2]
+    return int(index) if index.isdecimal() else 0
+
+
 def _sizes_of(shapes: Sequence[Any], output: int) -> tuple[int, ...]:
     return tuple(axis.size for axis in shapes[output].dim) if output < len(shapes) else ()
 
 
 def _scalar(node: Any) -> set[float]:
-    import tensorflow as tf
-
-    value = tf.make_ndarray(node.attr["value"].tensor)
+    value = array_of(node.name, node.attr["value"].tensor)
     return {float(value)} if value.ndim == 0 and value.dtype.kind == "f" else set()

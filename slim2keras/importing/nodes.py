@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from slim2keras.errors import UnsupportedGraphError
+from slim2keras.importing.damage import array_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -121,6 +125,7 @@ class Nodes:
         self.is_frozen = all(node.op not in VARIABLES for node in self.by_name.values())
         self._instead: dict[str, str] = {}
         self._constants: dict[str, NDArray[Any] | None] = {}
+        self._num_made = 0
 
     def __contains__(self, tensor: str) -> bool:
         return split_tensor(tensor)[0] in self.by_name
@@ -129,7 +134,7 @@ class Nodes:
         """One that can be rewritten by itself."""
         other = object.__new__(Nodes)
         other.by_name, other._instead, other._constants = dict(self.by_name), dict(self._instead), {}
-        other.is_frozen = self.is_frozen
+        other.is_frozen, other._num_made = self.is_frozen, 0
         return other
 
     def replace(self, node: Node) -> None:
@@ -137,6 +142,7 @@ class Nodes:
         self.by_name[node.name] = node
         self._instead.pop(node.name, None)
         self._constants.clear()
+        self._num_made = 0
 
     def stand_for(self, tensor: str, other: str) -> None:
         """Have a tensor be another one from now on."""
@@ -155,6 +161,11 @@ class Nodes:
         seen: set[str] = set()
         while tensor not in seen:
             seen.add(tensor)
+            if len(seen) > _LONGEST_CHAIN:
+                raise UnsupportedGraphError(
+                    f"{tensor} is handed on by more than {_LONGEST_CHAIN} ops one after the other, which no network "
+                    "does: the graph is damaged. Copy the file again, or give another."
+                )
             if tensor in self._instead:
                 tensor = self._instead[tensor]
                 continue
@@ -235,10 +246,16 @@ class Nodes:
     def constant(self, tensor: str) -> NDArray[Any] | None:
         """The value of a tensor that is made of constants alone, else ``None``."""
         source = self.source(tensor)
-        if source not in self._constants:
-            # Met again on the way, it lies on a circle: then it is no constant.
-            self._constants[source] = None
-            self._constants[source] = self._computed(source)
+        pending = [(source, False)]
+        while pending:
+            item, is_ready = pending.pop()
+            if is_ready:
+                self._constants[item] = self._counted(item, self._computed(item))
+            elif item not in self._constants:
+                # Met again on the way, it lies on a circle: then it is no constant.
+                self._constants[item] = None
+                pending.append((item, True))
+                pending += [(operand, False) for operand in self._operands(item)]
         return self._constants[source]
 
     def scalar(self, tensor: str) -> float | None:
@@ -246,30 +263,43 @@ class Nodes:
         value = self.constant(tensor)
         return float(value) if value is not None and value.size == 1 and value.dtype.kind in "fiub" else None
 
-    def _computed(self, source: str) -> NDArray[Any] | None:
-        import tensorflow as tf
+    def _counted(self, source: str, value: NDArray[Any] | None) -> NDArray[Any] | None:
+        """A value, unless so many were made of little that they fill the memory."""
+        node = self.by_name.get(source)
+        is_in_file = node is not None and "value" in node.attr and bool(node.attr["value"].tensor.tensor_content)
+        self._num_made += 0 if value is None or is_in_file else value.size
+        if self._num_made > _MOST_MADE:
+            raise UnsupportedGraphError(
+                f"The constants up to {source} take more than {4 * _MOST_MADE >> 30} GiB, and the file has not as many "
+                "numbers: the graph is damaged. Copy the file again, or give another."
+            )
+        return value
 
-        node, index = self.by_name.get(split_tensor(source)[0]), split_tensor(source)[1]
-        if node is None:
-            return None
-        if node.op == "Const":
-            value: NDArray[Any] = node.facts if node.facts is not None else tf.make_ndarray(node.attr["value"].tensor)
+    def _operands(self, source: str) -> list[str]:
+        """Sources of what a constant would be computed of, none where it is not."""
+        node = self.by_name.get(source)
+        return [] if node is None or node.op not in _COMPUTED else self.inputs_of(source)
+
+    def _computed(self, source: str) -> NDArray[Any] | None:
+        node = self.by_name.get(split_tensor(source)[0])
+        if node is not None and node.op == "Const":
+            value: NDArray[Any] = (
+                node.facts if node.facts is not None else array_of(node.name, node.attr["value"].tensor)
+            )
             return value
-        compute = _COMPUTED.get(node.op)
-        if compute is None or index or not node.inputs:
-            return None
-        values = [self.constant(item) for item in node.inputs]
-        return None if any(value is None for value in values) else compute(node, *values)
+        values = [self._constants[item] for item in self._operands(source)]
+        given = [value for value in values if value is not None]
+        return None if node is None or not given or len(given) < len(values) else _applied(node, given)
 
 
 def walk(nodes: Nodes, tensor: str, through: Callable[[Node], bool]) -> Iterator[tuple[str, int]]:
-    """Tensors behind one, nearest first, with how far away they are.
+    """Tensors behind one, nearest first, with how far away they are; what is far away belongs to something else.
 
     Args:
         through: Whether to look behind a node too.
     """
     seen, level, depth = {nodes.source(tensor)}, [nodes.source(tensor)], 0
-    while level:
+    while level and depth <= _FARTHEST and len(seen) <= _MOST_WALKED:
         following = []
         for item in level:
             yield item, depth
@@ -283,6 +313,23 @@ def walk(nodes: Nodes, tensor: str, through: Callable[[Node], bool]) -> Iterator
         level, depth = following, depth + 1
 
 
+def _applied(node: Node, values: list[NDArray[Any]]) -> NDArray[Any] | None:
+    """What an op gives of constants; ``None`` where it makes no sense, or gives much of little."""
+    try:
+        shape = (0,) if node.op in _RESHAPES else np.broadcast_shapes(*(value.shape for value in values))
+        if math.prod(shape) > max(_LARGEST_COMPUTED, *(value.size for value in values)):
+            return None
+        with np.errstate(all="ignore"):
+            return np.asarray(_COMPUTED[node.op](node, *values))
+    except (ArithmeticError, AttributeError, IndexError, TypeError, ValueError):
+        return None
+
+
+_LONGEST_CHAIN = 1000
+_FARTHEST, _MOST_WALKED = 100, 1000
+_LARGEST_COMPUTED = 2**20
+_MOST_MADE = 2**28
+_RESHAPES = ("ExpandDims", "Reshape", "Squeeze")
 _ON_THE_WAY = ("Switch", "RefSwitch", "Enter", "RefEnter")
 _CHOICES = ("Merge", "Select", "SelectV2")
 _HANDED_ON = PASSED_ON | FAKE_QUANTIZED

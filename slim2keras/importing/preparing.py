@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from slim2keras.importing.batch_norms import mark_batch_norms
+from slim2keras.importing.damage import told_as_damage
 from slim2keras.importing.dropouts import mark_dropouts
 from slim2keras.importing.ends import find_inputs, find_outputs, skip_defaults
 from slim2keras.importing.moving_averages import MovingAverages
@@ -59,6 +60,16 @@ def prepare(
     placeholder_values: Mapping[str, Any],
 ) -> PreparedGraph:
     """Make a graph ready; the arguments are those of ``import_graph``."""
+    with told_as_damage(source.path):
+        return _prepared(source, input_tensors, output_tensors, placeholder_values)
+
+
+def _prepared(
+    source: GraphSource,
+    input_tensors: Sequence[str],
+    output_tensors: Sequence[str],
+    placeholder_values: Mapping[str, Any],
+) -> PreparedGraph:
     nodes = Nodes(source.graph)
     set_placeholders(nodes, placeholder_values)
     skip_defaults(nodes, (*input_tensors, *source.input_tensors))

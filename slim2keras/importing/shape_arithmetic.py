@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -45,16 +46,18 @@ def computed_with_sizes(translation: Translation, node: Node) -> Value | None:
         return None
     arrays = [value.value for value in values if isinstance(value, Known)]
     try:
-        result = compute(node, *arrays)
-    except (TypeError, ValueError, IndexError, ZeroDivisionError):
+        result = compute(node, *arrays) if _is_bounded(node, arrays) else None
+    except (ArithmeticError, AttributeError, IndexError, TypeError, ValueError):
         return None
     return None if result is None else _settled(node, result)
 
 
-def _settled(node: Node, result: Any) -> Known:
+def _settled(node: Node, result: Any) -> Known | None:
     """A result as the op gives it: in its type where no size is open."""
     array = np.asarray(result)
     is_open = array.dtype == object and any(isinstance(item, OpenSize) for item in array.ravel())
+    if is_open and any(isinstance(item, int) and abs(item) > _LARGEST_NUMBER for item in array.ravel()):
+        return None
     return Known(array if is_open else array.astype(node.dtype("DstT", "T", "Tparams", "Tidx")))
 
 
@@ -114,6 +117,8 @@ def _strided(node: Node, value: Any, begin: Any, end: Any, strides: Any) -> Any:
 
 
 def _gathered(node: Node, value: Any, indices: Any, axis: Any = 0) -> Any:
+    if value.size // max(1, value.shape[int(axis)]) * indices.size > max(_LARGEST, value.size):
+        return None
     return np.take(value, np.asarray(indices, "int64"), int(axis))
 
 
@@ -164,6 +169,21 @@ _COMPUTED: dict[str, Callable[..., Any]] = {
 
 
 _LARGEST = 2**20
+_LARGEST_OPEN = 2**12
+_LARGEST_NUMBER = 2**63
+_JOINS = ("Pack", "Concat", "ConcatV2")
+_BY_ELEMENT = frozenset(
+    {"Add", "AddV2", "Sub", "Mul", "FloorDiv", "Div", "RealDiv", "TruncateDiv", "FloorMod", "Mod", "Maximum", "Minimum"}
+)
+
+
+def _is_bounded(node: Node, arrays: Sequence[Any]) -> bool:
+    """Whether what an op gives of arrays does not fill the memory, by many steps of a little each."""
+    sizes = [array.size for array in arrays]
+    limit = _LARGEST_OPEN if any(array.dtype == object for array in arrays) else max(_LARGEST, *sizes)
+    if node.op in _BY_ELEMENT:
+        return math.prod(np.broadcast_shapes(*(array.shape for array in arrays))) <= limit
+    return node.op not in _JOINS or sum(sizes) <= limit
 
 
 def _range(start: int, stop: int, step: int) -> Any:

@@ -6,6 +6,7 @@ it is gone before any layer is made.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,10 +27,21 @@ class OpenSize:
 
     terms: tuple[tuple[Monomial, int], ...] = field(default=())
 
+    def __post_init__(self) -> None:
+        if self.weight > _HEAVIEST:
+            raise ValueError("it computes with shapes more than networks do")
+
+    @functools.cached_property
+    def weight(self) -> int:
+        """How much it is made of, in numbers and atoms, those within atoms too."""
+        return len(self.terms) + sum(map(_weight, (atom for atoms, _ in self.terms for atom in atoms)))
+
     def __add__(self, other: Size) -> Size:
         return settled([*self.terms, *_terms(other)])
 
     def __mul__(self, other: Size) -> Size:
+        if len(self.terms) * len(_terms(other)) > _HEAVIEST:
+            raise ValueError("it computes with shapes more than networks do")
         return settled(
             (tuple(sorted((*mine, *theirs), key=repr)), factor * their_factor)
             for mine, factor in self.terms
@@ -76,6 +88,9 @@ class OpenSize:
     __rmul__ = __mul__
 
 
+_HEAVIEST = 1000
+"""Weight of an open size; a U-Net of ten levels has less than 100."""
+
 Size = int | OpenSize
 
 
@@ -88,6 +103,10 @@ def settled(terms: Iterable[tuple[Monomial, int]]) -> Size:
     if kept.keys() <= {()}:
         return kept.get((), 0)
     return OpenSize(tuple(sorted(kept.items(), key=repr)))
+
+
+def _weight(atom: Atom) -> int:
+    return 1 + sum(part.weight for part in atom if isinstance(part, OpenSize))
 
 
 def open_size(*atom: Any) -> Size:

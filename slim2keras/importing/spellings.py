@@ -20,6 +20,8 @@ TAKES_BIAS = {
 }
 """Ops that a bias belongs to, with their number of inputs; the second is the weights."""
 _OF_SHAPE = ("Shape", "ShapeN", "Size", "Rank")
+_MOST_FACTORS = 8
+"""Of an activation; a product of more is none."""
 _SEPARABLE_LEAVES = (("depthwise_weights", "pointwise_weights"), ("depthwise_kernel", "pointwise_kernel"))
 
 
@@ -203,7 +205,15 @@ def _mirrored(nodes: Nodes, x: str, tensor: str) -> float | None:
 
 def _factors(nodes: Nodes, tensor: str) -> list[str]:
     """What a tensor is a product of."""
-    node = nodes.node(tensor)
-    if node is None or node.op != "Mul":
-        return [nodes.source(tensor)]
-    return [factor for item in node.inputs for factor in _factors(nodes, item)]
+    found: list[str] = []
+    pending = [tensor]
+    while pending:
+        if len(found) + len(pending) > _MOST_FACTORS:
+            return [nodes.source(tensor)]
+        item = pending.pop()
+        node = nodes.node(item)
+        if node is None or node.op != "Mul":
+            found.append(nodes.source(item))
+        else:
+            pending += reversed(node.inputs)
+    return found

@@ -14,6 +14,7 @@ _MODULES = (plain_layers, shape_arithmetic, weighted_layers)
 """They register what they translate when they are imported."""
 _STRUCTURE = VARIABLES | PASSED_ON | frozenset({"Const"})
 _NUM_LISTED = 12
+_MOST_USED = 20_000
 
 
 def check_supported(nodes: Nodes, used: Iterable[Node]) -> None:
@@ -23,6 +24,8 @@ def check_supported(nodes: Nodes, used: Iterable[Node]) -> None:
         UnsupportedGraphError: With all of them, and the nearest tensors before them.
     """
     used = list(used)
+    _check_length(used)
+    _check_channels_last(used)
     placeholders = [node for node in used if node.op in PLACEHOLDERS and node.name in _open(nodes, used)]
     if placeholders:
         names = ", ".join(node.name for node in placeholders)
@@ -43,6 +46,28 @@ def check_supported(nodes: Nodes, used: Iterable[Node]) -> None:
         f"{len(unknown)} ops between the inputs and the outputs are not imported, because they are unknown or do more "
         f"than compute:\n{listed}{_where_to_cut(nodes, used, unknown)}"
     )
+
+
+def _check_length(used: list[Node]) -> None:
+    if len(used) > _MOST_USED:
+        raise UnsupportedGraphError(
+            f"There are {len(used)} nodes between the inputs and the outputs, and networks of more than {_MOST_USED} "
+            "are not imported. Name inputs and outputs that are nearer: input_tensors=[...], output_tensors=[...] "
+            "(command line: --input-tensor NAME, --output-tensor NAME)."
+        )
+
+
+def _check_channels_last(used: list[Node]) -> None:
+    """Refuse images with the channels first, which no kernel of a CPU takes."""
+    found = [node for node in used if node.text("data_format").startswith("NC")]
+    if found:
+        listed = "".join(f"  {node.name} ({node.op}, {node.text('data_format')})\n" for node in found[:_NUM_LISTED])
+        more = f"  and {len(found) - _NUM_LISTED} more\n" if len(found) > _NUM_LISTED else ""
+        raise UnsupportedGraphError(
+            f"{len(found)} ops between the inputs and the outputs have the channels first:\n{listed}{more}"
+            "Models of Keras have them last, as TensorFlow's kernels for CPUs do. Write the graph again by the program "
+            'that made it, with data_format="NHWC" ("channels_last"): the checkpoint and its variables stay the same.'
+        )
 
 
 def _open(nodes: Nodes, used: Iterable[Node]) -> set[str]:

@@ -18,6 +18,8 @@ _DECIDED_BY = frozenset(
     {"Identity", "Cast", "LogicalNot", "LogicalAnd", "LogicalOr", "Equal", "NotEqual", "Greater", "GreaterEqual"}
     | {"Less", "LessEqual", "Switch", "Squeeze", "Reshape", "Const"}
 )
+# Each is tried both ways on all of the graph.
+_FEW_DECIDERS, _MOST_TRIED = 16, 5_000_000
 _RANDOM = ("RandomUniform", "RandomStandardNormal", "StatelessRandomUniform", "StatelessRandomUniformV2")
 
 
@@ -49,6 +51,12 @@ def find_training_switch(
     """
     outputs, inputs = list(outputs), list(inputs)
     deciders = _deciding_placeholders(nodes, nodes.ordered(outputs, inputs))
+    if len(deciders) > max(_FEW_DECIDERS, _MOST_TRIED // len(nodes.by_name)):
+        raise UnsupportedGraphError(
+            f"The graph has {len(deciders)} placeholders and constants that choose ways through it, first "
+            f"{deciders[0]}; of a training switch there are few. Name inputs and outputs between which there is none: "
+            "input_tensors=[...], output_tensors=[...] (command line: --input-tensor NAME, --output-tensor NAME)."
+        )
     inference: dict[str, bool] = {}
     for name in (item for item in deciders if item not in set(given)):
         sides = {value: _used_with(nodes, outputs, inputs, {name: value}) for value in (False, True)}
@@ -140,7 +148,7 @@ class _DeadBranches:
 
     def is_dead(self, tensor: str) -> bool:
         """Whether a tensor has no value."""
-        pending = [tensor]
+        pending, opened = [tensor], set()
         while pending:
             item = pending[-1]
             if item in self._known:
@@ -148,7 +156,9 @@ class _DeadBranches:
                 continue
             behind = self._behind(item)
             open_items = [other for other in behind if other not in self._known]
-            if open_items and item not in pending[:-1]:
+            # Met again with something open behind it, it lies on a circle.
+            if open_items and item not in opened:
+                opened.add(item)
                 pending += open_items
             else:
                 self._known[item] = self._judged(item, behind)
@@ -186,6 +196,7 @@ def refuse_other_control_flow(used: Iterable[Node]) -> None:
         listed = "".join(f"  {node.name} ({node.op})\n" for node in found[:10])
         raise UnsupportedGraphError(
             f"The graph has control flow other than the switch between training and inference:\n{listed}"
-            "Loops and recurrent networks are not imported. Name outputs before them: output_tensors=[...] (command "
-            "line: --output-tensor)."
+            "Loops and recurrent networks are not imported. Name outputs before them, output_tensors=[...] (command "
+            "line: --output-tensor NAME), such as the raw heads of a detector; or, where they prepare the images, the "
+            "tensor behind them that has the whole batch, input_tensors=[...] (command line: --input-tensor NAME)."
         )

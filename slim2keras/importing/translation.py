@@ -11,6 +11,7 @@ import numpy as np
 from slim2keras.errors import UnsupportedGraphError
 from slim2keras.graphs.graph import Layer, LayerGraph, Tensor, Variable
 from slim2keras.graphs.initializers import l2_regularizer
+from slim2keras.importing.damage import check_size
 from slim2keras.importing.nodes import VARIABLES, Node, Nodes, split_tensor
 from slim2keras.importing.sizes import Size, known
 from slim2keras.scopes import slim_variable_name
@@ -239,6 +240,7 @@ class Translation:
         return tuple(names) not in self._owners and not self._owned.isdisjoint(names)
 
     def _appended(self, layer: Layer, shape: tuple[Size, ...]) -> Tensor:
+        check_size(layer.name, shape[1:])
         return self.graph.add(layer, tuple(map(known, shape[1:])))
 
     def _scope_of(self, names: tuple[str, ...]) -> str:
