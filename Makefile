@@ -51,6 +51,7 @@ bench: setup
 	$(BIN)/python -m benchmarks.model_speed
 	$(BIN)/python -m benchmarks.finetune_speed
 	$(BIN)/python -m benchmarks.doctor_speed
+	$(BIN)/python -m benchmarks.import_speed
 
 parity-table: setup
 	$(BIN)/python -m benchmarks.parity_table

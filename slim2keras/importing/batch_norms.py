@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from slim2keras.importing.moving_averages import MovingAverages
-from slim2keras.importing.nodes import Node, Nodes, split_tensor
+from slim2keras.importing.node import Node, split_tensor
+from slim2keras.importing.nodes import Nodes, is_weight
 
 _SUMS = ("Add", "AddV2")
 FUSED = ("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3")
@@ -41,6 +42,11 @@ class Norm:
     batch_variance: str = ""
 
     @property
+    def statistics(self) -> tuple[str, str]:
+        """Tensors of the moving statistics."""
+        return self.mean, self.variance
+
+    @property
     def parameters(self) -> list[str]:
         """Tensors of its variables."""
         return [item for item in (self.gamma, self.beta, self.mean, self.variance) if item is not None]
@@ -65,12 +71,18 @@ def mark_batch_norms(nodes: Nodes, used: Iterable[Node], averages: MovingAverage
     found = []
     for node in used:
         norm = _SPELLED.get(node.op, _unfused)(nodes, node, averages)
-        if norm is not None:
+        if norm is not None and _has_weights(nodes, norm[1]) and not node.text("data_format").startswith("NC"):
             x, facts = norm
             inputs = (x, *facts.parameters)
             found.append(replace(node, op="BatchNorm", inputs=inputs, controls=(), facts=facts))
-            nodes.replace(found[-1])
+            nodes.mark(found[-1])
     return found
+
+
+def _has_weights(nodes: Nodes, norm: Norm) -> bool:
+    """Whether all parameters are variables, a number a channel; a gamma that is computed makes no layer."""
+    shapes = {nodes.shape_of_weight(item) for item in norm.parameters if is_weight(nodes, item)}
+    return len(shapes) == 1 and all(is_weight(nodes, item) for item in norm.parameters) and len(shapes.pop() or ()) == 1
 
 
 def _fused(nodes: Nodes, node: Node, averages: MovingAverages) -> tuple[str, Norm] | None:

@@ -14,6 +14,8 @@ from slim2keras.importing.imported import ImportedGraph, import_graph
 from slim2keras.importing.sources import GraphSource, source_of_meta_graph
 from slim2keras.models.building import build_model, make_layer
 from slim2keras.models.variables import slim_variables
+from slim2keras.nets import find_net
+from slim2keras.nets.arguments import KeepProbability
 from slim2keras.nets.spec import NetSpec
 from slim2keras.slim.networks import open_judge
 from tests.parity.cases import JUDGED, SHAPES, SLIM_SOURCE
@@ -28,12 +30,14 @@ CASES = [
     for mode in ("training", "inference")
 ]
 LARGE = (97, 64, 3)
+KEPT = 0.8
+"""Of values by dropout and of paths by drop-path."""
 
 
 def meta_graph_of(spec: NetSpec, *, is_training: bool) -> Any:
     """The graph that slim lays, with the loss that its trainer takes of the logits."""
     with open_judge(SLIM_SOURCE) as judge:
-        network = judge.build(spec, (None, *spec.input_shape), is_training=is_training, dropout_keep_prob=0.8)
+        network = judge.build(spec, (None, *spec.input_shape), is_training=is_training, dropout_keep_prob=KEPT)
         with network.graph.as_default():
             if is_training:
                 add_losses(network.end_points)
@@ -79,7 +83,8 @@ class Imported:
 @pytest.fixture(scope="module", params=CASES)
 def case(request: pytest.FixtureRequest) -> Imported:
     net, mode = request.param
-    spec = NetSpec.make(net, SHAPES.get(net, LARGE), {"num_classes": 5, "weight_decay": 0.001})
+    kept = dict.fromkeys(find_net(net).marked(KeepProbability), KEPT)
+    spec = NetSpec.make(net, SHAPES.get(net, LARGE), {"num_classes": 5, "weight_decay": 0.001, **kept})
     source = graph_of(spec, is_training=mode == "training")
     return Imported(spec, import_graph(source, name=net), mode == "training")
 
@@ -104,6 +109,17 @@ def test_outputs_have_the_same_bits(case: Imported) -> None:
         losses.append(float(sum(map(float, model.losses))))
     np.testing.assert_array_equal(*outputs)
     assert losses[1] == pytest.approx(losses[0], rel=1e-6)
+
+
+def test_a_graph_that_trains_drops_as_the_registry_does(case: Imported) -> None:
+    """Values and whole paths, these at the end of their schedule."""
+    if not case.trains:
+        pytest.skip("a graph for inference drops nothing")
+
+    def rates(graph: LayerGraph) -> list[float]:
+        return sorted(round(layer.config["rate"], 6) for layer in graph.layers.values() if layer.kind == "Dropout")
+
+    assert rates(case.imported.network.graph) == rates(case.spec.graph)
 
 
 def test_a_decay_that_the_graph_does_not_tell_is_said_to_be_assumed(case: Imported) -> None:

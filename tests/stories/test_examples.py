@@ -80,3 +80,14 @@ def test_two_pits(tmp_path: Path) -> None:
     for name in ("two_pits.png", "doctor.png"):
         assert (tmp_path / name).stat().st_size > 10_000
     assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.slow
+def test_own_network() -> None:
+    """It is imported from its own graph, judged by it, and learns on."""
+    text = run("own_network.py")
+    assert "own against its own graph" in text
+    assert "Parity holds." in text
+    before, after = map(float, re.findall(r"([\d.]+)% as slim left it, ([\d.]+)% now", text)[0])
+    assert before > 80.0
+    assert after > before
