@@ -102,9 +102,10 @@ def told_as_damage(where: str) -> Iterator[None]:
         if isinstance(error, Slim2KerasError) and not isinstance(error, UnsupportedArgumentError):
             raise
         raise UnsupportedGraphError(
-            f"{where} makes no sense to slim2keras: {_told(error)}. The graph is damaged, or spells something as no "
-            "graph yet did. Copy the file again; or name tensors between which the network is, input_tensors=[...], "
-            "output_tensors=[...] (command line: --input-tensor NAME, --output-tensor NAME)."
+            f"{where} makes no sense to slim2keras: {_told(error)}. The graph is damaged, made for images of another "
+            "shape, or spells something as no graph yet did. Copy the file again; or name tensors between which the "
+            "network is, input_tensors=[...], output_tensors=[...] (command line: --input-tensor NAME, "
+            "--output-tensor NAME)."
         ) from error
 
 
