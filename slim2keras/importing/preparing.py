@@ -114,9 +114,9 @@ def _counters(nodes: Nodes) -> list[str]:
 
 def _marked(nodes: Nodes, outputs: Sequence[str], inputs: Sequence[str], averages: MovingAverages) -> list[Node]:
     """Put together what is spelled with several ops; returns the BatchNorm layers."""
-    norms = mark_batch_norms(nodes, nodes.ordered(outputs, inputs), averages)
+    mark_batch_norms(nodes, nodes.ordered(outputs, inputs), averages)
     mark_activations(nodes, nodes.ordered(outputs, inputs))
     mark_dilated(nodes, nodes.ordered(outputs, inputs))
     mark_separable(nodes, nodes.ordered(outputs, inputs), outputs)
     mark_biases(nodes, nodes.ordered(outputs, inputs), outputs)
-    return norms
+    return [node for node in nodes.ordered(outputs, inputs) if node.op == "BatchNorm"]

@@ -31,6 +31,7 @@ _ELEMENTWISE = frozenset(
 )
 _RENAMED = {("Squeeze", "squeeze_dims"): "axis"}
 """Attributes that ``tf.raw_ops`` calls otherwise than the graph."""
+_TRANSPOSED = ("Conv2DBackpropInput", "Conv3DBackpropInputV2")
 _OVER_ALL = "computes over all images at inference too"
 _LARGEST_AT_ONCE = 2**22
 """Numbers of a constant that is computed of constants."""
@@ -58,6 +59,9 @@ def raw_op(translation: Translation, node: Node) -> Sequence[Value]:
     shapes = [value.shape for value in values]
     results = _result_shapes(translation, node, values, shapes)
     config = {"op": node.op, "attributes": _attributes(node), "operands": operands}
+    baked = values[0].value if isinstance(values[0], Known) and node.op in _TRANSPOSED else None
+    if baked is not None and translation.facts.baked_batch is not None and operands[0] is not None:
+        operands[0], tensors[0] = None, _with_own_batch(translation, node, baked)
     inputs = [item for item in tensors if item is not None]
     if not inputs:
         raise UnsupportedGraphError(f"{node.name}: {node.op} takes nothing that depends on the input.")
@@ -133,6 +137,23 @@ def _freed(translation: Translation, node: Node, index: int, value: Known) -> An
         return None
     sizes = [known(size) if not isinstance(size, int | np.integer) else int(size) for size in value.value.ravel()]
     return np.asarray([-1 if size is None else size for size in sizes], "int32") if sizes.count(None) == 1 else None
+
+
+def _with_own_batch(translation: Translation, node: Node, sizes: Any) -> Activation:
+    """The output shape of a transposed convolution with the number of images that goes in."""
+    x = translation.activation(node.inputs[2])
+    names = (f"{node.name}/Shape", f"{node.name}/batch", f"{node.name}/output_shape")
+    shape = {"op": "Shape", "attributes": {}, "operands": [None]}
+    every = translation.add(Node(names[0], "Shape"), "TensorFlowOp", shape, [x], (len(x.shape),), dtype="int32")
+    first: list[Any] = [None, _of_ints([0]), _of_ints([1])]
+    slice_config = {"op": "Slice", "attributes": {}, "operands": first}
+    batch = translation.add(Node(names[1], "Slice"), "TensorFlowOp", slice_config, [every], (1,))
+    joined = {"op": "ConcatV2", "attributes": {}, "operands": [None, _of_ints(sizes[1:]), _of_ints(0)]}
+    return translation.add(Node(names[2], "ConcatV2"), "TensorFlowOp", joined, [batch], (len(sizes),))
+
+
+def _of_ints(values: Any) -> dict[str, Any]:
+    return {"dtype": "int32", "value": np.asarray(values, "int32").tolist()}
 
 
 def _with_open_sizes(translation: Translation, tensor: str, value: Value) -> Activation:
@@ -315,7 +336,7 @@ _SHAPES: Mapping[str, Callable[..., tuple[Size, ...] | None]] = {
     "Transpose": _transposed,
     **dict.fromkeys(("MatMul", "BatchMatMul", "BatchMatMulV2"), _matrix_product),
     "Tile": _tiled,
-    **dict.fromkeys(("Conv2DBackpropInput", "Conv3DBackpropInputV2"), _transposed_convolution),
+    **dict.fromkeys(_TRANSPOSED, _transposed_convolution),
 }
 
 
