@@ -147,8 +147,8 @@ def _check_computes(graph: LayerGraph, prepared: PreparedGraph) -> None:
     if all(graph.layers[output.layer_name].kind == "InputLayer" for output in graph.outputs):
         raise UnsupportedGraphError(
             f"Between the inputs, {', '.join(prepared.inputs)}, and the outputs, {', '.join(prepared.outputs)}, "
-            "nothing is computed. Name others: input_tensors=[...], output_tensors=[...] (command line: --input-tensor NAME, "
-            "--output-tensor NAME)."
+            "nothing is computed. Name others: input_tensors=[...], output_tensors=[...] (command line: --input-tensor "
+            "NAME, --output-tensor NAME)."
         )
 
 
