@@ -164,6 +164,8 @@ class GraphNetwork(Network):
             drop_path_steps=_count(config["drop_path_steps"]),
             origin=None if config.get("origin") is None else dict(config["origin"]),
         )
+        if not network.layers.outputs:
+            raise ValueError(f"the graph of {network.name} has no outputs")
         if network.input_shape != tuple(config["input_shape"]):
             raise ValueError(f"the graph takes {network.input_shape}, and not {config['input_shape']}")
         return network

@@ -47,7 +47,7 @@ def build(net: str, *, input_shape: Shape | None = None, **arguments: Any) -> tf
 def build_model(network: Network) -> tf_keras.Model:
     """Make the plain functional model of a network, its weights freshly initialised."""
     origin = getattr(network, "origin", None)
-    with told_as_damage(f"The network of {origin['path']}") if origin else contextlib.nullcontext():
+    with told_as_damage(f"The network of {origin.get('path')}") if origin else contextlib.nullcontext():
         model = model_of(network.graph, network.name)
     model.slim_network = network
     return model

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from slim2keras.checkpoints.reading import Checkpoint, GraphVariables
-from slim2keras.errors import CheckpointReadError
+from slim2keras.errors import CheckpointReadError, ModelReadError
 from slim2keras.graphs.network import GraphNetwork, Network
 from slim2keras.importing.imported import import_graph
 from slim2keras.importing.inputs import describe_inputs
@@ -115,9 +115,25 @@ def by_function(network: Network, function: SlimFunction) -> GraphJudge:
 
 
 def _origin_of(network: Network) -> Mapping[str, Any] | None:
-    """Where a network was imported from, ``None`` if it comes from no file."""
+    """Where a network was imported from, ``None`` if it comes from no file.
+
+    Raises:
+        ModelReadError: If the file of the model says something else in that place.
+    """
     origin = network.origin if isinstance(network, GraphNetwork) else None
+    if origin is not None and not _is_origin(origin):
+        raise ModelReadError(
+            f"The model says that its graph is from {dict(origin)!r:.200}, which is no place: its file is damaged. "
+            "Convert the checkpoint again."
+        )
     return None if origin is None or origin["kind"] == "function" else origin
+
+
+def _is_origin(origin: Mapping[str, Any]) -> bool:
+    lists = [origin.get("input_tensors"), origin.get("output_tensors")]
+    are_lists = all(isinstance(item, list | tuple) and all(isinstance(name, str) for name in item) for item in lists)
+    are_texts = all(isinstance(origin.get(name), str) for name in ("path", "kind"))
+    return are_lists and are_texts and isinstance(origin.get("placeholder_values"), Mapping)
 
 
 def _read_again(path: str, checkpoint: Checkpoint) -> GraphSource:

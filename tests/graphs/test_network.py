@@ -57,3 +57,11 @@ def test_a_graph_without_inputs_is_no_network() -> None:
     """There would be nothing to feed."""
     with pytest.raises(ValueError, match="no InputLayer"):
         GraphNetwork("empty", LayerGraph())
+
+
+def test_a_graph_without_outputs_is_refused() -> None:
+    """There would be no model."""
+    config = towers_network().to_config()
+    config["graph"]["outputs"] = []
+    with pytest.raises(ValueError, match="has no outputs"):
+        GraphNetwork.from_config(config)

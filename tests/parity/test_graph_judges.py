@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import slim2keras
-from slim2keras.errors import UnsupportedArgumentError
+from slim2keras.errors import ModelReadError, UnsupportedArgumentError
 from slim2keras.models.variables import slim_variables
 from slim2keras.nets.spec import NetSpec
 from slim2keras.parity import comparing
+from tests.importing.test_bad_graphs import small_graph
 from tests.importing.test_zoo import LARGE, meta_graph_of
 from tests.reference import values_of, write_checkpoint
 
@@ -49,3 +52,17 @@ def test_without_a_graph_the_error_is_that_of_slim(checkpoint: Path, monkeypatch
     monkeypatch.setattr(comparing, "compare_with_slim", lambda *args, **kwargs: none_judges())
     with pytest.raises(UnsupportedArgumentError, match="has no network"):
         slim2keras.verify(checkpoint, model)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"input_tensors": None}, {"output_tensors": [1]}, {"path": 3}, {"placeholder_values": []}, {"kind": None}],
+)
+def test_a_model_that_says_nonsense_of_its_graph_is_refused(tmp_path: Path, wrong: dict[str, Any]) -> None:
+    """By it a graph is read again, in order to judge; and files of anybody say it."""
+    (tmp_path / "frozen.pb").write_bytes(small_graph().SerializeToString())
+    model = slim2keras.convert(tmp_path / "frozen.pb")
+    network = model.slim_network
+    model.slim_network = replace(network, origin={**network.origin, **wrong})
+    with pytest.raises(ModelReadError, match="which is no place: its file is damaged"):
+        slim2keras.verify(tmp_path / "frozen.pb", model)
