@@ -257,9 +257,9 @@ MUTANTS = {"epsilon": other_epsilon, "decay": other_decay, "padding": symmetric_
 @pytest.mark.parametrize("name", [None, *MUTANTS])
 def test_a_mutant_does_not_pass(name: str | None, tmp_path: Path) -> None:
     """``verify`` sees another epsilon, another decay and another padding; the model as imported passes."""
-    written = write_graph(NETWORKS["without_gamma"], "training", tmp_path)
+    written = write_graph(NETWORKS["dilated"], "training", tmp_path)
     model = convert(written)
     if name is not None:
         MUTANTS[name](model)
-    report = slim2keras.verify(written.path, model, images=reference("without_gamma").images[0])
+    report = slim2keras.verify(written.path, model, images=reference("dilated").images[0])
     assert report.passed == (name is None)
