@@ -7,13 +7,16 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from slim2keras.errors import CheckpointReadError, Slim2KerasError, UnsupportedGraphError
+from slim2keras.errors import CheckpointReadError, Slim2KerasError, UnsupportedArgumentError, UnsupportedGraphError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 LARGEST_REPEATED = 2**24
 """Values for which one number may stand in a constant; of more, each must be in the file."""
+
+MOST_USED = 20_000
+"""Nodes of a network; whole training graphs, with gradients and savers, have about 10,000."""
 
 LARGEST_ACTIVATION = 2**30
 """Values of a tensor for one image, 4 GiB; images of 2048 pixels with 128 channels have half."""
@@ -66,6 +69,20 @@ def check_size(name: str, sizes: Sequence[object]) -> None:
         )
 
 
+def check_length(used: Sequence[object]) -> None:
+    """Refuse a network of more nodes than can be followed, and built, in minutes.
+
+    Raises:
+        UnsupportedGraphError: With their number.
+    """
+    if len(used) > MOST_USED:
+        raise UnsupportedGraphError(
+            f"There are {len(used)} nodes between the inputs and the outputs, and networks of more than {MOST_USED} "
+            "are not imported. Name inputs and outputs that are nearer: input_tensors=[...], output_tensors=[...] "
+            "(command line: --input-tensor NAME, --output-tensor NAME)."
+        )
+
+
 @contextlib.contextmanager
 def told_as_damage(where: str) -> Iterator[None]:
     """Turn whatever a graph that makes no sense lets Python, NumPy or TensorFlow raise into one error.
@@ -80,13 +97,15 @@ def told_as_damage(where: str) -> Iterator[None]:
     """
     try:
         yield
-    except Slim2KerasError:
-        raise
     except Exception as error:
+        # Layers of ours refuse arguments, which are the graph's here.
+        if isinstance(error, Slim2KerasError) and not isinstance(error, UnsupportedArgumentError):
+            raise
         raise UnsupportedGraphError(
-            f"{where} makes no sense to slim2keras: {_told(error)}. The graph is damaged, or spells something as no "
-            "graph yet did. Copy the file again; or name tensors between which the network is, input_tensors=[...], "
-            "output_tensors=[...] (command line: --input-tensor NAME, --output-tensor NAME)."
+            f"{where} makes no sense to slim2keras: {_told(error)}. The graph is damaged, made for images of another "
+            "shape, or spells something as no graph yet did. Copy the file again; or name tensors between which the "
+            "network is, input_tensors=[...], output_tensors=[...] (command line: --input-tensor NAME, "
+            "--output-tensor NAME)."
         ) from error
 
 

@@ -16,7 +16,7 @@ _OF_MASK = _RANDOM | frozenset(
 )
 _PRODUCTS = ("Mul", "RealDiv", "Div")
 _OF_NUMBERS = ("RealDiv", "Reciprocal", "Sub")
-_MOST_QUOTIENTS = 8
+_MOST_QUOTIENTS, _DEEPEST_MASK = 8, 16
 _DIGITS = 7
 
 
@@ -102,8 +102,10 @@ def _is_number(known: Nodes, tensor: str) -> bool:
 def _random_of(known: Nodes, mask: str) -> Node | None:
     """The random numbers that a mask is made of, ``None`` if it is made of anything else but numbers too."""
     found = None
-    for tensor, _ in walk(known, mask, lambda node: _is_of_mask(known, node)):
+    for tensor, depth in walk(known, mask, lambda node: _is_of_mask(known, node)):
         node = known.by_name.get(split_tensor(tensor)[0])
+        if depth > _DEEPEST_MASK:
+            return None
         if node is not None and node.op in _RANDOM:
             found = node
         elif node is None or not (_is_of_mask(known, node) or _is_number(known, tensor)):

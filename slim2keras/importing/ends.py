@@ -75,7 +75,7 @@ def _other_heads(nodes: Nodes, outputs: Sequence[str]) -> list[str]:
     behind = {node.name for node in nodes.ordered(outputs)}
     others = [tensor for tensor in dict.fromkeys(last_layers(nodes)) if split_tensor(tensor)[0] not in behind]
     weights = {name for tensor in outputs for name in _variables(nodes, tensor)}
-    others = [tensor for tensor in others if not _variables(nodes, tensor) <= weights]
+    others = [tensor for tensor in others[:_MOST_LOSSES] if not _variables(nodes, tensor) <= weights]
     if not others:
         return []
     remark = (

@@ -20,6 +20,8 @@ _CONDITIONS = ("If", "StatelessIf")
 _CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 _LARGEST = 10**6
 """Nodes that a graph may have with its functions laid out: one can call itself."""
+_LONGEST_NAME = 5000
+"""Of a node in a function, which is named after all that call it."""
 _OUTPUTS = {
     "FusedBatchNorm": ("y", "batch_mean", "batch_variance", "reserve_space_1", "reserve_space_2"),
     "TopKV2": ("values", "indices"),
@@ -50,6 +52,8 @@ def laid_out(graph: GraphDef) -> GraphDef:
         if len(flat.node) + len(pending) > _LARGEST:
             raise UnsupportedGraphError("The graph has functions that call each other without end.")
         node = pending.pop()
+        if len(node.name) > _LONGEST_NAME:
+            raise UnsupportedGraphError(f"The graph has functions that call each other without end: {node.name:.80}...")
         if node.op in _CONDITIONS:
             pending += reversed(_condition(node, functions))
         elif node.op in _CALLS:

@@ -95,6 +95,7 @@ def _translated(source: GraphSource, prepared: PreparedGraph, name: str, input_s
     translation = _translation(source, prepared, inputs)
     graph = translation.graph
     graph.outputs += [_output(translation, tensor) for tensor in prepared.outputs]
+    _check_computes(graph, prepared)
     graph.end_points |= _end_points(translation, source, inputs)
     unknown = _norms_of_unknown_decay(prepared)
     names = {variable.name for variable in graph.variables()}
@@ -140,6 +141,15 @@ def _owned_twice(graph: LayerGraph) -> frozenset[str]:
     """Names of variables that several layers own: only as tensors can they be one."""
     owners = Counter(variable.name for layer in graph.layers.values() for variable in layer.variables)
     return frozenset(name for name, number in owners.items() if number > 1)
+
+
+def _check_computes(graph: LayerGraph, prepared: PreparedGraph) -> None:
+    if all(graph.layers[output.layer_name].kind == "InputLayer" for output in graph.outputs):
+        raise UnsupportedGraphError(
+            f"Between the inputs, {', '.join(prepared.inputs)}, and the outputs, {', '.join(prepared.outputs)}, "
+            "nothing is computed. Name others: input_tensors=[...], output_tensors=[...] (command line: --input-tensor "
+            "NAME, --output-tensor NAME)."
+        )
 
 
 def _output(translation: Translation, tensor: str) -> Tensor:

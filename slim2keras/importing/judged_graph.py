@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from slim2keras.graphs.pure_ops import PURE_OPS
 from slim2keras.importing.batch_norms import FUSED, Norm
+from slim2keras.importing.damage import array_of, told_as_damage
 from slim2keras.importing.node import split_tensor
 from slim2keras.importing.node import tensor_name as named
 from slim2keras.importing.nodes import FAKE_QUANTIZED, PASSED_ON, VARIABLES, Nodes
@@ -76,7 +77,8 @@ def judged_graph(
         values: Of placeholders, by name.
         training: Which of the two.
     """
-    return _Cut(source, prepared, values, training=training).made(list(wanted))
+    with told_as_damage(source.path):
+        return _Cut(source, prepared, values, training=training).made(list(wanted))
 
 
 class _Cut:
@@ -125,6 +127,7 @@ class _Cut:
         losses = {item: self._source_of(named(item)) for item in self._source.regularization_losses}
         for tensor in (*tensors.values(), *(item for item, _ in moved.values()), *losses.values()):
             self._take(tensor)
+        self._spread_refusal()
         graph = GraphDef(node=[node for name, node in self._taken.items() if name not in self._refused])
         graph.versions.CopyFrom(self._source.graph.versions)
         taken = filter(self._is_variable, self._taken)
@@ -156,31 +159,26 @@ class _Cut:
     def _take(self, tensor: str) -> None:
         """Take a node with all that it depends on."""
         pending = [split_tensor(tensor)[0]]
-        order: list[str] = []
         while pending:
             name = pending.pop()
             if name in self._taken:
                 continue
             node = self._rewritten(name)
             self._taken[name] = node
-            order.append(name)
             pending += [split_tensor(named(item))[0] for item in node.input]
-        self._spread_refusal()
 
     def _spread_refusal(self) -> None:
         """What depends on a node that is not allowed is not run either."""
+        consumers: dict[str, list[str]] = {}
         for name, node in self._taken.items():
-            if node.op not in _ALLOWED:
+            for item in node.input:
+                consumers.setdefault(split_tensor(item)[0], []).append(name)
+        pending = [name for name, node in self._taken.items() if node.op not in _ALLOWED]
+        while pending:
+            name = pending.pop()
+            if name not in self._refused:
                 self._refused.add(name)
-        spreading = True
-        while spreading:
-            behind = {
-                name
-                for name, node in self._taken.items()
-                if name not in self._refused and any(split_tensor(item)[0] in self._refused for item in node.input)
-            }
-            spreading = bool(behind)
-            self._refused |= behind
+                pending += consumers.get(name, [])
 
     def _rewritten(self, name: str) -> NodeDef:
         from tensorflow.core.framework.node_def_pb2 import NodeDef
@@ -192,6 +190,8 @@ class _Cut:
             return _constant(name, self._values[name], self._original.by_name[name].dtype("dtype", "T"))
         if original.op in VARIABLES:
             return _placeholder(name, self._original.by_name[name].dtype("dtype"))
+        if original.op == "Const":
+            array_of(name, original.attr["value"].tensor)
         node = NodeDef()
         node.CopyFrom(original)
         del node.input[:]

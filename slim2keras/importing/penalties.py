@@ -10,6 +10,8 @@ from slim2keras.importing.node import Node
 from slim2keras.importing.nodes import Nodes
 
 _DEEPEST = 8
+# Terms of a sum; of the sums within it an eighth each, so that a few nodes do not stand for very many.
+_MOST_TERMS = 2**14
 """Sums and products that a loss is nested in."""
 _SUMS = ("Add", "AddV2", "AddN")
 
@@ -84,7 +86,7 @@ def _parts(nodes: Nodes, tensor: str, depth: int = 0) -> dict[str, Penalty] | No
         return _of_variable(nodes, node)
     if node.op == "Mul":
         return _scaled(nodes, node, depth)
-    if node.op not in _SUMS:
+    if node.op not in _SUMS or len(node.inputs) > _MOST_TERMS >> depth * 3:
         return None
     total: dict[str, Penalty] = {}
     for item in node.inputs:

@@ -155,6 +155,9 @@ def concatenated(shapes: list[tuple[Size, ...]], axis: int) -> tuple[Size, ...]:
     total: Size = 0
     for shape in shapes:
         total = shape[axis] + total
+    for place, sizes in enumerate(zip(*shapes, strict=True)):
+        if place != axis:
+            broadcast((size,) for size in sizes)
     merged = [next((size for size in sizes if isinstance(size, int)), sizes[0]) for sizes in zip(*shapes, strict=True)]
     return (*merged[:axis], total, *merged[axis + 1 :])
 
@@ -184,6 +187,8 @@ def squeeze(translation: Translation, node: Node) -> Value | None:
         return None
     axes = [axis % len(x.shape) for axis in node.ints("squeeze_dims")]
     axes = axes or [axis for axis, size in enumerate(x.shape) if size == 1]
+    if any(known(x.shape[axis]) not in (1, None) for axis in axes):
+        return None
     return _kept_batch(translation, node, x, tuple(size for axis, size in enumerate(x.shape) if axis not in axes))
 
 
@@ -268,7 +273,7 @@ def transpose(translation: Translation, node: Node) -> Value | None:
     if x is None or not isinstance(order, Known):
         return None
     axes = tuple(map(int, order.value))
-    if axes[0] != 0:
+    if axes[0] != 0 or sorted(axes) != list(range(len(x.shape))):
         return None
     return translation.add(node, "Permute", {"dims": axes[1:]}, [x], tuple(x.shape[axis] for axis in axes))
 

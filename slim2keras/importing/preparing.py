@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from slim2keras.importing.batch_norms import mark_batch_norms
-from slim2keras.importing.damage import told_as_damage
+from slim2keras.importing.damage import check_length, told_as_damage
 from slim2keras.importing.dropouts import mark_dropouts, undropped
 from slim2keras.importing.ends import find_inputs, find_outputs, possible_inputs, skip_defaults
 from slim2keras.importing.moving_averages import MovingAverages
@@ -82,6 +82,7 @@ def _prepared(
     averages = MovingAverages(source.graph, nodes)
     # Images may come from any of these; which they are shows when dropouts and their placeholders are put together.
     begins = [*input_tensors] or possible_inputs(nodes, outputs)
+    check_length(nodes.ordered(outputs, begins))
     switch = find_training_switch(nodes, outputs, begins, placeholder_values)
     training = nodes.copy()
     set_placeholders(training, {**switch.training, **dict.fromkeys(_counters(nodes), _LATE)})

@@ -154,5 +154,7 @@ def broadcast(shapes: Iterable[tuple[Size, ...]]) -> tuple[Size, ...]:
 
 def _broadcast_axis(sizes: tuple[Size, ...]) -> Size:
     numbers: list[Size] = [size for size in sizes if isinstance(size, int) and size != 1]
+    if len(set(numbers)) > 1:
+        raise ValueError(f"sizes {sizes} do not go together")
     opens: list[Size] = [size for size in sizes if not isinstance(size, int)]
     return next(iter([*numbers, *opens]), 1)

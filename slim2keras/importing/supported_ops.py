@@ -15,7 +15,6 @@ _MODULES = (plain_layers, shape_arithmetic, weighted_layers)
 """They register what they translate when they are imported."""
 _STRUCTURE = VARIABLES | PASSED_ON | frozenset({"Const"})
 _NUM_LISTED = 12
-_MOST_USED = 20_000
 
 
 def check_supported(nodes: Nodes, used: Iterable[Node]) -> None:
@@ -25,7 +24,6 @@ def check_supported(nodes: Nodes, used: Iterable[Node]) -> None:
         UnsupportedGraphError: With all of them, and the nearest tensors before them.
     """
     used = list(used)
-    _check_length(used)
     _check_channels_last(used)
     placeholders = [node for node in used if node.op in PLACEHOLDERS and node.name in _open(nodes, used)]
     if placeholders:
@@ -47,15 +45,6 @@ def check_supported(nodes: Nodes, used: Iterable[Node]) -> None:
         f"{len(unknown)} ops between the inputs and the outputs are not imported, because they are unknown or do more "
         f"than compute:\n{listed}{_where_to_cut(nodes, used, unknown)}"
     )
-
-
-def _check_length(used: list[Node]) -> None:
-    if len(used) > _MOST_USED:
-        raise UnsupportedGraphError(
-            f"There are {len(used)} nodes between the inputs and the outputs, and networks of more than {_MOST_USED} "
-            "are not imported. Name inputs and outputs that are nearer: input_tensors=[...], output_tensors=[...] "
-            "(command line: --input-tensor NAME, --output-tensor NAME)."
-        )
 
 
 def _check_channels_last(used: list[Node]) -> None:

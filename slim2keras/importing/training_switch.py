@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from slim2keras.errors import UnsupportedGraphError
+from slim2keras.errors import UnsupportedGraphError, did_you_mean
 from slim2keras.importing.dropouts import find_dropout
 from slim2keras.importing.node import Node, split_tensor, tensor_name
 from slim2keras.importing.nodes import PLACEHOLDERS, VARIABLES, Nodes, walk
@@ -131,9 +131,16 @@ def set_placeholders(nodes: Nodes, values: Mapping[str, Any]) -> None:
     for tensor, value in values.items():
         name = split_tensor(tensor)[0]
         if name not in nodes.by_name:
-            raise UnsupportedGraphError(f"The graph has no tensor {tensor!r}, of which a value was given.")
+            close = did_you_mean(name, nodes.by_name)
+            raise UnsupportedGraphError(f"The graph has no tensor {tensor!r}, of which a value was given.{close}")
         dtype = nodes.by_name[name].dtype("dtype", "T")
-        nodes.replace(Node(name, "Const", facts=np.asarray(value, dtype)))
+        try:
+            nodes.replace(Node(name, "Const", facts=np.asarray(value, dtype)))
+        except (OverflowError, TypeError, ValueError) as error:
+            raise UnsupportedGraphError(
+                f"The placeholder {name} takes values of type {dtype}. Received: {name}={value!r:.80}. Give another, "
+                f"placeholder_values={{{name!r}: ...}} (command line: --placeholder {name}=...)."
+            ) from error
 
 
 def take_branches(nodes: Nodes, outputs: Iterable[str], inputs: Iterable[str] = ()) -> None:

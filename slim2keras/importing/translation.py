@@ -136,7 +136,10 @@ class Translation:
         """What a tensor is, which was translated before."""
         source = self.nodes.source(tensor)
         if source not in self._values:
-            raise UnsupportedGraphError(f"The graph uses {tensor}, which no node gives: it is damaged.")
+            raise UnsupportedGraphError(
+                f"The graph uses {tensor}, which no node before gives: it is damaged, or goes in a circle. Copy the "
+                "file again, or name an output before: output_tensors=[...] (command line: --output-tensor NAME)."
+            )
         return self._values[source]
 
     def weight(self, tensor: str) -> Weight | None:
@@ -296,6 +299,11 @@ def translate(translation: Translation, node: Node, otherwise: Translator) -> No
         return
     constant = translation.nodes.constant(node.name)
     if constant is not None:
+        if constant.dtype.kind not in "biuf":
+            raise UnsupportedGraphError(
+                f"The network computes with {node.name}, which is no number: {constant!s:.80}. Name an output before: "
+                "output_tensors=[...] (command line: --output-tensor NAME)."
+            )
         translation.set_value(node.name, Known(np.asarray(constant)))
         return
     function = TRANSLATORS.get(node.op)

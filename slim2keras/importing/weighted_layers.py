@@ -96,7 +96,7 @@ def convolution(translation: Translation, node: Node) -> Value | None:
         return None
     x, weights, bias = found
     *kernel, per_group, filters = weights.shape
-    if channels % per_group or not _fits(bias, filters):
+    if channels % per_group or filters % (channels // per_group) or not _fits(bias, filters):
         return None
     config = {
         "filters": filters,
@@ -118,7 +118,7 @@ def depthwise_convolution(translation: Translation, node: Node) -> Value | None:
         return None
     x, weights, bias = found
     *kernel, channels, multiplier = weights.shape
-    if not _fits(bias, channels * multiplier):
+    if channels != x.shape[-1] or not _fits(bias, channels * multiplier):
         return None
     config = {
         **_config(window, kernel),
@@ -164,7 +164,9 @@ def transposed_convolution(translation: Translation, node: Node) -> Value | None
     if found is None or not isinstance(asked, Known) or not _is_stock(window) or set(window.dilations) != {1}:
         return None
     x, weights, bias = found
-    *kernel, filters, _ = weights.shape
+    *kernel, filters, channels = weights.shape
+    if channels != x.shape[-1]:
+        return None
     sizes = [
         size * stride + (max(extent - stride, 0) if window.padding == "VALID" else 0)
         for size, extent, stride in zip(x.shape[1:-1], kernel, window.strides, strict=True)
@@ -189,7 +191,7 @@ def dense(translation: Translation, node: Node) -> Value | None:
         return None
     x, weights, bias = found
     units = weights.shape[-1]
-    if known(x.shape[-1]) is None or len(x.shape) != 2 or not _fits(bias, units):
+    if known(x.shape[-1]) != weights.shape[0] or len(x.shape) != 2 or not _fits(bias, units):
         return None
     config = {
         "units": units,

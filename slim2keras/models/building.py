@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any
 
 from slim2keras.graphs.graph import Layer, LayerGraph, Shape
 from slim2keras.graphs.network import Network
+from slim2keras.importing.damage import told_as_damage
+from slim2keras.models.functional import functional_model
 from slim2keras.models.precision import wide_layers
 from slim2keras.models.variables import keep_stored_variables, odd_variables
 from slim2keras.nets.spec import NetSpec
@@ -43,7 +46,9 @@ def build(net: str, *, input_shape: Shape | None = None, **arguments: Any) -> tf
 
 def build_model(network: Network) -> tf_keras.Model:
     """Make the plain functional model of a network, its weights freshly initialised."""
-    model = model_of(network.graph, network.name)
+    origin = getattr(network, "origin", None)
+    with told_as_damage(f"The network of {origin['path']}") if origin else contextlib.nullcontext():
+        model = model_of(network.graph, network.name)
     model.slim_network = network
     return model
 
@@ -68,7 +73,7 @@ def model_of(graph: LayerGraph, name: str) -> tf_keras.Model:
             tensors[layer.name] = call_layer(layer, owner, made, tensors, "float32" if owner.name in wide else None)
     inputs = [tensors[layer.name] for layer in graph.input_layers]
     outputs = [tensors[output.layer_name] for output in graph.outputs]
-    return tf_keras.Model(_one_or_list(inputs), _one_or_list(outputs), name=name)
+    return functional_model(_one_or_list(inputs), _one_or_list(outputs), name)
 
 
 def call_layer(

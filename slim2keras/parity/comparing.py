@@ -14,6 +14,7 @@ from slim2keras.checkpoints.reading import Checkpoint, open_checkpoint
 from slim2keras.errors import CheckpointMismatchError, UnsupportedArgumentError
 from slim2keras.graphs.network import Network
 from slim2keras.models.end_points import end_points
+from slim2keras.models.functional import functional_model
 from slim2keras.models.networks import network_of
 from slim2keras.models.overrides import Overrides, dropout_off
 from slim2keras.models.precision import in_float32, precision_of
@@ -233,15 +234,13 @@ def _compare_statistics(decays: Mapping[str, float], values: Arrays, ours: Run, 
 
 
 def _run_model(model: tf_keras.Model, tensors: Mapping[str, Any], images: Images, *, training: bool) -> Run:
-    import tf_keras
-
     outputs = {**tensors, "output": model.outputs[0]}
     statistics = _moving_statistics(model)
     with dropout_off(model), Overrides() as overrides:
         overrides.keep(statistics.values())
         # Called eagerly, a functional model runs its layers one op after the other.
         given = images[0] if len(images) == 1 else list(images)
-        activations = tf_keras.Model(model.input, outputs)(given, training=training)
+        activations = functional_model(model.input, outputs)(given, training=training)
         moved = {name: variable.numpy() for name, variable in statistics.items()}
     return Run({name: value.numpy() for name, value in activations.items()}, moved)
 

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from slim2keras.errors import UnsupportedArgumentError
+from slim2keras.errors import UnsupportedArgumentError, UnsupportedGraphError
+from slim2keras.importing.damage import told_as_damage
 from slim2keras.importing.judged_graph import JudgedGraph
 from slim2keras.slim.networks import SlimNetwork, assign_variables
 from slim2keras.slim.runtime import op_by_op_session
@@ -79,7 +80,7 @@ def of_graph(
     import tensorflow as tf
 
     graph = tf.Graph()
-    with graph.as_default():
+    with graph.as_default(), told_as_damage("The graph that is to judge"):
         tf.graph_util.import_graph_def(judged.graph, name="")
     found = {name: judged.tensors[tensor] for name, tensor in names.items() if tensor in judged.tensors}
     if outputs[0] in judged.tensors:
@@ -120,4 +121,9 @@ def _numbers(session: Any, fetches: Any, feeds: Mapping[str, Any], shapes: Seque
         raise UnsupportedArgumentError(
             f"The graph cannot be run on images of {', '.join(map(str, shapes))}: {why:.200}. Give images that fit "
             "each other, one array an input: verify(checkpoint, model, images=[...])."
+        ) from error
+    except tf.errors.OpError as error:
+        raise UnsupportedGraphError(
+            f"The graph cannot be run on images of {', '.join(map(str, shapes))}: {error.message:.200}. Nothing was "
+            "compared; give smaller images, verify(checkpoint, model, images=...), or another graph."
         ) from error

@@ -1,0 +1,24 @@
+"""Functional models of any depth."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from slim2keras.models.overrides import Overrides
+
+if TYPE_CHECKING:
+    import tf_keras
+
+_DEEPEST = 10_000
+"""Frames of Python; tf_keras goes back from the outputs by recursion, a layer a frame."""
+
+
+def functional_model(inputs: Any, outputs: Any, name: str | None = None) -> tf_keras.Model:
+    """``tf_keras.Model(inputs, outputs)``, also of networks of a thousand layers and more."""
+    import tf_keras
+
+    with Overrides() as overrides:
+        overrides.callback(sys.setrecursionlimit, sys.getrecursionlimit())
+        sys.setrecursionlimit(max(_DEEPEST, sys.getrecursionlimit()))
+        return tf_keras.Model(inputs, outputs, name=name)
