@@ -77,7 +77,7 @@ def convert(
         arguments: Any further slim argument of the network, ``scope`` among them; or of the function.
 
     Returns:
-        Functional model of stock layers, as from ``build``.
+        Functional model of stock layers, as from ``build``; of a graph some may be of ``slim2keras.keras_layers``.
 
     Raises:
         CheckpointReadError: If the checkpoint is missing, truncated or corrupt.
