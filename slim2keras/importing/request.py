@@ -43,6 +43,18 @@ class GraphRequest:
         values = {tensor_name(name): value for name, value in self.placeholder_values.items()}
         object.__setattr__(self, "placeholder_values", values)
 
+    @classmethod
+    def asked(
+        cls,
+        graph: str | Path | None,
+        input_tensors: Sequence[str] | None,
+        output_tensors: Sequence[str] | None,
+        placeholder_values: Mapping[str, Any] | None,
+    ) -> GraphRequest:
+        """The arguments of ``convert`` and ``diagnose``."""
+        path = None if graph is None else Path(graph)
+        return cls(path, input_tensors or (), output_tensors or (), placeholder_values or {})
+
     @property
     def told(self) -> list[str]:
         """Names of what was given."""

@@ -42,7 +42,7 @@ def norm_params(is_training: Any, **more: Any) -> dict[str, Any]:
 
 
 def by_hand() -> Any:
-    """BatchNorm whose statistics are called ``pop_mean`` and ``pop_variance``, switched by a placeholder; three classes."""
+    """BatchNorm whose statistics are called ``pop_mean`` and ``pop_variance``, by a placeholder; three classes."""
     is_training = v1.placeholder(tf.bool, (), name="is_training")
     x = slim.conv2d(image_placeholder(), 4, 3, biases_initializer=None, activation_fn=None, scope="conv")
     with v1.variable_scope("bn"):
