@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
 from slim2keras.importing.moving_averages import MovingAverages
-from slim2keras.importing.nodes import Node, Nodes, split_tensor
+from slim2keras.importing.node import Node, split_tensor
+from slim2keras.importing.nodes import Nodes, is_weight
 
 _SUMS = ("Add", "AddV2")
 FUSED = ("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3")
@@ -41,6 +43,11 @@ class Norm:
     batch_variance: str = ""
 
     @property
+    def statistics(self) -> tuple[str, str]:
+        """Tensors of the moving statistics."""
+        return self.mean, self.variance
+
+    @property
     def parameters(self) -> list[str]:
         """Tensors of its variables."""
         return [item for item in (self.gamma, self.beta, self.mean, self.variance) if item is not None]
@@ -56,21 +63,34 @@ class _Parts:
     beta: str | None
 
 
-def mark_batch_norms(nodes: Nodes, used: Iterable[Node], averages: MovingAverages) -> list[Node]:
+class _Spelled(NamedTuple):
+    """The same, whatever the order of its ops; gamma and beta may be missing."""
+
+    x: str
+    mean: str
+    variance: str
+    beta: str | None
+    gamma: str | None
+    epsilon: float
+
+
+def mark_batch_norms(nodes: Nodes, used: Iterable[Node], averages: MovingAverages) -> None:
     """Put an op ``BatchNorm`` into the place of what spells one.
 
-    Returns:
-        The nodes that were put in. Norms by the batch that have no moving statistics stay what they are.
+    Norms by the batch that have no moving statistics stay what they are.
     """
-    found = []
-    for node in used:
+    # The last op first: what is spelled by hand is one without beta, too, and one without gamma.
+    for node in reversed(list(used)):
         norm = _SPELLED.get(node.op, _unfused)(nodes, node, averages)
-        if norm is not None:
+        if norm is not None and _has_weights(nodes, norm[1]) and not node.text("data_format").startswith("NC"):
             x, facts = norm
-            inputs = (x, *facts.parameters)
-            found.append(replace(node, op="BatchNorm", inputs=inputs, controls=(), facts=facts))
-            nodes.replace(found[-1])
-    return found
+            nodes.mark(replace(node, op="BatchNorm", inputs=(x, *facts.parameters), controls=(), facts=facts))
+
+
+def _has_weights(nodes: Nodes, norm: Norm) -> bool:
+    """Whether all parameters are variables, a number a channel; a gamma that is computed makes no layer."""
+    shapes = {nodes.shape_of_weight(item) for item in norm.parameters if is_weight(nodes, item)}
+    return len(shapes) == 1 and all(is_weight(nodes, item) for item in norm.parameters) and len(shapes.pop() or ()) == 1
 
 
 def _fused(nodes: Nodes, node: Node, averages: MovingAverages) -> tuple[str, Norm] | None:
@@ -113,19 +133,59 @@ def _unfused(nodes: Nodes, node: Node, averages: MovingAverages) -> tuple[str, N
 
     Source: tensorflow/python/ops/nn_impl.py, ``batch_normalization``.
     """
-    parts = _parts(nodes, node)
-    scaled = None if parts is None else _scale(nodes, parts.scale)
-    if parts is None or scaled is None:
+    spelled = _as_tensorflow_does(nodes, node) or _by_hand(nodes, node)
+    if spelled is None:
         return None
-    variance, epsilon, gamma = scaled
-    mean = parts.mean
+    x, mean, variance, beta, gamma, epsilon = spelled
     batch_mean = batch_variance = ""
     if not _is_value(nodes, mean) or not _is_value(nodes, variance):
         batch_mean, batch_variance = mean, variance
         mean, variance = averages.of(mean), averages.of(variance)
         if not mean or not variance:
             return None
-    return parts.x, Norm(gamma, parts.beta, mean, variance, epsilon, False, batch_mean, batch_variance)
+    return x, Norm(gamma, beta, mean, variance, epsilon, False, batch_mean, batch_variance)
+
+
+def _as_tensorflow_does(nodes: Nodes, node: Node) -> _Spelled | None:
+    parts = _parts(nodes, node)
+    scaled = None if parts is None else _scale(nodes, parts.scale)
+    if parts is None or scaled is None:
+        return None
+    variance, epsilon, gamma = scaled
+    return _Spelled(parts.x, parts.mean, variance, parts.beta, gamma, epsilon)
+
+
+def _by_hand(nodes: Nodes, node: Node) -> _Spelled | None:
+    """``(x - mean) / sqrt(variance + epsilon) * gamma + beta``, as papers have it; gamma and beta may be missing."""
+    beta, scaled = _taken_off(nodes, node, _SUMS)
+    gamma, normalised = _taken_off(nodes, scaled, ("Mul",))
+    if normalised.op not in ("RealDiv", "Div", "Mul") or len(normalised.inputs) != 2:
+        return None
+    for centered, root in (normalised.inputs, reversed(normalised.inputs)):
+        difference, variance = nodes.node(centered), _under_root(nodes, root, is_divisor=normalised.op != "Mul")
+        if difference is not None and difference.op == "Sub" and variance is not None:
+            x, mean = map(nodes.source, difference.inputs)
+            return _Spelled(x, mean, variance[0], beta, gamma, variance[1])
+    return None
+
+
+def _taken_off(nodes: Nodes, node: Node, ops: tuple[str, ...]) -> tuple[str | None, Node]:
+    """The weight that an op adds or multiplies by, and what it does that to; the node itself where it does not."""
+    if node.op in ops and len(node.inputs) == 2:
+        for weight, other in (node.inputs, reversed(node.inputs)):
+            inner = nodes.node(other)
+            if is_weight(nodes, weight) and inner is not None and not is_weight(nodes, other):
+                return nodes.source(weight), inner
+    return None, node
+
+
+def _under_root(nodes: Nodes, tensor: str, *, is_divisor: bool) -> tuple[str, float] | None:
+    """Variance and epsilon of ``sqrt(variance + epsilon)``, or of its reciprocal."""
+    node = nodes.node(tensor)
+    if not is_divisor:
+        scaled = _scale(nodes, tensor)
+        return None if scaled is None or scaled[2] is not None else scaled[:2]
+    return None if node is None or node.op != "Sqrt" else _variance_and_epsilon(nodes, node.inputs[0])
 
 
 def _is_value(nodes: Nodes, tensor: str) -> bool:
@@ -175,13 +235,20 @@ def _scale(nodes: Nodes, tensor: str) -> tuple[str, float, str | None] | None:
             if inner is not None:
                 return inner[0], inner[1], nodes.source(gamma)
         return None
-    total = nodes.node(node.inputs[0]) if node is not None and node.op == "Rsqrt" else None
+    if node is None or node.op != "Rsqrt":
+        return None
+    found = _variance_and_epsilon(nodes, node.inputs[0])
+    return None if found is None else (*found, None)
+
+
+def _variance_and_epsilon(nodes: Nodes, tensor: str) -> tuple[str, float] | None:
+    total = nodes.node(tensor)
     if total is None or total.op not in _SUMS:
         return None
     for variance, epsilon in (total.inputs, reversed(total.inputs)):
         number = nodes.scalar(epsilon)
-        if number is not None and (nodes.node(variance) is not None):
-            return nodes.source(variance), rounded(number), None
+        if number is not None and nodes.node(variance) is not None:
+            return nodes.source(variance), rounded(number)
     return None
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from slim2keras.importing.nodes import PLACEHOLDERS, Node, Nodes, split_tensor, walk
+from slim2keras.importing.node import Node, split_tensor
+from slim2keras.importing.nodes import PLACEHOLDERS, Nodes, walk
 
 _RANDOM = frozenset({"RandomUniform", "StatelessRandomUniform", "StatelessRandomUniformV2"})
 _OF_MASK = _RANDOM | frozenset(
@@ -53,31 +55,43 @@ def find_dropout(nodes: Nodes, known: Nodes, tensor: str) -> tuple[str, Dropped]
 
 
 def _dropped(nodes: Nodes, known: Nodes, kept: str, mask: str) -> tuple[str, Dropped] | None:
-    random = _random_of(nodes, known, mask)
-    scaled = nodes.node(kept)
-    if random is None or scaled is None:
+    random = _random_of(known, mask)
+    if random is None:
         return None
-    keep, placeholder = _keep_probability(nodes, known, mask)
-    if keep == 1.0:
-        return _unscaled(nodes, known, scaled, kept), Dropped(0.0, random.inputs[0])
-    if scaled.op not in _PRODUCTS:
+    keep, placeholder = _keep_probability(known, mask)
+    scaled = _without_scale(nodes, known, kept)
+    if keep is not None and math.isclose(keep, 1.0):
+        return (kept if scaled is None else scaled[0]), Dropped(0.0, random.inputs[0])
+    # What is dropped but not scaled is no dropout of Keras.
+    if scaled is None or not _belong_together(keep, scaled[1]):
         return None
     rate = None if keep is None else round(1.0 - keep, _DIGITS)
-    return _unscaled(nodes, known, scaled, kept), Dropped(rate, random.inputs[0], placeholder)
+    return scaled[0], Dropped(rate, random.inputs[0], placeholder)
 
 
-def _unscaled(nodes: Nodes, known: Nodes, scaled: Node, kept: str) -> str:
-    """The activation in a product with a number."""
-    if scaled.op not in _PRODUCTS:
-        return nodes.source(kept)
-    one, other = scaled.inputs
-    is_number = scaled.op == "Mul" and _is_number(nodes, known, one)
-    return nodes.source(other if is_number else one)
+def _belong_together(keep: float | None, scale: float | None) -> bool:
+    """Whether values are scaled by one over the share that is kept, as far as both are known."""
+    return keep is None or scale is None or math.isclose(keep * scale, 1.0, rel_tol=1e-4)
 
 
-def _is_number(nodes: Nodes, known: Nodes, tensor: str) -> bool:
-    for item, depth in walk(nodes, tensor, lambda node: node.op in _OF_NUMBERS and known.scalar(node.name) is None):
-        node = nodes.by_name.get(split_tensor(item)[0])
+def _without_scale(nodes: Nodes, known: Nodes, kept: str) -> tuple[str, float | None] | None:
+    """The activation in a product with, or a quotient by, a number, and that number as a factor."""
+    node = nodes.node(kept)
+    if node is None or node.op not in _PRODUCTS:
+        return None
+    x, number = node.inputs
+    if node.op == "Mul" and not _is_number(known, number):
+        x, number = number, x
+    if not _is_number(known, number):
+        return None
+    value = known.scalar(number)
+    factor = value if node.op == "Mul" or not value else 1.0 / value
+    return nodes.source(x), factor
+
+
+def _is_number(known: Nodes, tensor: str) -> bool:
+    for item, depth in walk(known, tensor, lambda node: node.op in _OF_NUMBERS and known.scalar(node.name) is None):
+        node = known.by_name.get(split_tensor(item)[0])
         is_leaf = node is not None and node.op in PLACEHOLDERS and node.shape() in ((), None)
         is_number = is_leaf or known.scalar(item) is not None or (node is not None and node.op in _OF_NUMBERS)
         if not is_number or depth > _MOST_QUOTIENTS:
@@ -85,14 +99,14 @@ def _is_number(nodes: Nodes, known: Nodes, tensor: str) -> bool:
     return True
 
 
-def _random_of(nodes: Nodes, known: Nodes, mask: str) -> Node | None:
+def _random_of(known: Nodes, mask: str) -> Node | None:
     """The random numbers that a mask is made of, ``None`` if it is made of anything else but numbers too."""
     found = None
-    for tensor, _ in walk(nodes, mask, lambda node: _is_of_mask(known, node)):
-        node = nodes.by_name.get(split_tensor(tensor)[0])
+    for tensor, _ in walk(known, mask, lambda node: _is_of_mask(known, node)):
+        node = known.by_name.get(split_tensor(tensor)[0])
         if node is not None and node.op in _RANDOM:
             found = node
-        elif node is None or not (_is_of_mask(known, node) or _is_number(nodes, known, tensor)):
+        elif node is None or not (_is_of_mask(known, node) or _is_number(known, tensor)):
             return None
     return found
 
@@ -102,23 +116,23 @@ def _is_of_mask(known: Nodes, node: Node) -> bool:
     return node.op in _OF_MASK and node.op not in _RANDOM and known.scalar(node.name) is None
 
 
-def _keep_probability(nodes: Nodes, known: Nodes, mask: str) -> tuple[float | None, str]:
+def _keep_probability(known: Nodes, mask: str) -> tuple[float | None, str]:
     """Share of values kept, or the placeholder that it depends on."""
-    for tensor, _ in walk(nodes, mask, lambda node: node.op in ("Cast", "Floor")):
-        node = nodes.by_name[split_tensor(tensor)[0]]
+    for tensor, _ in walk(known, mask, lambda node: node.op in ("Cast", "Floor")):
+        node = known.by_name[split_tensor(tensor)[0]]
         if node.op in ("Add", "AddV2", "GreaterEqual", "Less"):
-            return _threshold(nodes, known, node)
+            return _threshold(known, node)
     return None, ""
 
 
-def _threshold(nodes: Nodes, known: Nodes, node: Node) -> tuple[float | None, str]:
+def _threshold(known: Nodes, node: Node) -> tuple[float | None, str]:
     one, other = node.inputs
-    numbers = [item for item in (one, other) if _random_of(nodes, known, item) is None]
+    numbers = [item for item in (one, other) if _random_of(known, item) is None]
     if len(numbers) != 1:
         return None, ""
     value = known.scalar(numbers[0])
     if value is None:
-        return None, _placeholder_behind(nodes, numbers[0])
+        return None, _placeholder_behind(known, numbers[0])
     drops_below = (node.op == "GreaterEqual" and numbers[0] == other) or (node.op == "Less" and numbers[0] == one)
     return (1.0 - value if drops_below else value), ""
 
@@ -148,6 +162,14 @@ def mark_dropouts(nodes: Nodes, used: Iterable[Node], training: Nodes) -> dict[s
         found[node.name] = dropped_from
         nodes.replace(replace(node, op="Dropout", inputs=(dropped_from, facts.noise), controls=(), facts=facts))
     return found
+
+
+def undropped(training: Nodes, outputs: Iterable[str], inputs: Iterable[str], dropouts: Mapping[str, str]) -> list[str]:
+    """Names of the ops that draw at random in training and that belong to no dropout."""
+    settled = training.copy()
+    for result, dropped_from in dropouts.items():
+        settled.stand_for(result, dropped_from)
+    return [node.name for node in settled.ordered(outputs, inputs) if node.op.startswith(("Random", "StatelessRandom"))]
 
 
 def _switched_dropout(nodes: Nodes, known: Nodes, node: Node) -> tuple[str, Dropped] | None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from slim2keras.errors import UnsupportedGraphError, did_you_mean
-from slim2keras.importing.nodes import PLACEHOLDERS, VARIABLES, Node, Nodes, split_tensor, tensor_name
-from slim2keras.importing.spellings import is_weight
+from slim2keras.importing.node import Node, split_tensor, tensor_name
+from slim2keras.importing.nodes import PLACEHOLDERS, VARIABLES, Nodes, is_weight
 
 _QUEUES = ("QueueDequeue", "QueueDequeueV2", "QueueDequeueMany", "QueueDequeueManyV2", "QueueDequeueUpTo")
 _SOURCES = PLACEHOLDERS | frozenset((*_QUEUES, "QueueDequeueUpToV2", "IteratorGetNext", "IteratorGetNextSync"))
@@ -31,12 +31,15 @@ _NUM_LISTED = 12
 _MOST_LOSSES = 100
 
 
-def find_outputs(nodes: Nodes, given: Sequence[str], told: Sequence[str], *, before_softmax: bool) -> list[str]:
+def find_outputs(
+    nodes: Nodes, given: Sequence[str], told: Sequence[str], remarks: list[str], *, before_softmax: bool
+) -> list[str]:
     """The tensors that a network ends in.
 
     Args:
         given: By the user.
         told: By the file, in a signature.
+        remarks: Takes what the user must be told.
         before_softmax: Whether a graph without loss ends in what its last softmax is of.
 
     Raises:
@@ -47,18 +50,55 @@ def find_outputs(nodes: Nodes, given: Sequence[str], told: Sequence[str], *, bef
             return [_checked(nodes, tensor) for tensor in named]
     logits = _logits(nodes)
     if logits:
+        remarks += _other_heads(nodes, logits)
         return logits
-    ends, last = _ends(nodes), last_layers(nodes)
-    for candidates in (ends, last):
-        main = [tensor for tensor in dict.fromkeys(candidates) if _AUXILIARY not in tensor.lower()]
-        if len(main) == 1:
-            found = [*main, *(tensor for tensor in candidates if tensor not in main)]
-            return [_unsoftened(nodes, tensor) for tensor in found] if before_softmax else found
+    ends = _ends(nodes)
+    found = _main_first(ends) or _main_first(last_layers(nodes))
+    if found:
+        return _without_softmax(nodes, found, remarks) if before_softmax else found
     raise UnsupportedGraphError(
         "It is not clear in which tensors the network ends. Candidates are what the last layers give, and what nothing "
-        f"takes:\n{listed(nodes, [*last, *ends])}"
+        f"takes:\n{listed(nodes, [*last_layers(nodes), *ends])}"
         "Name them: output_tensors=[...] (command line: --output-tensor NAME)."
     )
+
+
+def _main_first(candidates: Sequence[str]) -> list[str]:
+    """The one head that is no auxiliary one, and those behind it; nothing if there are several."""
+    unique = list(dict.fromkeys(candidates))
+    main = [tensor for tensor in unique if _AUXILIARY not in tensor.lower()]
+    return [*main, *(tensor for tensor in unique if tensor not in main)] if len(main) == 1 else []
+
+
+def _other_heads(nodes: Nodes, outputs: Sequence[str]) -> list[str]:
+    """What to say of layers that lead to a loss of another kind."""
+    behind = {node.name for node in nodes.ordered(outputs)}
+    others = [tensor for tensor in dict.fromkeys(last_layers(nodes)) if split_tensor(tensor)[0] not in behind]
+    weights = {name for tensor in outputs for name in _variables(nodes, tensor)}
+    others = [tensor for tensor in others if not _variables(nodes, tensor) <= weights]
+    if not others:
+        return []
+    remark = (
+        f"The model ends in {', '.join(outputs)}, of which the graph takes a cross-entropy. It has more heads, "
+        f"{', '.join(others[:_NUM_LISTED])}: name all that you want, output_tensors=[...] (command line: "
+        "--output-tensor NAME)."
+    )
+    return [remark]
+
+
+def _variables(nodes: Nodes, tensor: str) -> frozenset[str]:
+    return frozenset(node.name for node in nodes.ordered([tensor]) if node.op in VARIABLES)
+
+
+def _without_softmax(nodes: Nodes, tensors: Sequence[str], remarks: list[str]) -> list[str]:
+    found = [_unsoftened(nodes, tensor) for tensor in tensors]
+    cut = [tensor for tensor in tensors if tensor not in found]
+    if cut:
+        remarks.append(
+            f"The model ends in the logits {', '.join(found)}, on which training goes on; for probabilities name "
+            f"{', '.join(cut)}: output_tensors=[...] (command line: --output-tensor NAME)."
+        )
+    return found
 
 
 def _checked(nodes: Nodes, tensor: str) -> str:
@@ -137,7 +177,7 @@ def _fed(nodes: Nodes) -> set[str]:
 def last_layers(nodes: Nodes) -> list[str]:
     """What layers with weights give on whose results no other such layer depends, as it goes into a loss."""
     layers = [node for node in nodes.by_name.values() if _is_layer(nodes, node)]
-    behind = {other.name for other in nodes.ordered(item for node in layers for item in nodes.inputs_of(node.name))}
+    behind = {node.name for node in nodes.ordered(item for node in layers for item in nodes.inputs_of(node.name))}
     consumers = nodes.consumers(node for node in nodes.by_name.values() if _is_forward(node))
     return [_followed(consumers, node.name) for node in layers if node.name not in behind]
 
@@ -177,32 +217,59 @@ def _unsoftened(nodes: Nodes, tensor: str) -> str:
     return nodes.source(reshape.inputs[0]) if is_undone and reshape is not None else before
 
 
+def possible_inputs(nodes: Nodes, outputs: Iterable[str]) -> list[str]:
+    """All tensors that images may come from on the way to some outputs."""
+    used = nodes.ordered(outputs)
+    taken = dict.fromkeys(source for node in used for source in nodes.inputs_of(node.name))
+    return [tensor for tensor in (*taken, *map(nodes.source, outputs)) if _is_source(nodes, tensor)]
+
+
 def find_inputs(nodes: Nodes, outputs: Iterable[str], given: Sequence[str], told: Sequence[str]) -> list[str]:
     """The tensors that images come in by, in the order in which the graph has them.
 
     Raises:
         UnsupportedGraphError: If one is not there, or none is.
     """
-    for named in (given, told):
-        if named:
-            return [_checked(nodes, tensor) for tensor in named]
+    if given:
+        return [_checked(nodes, tensor) for tensor in given]
+    outputs = list(outputs)
     used = nodes.ordered(outputs)
-    taken = {source for node in used for source in nodes.inputs_of(node.name)}
-    taken |= {nodes.source(tensor) for tensor in outputs}
-    found = [tensor for tensor in taken if _is_source(nodes, tensor)]
-    inputs = {as_float for tensor in found for as_float in _as_float(nodes, used, tensor)}
+    named = [_checked(nodes, tensor) for tensor in told]
+    # A signature may list what only switches training.
+    found = [tensor for tensor in named if _may_be_images(nodes, tensor)] or possible_inputs(nodes, outputs)
+    as_float = (item for tensor in found for item in _as_float(nodes, used, tensor))
+    inputs = list(dict.fromkeys(item for tensor in as_float for item in _batched(nodes, used, tensor)))
     if not inputs:
         raise UnsupportedGraphError(
             "No placeholder, queue or iterator of images leads to the outputs. Name the tensor that takes them: "
             "input_tensors=[...] (command line: --input-tensor NAME)."
         )
+    if set(inputs) <= set(named):
+        return inputs
     order = {name: position for position, name in enumerate(nodes.by_name)}
     return sorted(inputs, key=lambda tensor: (order[split_tensor(tensor)[0]], split_tensor(tensor)[1]))
 
 
 def _is_source(nodes: Nodes, tensor: str) -> bool:
     node = nodes.by_name.get(split_tensor(tensor)[0])
-    return node is not None and node.op in _SOURCES and node.shape() != ()
+    return node is not None and node.op in _SOURCES and _may_be_images(nodes, tensor)
+
+
+def _may_be_images(nodes: Nodes, tensor: str) -> bool:
+    """Whether a tensor is neither a number nor a truth value, nor known already."""
+    name, index = split_tensor(tensor)
+    node = nodes.by_name[name]
+    return node.op != "Const" and node.shape(index) != () and node.dtype("dtype") != "bool"
+
+
+def _batched(nodes: Nodes, used: list[Node], tensor: str) -> Iterator[str]:
+    """The tensor itself, or where it is a single image what puts it into a batch."""
+    following = nodes.consumers(used).get(tensor, [])
+    axes = [nodes.scalar(node.inputs[1]) for node in following if node.op == "ExpandDims"]
+    if following and len(axes) == len(following) and set(axes) == {0.0}:
+        yield from (node.name for node in following)
+    else:
+        yield tensor
 
 
 def _as_float(nodes: Nodes, used: list[Node], tensor: str) -> Iterator[str]:

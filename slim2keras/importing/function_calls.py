@@ -139,7 +139,7 @@ def _type(node: NodeDef, index: int) -> int:
 
 def _rename_outputs(flat: GraphDef, graph: GraphDef) -> None:
     """What took the second output of a call takes the node that stands for it."""
-    from slim2keras.importing.nodes import split_tensor
+    from slim2keras.importing.node import split_tensor
 
     calls = {node.name for node in graph.node if node.op in (*_CONDITIONS, *_CALLS)}
     names = {node.name for node in flat.node}

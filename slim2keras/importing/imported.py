@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from slim2keras.errors import UnsupportedGraphError
-from slim2keras.graphs.graph import Shape, Tensor
+from slim2keras.graphs.graph import LayerGraph, Shape, Tensor
 from slim2keras.graphs.network import GraphNetwork
 from slim2keras.importing.batch_norms import FUSED
 from slim2keras.importing.damage import told_as_damage
 from slim2keras.importing.ends import last_layers, listed
 from slim2keras.importing.inputs import Input, describe_inputs
-from slim2keras.importing.loose_variables import regularized, used_by_unlike_layers
-from slim2keras.importing.nodes import FAKE_QUANTIZED, tensor_name
+from slim2keras.importing.loose_variables import used_by_unlike_layers
+from slim2keras.importing.node import tensor_name
+from slim2keras.importing.nodes import FAKE_QUANTIZED
 from slim2keras.importing.origins import whereabouts
+from slim2keras.importing.penalties import penalties_of
 from slim2keras.importing.preparing import PreparedGraph, prepare
 from slim2keras.importing.raw_ops import raw_op
 from slim2keras.importing.sources import GraphSource
 from slim2keras.importing.supported_ops import check_supported
-from slim2keras.importing.translation import Activation, Facts, Translation, translate
+from slim2keras.importing.translation import Activation, Facts, NotALayerError, Translation, translate
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -89,24 +92,8 @@ def import_graph(
 
 
 def _translated(source: GraphSource, prepared: PreparedGraph, name: str, input_shape: Shape | None) -> ImportedGraph:
-    nodes = prepared.nodes
-    used = nodes.ordered(prepared.outputs, prepared.inputs)
-    check_supported(nodes, used)
-    inputs = describe_inputs(nodes, used, prepared.inputs, input_shape)
-    facts = Facts(
-        trainable=source.trainable,
-        l2_scales=regularized(nodes, source.regularization_losses),
-        decays=prepared.decays,
-        default_decay=DEFAULT_DECAY,
-        baked_batch=next((item.batch for item in inputs if item.batch is not None), None),
-    )
-    translation = Translation(nodes, facts)
-    translation.keep_loose(used_by_unlike_layers(nodes, used))
-    for item in inputs:
-        item.add_to(translation)
-    for node in used:
-        with told_as_damage(f"{node.name} ({node.op}) in {source.path}"):
-            translate(translation, node, raw_op)
+    inputs = describe_inputs(prepared.nodes, prepared.used(), prepared.inputs, input_shape)
+    translation = _translation(source, prepared, inputs)
     graph = translation.graph
     graph.outputs += [_output(translation, tensor) for tensor in prepared.outputs]
     graph.end_points |= _end_points(translation, source, inputs)
@@ -114,8 +101,46 @@ def _translated(source: GraphSource, prepared: PreparedGraph, name: str, input_s
     names = {variable.name for variable in graph.variables()}
     constants = {name: value for name, value in translation.constants.items() if name in names}
     network = GraphNetwork(name=name, layers=graph, num_classes=_num_classes(translation, prepared.outputs))
-    remarks = (*translation.remarks, *_remarks(prepared, unknown))
+    remarks = (*prepared.remarks, *translation.remarks, *_remarks(prepared, unknown))
     return ImportedGraph(network, constants, remarks, not unknown)
+
+
+def _translation(source: GraphSource, prepared: PreparedGraph, inputs: Sequence[Input]) -> Translation:
+    """The layers of a graph; what turns out to be no layer, or to share variables unlike one, is laid op by op."""
+    nodes, loose = prepared.nodes, frozenset[str]()
+    penalties = penalties_of(nodes, source.regularization_losses)
+    facts = Facts(
+        trainable=source.trainable,
+        penalties=penalties.by_variable,
+        decays=prepared.decays,
+        default_decay=DEFAULT_DECAY,
+        baked_batch=next((item.batch for item in inputs if item.batch is not None), None),
+    )
+    while True:
+        translation = Translation(nodes, facts)
+        translation.remarks += penalties.remarks
+        used = prepared.used()
+        check_supported(nodes, used)
+        translation.keep_loose(used_by_unlike_layers(nodes, used) | loose)
+        for item in inputs:
+            item.add_to(translation)
+        try:
+            for node in used:
+                with told_as_damage(f"{node.name} ({node.op}) in {source.path}"):
+                    translate(translation, node, raw_op)
+        except NotALayerError as error:
+            nodes.unmark(error.name)
+            continue
+        twice = _owned_twice(translation.graph)
+        if not twice - loose:
+            return translation
+        loose |= twice
+
+
+def _owned_twice(graph: LayerGraph) -> frozenset[str]:
+    """Names of variables that several layers own: only as tensors can they be one."""
+    owners = Counter(variable.name for layer in graph.layers.values() for variable in layer.variables)
+    return frozenset(name for name, number in owners.items() if number > 1)
 
 
 def _output(translation: Translation, tensor: str) -> Tensor:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from slim2keras.errors import UnsupportedGraphError
 from slim2keras.graphs.graph import Layer, Shape
-from slim2keras.importing.nodes import Node, Nodes, split_tensor
+from slim2keras.importing.node import Node, split_tensor
+from slim2keras.importing.nodes import Nodes
 from slim2keras.importing.sizes import BATCH, Size, open_size
 from slim2keras.importing.translation import Activation, Translation
 
@@ -58,7 +59,8 @@ def _described(nodes: Nodes, used: list[Node], tensor: str, given: Shape | None)
     if shape is None and given is None:
         raise UnsupportedGraphError(
             f"The graph does not tell the shape of the input {tensor}: give it, input_shape=(H, W, C) (command line: "
-            "--input-shape H,W,C)."
+            "--input-shape H,W,C). If it is no image but a number, give its value, "
+            f"placeholder_values={{{tensor!r}: 1.0}} (command line: --placeholder {tensor}=1.0)."
         )
     batch, *sizes = shape if shape is not None else (None, *(given or ()))
     sizes = _with_channels(nodes, used, tensor, sizes)

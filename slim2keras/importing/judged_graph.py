@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from slim2keras.graphs.pure_ops import PURE_OPS
 from slim2keras.importing.batch_norms import FUSED, Norm
-from slim2keras.importing.nodes import FAKE_QUANTIZED, PASSED_ON, PLACEHOLDERS, VARIABLES, Node, Nodes, split_tensor
-from slim2keras.importing.nodes import tensor_name as named
+from slim2keras.importing.node import Node, split_tensor
+from slim2keras.importing.node import tensor_name as named
+from slim2keras.importing.nodes import FAKE_QUANTIZED, PASSED_ON, VARIABLES, Nodes
 from slim2keras.importing.preparing import PreparedGraph
 from slim2keras.importing.sources import GraphSource
 from slim2keras.importing.training_switch import set_placeholders, take_branches
@@ -170,7 +171,7 @@ class _Cut:
 
     def _is_variable(self, name: str) -> bool:
         node = self._original.by_name.get(name)
-        return node is not None and node.op in VARIABLES
+        return node is not None and node.op in VARIABLES and name not in self._values
 
     def _source_of(self, tensor: str) -> str:
         seen: set[str] = set()
@@ -218,10 +219,10 @@ class _Cut:
         if name.startswith(_INPUT.format("")):
             return _placeholder(name, "float32")
         original = self._by_name[name]
+        if name in self._values:
+            return _constant(name, self._values[name], self._original.by_name[name].dtype("dtype", "T"))
         if original.op in VARIABLES:
             return _placeholder(name, self._original.by_name[name].dtype("dtype"))
-        if original.op in PLACEHOLDERS | {"Const"} and name in self._values:
-            return _constant(name, self._values[name], self._original.by_name[name].dtype("dtype", "T"))
         node = NodeDef()
         node.CopyFrom(original)
         del node.input[:]

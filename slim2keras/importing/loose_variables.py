@@ -1,32 +1,18 @@
-"""What a graph does with its variables besides the layers that own them: regularizes them, or hands them to several."""
+"""Variables that layers cannot own, because several use them in different ways."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 
-from slim2keras.importing.batch_norms import Norm, rounded
-from slim2keras.importing.nodes import Node, Nodes, walk
-from slim2keras.importing.spellings import is_weight, window_of
+from slim2keras.importing.batch_norms import Norm
+from slim2keras.importing.node import Node
+from slim2keras.importing.nodes import Nodes, is_weight
+from slim2keras.importing.spellings import window_of
 
-_SCALED = frozenset({"Mul"})
 _LAYERS = frozenset(
     {"Conv2D", "Conv3D", "DepthwiseConv2dNative", "SeparableConv2D", "Conv2DBackpropInput", "Conv3DBackpropInputV2"}
     | {"MatMul", "BatchNorm", "PRelu"}
 )
-
-
-def regularized(nodes: Nodes, losses: Iterable[str]) -> dict[str, float]:
-    """Scale of ``slim.l2_regularizer``, by the name of the variable that it is of; the loss is half of it."""
-    found: dict[str, float] = {}
-    for loss in losses:
-        behind = [tensor for tensor, _ in walk(nodes, loss, lambda node: node.op in _SCALED)]
-        halves = [node for node in map(nodes.node, behind) if node is not None and node.op == "L2Loss"]
-        if len(halves) == 1 and nodes.variable(halves[0].inputs[0]) is not None:
-            name = nodes.source(halves[0].inputs[0])
-            numbers = [value for value in map(nodes.scalar, behind) if value is not None]
-            found[name] = found.get(name, 0.0) + math.prod(numbers)
-    return {name: rounded(scale) for name, scale in found.items()}
 
 
 def used_by_unlike_layers(nodes: Nodes, used: Iterable[Node]) -> frozenset[str]:

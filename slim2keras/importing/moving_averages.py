@@ -5,14 +5,29 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from slim2keras.importing.meta_graph import decays_of_variables
-from slim2keras.importing.nodes import VARIABLES, Node, Nodes, walk
+from slim2keras.importing.node import Node
+from slim2keras.importing.nodes import VARIABLES, Nodes, walk
 
 if TYPE_CHECKING:
     from tensorflow.core.framework.graph_pb2 import GraphDef
 
 _ASSIGNMENTS = frozenset({"AssignSub", "AssignSubVariableOp", "Assign", "AssignVariableOp", "AssignAdd"})
 _OF_AVERAGE = frozenset(
-    {"Mul", "Sub", "Add", "AddV2", "Neg", "RealDiv", "Cast", "Reshape", "Squeeze", "Switch", "Merge", "Select"}
+    {
+        "StopGradient",
+        "Mul",
+        "Sub",
+        "Add",
+        "AddV2",
+        "Neg",
+        "RealDiv",
+        "Cast",
+        "Reshape",
+        "Squeeze",
+        "Switch",
+        "Merge",
+        "Select",
+    }
     | {"SelectV2", "RefSwitch", "RefMerge", "Enter", "Exit"}
 )
 

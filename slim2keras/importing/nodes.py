@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from slim2keras.errors import UnsupportedGraphError
 from slim2keras.importing.damage import array_of
+from slim2keras.importing.node import Node, split_tensor, tensor_name
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from tensorflow.core.framework.graph_pb2 import GraphDef
 
 PASSED_ON = frozenset(
-    {"Identity", "StopGradient", "PreventGradient", "CheckNumerics", "Snapshot", "ReadVariableOp", "EnsureShape"}
+    {"Identity", "PreventGradient", "CheckNumerics", "Snapshot", "ReadVariableOp", "EnsureShape", "GuaranteeConst"}
+    | {"Print", "DebugIdentity"}
 )
 """Ops that hand on their first input as it is."""
 VARIABLES = frozenset({"Variable", "VariableV2", "VarHandleOp"})
@@ -30,77 +31,6 @@ FAKE_QUANTIZED = frozenset(
 
 LARGEST_CONSTANT = 1024
 """Numbers that stay a constant beside variables, and that are written into the configuration of a layer."""
-
-
-@dataclass(frozen=True, eq=False)
-class Node:
-    """An op of a graph, as it was read or as it was rewritten.
-
-    Attributes:
-        name: Of the op.
-        op: Its type; one of ours where a pattern was recognised.
-        inputs: Tensors that it takes, ``name`` or ``name:1``.
-        controls: Nodes that run before it.
-        attr: Attributes as protocol buffers.
-        facts: What a pattern that was recognised is known to be.
-    """
-
-    name: str
-    op: str
-    inputs: tuple[str, ...] = ()
-    controls: tuple[str, ...] = ()
-    attr: Mapping[str, Any] = field(default_factory=dict)
-    facts: Any = None
-
-    def ints(self, name: str) -> tuple[int, ...]:
-        """A list attribute, empty if it is not there."""
-        return tuple(self.attr[name].list.i) if name in self.attr else ()
-
-    def text(self, name: str, default: str = "") -> str:
-        """A string attribute."""
-        return self.attr[name].s.decode() if name in self.attr else default
-
-    def flag(self, name: str, *, default: bool = False) -> bool:
-        """A boolean attribute."""
-        return bool(self.attr[name].b) if name in self.attr else default
-
-    def dtype(self, *names: str) -> str:
-        """The first of some type attributes that is there, ``"float32"`` if none is."""
-        import tensorflow as tf
-
-        found = next((self.attr[name].type for name in names if name in self.attr), None)
-        return "float32" if found is None else str(tf.as_dtype(found).base_dtype.name)
-
-    def shape(self, index: int = 0) -> tuple[int | None, ...] | None:
-        """Shape of an output where the graph says it, ``None`` where it does not."""
-        # What a resource variable gives is a handle, a scalar.
-        for name in ("_output_shapes", "output_shapes") if self.op != "VarHandleOp" else ():
-            if name in self.attr:
-                return self.shape_in(name, index)
-        return _shape_of(self.attr["shape"].shape) if "shape" in self.attr else None
-
-    def shape_in(self, name: str, index: int) -> tuple[int | None, ...] | None:
-        """One of a list of shapes that is an attribute."""
-        shapes = self.attr[name].list.shape if name in self.attr else ()
-        return _shape_of(shapes[index]) if index < len(shapes) else None
-
-
-def _shape_of(shape: Any) -> tuple[int | None, ...] | None:
-    if shape.unknown_rank:
-        return None
-    return tuple(None if axis.size < 0 else int(axis.size) for axis in shape.dim)
-
-
-def split_tensor(tensor: str) -> tuple[str, int]:
-    """Name of the node and number of the output: ``("a", 1)`` of ``a:1``."""
-    name, _, index = tensor.partition(":")
-    return name, int(index) if index.isdecimal() else 0
-
-
-def tensor_name(tensor: str) -> str:
-    """As it is compared: ``a`` for ``a:0``."""
-    name, index = split_tensor(tensor.lstrip("^"))
-    return f"{name}:{index}" if index else name
 
 
 class Nodes:
@@ -124,6 +54,7 @@ class Nodes:
         }
         self.is_frozen = all(node.op not in VARIABLES for node in self.by_name.values())
         self._instead: dict[str, str] = {}
+        self._unmarked: dict[str, list[tuple[Node, str]]] = {}
         self._constants: dict[str, NDArray[Any] | None] = {}
         self._num_made = 0
 
@@ -134,6 +65,7 @@ class Nodes:
         """One that can be rewritten by itself."""
         other = object.__new__(Nodes)
         other.by_name, other._instead, other._constants = dict(self.by_name), dict(self._instead), {}
+        other._unmarked = {name: list(stack) for name, stack in self._unmarked.items()}
         other.is_frozen, other._num_made = self.is_frozen, 0
         return other
 
@@ -143,6 +75,27 @@ class Nodes:
         self._instead.pop(node.name, None)
         self._constants.clear()
         self._num_made = 0
+
+    def mark(self, node: Node, *, alias: str = "") -> None:
+        """Put what was recognised into the place of the node of its name; ``unmark`` takes it back.
+
+        Args:
+            alias: A tensor of the same shape that is it from now on.
+        """
+        self._unmarked.setdefault(node.name, []).append((self.by_name[node.name], alias))
+        self.replace(node)
+        if alias:
+            self.stand_for(alias, node.name)
+
+    def is_marked(self, name: str) -> bool:
+        """Whether a node was put in by ``mark``."""
+        return bool(self._unmarked.get(name))
+
+    def unmark(self, name: str) -> None:
+        """Take back what was put in last."""
+        original, alias = self._unmarked[name].pop()
+        self.replace(original)
+        self._instead.pop(alias, None)
 
     def stand_for(self, tensor: str, other: str) -> None:
         """Have a tensor be another one from now on."""
@@ -261,7 +214,7 @@ class Nodes:
     def scalar(self, tensor: str) -> float | None:
         """The value of a tensor that is one constant number, else ``None``."""
         value = self.constant(tensor)
-        return float(value) if value is not None and value.size == 1 and value.dtype.kind in "fiub" else None
+        return float(value.item()) if value is not None and value.size == 1 and value.dtype.kind in "fiub" else None
 
     def _counted(self, source: str, value: NDArray[Any] | None) -> NDArray[Any] | None:
         """A value, unless so many were made of little that they fill the memory."""
@@ -290,6 +243,11 @@ class Nodes:
         values = [self._constants[item] for item in self._operands(source)]
         given = [value for value in values if value is not None]
         return None if node is None or not given or len(given) < len(values) else _applied(node, given)
+
+
+def is_weight(nodes: Nodes, tensor: str) -> bool:
+    """Whether a tensor is a variable, or a constant that was one."""
+    return nodes.variable(tensor) is not None or nodes.is_frozen_variable(tensor)
 
 
 def walk(nodes: Nodes, tensor: str, through: Callable[[Node], bool]) -> Iterator[tuple[str, int]]:
@@ -367,7 +325,7 @@ _COMPUTED: Mapping[str, Callable[..., Any]] = {
     "Minimum": lambda _, a, b: np.minimum(a, b),
     "Cast": _cast,
     "Dequantize": _dequantized,
-    "Squeeze": lambda _, a: a.squeeze(),
+    "Squeeze": lambda node, a: a.squeeze(node.ints("squeeze_dims") or None),
     "ExpandDims": lambda _, a, axis: np.expand_dims(a, int(axis)),
     "Reshape": lambda _, a, shape: a.reshape(shape),
     "LogicalNot": lambda _, a: ~a,

@@ -10,7 +10,7 @@ import numpy as np
 from slim2keras.errors import UnsupportedGraphError
 from slim2keras.importing.batch_norms import rounded
 from slim2keras.importing.dropouts import Dropped
-from slim2keras.importing.nodes import Node
+from slim2keras.importing.node import Node
 from slim2keras.importing.shape_arithmetic import strided_slice_index
 from slim2keras.importing.sizes import OpenSize, Size, broadcast, known, product
 from slim2keras.importing.spellings import window_of
@@ -166,7 +166,7 @@ def pad(translation: Translation, node: Node) -> Value | None:
     filled = translation.value(node.inputs[2]) if len(node.inputs) > 2 else None
     if x is None or not isinstance(paddings, Known) or not paddings.is_constant or not 3 <= len(x.shape) <= 5:
         return None
-    if isinstance(filled, Known) and float(filled.value) != 0.0:
+    if filled is not None and not (isinstance(filled, Known) and not np.any(filled.value)):
         return None
     amounts = [tuple(map(int, row)) for row in paddings.value]
     if any(amounts[0]) or any(amounts[-1]):
@@ -375,4 +375,4 @@ def _noise_shape(noise: Value | None, x: Activation) -> tuple[int | None, ...] |
     if not isinstance(noise, Known) or len(noise.value) != len(x.shape):
         return None
     ones = [size == 1 and mine != 1 for size, mine in zip(noise.value, x.shape, strict=True)]
-    return tuple(1 if one else None for one in ones) if any(ones[1:]) else None
+    return (None, *(1 if one else None for one in ones[1:])) if any(ones[1:]) else None

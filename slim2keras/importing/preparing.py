@@ -8,10 +8,11 @@ from typing import Any
 
 from slim2keras.importing.batch_norms import mark_batch_norms
 from slim2keras.importing.damage import told_as_damage
-from slim2keras.importing.dropouts import mark_dropouts
-from slim2keras.importing.ends import find_inputs, find_outputs, skip_defaults
+from slim2keras.importing.dropouts import mark_dropouts, undropped
+from slim2keras.importing.ends import find_inputs, find_outputs, possible_inputs, skip_defaults
 from slim2keras.importing.moving_averages import MovingAverages
-from slim2keras.importing.nodes import VARIABLES, Node, Nodes
+from slim2keras.importing.node import Node
+from slim2keras.importing.nodes import VARIABLES, Nodes
 from slim2keras.importing.sources import GraphSource
 from slim2keras.importing.spellings import mark_activations, mark_biases, mark_dilated, mark_separable
 from slim2keras.importing.training_switch import (
@@ -38,6 +39,7 @@ class PreparedGraph:
         dropouts: What a dropout gives to what it takes.
         norms: BatchNorm layers.
         decays: Of the variables that are moving averages, by name.
+        remarks: What the user must be told.
     """
 
     nodes: Nodes
@@ -47,6 +49,7 @@ class PreparedGraph:
     dropouts: Mapping[str, str]
     norms: Sequence[Node]
     decays: Mapping[str, float]
+    remarks: tuple[str, ...] = ()
 
     def used(self) -> list[Node]:
         """The nodes between inputs and outputs, each after what it takes."""
@@ -73,20 +76,33 @@ def _prepared(
     nodes = Nodes(source.graph)
     set_placeholders(nodes, placeholder_values)
     skip_defaults(nodes, (*input_tensors, *source.input_tensors))
+    remarks: list[str] = []
     is_meta = source.kind == "meta"
-    outputs = find_outputs(nodes, output_tensors, source.output_tensors, before_softmax=is_meta)
-    inputs = find_inputs(nodes, outputs, input_tensors, source.input_tensors)
+    outputs = find_outputs(nodes, output_tensors, source.output_tensors, remarks, before_softmax=is_meta)
     averages = MovingAverages(source.graph, nodes)
-    switch = find_training_switch(nodes, outputs, inputs, placeholder_values)
+    # Images may come from any of these; which they are shows when dropouts and their placeholders are put together.
+    begins = [*input_tensors] or possible_inputs(nodes, outputs)
+    switch = find_training_switch(nodes, outputs, begins, placeholder_values)
     training = nodes.copy()
     set_placeholders(training, {**switch.training, **dict.fromkeys(_counters(nodes), _LATE)})
-    take_branches(training, outputs, inputs)
-    dropouts = mark_dropouts(nodes, nodes.ordered(outputs, inputs), training)
+    take_branches(training, outputs, begins)
+    dropouts = mark_dropouts(nodes, nodes.ordered(outputs, begins), training)
+    remarks += _drawn(undropped(training, outputs, begins, dropouts))
     set_placeholders(nodes, switch.inference)
-    take_branches(nodes, outputs, inputs)
+    take_branches(nodes, outputs, begins)
+    inputs = find_inputs(nodes, outputs, input_tensors, source.input_tensors)
     refuse_other_control_flow(nodes.ordered(outputs, inputs))
     norms = _marked(nodes, outputs, inputs, averages)
-    return PreparedGraph(nodes, tuple(inputs), tuple(outputs), switch, dropouts, norms, averages.decays)
+    return PreparedGraph(nodes, tuple(inputs), tuple(outputs), switch, dropouts, norms, averages.decays, tuple(remarks))
+
+
+def _drawn(names: Sequence[str]) -> list[str]:
+    """What to say of ops that draw at random and belong to no dropout."""
+    if not names:
+        return []
+    return [
+        f"{len(names)} ops draw at random in training, first {names[0]}, and are no dropout: the model leaves them out."
+    ]
 
 
 def _counters(nodes: Nodes) -> list[str]:
@@ -97,9 +113,9 @@ def _counters(nodes: Nodes) -> list[str]:
 
 def _marked(nodes: Nodes, outputs: Sequence[str], inputs: Sequence[str], averages: MovingAverages) -> list[Node]:
     """Put together what is spelled with several ops; returns the BatchNorm layers."""
-    norms = mark_batch_norms(nodes, nodes.ordered(outputs, inputs), averages)
+    mark_batch_norms(nodes, nodes.ordered(outputs, inputs), averages)
     mark_activations(nodes, nodes.ordered(outputs, inputs))
     mark_dilated(nodes, nodes.ordered(outputs, inputs))
-    mark_separable(nodes, nodes.ordered(outputs, inputs))
+    mark_separable(nodes, nodes.ordered(outputs, inputs), outputs)
     mark_biases(nodes, nodes.ordered(outputs, inputs), outputs)
-    return norms
+    return [node for node in nodes.ordered(outputs, inputs) if node.op == "BatchNorm"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,12 +13,12 @@ import numpy as np
 from slim2keras.errors import UnsupportedGraphError
 from slim2keras.graphs.pure_ops import PURE_OPS
 from slim2keras.importing.batch_norms import FUSED
-from slim2keras.importing.nodes import LARGEST_CONSTANT, Node
+from slim2keras.importing.node import Node
+from slim2keras.importing.nodes import LARGEST_CONSTANT
 from slim2keras.importing.plain_layers import concatenated, reshaped
 from slim2keras.importing.shape_arithmetic import computed_with_sizes
 from slim2keras.importing.sizes import Size, broadcast, known, open_size
-from slim2keras.importing.spellings import TAKES_BIAS
-from slim2keras.importing.translation import Activation, Known, Translation, Value
+from slim2keras.importing.translation import Activation, Known, Translation, Value, is_batched
 
 _ELEMENTWISE = frozenset(
     {"Add", "AddV2", "Sub", "Mul", "RealDiv", "Div", "DivNoNan", "FloorDiv", "FloorMod", "Mod", "Maximum", "Minimum"}
@@ -26,10 +26,16 @@ _ELEMENTWISE = frozenset(
     | {"Reciprocal", "Inv", "Sign", "Floor", "Ceil", "Round", "Rint", "Tanh", "Sigmoid", "Softplus", "Softsign"}
     | {"Sin", "Cos", "Tan", "Relu", "Relu6", "Elu", "Selu", "LeakyRelu", "Softmax", "LogSoftmax", "AddN", "BiasAdd"}
     | {"Cast", "ClipByValue", "Less", "LessEqual", "Greater", "GreaterEqual", "Equal", "NotEqual", "LogicalAnd"}
+    | {"StopGradient"}
     | {"LogicalOr", "LogicalNot", "SelectV2", "ZerosLike", "OnesLike", "LRN", "Erf", "Erfc"}
 )
+_RENAMED = {("Squeeze", "squeeze_dims"): "axis"}
+"""Attributes that ``tf.raw_ops`` calls otherwise than the graph."""
+_TRANSPOSED = ("Conv2DBackpropInput", "Conv3DBackpropInputV2")
+_OVER_ALL = "computes over all images at inference too"
+_LARGEST_AT_ONCE = 2**22
+"""Numbers of a constant that is computed of constants."""
 _REDUCTIONS = frozenset({"Sum", "Mean", "Max", "Min", "Prod", "All", "Any"})
-_SPELLED = {"PRelu": "an activation", "BatchNorm": "a BatchNorm", "SeparableConv2D": "a separable convolution"}
 
 
 def raw_op(translation: Translation, node: Node) -> Sequence[Value]:
@@ -38,14 +44,12 @@ def raw_op(translation: Translation, node: Node) -> Sequence[Value]:
     Raises:
         UnsupportedGraphError: If the op may do more than compute, or its result has a shape that cannot be told.
     """
-    computed = computed_with_sizes(translation, node)
+    of_sizes = computed_with_sizes(translation, node)
+    computed = _computed_at_once(translation, node) if of_sizes is None else [of_sizes]
     if computed is not None:
-        return [computed]
-    if len(node.inputs) == TAKES_BIAS.get(node.op, len(node.inputs)) + 1:
-        return _layer_and_bias(translation, node)
+        return computed
     if node.op not in PURE_OPS:
-        what = _SPELLED.get(node.op, node.op)
-        raise UnsupportedGraphError(f"{node.name}: {what} is not imported with these inputs.")
+        raise UnsupportedGraphError(f"{node.name}: {node.op} is not imported with these inputs.")
     values = [translation.value(item) for item in node.inputs]
     operands = [_constant_operand(translation, node, index, value) for index, value in enumerate(values)]
     tensors = [
@@ -55,6 +59,9 @@ def raw_op(translation: Translation, node: Node) -> Sequence[Value]:
     shapes = [value.shape for value in values]
     results = _result_shapes(translation, node, values, shapes)
     config = {"op": node.op, "attributes": _attributes(node), "operands": operands}
+    baked = values[0].value if isinstance(values[0], Known) and node.op in _TRANSPOSED else None
+    if baked is not None and translation.facts.baked_batch is not None and operands[0] is not None:
+        operands[0], tensors[0] = None, _with_own_batch(translation, node, baked)
     inputs = [item for item in tensors if item is not None]
     if not inputs:
         raise UnsupportedGraphError(f"{node.name}: {node.op} takes nothing that depends on the input.")
@@ -66,12 +73,22 @@ def raw_op(translation: Translation, node: Node) -> Sequence[Value]:
     return outputs
 
 
-def _layer_and_bias(translation: Translation, node: Node) -> Sequence[Value]:
-    """A layer and the bias that was handed to it, each by its op."""
-    bare = replace(node, name=f"{node.name}/without_bias", inputs=node.inputs[:-1])
-    (value,) = raw_op(translation, bare)
-    translation.set_value(bare.name, value)
-    return raw_op(translation, Node(node.name, "BiasAdd", (bare.name, node.inputs[-1])))
+def _computed_at_once(translation: Translation, node: Node) -> list[Value] | None:
+    """What an op gives of constants alone, ``None`` where it takes anything else, or gives much of little."""
+    values = [translation.value(item) for item in node.inputs]
+    constants = [value for value in values if isinstance(value, Known) and value.is_constant]
+    if not values or len(constants) < len(values) or node.op not in PURE_OPS:
+        return None
+    shapes = [shape for shape, _ in _asked_of_tensorflow(node, values)]
+    numbers = [math.prod(size for size in shape if isinstance(size, int)) for shape in shapes]
+    if max(numbers) > _LARGEST_AT_ONCE:
+        return None
+    import tensorflow as tf
+
+    from slim2keras.keras_layers import outputs_of
+
+    tensors = [tf.constant(value.value) for value in constants]
+    return [Known(output.numpy()) for output in outputs_of(node.op, _attributes(node), tensors)]
 
 
 def _constant_operand(translation: Translation, node: Node, index: int, value: Value) -> Any:
@@ -86,9 +103,22 @@ def _constant_operand(translation: Translation, node: Node, index: int, value: V
         array = freed
     elif node.op == "Reshape" and index == 1:
         array = _target(translation, node, value)
+    elif translation.facts.baked_batch is not None:
+        array = _without_batch(translation, node, index, array)
     if array.size > LARGEST_CONSTANT and array.dtype.kind == "f":
         return None
     return {"dtype": array.dtype.name, "value": array.tolist()}
+
+
+def _without_batch(translation: Translation, node: Node, index: int, array: Any) -> Any:
+    """The extent of a slice of all images, the number of images left open."""
+    first = translation.value(node.inputs[0])
+    begins_at_0 = len(node.inputs) > 1 and isinstance(begin := translation.value(node.inputs[1]), Known)
+    if node.op != "Slice" or index != 2 or not isinstance(first, Activation) or not begins_at_0:
+        return array
+    assert isinstance(begin, Known)
+    is_all = begin.value[0] == 0 and array[0] == translation.facts.baked_batch and not isinstance(first.shape[0], int)
+    return np.asarray([-1, *array[1:]], array.dtype) if is_all else array
 
 
 def _target(translation: Translation, node: Node, value: Known) -> Any:
@@ -107,6 +137,23 @@ def _freed(translation: Translation, node: Node, index: int, value: Known) -> An
         return None
     sizes = [known(size) if not isinstance(size, int | np.integer) else int(size) for size in value.value.ravel()]
     return np.asarray([-1 if size is None else size for size in sizes], "int32") if sizes.count(None) == 1 else None
+
+
+def _with_own_batch(translation: Translation, node: Node, sizes: Any) -> Activation:
+    """The output shape of a transposed convolution with the number of images that goes in."""
+    x = translation.activation(node.inputs[2])
+    names = (f"{node.name}/Shape", f"{node.name}/batch", f"{node.name}/output_shape")
+    shape = {"op": "Shape", "attributes": {}, "operands": [None]}
+    every = translation.add(Node(names[0], "Shape"), "TensorFlowOp", shape, [x], (len(x.shape),), dtype="int32")
+    first: list[Any] = [None, _of_ints([0]), _of_ints([1])]
+    slice_config = {"op": "Slice", "attributes": {}, "operands": first}
+    batch = translation.add(Node(names[1], "Slice"), "TensorFlowOp", slice_config, [every], (1,))
+    joined = {"op": "ConcatV2", "attributes": {}, "operands": [None, _of_ints(sizes[1:]), _of_ints(0)]}
+    return translation.add(Node(names[2], "ConcatV2"), "TensorFlowOp", joined, [batch], (len(sizes),))
+
+
+def _of_ints(values: Any) -> dict[str, Any]:
+    return {"dtype": "int32", "value": np.asarray(values, "int32").tolist()}
 
 
 def _with_open_sizes(translation: Translation, tensor: str, value: Value) -> Activation:
@@ -148,7 +195,8 @@ def _attributes(node: Node) -> dict[str, Any]:
     """Attributes of a node that the op takes, as plain values."""
     import tensorflow as tf
 
-    taken = {name: value for name, value in node.attr.items() if name in _parameters(node.op)}
+    renamed = {_RENAMED.get((node.op, name), name): value for name, value in node.attr.items()}
+    taken = {name: value for name, value in renamed.items() if name in _parameters(node.op)}
     if node.op == "LeakyRelu" and node.facts is not None:
         return {"alpha": node.facts}
     return {name: _plain(value, tf) for name, value in taken.items()}
@@ -181,10 +229,18 @@ def _result_shapes(
         return [(shapes[0], dtype), (per_channel, dtype), (per_channel, dtype)]
     axes = values[1] if len(values) > 1 else None
     if node.op in _REDUCTIONS and isinstance(axes, Known):
+        _remark_on_batch(translation, node, values[0], axes)
         return [(_reduced(shapes[0], axes, keep=node.flag("keep_dims")), dtype)]
     known_shape = _SHAPES.get(node.op)
     shape = None if known_shape is None else known_shape(translation, node, values)
     return _asked_of_tensorflow(node, values) if shape is None else [(shape, dtype)]
+
+
+def _remark_on_batch(translation: Translation, node: Node, value: Value, axes: Known) -> None:
+    """Say of the first op that computes over all images that it does."""
+    said = any(_OVER_ALL in remark for remark in translation.remarks)
+    if is_batched(value) and 0 in np.atleast_1d(axes.value) and not said:
+        translation.remarks.append(f"{node.name} {_OVER_ALL}: what the network says of one depends on the others.")
 
 
 def _dtype_of(node: Node, dtype: str) -> str:
@@ -280,7 +336,7 @@ _SHAPES: Mapping[str, Callable[..., tuple[Size, ...] | None]] = {
     "Transpose": _transposed,
     **dict.fromkeys(("MatMul", "BatchMatMul", "BatchMatMulV2"), _matrix_product),
     "Tile": _tiled,
-    **dict.fromkeys(("Conv2DBackpropInput", "Conv3DBackpropInputV2"), _transposed_convolution),
+    **dict.fromkeys(_TRANSPOSED, _transposed_convolution),
 }
 
 
@@ -298,6 +354,14 @@ def _asked_of_tensorflow(node: Node, values: Sequence[Value]) -> list[tuple[tupl
     return [(_sizes(node, index, item, values), item.dtype.name) for index, item in enumerate(several)]
 
 
+_KEEP_BATCH = frozenset(
+    {"Conv2D", "Conv3D", "DepthwiseConv2dNative", "MaxPool", "AvgPool", "MaxPool3D", "AvgPool3D", "MaxPoolWithArgmax"}
+    | {"Split", "SplitV", "Unpack", "ArgMax", "ArgMin", "Cumsum", "Cumprod", "OneHot", "TopKV2", "Dilation2D", "Einsum"}
+    | {"ExtractImagePatches", "ExpandDims", "Squeeze", "Select", "Reverse", "ReverseV2", "MatMul", "GatherV2", "Pack"}
+)
+"""Ops whose first axis is that of the images if it stays open."""
+
+
 def _stand_in(value: Value, tf: Any) -> Any:
     if isinstance(value, Known) and value.is_constant:
         return tf.constant(value.value)
@@ -313,8 +377,8 @@ def _sizes(node: Node, index: int, result: Any, values: Sequence[Value]) -> tupl
     for axis, size in enumerate(result.shape.as_list()):
         if size is not None:
             sizes.append(size)
-        elif axis < len(first) and known(first[axis]) is None and len(first) == result.shape.rank:
-            sizes.append(first[axis] if axis == 0 else open_size(node.name, index, axis))
         else:
-            sizes.append(first[0] if axis == 0 and first else open_size(node.name, index, axis))
+            sizes.append(
+                first[0] if axis == 0 and first and node.op in _KEEP_BATCH else open_size(node.name, index, axis)
+            )
     return tuple(sizes)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slim2keras.errors import UnsupportedArgumentError
-from slim2keras.importing.nodes import tensor_name
+from slim2keras.importing.node import tensor_name
 from slim2keras.importing.sources import GraphSource
 
 if TYPE_CHECKING:

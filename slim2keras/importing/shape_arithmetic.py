@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from slim2keras.importing.nodes import Node
+from slim2keras.importing.node import Node
 from slim2keras.importing.sizes import OpenSize, product
 from slim2keras.importing.translation import Known, Translation, Value, translates
 
@@ -155,7 +155,7 @@ _COMPUTED: dict[str, Callable[..., Any]] = {
     "Mod": lambda _, a, b: a % b,
     "Maximum": lambda _, a, b: np.maximum(a, b),
     "Minimum": lambda _, a, b: np.minimum(a, b),
-    "Squeeze": lambda _, a: np.squeeze(a),
+    "Squeeze": lambda node, a: np.squeeze(a, node.ints("squeeze_dims") or None),
     "ExpandDims": lambda _, a, axis: np.expand_dims(a, int(axis)),
     "Reshape": lambda _, a, to: np.reshape(a, np.asarray(to, int)),
     "Transpose": lambda _, a, axes: np.transpose(a, np.asarray(axes, int)),

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from slim2keras.importing.batch_norms import rounded
-from slim2keras.importing.nodes import Node, Nodes, walk
+from slim2keras.importing.node import Node
+from slim2keras.importing.nodes import Nodes, is_weight, walk
 
 _SPATIAL = ("Conv2D", "DepthwiseConv2dNative")
 _SUMS = ("Add", "AddV2")
@@ -49,11 +50,6 @@ def window_of(node: Node) -> Window:
     return Window(strides, dilations, node.text("padding"))
 
 
-def is_weight(nodes: Nodes, tensor: str) -> bool:
-    """Whether a tensor is a variable, or a constant that was one."""
-    return nodes.variable(tensor) is not None or nodes.is_frozen_variable(tensor)
-
-
 def mark_dilated(nodes: Nodes, used: Iterable[Node]) -> None:
     """Make one convolution of a space-to-batch, a convolution and a batch-to-space.
 
@@ -67,41 +63,58 @@ def mark_dilated(nodes: Nodes, used: Iterable[Node]) -> None:
         block = nodes.constant(node.inputs[1])
         if to_batch is None or to_batch.op != "SpaceToBatchND" or block is None:
             continue
-        padding = _padding_of(nodes, to_batch, convolution, block)
+        padding = _padding_of(nodes, to_batch, convolution, node)
         if padding and set(window_of(convolution).strides) == {1}:
             window = Window(window_of(convolution).strides, tuple(map(int, block)), padding)
             inputs = (to_batch.inputs[0], *convolution.inputs[1:])
-            nodes.replace(replace(convolution, name=node.name, inputs=inputs, controls=(), facts=window))
+            nodes.mark(replace(convolution, name=node.name, inputs=inputs, controls=(), facts=window))
 
 
-def _padding_of(nodes: Nodes, to_batch: Node, convolution: Node, block: Any) -> str:
+def _padding_of(nodes: Nodes, to_batch: Node, convolution: Node, from_batch: Node) -> str:
     """The padding that a dilated convolution was asked for, empty if it is neither of the two."""
-    shape = nodes.shape_of_weight(convolution.inputs[1])
-    if shape is None or window_of(convolution).padding != "VALID":
+    shape, block = nodes.shape_of_weight(convolution.inputs[1]), nodes.constant(from_batch.inputs[1])
+    same_block = nodes.constant(to_batch.inputs[1])
+    if shape is None or block is None or same_block is None or window_of(convolution).padding != "VALID":
         return ""
-    same = (np.asarray(shape[:2]) - 1) * block // 2
-    tensors = (tensor for tensor, _ in walk(nodes, to_batch.inputs[2], lambda node: node.op != "Const"))
-    for tensor in tensors:
-        value = nodes.constant(tensor)
+    crops, paddings = _rows(nodes, from_batch.inputs[2]), _rows(nodes, to_batch.inputs[2])
+    if paddings is None or not np.array_equal(block, same_block) or (crops is not None and crops[:, 0].any()):
+        return ""
+    total = (np.asarray(shape[:2]) - 1) * block
+    is_whole = nodes.constant(to_batch.inputs[2]) is not None and crops is not None
+    before, after = paddings[:, 0], paddings[:, 1] - (crops[:, 1] if is_whole and crops is not None else 0)
+    if np.array_equal(before, total // 2) and np.array_equal(after, total - total // 2):
+        return "SAME"
+    return "VALID" if not before.any() and not after.any() else ""
+
+
+def _rows(nodes: Nodes, tensor: str) -> Any:
+    """Paddings or crops as far as they are constants: where sizes are open, those before it is made divisible."""
+    for item, _ in walk(nodes, tensor, lambda node: node.op != "Const"):
+        value = nodes.constant(item)
         if value is not None and value.shape == (2, 2):
-            before = value[:, 0]
-            return "SAME" if same.any() and (before == same).all() else "" if before.any() else "VALID"
-    return ""
+            return value
+    return None
 
 
-def mark_separable(nodes: Nodes, used: list[Node]) -> None:
-    """Make one of a depthwise convolution and the pointwise one behind it, where slim keeps them in one scope."""
-    consumers = nodes.consumers(used)
+def mark_separable(nodes: Nodes, used: list[Node], kept: Iterable[str]) -> None:
+    """Make one of a depthwise convolution and the pointwise one behind it, where slim keeps them in one scope.
+
+    Args:
+        kept: Tensors that are asked for.
+    """
+    consumers, kept = nodes.consumers(used), {nodes.source(item) for item in kept}
     for node in used:
         depthwise = nodes.node(node.inputs[0]) if node.op == "Conv2D" else None
         if depthwise is None or depthwise.op != "DepthwiseConv2dNative" or len(consumers[depthwise.name]) > 1:
+            continue
+        if depthwise.name in kept:
             continue
         weights = [nodes.source(item.inputs[1]) for item in (depthwise, node)]
         leaves = tuple(weight.rpartition("/")[2] for weight in weights)
         scopes = {weight.rpartition("/")[0] for weight in weights}
         if leaves in _SEPARABLE_LEAVES and len(scopes) == 1 and set(window_of(node).strides) == {1}:
             facts = window_of(depthwise)
-            nodes.replace(replace(node, op="SeparableConv2D", inputs=(depthwise.inputs[0], *weights), facts=facts))
+            nodes.mark(replace(node, op="SeparableConv2D", inputs=(depthwise.inputs[0], *weights), facts=facts))
 
 
 def mark_biases(nodes: Nodes, used: list[Node], kept: Iterable[str]) -> None:
@@ -117,9 +130,8 @@ def mark_biases(nodes: Nodes, used: list[Node], kept: Iterable[str]) -> None:
         if found is not None and consumers[found[0].name] == [node] and found[0].name not in kept:
             layer, bias = found
             inputs = (*layer.inputs, nodes.source(bias))
-            nodes.replace(replace(layer, name=node.name, inputs=inputs, controls=()))
             # Who asks for the shape alone gets it of the sum.
-            nodes.stand_for(layer.name, node.name)
+            nodes.mark(replace(layer, name=node.name, inputs=inputs, controls=()), alias=layer.name)
 
 
 def _biased(nodes: Nodes, node: Node) -> tuple[Node, str] | None:
@@ -145,7 +157,7 @@ def mark_activations(nodes: Nodes, used: Iterable[Node]) -> None:
     for node in used:
         marked = _leaky_relu(nodes, node) if node.op == "Maximum" else _prelu(nodes, node)
         if marked is not None:
-            nodes.replace(marked)
+            nodes.mark(marked)
 
 
 def _leaky_relu(nodes: Nodes, node: Node) -> Node | None:

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from slim2keras.errors import UnsupportedGraphError
 from slim2keras.graphs.pure_ops import PURE_OPS
 from slim2keras.importing import plain_layers, shape_arithmetic, weighted_layers
-from slim2keras.importing.nodes import PASSED_ON, PLACEHOLDERS, VARIABLES, Node, Nodes, split_tensor
+from slim2keras.importing.node import Node, split_tensor
+from slim2keras.importing.nodes import PASSED_ON, PLACEHOLDERS, VARIABLES, Nodes
 from slim2keras.importing.translation import TRANSLATORS
 
 _MODULES = (plain_layers, shape_arithmetic, weighted_layers)

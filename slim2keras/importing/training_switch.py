@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from slim2keras.errors import UnsupportedGraphError
-from slim2keras.importing.nodes import PLACEHOLDERS, Node, Nodes, split_tensor, walk
+from slim2keras.importing.dropouts import find_dropout
+from slim2keras.importing.node import Node, split_tensor, tensor_name
+from slim2keras.importing.nodes import PLACEHOLDERS, VARIABLES, Nodes, walk
 
 _CHOICES = {"Switch": 1, "RefSwitch": 1, "Select": 0, "SelectV2": 0}
 """Ops by which a graph chooses, with the input that decides."""
@@ -58,10 +60,16 @@ def find_training_switch(
             "input_tensors=[...], output_tensors=[...] (command line: --input-tensor NAME, --output-tensor NAME)."
         )
     inference: dict[str, bool] = {}
-    for name in (item for item in deciders if item not in set(given)):
-        sides = {value: _used_with(nodes, outputs, inputs, {name: value}) for value in (False, True)}
-        marks = {value: _marks(side) for value, side in sides.items()}
-        is_constant = nodes.by_name[name].op == "Const"
+    for name in (item for item in deciders if item not in set(map(tensor_name, given))):
+        if nodes.by_name[name].dtype("dtype") != "bool":
+            raise UnsupportedGraphError(
+                f"A number decides which way the graph takes, the placeholder {name}: give its value, "
+                f"placeholder_values={{{name!r}: 1.0}} (command line: --placeholder {name}=1.0)."
+            )
+        tried = {value: _tried(nodes, outputs, inputs, {name: value}) for value in (False, True)}
+        sides = {value: side.ordered(outputs, inputs) for value, side in tried.items()}
+        marks = {value: _marks(tried[value], side) for value, side in sides.items()}
+        is_constant = nodes.by_name[name].op not in PLACEHOLDERS
         if marks[False] == marks[True] and is_constant:
             continue
         if marks[False] == marks[True] and {node.name for node in sides[False]} != {node.name for node in sides[True]}:
@@ -82,29 +90,36 @@ def _deciding_placeholders(nodes: Nodes, used: Iterable[Node]) -> list[str]:
         decider = node.inputs[_CHOICES[node.op]]
         for tensor, _ in walk(nodes, decider, lambda item: item.op in _DECIDED_BY):
             behind = nodes.by_name.get(split_tensor(tensor)[0])
-            if behind is not None and behind.op in PLACEHOLDERS | {"Const"} and _is_one_value(behind):
+            if behind is not None and behind.op in PLACEHOLDERS | VARIABLES | {"Const"} and _is_one_value(behind):
                 found.setdefault(behind.name)
     return list(found)
 
 
 def _is_one_value(node: Node) -> bool:
-    return node.dtype("dtype") == "bool" or (node.op != "Const" and node.shape() == ())
+    return node.dtype("dtype") == "bool" or (node.op in PLACEHOLDERS and node.shape() == ())
 
 
-def _used_with(nodes: Nodes, outputs: list[str], inputs: list[str], values: Mapping[str, Any]) -> list[Node]:
+def _tried(nodes: Nodes, outputs: list[str], inputs: list[str], values: Mapping[str, Any]) -> Nodes:
     tried = nodes.copy()
     set_placeholders(tried, values)
     take_branches(tried, outputs, inputs)
-    return tried.ordered(outputs, inputs)
+    return tried
 
 
-def _marks(used: Iterable[Node]) -> int:
-    """How much of what is used belongs to training alone."""
-    return sum(
-        node.op in (*_RANDOM, "SquaredDifference")
-        or (node.op.startswith("FusedBatchNorm") and node.flag("is_training", default=True))
-        for node in used
-    )
+def _marks(tried: Nodes, used: Iterable[Node]) -> tuple[int, float]:
+    """How much of what is used belongs to training alone, and how much of the values is dropped."""
+    used = list(used)
+    found = (find_dropout(tried, tried, node.name) for node in used if node.op in ("Mul", "Select", "SelectV2"))
+    rates = sum((dropped[1].rate or 0.0) for dropped in found if dropped is not None)
+    return sum(_belongs_to_training(tried, node) for node in used), rates
+
+
+def _belongs_to_training(nodes: Nodes, node: Node) -> bool:
+    """Whether a node draws at random, or takes statistics of the batch."""
+    if node.op.startswith("FusedBatchNorm"):
+        return node.flag("is_training", default=True)
+    axes = nodes.constant(node.inputs[1]) if node.op in ("Mean", "Sum") and len(node.inputs) > 1 else None
+    return node.op in _RANDOM or (axes is not None and axes.size > 1 and 0 in axes)
 
 
 def set_placeholders(nodes: Nodes, values: Mapping[str, Any]) -> None:

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from slim2keras.errors import UnsupportedGraphError
+from slim2keras.errors import Slim2KerasError, UnsupportedGraphError
 from slim2keras.graphs.graph import Layer, LayerGraph, Tensor, Variable
-from slim2keras.graphs.initializers import l2_regularizer
 from slim2keras.importing.damage import check_size
-from slim2keras.importing.nodes import VARIABLES, Node, Nodes, split_tensor
+from slim2keras.importing.node import Node, split_tensor
+from slim2keras.importing.nodes import VARIABLES, Nodes
+from slim2keras.importing.penalties import Penalty
 from slim2keras.importing.sizes import Size, known
 from slim2keras.scopes import slim_variable_name
 
@@ -73,14 +74,14 @@ class Facts:
 
     Attributes:
         trainable: Names of the trained ones, ``None`` if that is not known.
-        l2_scales: ``slim.l2_regularizer``'s scale, by name.
+        penalties: What a loss of regularization adds for them, by name.
         decays: Of moving statistics, by name.
         default_decay: Of those whose decay the graph does not tell.
         baked_batch: Number of images that the graph was made for, ``None`` where it is open.
     """
 
     trainable: frozenset[str] | None = None
-    l2_scales: Mapping[str, float] = field(default_factory=dict)
+    penalties: Mapping[str, Penalty] = field(default_factory=dict)
     decays: Mapping[str, float] = field(default_factory=dict)
     default_decay: float = 0.999
     baked_batch: int | None = None
@@ -164,7 +165,7 @@ class Translation:
             config = {
                 "shape": weight.shape,
                 "trainable": is_trained,
-                "regularizer": l2_regularizer(self.facts.l2_scales.get(weight.name, 0.0)),
+                "regularizer": self.regularizer(weight),
             }
             first = next(iter(self.graph.layers))
             layer = Layer(
@@ -249,12 +250,24 @@ class Translation:
 
     def regularizer(self, weight: Weight | None) -> Any:
         """Keras' regularizer of a weight."""
-        return None if weight is None else l2_regularizer(self.facts.l2_scales.get(weight.name, 0.0))
+        return None if weight is None else self.facts.penalties.get(weight.name, Penalty()).to_config()
 
 
 def is_batched(value: Value) -> bool:
     """Whether a tensor is one that Keras' stock layers can take: its first axis is that of the images."""
     return isinstance(value, Activation) and len(value.shape) > 1 and not isinstance(value.shape[0], int)
+
+
+class NotALayerError(Slim2KerasError):
+    """What was recognised as one layer is none that Keras has: its ops have to be translated one by one.
+
+    Attributes:
+        name: Of the node.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
 
 
 Translator = Callable[[Translation, Node], "Value | Sequence[Value] | None"]
@@ -287,6 +300,8 @@ def translate(translation: Translation, node: Node, otherwise: Translator) -> No
         return
     function = TRANSLATORS.get(node.op)
     result = None if function is None else function(translation, node)
+    if result is None and translation.nodes.is_marked(node.name):
+        raise NotALayerError(node.name)
     if result is None:
         result = otherwise(translation, node)
     assert result is not None

@@ -7,7 +7,7 @@ from typing import Any
 
 from slim2keras.graphs.initializers import ZEROS
 from slim2keras.importing.batch_norms import Norm
-from slim2keras.importing.nodes import Node
+from slim2keras.importing.node import Node
 from slim2keras.importing.sizes import Size, ceil_div, known, product
 from slim2keras.importing.spellings import Window, window_of
 from slim2keras.importing.translation import Activation, Known, Translation, Value, Weight, is_batched, translates
@@ -55,6 +55,11 @@ def _biases(translation: Translation, bias: Weight | None) -> dict[str, Any]:
     return {"use_bias": True, "bias_initializer": ZEROS, "bias_regularizer": translation.regularizer(bias)}
 
 
+def _fits(bias: Weight | None, filters: int) -> bool:
+    """Whether a bias, if there is one, has a number a filter."""
+    return bias is None or bias.shape == (filters,)
+
+
 def _present(**weights: Weight | None) -> dict[str, Weight]:
     return {leaf: weight for leaf, weight in weights.items() if weight is not None}
 
@@ -73,6 +78,9 @@ def _inputs(
     if weights is None or (has_bias and bias is None) or not is_channels_last(node):
         return None
     names = [item.name for item in (weights, bias) if item is not None]
+    if len({translation.facts.is_trained(item) for item in names}) > 1:
+        # Keras freezes a layer as a whole.
+        return None
     x = translation.value(node.inputs[position])
     if not isinstance(x, Activation) or not is_batched(x) or translation.owns(names):
         return None
@@ -88,7 +96,7 @@ def convolution(translation: Translation, node: Node) -> Value | None:
         return None
     x, weights, bias = found
     *kernel, per_group, filters = weights.shape
-    if channels % per_group:
+    if channels % per_group or not _fits(bias, filters):
         return None
     config = {
         "filters": filters,
@@ -110,6 +118,8 @@ def depthwise_convolution(translation: Translation, node: Node) -> Value | None:
         return None
     x, weights, bias = found
     *kernel, channels, multiplier = weights.shape
+    if not _fits(bias, channels * multiplier):
+        return None
     config = {
         **_config(window, kernel),
         "depth_multiplier": multiplier,
@@ -131,6 +141,8 @@ def separable_convolution(translation: Translation, node: Node) -> Value | None:
     x, weights, bias = found
     *kernel, _, multiplier = weights.shape
     filters = pointwise.shape[-1]
+    if not _fits(bias, filters):
+        return None
     config = {
         "filters": filters,
         **_config(window, kernel),
@@ -157,7 +169,7 @@ def transposed_convolution(translation: Translation, node: Node) -> Value | None
         size * stride + (max(extent - stride, 0) if window.padding == "VALID" else 0)
         for size, extent, stride in zip(x.shape[1:-1], kernel, window.strides, strict=True)
     ]
-    if list(asked.value)[1:-1] != sizes:
+    if list(asked.value)[1:-1] != sizes or not _fits(bias, filters):
         return None
     config = {
         "filters": filters,
@@ -177,7 +189,7 @@ def dense(translation: Translation, node: Node) -> Value | None:
         return None
     x, weights, bias = found
     units = weights.shape[-1]
-    if known(x.shape[-1]) is None:
+    if known(x.shape[-1]) is None or len(x.shape) != 2 or not _fits(bias, units):
         return None
     config = {
         "units": units,
@@ -201,7 +213,7 @@ def batch_norm(translation: Translation, node: Node) -> Value | None:
     own = _present(**weights)
     if len(own) < len(weights) or translation.owns([weight.name for weight in own.values()]):
         return None
-    if not is_channels_last(node) or any(weight.shape != own["moving_mean"].shape for weight in own.values()):
+    if not is_channels_last(node) or any(weight.shape != x.shape[-1:] for weight in own.values()):
         return None
     config = {
         "momentum": _decay(translation, own),
@@ -214,11 +226,10 @@ def batch_norm(translation: Translation, node: Node) -> Value | None:
             if (regularizer := translation.regularizer(own.get(leaf))) is not None
         },
     }
-    shape = x.shape
     name = own["moving_mean"].name.rpartition("/")[0] or node.name
     inner = _of_keras_rank(translation, node, name, x, fused=norm.fused)
     result = translation.add_with_weights(node, "BatchNormalization", config, inner, own, inner.shape)
-    return _reshaped(translation, node, f"{name}/Reshape_1", result, shape)
+    return _reshaped(translation, node, f"{name}/Reshape_1", result, x, x.shape)
 
 
 def _decay(translation: Translation, weights: Mapping[str, Weight]) -> float:
@@ -236,14 +247,28 @@ def _of_keras_rank(translation: Translation, node: Node, name: str, x: Activatio
         shape = (x.shape[0], product(x.shape[1:-1]), x.shape[-1])
     else:
         return x
-    return _reshaped(translation, node, f"{name}/Reshape", x, shape)
+    return _reshaped(translation, node, f"{name}/Reshape", x, x, shape)
 
 
-def _reshaped(translation: Translation, node: Node, name: str, x: Activation, shape: tuple[Size, ...]) -> Activation:
+def _reshaped(
+    translation: Translation, node: Node, name: str, x: Activation, like: Activation, shape: tuple[Size, ...]
+) -> Activation:
     if x.shape == shape:
         return x
     target = tuple(-1 if (size := known(item)) is None else size for item in shape[1:])
+    if target.count(-1) > 1:
+        return _reshaped_as(translation, name, x, like)
     return translation.add(node, "Reshape", {"target_shape": target}, [x], shape, name=name)
+
+
+def _reshaped_as(translation: Translation, name: str, x: Activation, like: Activation) -> Activation:
+    """Bring into the shape of another tensor, of which several sizes are open."""
+    sizes_node, node = Node(f"{name}/Shape", "Shape"), Node(name, "Reshape")
+    of_shape = {"op": "Shape", "attributes": {}, "operands": [None]}
+    rank = (len(like.shape),)
+    sizes = translation.add(sizes_node, "TensorFlowOp", of_shape, [like], rank, dtype="int32")
+    of_reshape = {"op": "Reshape", "attributes": {}, "operands": [None, None]}
+    return translation.add(node, "TensorFlowOp", of_reshape, [x, sizes], like.shape)
 
 
 @translates("PRelu")
