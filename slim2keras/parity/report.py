@@ -133,7 +133,10 @@ class ParityReport(Report):
         if first := self.first_difference:
             yield f"First that is not equal bit for bit: {first.name} ({first.rung}), {first.difference:.1e}"
         if differing := [item.name for item in self.comparisons if item.rung == "trainability" and item.difference]:
-            yield f"Trained by the model and not by {self.judge}, or the reverse: {', '.join(differing)}"
+            yield (
+                f"Trained by the model and not by {self.judge}, or the reverse: {', '.join(differing)}. What is to "
+                "stay fine-tuning takes as exclude_from_training."
+            )
         if with_nan := [f"{item.name} ({item.rung}, {item.num_nan})" for item in self.comparisons if item.num_nan]:
             yield f"{self.judge} gives NaN, there nothing can be compared: {', '.join(with_nan)}"
         yield from (f"Not compared, {rung}: {why}" for rung, why in self.not_run.items())

@@ -122,6 +122,23 @@ def test_a_training_switch_that_the_user_sets_stays_set(tmp_path: Path) -> None:
     assert switches == [{}, {}]
 
 
+def test_a_variable_that_switches_training_is_set_for_the_rung(tmp_path: Path) -> None:
+    """Whatever value the checkpoint has of it."""
+
+    def switched() -> None:
+        off = v1.constant_initializer(value=False)
+        is_training = v1.get_variable("is_training", (), tf.bool, initializer=off, trainable=False)
+        x = slim.conv2d(image_placeholder(), 4, 3, **norm_params(is_training))
+        slim.conv2d(x, 2, 1, activation_fn=None, scope="out")
+
+    report = verified(save_graph(switched, tmp_path))
+    assert report.passed, report.first_failure
+    assert {item.name for item in report.comparisons if item.rung == "moving statistics"} == {
+        "Conv/BatchNorm/moving_mean",
+        "Conv/BatchNorm/moving_variance",
+    }
+
+
 def test_what_the_graph_trains_the_model_trains(tmp_path: Path) -> None:
     """A convolution that is fixed there is fixed here; one that is let learn is a failure of its own rung."""
     path = save_graph(half_fixed, tmp_path)
