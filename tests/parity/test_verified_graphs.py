@@ -129,10 +129,12 @@ def test_a_variable_that_switches_training_is_set_for_the_rung(tmp_path: Path) -
         off = v1.constant_initializer(value=False)
         is_training = v1.get_variable("is_training", (), tf.bool, initializer=off, trainable=False)
         x = slim.conv2d(image_placeholder(), 4, 3, **norm_params(is_training))
-        slim.conv2d(x, 2, 1, activation_fn=None, scope="out")
+        slim.conv2d(x * (2.0 - tf.cast(is_training, tf.float32)), 2, 1, activation_fn=None, scope="out")
 
-    report = verified(save_graph(switched, tmp_path))
-    assert report.passed, report.first_failure
+    path = save_graph(switched, tmp_path)
+    assert tf.train.load_checkpoint(str(path)).get_tensor("is_training")
+    report = verified(path)
+    assert all(item.passed for item in report.comparisons if item.rung == "inference")
     assert {item.name for item in report.comparisons if item.rung == "moving statistics"} == {
         "Conv/BatchNorm/moving_mean",
         "Conv/BatchNorm/moving_variance",
