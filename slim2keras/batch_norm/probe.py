@@ -43,6 +43,7 @@ class Gap:
         accuracy_moving: With the moving statistics, which is how the network is used.
         loss_batch: Cross entropy with the statistics of the batch.
         loss_moving: Cross entropy with the moving statistics.
+        by_pixel: Whether the output is a map: then each share is one of the pixels.
     """
 
     images: int
@@ -51,6 +52,7 @@ class Gap:
     accuracy_moving: float | None = None
     loss_batch: float | None = None
     loss_moving: float | None = None
+    by_pixel: bool = False
 
     @property
     def accuracy_lost(self) -> float | None:
@@ -66,18 +68,23 @@ class Gap:
     def title(self) -> str:
         """In few words."""
         if self.accuracy_batch is None or self.accuracy_moving is None:
-            return f"Moving statistics give the class of batch statistics for {self.agreement:.1%} of the images"
+            what = "pixels" if self.by_pixel else "images"
+            return f"Moving statistics give the class of batch statistics for {self.agreement:.1%} of the {what}"
         moving, batch = f"{self.accuracy_moving:.1%}", f"{self.accuracy_batch:.1%}"
         return f"Accuracy: {moving} with moving statistics, {batch} with batch statistics"
 
     def describe(self) -> str:
         """In words."""
         if self.accuracy_batch is None or self.accuracy_moving is None:
-            return f"same class as with batch statistics on {self.agreement:.1%} of {self.images} images"
+            return f"same class as with batch statistics on {self.agreement:.1%} of {self._what}"
         return (
             f"accuracy {self.accuracy_moving:.1%} with moving statistics, {self.accuracy_batch:.1%} with those of the "
-            f"batch, on {self.images} images"
+            f"batch, on {self._what}"
         )
+
+    @property
+    def _what(self) -> str:
+        return f"the pixels of {self.images} images" if self.by_pixel else f"{self.images} images"
 
     def to_json(self) -> dict[str, Any]:
         """As plain values; JSON has no NaN, it becomes ``None``."""
@@ -109,8 +116,8 @@ class BatchNormProbe:
     """Measures a model on data as often as is asked, traced once; nothing of the model changes.
 
     Args:
-        model: Functional model whose first output are logits of classes, of ``convert``, ``build``, ``finetune`` or
-            anybody's.
+        model: Functional model whose first output are logits of classes, (batch, classes), or for every pixel,
+            (batch, ..., classes); of ``convert``, ``build``, ``finetune`` or anybody's.
         layers: Those of its BatchNorm layers to measure, all if left out. The others keep to their moving statistics.
 
     Raises:
@@ -138,7 +145,7 @@ class BatchNormProbe:
 
         Args:
             dataset: Batches of images as the network takes them, or of (images, labels); labels are numbers of
-                classes, or have a column a class.
+                classes, or have a column a class. Those of a map are maps of its size.
             progress: Called after each batch with its number of images.
 
         Raises:
@@ -148,7 +155,7 @@ class BatchNormProbe:
             PreprocessingWarning: If the first images can hardly be preprocessed as the network wants them.
         """
         found: dict[str, Population] = {}
-        tallies, classes = [], []
+        tallies, classes, by_pixel = [], [], False
         with dropout_off(self.model):
             for images, labels in images_and_labels(dataset, progress):
                 self._check_images(images)
@@ -158,13 +165,15 @@ class BatchNormProbe:
                 batch, moving, moments = self._run(images)
                 numbers = None if labels is None else _class_numbers(labels, batch)
                 tallies.append(_tally(batch.numpy(), moving.numpy(), numbers))
-                classes += [] if numbers is None else [numbers]
+                by_pixel = batch.shape[1] > 1
+                classes += [] if numbers is None or by_pixel else [numbers[:, 0]]
                 for name, values in moments.items():
                     found[name] = joined(found.get(name), values)
         populations = {layer.name: checked_count(found.get(layer.name), layer.name) for layer in self.layers}
         columns = {name: np.concatenate([tally[name] for tally in tallies]) for name in tallies[0]}
         means = {name: float(np.mean(column)) for name, column in columns.items()}
-        return Measurement(populations, Gap(len(columns["agreement"]), **means), are_mixed(classes))
+        gap = Gap(len(columns["agreement"]), **means, by_pixel=by_pixel)
+        return Measurement(populations, gap, are_mixed(classes))
 
     def check(self, dataset: Iterable[Any]) -> None:
         """Refuse a data set whose first batch does not fit the model.
@@ -194,34 +203,38 @@ class BatchNormProbe:
 
 
 def _first_logits(outputs: Any) -> tf.Tensor:
+    """(batch, pixels, classes), of one pixel where the output is no map."""
     import tensorflow as tf
 
     logits = tf.nest.flatten(outputs)[0]
-    return tf.reshape(tf.cast(logits, tf.float32), (tf.shape(logits)[0], logits.shape[-1]))
+    return tf.reshape(tf.cast(logits, tf.float32), (tf.shape(logits)[0], -1, logits.shape[-1]))
 
 
 def _class_numbers(labels: Any, logits: tf.Tensor) -> NDArray[np.int64]:
-    """Class of each image, from numbers or a column a class."""
+    """Class of each image or pixel, (batch, pixels), from numbers or a column a class."""
+    images, pixels, num_classes = logits.shape
     numbers = np.asarray(labels)
-    numbers = numbers.argmax(-1) if numbers.ndim > 1 and numbers.shape[-1] > 1 else numbers.reshape(-1)
-    if len(numbers) != len(logits) or numbers.min() < 0 or numbers.max() >= logits.shape[1]:
+    if numbers.size != images * pixels and numbers.ndim > 1 and numbers.shape[-1] > 1:
+        numbers = numbers.argmax(-1)
+    if numbers.size != images * pixels or numbers.min() < 0 or numbers.max() >= num_classes:
+        where = f", of {pixels} pixels each" if pixels > 1 else ""
         raise TrainingDataError(
-            f"There are {len(numbers)} labels from {numbers.min()} to {numbers.max()} for {len(logits)} images, and "
-            f"the network has {logits.shape[1]} classes. Give labels that number them from 0, or images alone."
+            f"There are {numbers.size} labels from {numbers.min()} to {numbers.max()} for {images} images{where}, and "
+            f"the network has {num_classes} classes. Give labels that number them from 0, or images alone."
         )
-    return numbers.astype("int64")
+    return numbers.reshape(images, pixels).astype("int64")
 
 
 def _tally(batch: NDArray[Any], moving: NDArray[Any], numbers: NDArray[np.int64] | None) -> dict[str, NDArray[Any]]:
-    """Columns of a ``Gap``, a value for each image."""
+    """Columns of a ``Gap``, a value for each image; of a map the mean over its pixels."""
     import tensorflow as tf
 
     logits = {"batch": batch, "moving": moving}
-    classes = {name: item.argmax(1) for name, item in logits.items()}
-    found = {"agreement": classes["batch"] == classes["moving"]}
+    classes = {name: item.argmax(-1) for name, item in logits.items()}
+    found = {"agreement": (classes["batch"] == classes["moving"]).mean(1)}
     if numbers is None:
         return found
     for name, item in logits.items():
-        found[f"accuracy_{name}"] = classes[name] == numbers
-        found[f"loss_{name}"] = tf.nn.sparse_softmax_cross_entropy_with_logits(numbers, item).numpy()
+        found[f"accuracy_{name}"] = (classes[name] == numbers).mean(1)
+        found[f"loss_{name}"] = tf.nn.sparse_softmax_cross_entropy_with_logits(numbers, item).numpy().mean(1)
     return found

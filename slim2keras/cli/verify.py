@@ -70,6 +70,8 @@ def verify(
 ) -> None:
     """Compare a model with slim's own network on the same images: end points, logits, moving statistics, loss.
 
+    An imported network is compared with the graph that it came from.
+
     Exits with 5 if a difference exceeds its bar. Example: slim2keras verify model.ckpt-5000 model.keras
     """
     check_checkpoint(checkpoint)

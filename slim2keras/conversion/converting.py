@@ -77,7 +77,7 @@ def convert(
         arguments: Any further slim argument of the network, ``scope`` among them; or of the function.
 
     Returns:
-        Functional model of stock layers, as from ``build``.
+        Functional model of stock layers, as from ``build``; of a graph some may be of ``slim2keras.keras_layers``.
 
     Raises:
         CheckpointReadError: If the checkpoint is missing, truncated or corrupt.
@@ -95,9 +95,7 @@ def convert(
     if num_classes is not None:
         arguments["num_classes"] = num_classes
     load = LoadOptions(exclude, use_ema, allow_nonfinite)
-    of_graph = GraphRequest(
-        None if graph is None else Path(graph), input_tensors or (), output_tensors or (), placeholder_values or {}
-    )
+    of_graph = GraphRequest.asked(graph, input_tensors, output_tensors, placeholder_values)
     return convert_as_asked(checkpoint, CheckpointRequest(net, arguments, input_shape, load, network, of_graph))
 
 

@@ -1,11 +1,12 @@
 """The doctor: a checkpoint in, a diagnosis out.
 
-A BatchNorm layer is whatever has a ``moving_mean`` and a ``moving_variance``, so anybody's networks are examined.
+A BatchNorm layer is whatever has a ``moving_mean`` and a ``moving_variance``, so anybody's networks are examined; and
+what is one in the graph or the network that is given, whatever its statistics are called.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,18 +14,20 @@ from typing import TYPE_CHECKING, Any
 from slim2keras.batch_norm.decay import check_decay, decay_for
 from slim2keras.batch_norm.probe import BatchNormProbe
 from slim2keras.checkpoints.load_plan import LoadOptions
-from slim2keras.conversion.graph_sources import with_found_graph
+from slim2keras.checkpoints.reading import Checkpoint
+from slim2keras.conversion.graph_sources import find_graph_beside, meta_path, with_found_graph
 from slim2keras.conversion.request import CheckpointRequest, SlimFunction, check_asks_nothing
 from slim2keras.data.batches import ImageBatches, image_counter
 from slim2keras.data.images import open_images
-from slim2keras.doctor.evidence import Run, Statistics, batch_norm_scopes, find_decays, recognised
+from slim2keras.doctor.evidence import Run, Statistics, batch_norms, find_decays, recognised
 from slim2keras.doctor.examination import Measured, examine
 from slim2keras.doctor.findings import Diagnosis
 from slim2keras.doctor.recalibration import assign_statistics, model_and_plan
 from slim2keras.doctor.verdicts import verdicts
-from slim2keras.errors import UnsupportedArgumentError
+from slim2keras.errors import Slim2KerasError, UnsupportedArgumentError
 from slim2keras.graphs.graph import Shape
 from slim2keras.graphs.network import Network
+from slim2keras.importing.request import GraphRequest
 from slim2keras.models.networks import network_of
 from slim2keras.progress import StepProgress
 from slim2keras.training.model_variables import ModelVariables, open_variables
@@ -47,6 +50,10 @@ def diagnose(
     batch_size: int = 32,
     progress: StepProgress | None = None,
     network: Network | SlimFunction | None = None,
+    graph: str | Path | None = None,
+    input_tensors: Sequence[str] | None = None,
+    output_tensors: Sequence[str] | None = None,
+    placeholder_values: Mapping[str, Any] | None = None,
     **arguments: Any,
 ) -> Diagnosis:
     """Examine the BatchNorm statistics of a checkpoint; without data no network definition is needed.
@@ -70,6 +77,10 @@ def diagnose(
         batch_size: Images a batch, where ``data`` is a path.
         progress: Called with what is done, the number of images done and in all, 0 if unknown.
         network: The network itself, as in ``convert``; then its decays count.
+        graph: The graph that the checkpoint came with, as in ``convert``; then its decays count.
+        input_tensors: Where the network begins in it, as in ``convert``.
+        output_tensors: Where it ends.
+        placeholder_values: Values of placeholders that are no images.
         **arguments: slim arguments of the network, e.g. ``num_classes``, where they are not recognised.
 
     Raises:
@@ -78,6 +89,7 @@ def diagnose(
         UnsupportedArgumentError: If decay or steps cannot be.
         UnknownNetError: If there is no such network.
         UnrecognisedNetError: With data, if the network cannot be told.
+        UnsupportedGraphError: If a graph is no network of layers, or where it begins or ends is ambiguous.
         CheckpointMismatchError: With data, if the checkpoint does not fit the network.
         DataReadError: If the images cannot be read.
         TrainingDataError: If there are too few images, or labels that are no classes.
@@ -86,9 +98,10 @@ def diagnose(
         >>> diagnosis = diagnose("train_dir/", data="images/")
         >>> print(diagnosis)
     """
+    of_graph = GraphRequest.asked(graph, input_tensors, output_tensors, placeholder_values)
     return diagnose_as_asked(
         checkpoint,
-        CheckpointRequest(net, arguments, input_shape, LoadOptions(use_ema=use_ema), network),
+        CheckpointRequest(net, arguments, input_shape, LoadOptions(use_ema=use_ema), network, of_graph),
         pretrained=pretrained,
         decay=decay,
         steps=steps,
@@ -115,8 +128,8 @@ def diagnose_as_asked(
     check_question(decay, steps)
     check_asks_nothing(Path(checkpoint), request)
     with open_variables(checkpoint, request.of_graph) as opened:
-        request = with_found_graph(opened, request)
-        layers = [Statistics.read(opened, scope) for scope in batch_norm_scopes(opened)]
+        request = _with_graph_beside(opened, with_found_graph(opened, request))
+        layers = [Statistics.read(opened, norm) for norm in batch_norms(opened, request.known_network)]
         candidate = recognised(opened, request)
         decays = find_decays(opened, request, decay, candidate)
         run = Run.read(opened, layers, steps=steps, decay=decay, pretrained=pretrained)
@@ -157,6 +170,20 @@ def diagnose_as_asked(
             )
         ),
     )
+
+
+def _with_graph_beside(checkpoint: Checkpoint, request: CheckpointRequest) -> CheckpointRequest:
+    """The same request with the graph beside a checkpoint of no known names, if there are BatchNorm layers in it."""
+    is_told = request.known_network is not None or request.names_network or isinstance(checkpoint, ModelVariables)
+    if is_told or batch_norms(checkpoint) or not meta_path(checkpoint).is_file():
+        return request
+    if recognised(checkpoint, request) is not None:
+        return request
+    try:
+        found = find_graph_beside(checkpoint, request)
+    except Slim2KerasError:
+        return request
+    return replace(request, found=found) if batch_norms(checkpoint, found.imported.network) else request
 
 
 def check_question(decay: float | None, steps: int | None) -> None:

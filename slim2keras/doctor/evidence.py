@@ -15,6 +15,7 @@ from slim2keras.checkpoints.training_record import LayerRecord, TrainingRecord, 
 from slim2keras.conversion.plan import recognise_as_asked
 from slim2keras.conversion.request import CheckpointRequest
 from slim2keras.errors import Slim2KerasError
+from slim2keras.graphs.graph import Layer
 from slim2keras.graphs.network import Network
 from slim2keras.importing.meta_graph import read_decays
 from slim2keras.nets.spec import NetSpec
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 _WEIGHTS = ("pointwise_weights", "depthwise_weights", "weights")
 """Last part of the name of what a BatchNorm layer follows, beside it; of a separable convolution the last kernel."""
+_NORM_LEAVES = ("moving_mean", "moving_variance", "gamma")
+_BATCH_NORM = "BatchNormalization"
 _FOLDED_CORRELATION = -0.3
 """Of log norm of a channel's weights and log of what BatchNorm divides it by, over all layers. Measured: a MobileNet v1
 has 0.6, a keyword spotter 0.4, a ResNet of 200 steps 0.2; with the scale folded into the weights -0.7, -0.9 and -1."""
@@ -34,20 +37,48 @@ _FOLDED_DEVIATIONS = 5.0
 """By how many standard deviations chance must be excluded."""
 
 
-def batch_norm_scopes(checkpoint: Checkpoint) -> list[str]:
-    """Scopes of the BatchNorm layers of a checkpoint, ``Conv2d_2`` before ``Conv2d_10``."""
+@dataclass(frozen=True)
+class NormNames:
+    """A BatchNorm layer, and the names that a checkpoint has for its variables."""
+
+    layer: str
+    mean: str
+    variance: str
+    gamma: str
+
+    @classmethod
+    def of_slim(cls, scope: str) -> NormNames:
+        return cls(scope, *(f"{scope}/{leaf}" for leaf in _NORM_LEAVES))
+
+    @classmethod
+    def of_layer(cls, layer: Layer) -> NormNames:
+        return cls(layer.name, *map(layer.variable_name, _NORM_LEAVES))
+
+    @property
+    def statistics(self) -> set[str]:
+        return {self.mean, self.variance}
+
+
+def batch_norms(checkpoint: Checkpoint, network: Network | None = None) -> list[NormNames]:
+    """BatchNorm layers of a checkpoint: those of its network where it is known, then those found by slim's names.
+
+    In the order of the network; the others with ``Conv2d_2`` before ``Conv2d_10``.
+    """
+    layers = () if network is None else network.graph.layers.values()
+    known = [NormNames.of_layer(layer) for layer in layers if layer.kind == _BATCH_NORM and not layer.call_of]
     names = checkpoint.names(VariableKind.MODEL)
-    means = (name.removesuffix("/moving_mean") for name in names if name.endswith("/moving_mean"))
+    scopes = (name.removesuffix("/moving_mean") for name in names if name.endswith("/moving_mean"))
+    means = {norm.mean for norm in known}
+    named = [NormNames.of_slim(scope) for scope in sorted(scopes, key=natural_order)]
+    found = [*known, *(norm for norm in named if norm.mean not in means)]
     variables = checkpoint.variables
-    return [
-        scope
-        for scope in sorted(means, key=natural_order)
-        if _is_per_channel(variables.get(f"{scope}/moving_variance"), variables[f"{scope}/moving_mean"])
-    ]
+    return [norm for norm in found if _is_per_channel(variables.get(norm.variance), variables.get(norm.mean))]
 
 
-def _is_per_channel(info: VariableInfo | None, mean: VariableInfo) -> bool:
+def _is_per_channel(info: VariableInfo | None, mean: VariableInfo | None) -> bool:
     """Whether a variable has as many numbers as a moving mean, one or more, floating-point both."""
+    if mean is None:
+        return False
     has_numbers = "float" in mean.dtype and 0 not in mean.shape
     return has_numbers and info is not None and info.shape == mean.shape and "float" in info.dtype
 
@@ -61,10 +92,11 @@ class Statistics:
     """Statistics of a BatchNorm layer, (channels,) each; ``None`` for what the checkpoint does not have.
 
     Attributes:
+        names: What the checkpoint calls them.
         weight_norms: Euclidean norm of the weights of each channel that the layer gets.
     """
 
-    name: str
+    names: NormNames
     mean: NDArray[Any]
     variance: NDArray[Any]
     gamma: NDArray[Any] | None
@@ -73,22 +105,27 @@ class Statistics:
     weight_norms: NDArray[Any] | None
 
     @classmethod
-    def read(cls, checkpoint: Checkpoint, name: str) -> Statistics:
-        mean, variance = f"{name}/moving_mean", f"{name}/moving_variance"
-        optional = (f"{name}/gamma", ema_name(mean), ema_name(variance))
+    def read(cls, checkpoint: Checkpoint, names: NormNames) -> Statistics:
+        mean, variance = names.mean, names.variance
+        optional = (names.gamma, ema_name(mean), ema_name(variance))
         fits = (_is_per_channel(checkpoint.variables.get(item), checkpoint.variables[mean]) for item in optional)
         gamma, shadow_mean, shadow_variance = (
             _wide(checkpoint[item]) if its else None for item, its in zip(optional, fits, strict=True)
         )
         return cls(
-            name=name,
+            names=names,
             mean=_wide(checkpoint[mean]),
             variance=_wide(checkpoint[variance]),
             gamma=gamma,
             shadow_mean=shadow_mean,
             shadow_variance=shadow_variance,
-            weight_norms=_weight_norms(checkpoint, name),
+            weight_norms=_weight_norms(checkpoint, names),
         )
+
+    @property
+    def name(self) -> str:
+        """Of the layer, in slim its scope."""
+        return self.names.layer
 
     @property
     def is_initial(self) -> bool:
@@ -121,8 +158,8 @@ class Statistics:
         return float(np.corrcoef(divisor[usable], norms[usable])[0, 1]), int(usable.sum())
 
 
-def _weight_norms(checkpoint: Checkpoint, name: str) -> NDArray[Any] | None:
-    scope = name.rpartition("/")[0]
+def _weight_norms(checkpoint: Checkpoint, names: NormNames) -> NDArray[Any] | None:
+    scope = names.layer.rpartition("/")[0]
     found = next((path for leaf in _WEIGHTS if (path := f"{scope}/{leaf}") in checkpoint.variables), None)
     if found is None or "float" not in checkpoint.variables[found].dtype:
         return None
@@ -130,7 +167,7 @@ def _weight_norms(checkpoint: Checkpoint, name: str) -> NDArray[Any] | None:
     # A channel of a depthwise kernel is the product of its last two axes.
     channel_axes = 2 if found.endswith("depthwise_weights") else 1
     norms = np.sqrt((weights**2).sum(tuple(range(weights.ndim - channel_axes)))).ravel()
-    return norms if norms.shape == checkpoint.variables[f"{name}/moving_mean"].shape else None
+    return norms if norms.shape == checkpoint.variables[names.mean].shape else None
 
 
 def pooled_correlation(layers: Sequence[Statistics]) -> float | None:
@@ -188,7 +225,7 @@ class Run:
         num_moved = 0
         if pretrained is not None:
             with open_variables(pretrained) as opened:
-                start, num_moved = _read_start(opened, layers), _num_moved(checkpoint, opened)
+                start, num_moved = _read_start(opened, layers), _num_moved(checkpoint, opened, layers)
         return cls(
             steps=checkpoint.global_step if steps is None else steps,
             is_trained=_counts_steps(checkpoint),
@@ -231,16 +268,20 @@ def _typical_variance(layers: Iterable[Statistics]) -> float:
 
 
 def _read_start(start: Checkpoint, layers: Sequence[Statistics]) -> dict[str, Statistics]:
-    known = set(batch_norm_scopes(start))
-    return {layer.name: Statistics.read(start, layer.name) for layer in layers if layer.name in known}
+    infos = start.variables
+    known = (
+        layer.names for layer in layers if _is_per_channel(infos.get(layer.names.variance), infos.get(layer.names.mean))
+    )
+    return {names.layer: Statistics.read(start, names) for names in known}
 
 
-def _num_moved(checkpoint: Checkpoint, start: Checkpoint) -> int:
+def _num_moved(checkpoint: Checkpoint, start: Checkpoint, layers: Sequence[Statistics]) -> int:
     """Model variables that differ from those that training started from, the moving statistics apart."""
+    statistics = {name for layer in layers for name in layer.names.statistics}
     return sum(
         checkpoint[name].tobytes() != start[name].tobytes()
         for name in checkpoint.names(VariableKind.MODEL)
-        if name in start and not name.endswith(("/moving_mean", "/moving_variance"))
+        if name in start and name not in statistics and not name.endswith(("/moving_mean", "/moving_variance"))
     )
 
 

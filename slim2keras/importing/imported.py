@@ -17,6 +17,7 @@ from slim2keras.importing.inputs import Input, describe_inputs
 from slim2keras.importing.loose_variables import used_by_unlike_layers
 from slim2keras.importing.node import tensor_name
 from slim2keras.importing.nodes import FAKE_QUANTIZED
+from slim2keras.importing.origins import whereabouts
 from slim2keras.importing.penalties import penalties_of
 from slim2keras.importing.preparing import PreparedGraph, prepare
 from slim2keras.importing.raw_ops import raw_op
@@ -76,7 +77,7 @@ def import_graph(
     with told_as_damage(source.path):
         imported = _translated(source, prepared, name, input_shape)
     origin = {
-        "path": source.path,
+        **whereabouts(source),
         "kind": source.kind,
         "input_tensors": list(prepared.inputs),
         "output_tensors": list(prepared.outputs),

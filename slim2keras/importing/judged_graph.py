@@ -6,13 +6,13 @@ Variables are fed like images, so that no op with state, no file and no Python i
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from slim2keras.graphs.pure_ops import PURE_OPS
 from slim2keras.importing.batch_norms import FUSED, Norm
 from slim2keras.importing.damage import array_of, told_as_damage
-from slim2keras.importing.node import split_tensor
+from slim2keras.importing.node import Node, split_tensor
 from slim2keras.importing.node import tensor_name as named
 from slim2keras.importing.nodes import FAKE_QUANTIZED, PASSED_ON, VARIABLES, Nodes
 from slim2keras.importing.preparing import PreparedGraph
@@ -50,6 +50,9 @@ class JudgedGraph:
         variables: Placeholders of variables, named as these; with their shapes.
         tensors: Wanted tensor to the one that has its value.
         moved: Moving statistic to the tensor that it becomes, or to what is taken off it.
+        losses: Regularization loss to the variables that it depends on.
+        locked: Moving variances that BatchNorm divides by although the graph trains.
+        refused: Ops that are no computation, with what is behind them left out; name and type.
     """
 
     graph: GraphDef
@@ -57,14 +60,22 @@ class JudgedGraph:
     variables: Mapping[str, tuple[int, ...]]
     tensors: Mapping[str, str]
     moved: Mapping[str, tuple[str, bool]]
+    losses: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    locked: frozenset[str] = frozenset()
+    refused: tuple[str, ...] = ()
 
 
-def can_train(source: GraphSource, prepared: PreparedGraph) -> bool:
-    """Whether a graph tells what its network does in training."""
+def why_not_in_training(source: GraphSource, prepared: PreparedGraph) -> str:
+    """Why a graph does not tell what its network does in training, empty if it does."""
     if prepared.nodes.is_frozen:
-        return False
-    locked = [node for node in prepared.norms if not node.facts.batch_mean]
-    return bool(prepared.switch.training) or (source.kind != "saved model" and not locked)
+        return "the graph is frozen"
+    if prepared.switch.training:
+        return ""
+    if source.kind == "saved model":
+        return "the SavedModel is for inference"
+    if prepared.norms and not any(node.facts.batch_mean for node in prepared.norms):
+        return "the graph is for inference: every BatchNorm in it normalises with moving statistics"
+    return ""
 
 
 def judged_graph(
@@ -120,7 +131,8 @@ class _Cut:
         ends = [*self._prepared.outputs, *map(named, self._source.end_points.values())]
         # Control edges are cut, so that a choice by them has to be made here.
         take_branches(self._chosen, [*ends, *(item for item, _ in self._moved().values())])
-        used = {node.name for node in self._chosen.ordered(ends)}
+        ordered = self._chosen.ordered(ends)
+        used = {node.name for node in ordered}
         living = [item for item in wanted if split_tensor(self._chosen.source(item))[0] in used]
         tensors = {item: self._source_of(item) for item in living}
         moved = self._moved() if self._training else {}
@@ -139,11 +151,30 @@ class _Cut:
             variables,
             kept,
             {name: item for name, item in moved.items() if self._is_whole(item[0])},
+            {item: self._variables_behind(source) for item, source in losses.items()},
+            self._locked(ordered) if self._training else frozenset(),
+            tuple(f"{name} ({node.op})" for name, node in self._taken.items() if node.op not in _ALLOWED),
         )
+
+    def _locked(self, ordered: Iterable[Node]) -> frozenset[str]:
+        """Moving variances that the network is computed from."""
+        by_batch = (node for node in ordered if node.op in FUSED and node.flag("is_training", default=True))
+        exempt = {node.name for node in by_batch}
+        taken = {self._chosen.source(item) for node in ordered if node.name not in exempt for item in node.inputs}
+        return frozenset(node.facts.variance for node in self._prepared.norms if node.facts.variance in taken)
+
+    def _variables_behind(self, tensor: str) -> frozenset[str]:
+        pending, seen = [split_tensor(tensor)[0]], set()
+        while pending:
+            name = pending.pop()
+            if name not in seen:
+                seen.add(name)
+                pending += [split_tensor(item)[0] for item in self._taken[name].input]
+        return frozenset(filter(self._is_variable, seen))
 
     def _is_variable(self, name: str) -> bool:
         node = self._original.by_name.get(name)
-        return node is not None and node.op in VARIABLES
+        return node is not None and node.op in VARIABLES and name not in self._values
 
     def _source_of(self, tensor: str) -> str:
         seen: set[str] = set()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slim2keras.errors import UnsupportedArgumentError
+from slim2keras.importing.node import tensor_name
 from slim2keras.importing.sources import GraphSource
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class GraphRequest:
-    """What a user says of a graph; ``convert`` describes it.
+    """What a user says of a graph; ``convert`` describes it. Tensors are named without ``:0``.
 
     Attributes:
         path: Of its file, ``None`` where the checkpoint is it or lies beside it.
@@ -38,7 +39,21 @@ class GraphRequest:
             value = getattr(self, name)
             if isinstance(value, str):
                 raise UnsupportedArgumentError(f"{name} must be a list of tensor names. Received: {name}={value!r}")
-            object.__setattr__(self, name, tuple(value))
+            object.__setattr__(self, name, tuple(map(tensor_name, value)))
+        values = {tensor_name(name): value for name, value in self.placeholder_values.items()}
+        object.__setattr__(self, "placeholder_values", values)
+
+    @classmethod
+    def asked(
+        cls,
+        graph: str | Path | None,
+        input_tensors: Sequence[str] | None,
+        output_tensors: Sequence[str] | None,
+        placeholder_values: Mapping[str, Any] | None,
+    ) -> GraphRequest:
+        """The arguments of ``convert`` and ``diagnose``."""
+        path = None if graph is None else Path(graph)
+        return cls(path, input_tensors or (), output_tensors or (), placeholder_values or {})
 
     @property
     def told(self) -> list[str]:

@@ -228,10 +228,20 @@ def batch_norm(translation: Translation, node: Node) -> Value | None:
             if (regularizer := translation.regularizer(own.get(leaf))) is not None
         },
     }
+    if _is_still(translation, own):
+        config["trainable"] = False
     name = own["moving_mean"].name.rpartition("/")[0] or node.name
     inner = _of_keras_rank(translation, node, name, x, fused=norm.fused)
     result = translation.add_with_weights(node, "BatchNormalization", config, inner, own, inner.shape)
     return _reshaped(translation, node, f"{name}/Reshape_1", result, x, x.shape)
+
+
+def _is_still(translation: Translation, weights: Mapping[str, Weight]) -> bool:
+    """Whether training changes nothing in a BatchNorm: ``trainable = False`` normalises as the graph does then."""
+    parameters = [weights[leaf].name for leaf in ("gamma", "beta") if leaf in weights]
+    is_trained = any(translation.facts.is_trained(name) for name in parameters)
+    moves = any(weights[leaf].name in translation.facts.decays for leaf in _STATISTICS)
+    return bool(parameters) and not is_trained and not moves
 
 
 def _decay(translation: Translation, weights: Mapping[str, Weight]) -> float:

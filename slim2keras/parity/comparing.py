@@ -1,4 +1,4 @@
-"""A model and slim's own network, run on the same images op by op."""
+"""A model and the network that judges it, run on the same images op by op."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from slim2keras.checkpoints.load_plan import LoadOptions, check_plan, load_options_of, plan_load
 from slim2keras.checkpoints.reading import Checkpoint, open_checkpoint
-from slim2keras.errors import CheckpointMismatchError, UnsupportedArgumentError
+from slim2keras.errors import CheckpointMismatchError, UnsupportedArgumentError, UnsupportedGraphError
 from slim2keras.graphs.network import Network
 from slim2keras.models.end_points import end_points
 from slim2keras.models.functional import functional_model
@@ -25,15 +25,7 @@ from slim2keras.models.variables import (
     slim_variables,
     stored_shapes,
 )
-from slim2keras.parity.graph_judges import (
-    GraphJudge,
-    by_function,
-    by_meta_graph,
-    by_own_graph,
-    own_graph,
-    request_of,
-    with_constants,
-)
+from slim2keras.parity.graph_judges import GraphJudge, find_graph_judge, request_of
 from slim2keras.parity.originals import Arrays, Images, Original, Run, of_slim
 from slim2keras.parity.report import BARS, Comparison, ParityReport
 from slim2keras.preprocessing.doubts import warn_if_doubtful
@@ -45,29 +37,34 @@ if TYPE_CHECKING:
 
 
 _OPEN_SIZE = 64
+_OUTPUT = "output"
 
 
 def verify(
     checkpoint: str | Path,
     model: tf_keras.Model,
     *,
-    images: NDArray[Any] | None = None,
+    images: NDArray[Any] | Sequence[NDArray[Any]] | None = None,
     exclude: Sequence[str] | None = None,
     use_ema: bool | None = None,
     slim_source: str | Path | None = None,
     network: Callable[..., Any] | None = None,
 ) -> ParityReport:
-    """Compare a model with slim's own network, both on the same images, op by op.
+    """Compare a model with what it was made of, both on the same images, op by op.
 
-    slim's network gets its variables from the checkpoint, not from the model. Compared are every end point and the
-    outputs, in inference and in training mode (dropout off), the moving statistics after one step, and the
-    regularization loss. The model is left as it was. Of a model in mixed precision a copy in float32 is compared, layer
-    by layer the same and with its variables: what is judged is the network, not the rounding of half precision.
+    The judge is slim's own network; of an imported network the graph that it came from; of a network that slim does
+    not have the graph beside the checkpoint; or the user's own function. It gets its variables from the checkpoint, not
+    from the model. Compared are every end point and the first output, in inference and in training mode (dropout off),
+    the moving statistics after one step, and the regularization loss; with a graph also which variables train. The
+    report says what the judge cannot tell. The model is left as it was.
+
+    Of a model in mixed precision a copy in float32 is compared, layer by layer the same and with its variables: what is
+    judged is the network, not the rounding of half precision.
 
     Args:
         checkpoint: As in ``convert``.
         model: Model that ``convert`` made of it.
-        images: float32, (batch, height, width, channels); by default two of noise.
+        images: float32, (batch, height, width, channels), of a model of several inputs a list; by default two of noise.
         exclude: Scopes that were started afresh; as the model was converted, if left out.
         use_ema: Whether the model has the EMA shadows; as the model was converted, if left out.
         slim_source: ``research/slim``, whose networks judge then: a directory, or the archive that ``pip download
@@ -78,10 +75,12 @@ def verify(
 
     Raises:
         CheckpointReadError: If the checkpoint cannot be read.
-        CheckpointMismatchError: If slim's network and the model have different variables.
+        CheckpointMismatchError: If the judge and the model have different variables.
         UnsupportedArgumentError: If that slim does not have the network or one of its arguments.
+        UnsupportedGraphError: If a graph that judges cannot be run as far as its first output.
 
     Warns:
+        GraphWarning: If the graph that judges is not the file that the network was imported from.
         PreprocessingWarning: If the images can hardly be preprocessed as the network wants them: parity holds on any.
     """
     converted = load_options_of(model)
@@ -94,41 +93,17 @@ def verify(
     if network is not None and slim_source is not None:
         raise UnsupportedArgumentError("The function judges: leave slim_source out, or network.")
     with open_checkpoint(checkpoint, request_of(known)) as opened:
-        source = own_graph(known, opened) if network is None else None
-        available = opened if source is None else with_constants(opened, known, source)
+        judge = find_graph_judge(opened, known, network, slim_is_given=slim_source is not None)
+        available = opened if judge is None else opened.with_constants(judge.constants)
         values, from_model = _checkpoint_values(available, model, options)
-        judge = None if source is None else by_own_graph(known, source)
-        if network is not None:
-            judge = by_function(known, network)
-        if judge is None and slim_source is None and not _slim_judges(known):
-            judge = by_meta_graph(opened)
         if judge is not None:
-            values |= _outside(opened, judge, values)
+            values |= judge.outside(opened, values)
     if judge is not None:
         given = _as_images(noise_images(known, judge.batch or 2) if images is None else images)
-        report = _compare_runs(
-            known, model, values, given, judge.originals, from_model=from_model, by_layer=judge.by_layer
-        )
-        return replace(report, judge=judge.name)
+        return compare_with_graph(known, model, values, given, judge, from_model=from_model)
     slim = None if slim_source is None else Path(slim_source)
-    images = noise_images(known) if images is None else images
+    (images,) = _as_images(noise_images(known) if images is None else images)
     return compare_with_slim(known, model, values, images, from_model=from_model, slim_source=slim)
-
-
-def _outside(checkpoint: Checkpoint, judge: GraphJudge, values: Arrays) -> Arrays:
-    """Values of variables that a graph uses on the way, and that are none of the model's."""
-    used = {name for original in judge.originals.values() for name in original.shapes}
-    return {name: checkpoint[name] for name in used if name in checkpoint and name not in values}
-
-
-def _slim_judges(network: Network) -> bool:
-    """Whether the slim that is installed has a network, with its arguments."""
-    with open_judge() as judge:
-        try:
-            judge.unjudged_end_points(network, ())
-        except UnsupportedArgumentError:
-            return False
-    return True
 
 
 def _as_images(images: Any) -> Images:
@@ -171,6 +146,33 @@ def compare_with_slim(
     return _compare_runs(network, model, values, [images], originals, unjudged=unjudged, from_model=from_model)
 
 
+def compare_with_graph(
+    network: Network,
+    model: tf_keras.Model,
+    values: Arrays,
+    images: Images,
+    judge: GraphJudge,
+    *,
+    from_model: Sequence[str] = (),
+) -> ParityReport:
+    """Compare a model with a graph, whose variables are ``values``.
+
+    Raises:
+        CheckpointMismatchError: If the graph has other shapes of the variables.
+        UnsupportedGraphError: If the graph cannot be run as far as its first output.
+    """
+    report = _compare_runs(
+        network, model, values, images, judge.originals, from_model=from_model, by_layer=judge.by_layer
+    )
+    trained = next(iter(judge.originals.values()))
+    return replace(
+        report,
+        comparisons=[*_compare_trainability(trained, model), *report.comparisons],
+        not_run={**judge.not_run, **report.not_run},
+        judge=judge.name,
+    )
+
+
 def _compare_runs(
     network: Network,
     model: tf_keras.Model,
@@ -193,15 +195,21 @@ def _compare_runs(
     if precision != "float32":
         model = in_float32(model)
     compared = _layer_outputs(model) if by_layer else end_points(model)
+    outputs = {_OUTPUT, *(name for name, tensor in compared.items() if any(tensor is end for end in model.outputs))}
     comparisons: list[Comparison] = []
+    not_run: dict[str, str] = {}
     for rung, original in originals.items():
         _check_same_variables(original, model)
         theirs = original.run(values, images)
-        ours = _run_model(model, compared, images, training=rung == "training")
+        ours = _run_model(model, compared, images, training=rung == "training", locked=original.locked)
         names = [name for name in compared if name in theirs.activations and name not in unjudged]
         if original.judges_output and not unjudged:
-            names.append("output")
-        comparisons += [_compare(rung, name, ours.activations[name], theirs.activations[name]) for name in names]
+            _check_judges_output(network, rung, original, theirs)
+            names.append(_OUTPUT)
+        comparisons += [
+            _compare(rung, name, ours.activations[name], theirs.activations[name], is_output=name in outputs)
+            for name in names
+        ]
     if not comparisons:
         raise UnsupportedArgumentError(
             f"{network.name}: the original has none of its end points, so nothing is compared."
@@ -209,7 +217,10 @@ def _compare_runs(
     judged = {comparison.name for comparison in comparisons}
     if "training" in originals:
         comparisons += _compare_statistics(_decays(network, model), values, ours, theirs)
-    if original.judges_output and not unjudged:
+        not_run |= _unmoved(ours, theirs)
+    if theirs.regularization_loss is None:
+        not_run["regularization loss"] = "it depends on ops that are no computation"
+    elif original.judges_output and not unjudged:
         loss = np.asarray(sum(float(loss) for loss in model.losses))
         comparisons.append(_compare("regularization loss", "sum", loss, np.asarray(theirs.regularization_loss)))
     return ParityReport(
@@ -219,7 +230,40 @@ def _compare_runs(
         from_model=list(from_model),
         images_shape=tuple(images[0].shape),
         precision=precision,
+        not_run=not_run,
     )
+
+
+def _check_judges_output(network: Network, rung: str, original: Original, theirs: Run) -> None:
+    if _OUTPUT not in theirs.activations:
+        refused = "".join(f"\n  {item}" for item in original.refused[:10])
+        raise UnsupportedGraphError(
+            f"{network.name}: its first output cannot be judged ({rung}). What judges it does not have that output, or "
+            f"needs {len(original.refused)} ops for it that are not run:{refused}\nConvert the part before them and "
+            "verify that: output_tensors=[...] (command line: --output-tensor NAME)."
+        )
+
+
+def _unmoved(ours: Run, theirs: Run) -> dict[str, str]:
+    """Moving statistics of ours that the original does not move, in words."""
+    unmoved = [name for name in ours.moved if name not in theirs.moved]
+    if not unmoved:
+        return {}
+    what = f"{len(unmoved)} of {len(ours.moved)}, first {unmoved[0]}"
+    return {"moving statistics": f"{what}: the original does not move them, or several towers do"}
+
+
+def _compare_trainability(original: Original, model: tf_keras.Model) -> Iterator[Comparison]:
+    """Whether what trains by its gradient is the same; ``inf`` where one trains what the other does not."""
+    if original.trained is None:
+        return
+    for layer in all_layers(model):
+        learning = {id(variable) for variable in layer.trainable_weights}
+        statistics = {id(item) for leaf, item in keras_leaves(layer).items() if _moves(leaf)}
+        for name, variable in layer_variables(layer).items():
+            if name in original.shapes and id(variable) not in statistics:
+                is_equal = (id(variable) in learning) == (name in original.trained)
+                yield Comparison("trainability", name, 0.0 if is_equal else float("inf"), BARS["trainability"])
 
 
 def _layer_outputs(model: tf_keras.Model) -> dict[str, Any]:
@@ -233,11 +277,16 @@ def _compare_statistics(decays: Mapping[str, float], values: Arrays, ours: Run, 
             yield _compare("moving statistics", name, value, theirs.moved[name], slack)
 
 
-def _run_model(model: tf_keras.Model, tensors: Mapping[str, Any], images: Images, *, training: bool) -> Run:
-    outputs = {**tensors, "output": model.outputs[0]}
+def _run_model(
+    model: tf_keras.Model, tensors: Mapping[str, Any], images: Images, *, training: bool, locked: frozenset[str]
+) -> Run:
+    outputs = {**tensors, _OUTPUT: model.outputs[0]}
     statistics = _moving_statistics(model)
     with dropout_off(model), Overrides() as overrides:
         overrides.keep(statistics.values())
+        for layer in all_layers(model):
+            if not locked.isdisjoint(layer_variables(layer)):
+                overrides.set(layer, "trainable", value=False)
         # Called eagerly, a functional model runs its layers one op after the other.
         given = images[0] if len(images) == 1 else list(images)
         activations = functional_model(model.input, outputs)(given, training=training)
@@ -278,7 +327,10 @@ def _decay_rounding(decay: float, before: NDArray[Any], after: NDArray[Any]) -> 
     return rounding * step / largest if largest else 0.0
 
 
-def _compare(rung: str, name: str, ours: NDArray[Any], theirs: NDArray[Any], slack: float = 0.0) -> Comparison:
+def _compare(
+    rung: str, name: str, ours: NDArray[Any], theirs: NDArray[Any], slack: float = 0.0, *, is_output: bool = False
+) -> Comparison:
+    """Where both have NaN, but for an output, the rest is compared."""
     bar = BARS[rung] + slack
     ours, theirs = np.asarray(ours, "float64"), np.asarray(theirs, "float64")
     if ours.shape != theirs.shape and ours.size == theirs.size:
@@ -286,11 +338,14 @@ def _compare(rung: str, name: str, ours: NDArray[Any], theirs: NDArray[Any], sla
         theirs = theirs.reshape(ours.shape)
     if ours.shape != theirs.shape:
         return Comparison(rung, name, float("inf"), bar)
-    if np.array_equal(ours, theirs, equal_nan=True):
-        return Comparison(rung, name, 0.0, bar)
+    is_nan = np.isnan(theirs)
+    if not is_output and np.array_equal(np.isnan(ours), is_nan):
+        ours, theirs = ours[~is_nan], theirs[~is_nan]
+    if np.array_equal(ours, theirs):
+        return Comparison(rung, name, 0.0, bar, int(is_nan.sum()))
     largest = float(np.max(np.abs(theirs), initial=0.0))
     difference = float(np.max(np.abs(ours - theirs)))
-    return Comparison(rung, name, difference / largest if largest else float("inf"), bar)
+    return Comparison(rung, name, difference / largest if largest else float("inf"), bar, int(is_nan.sum()))
 
 
 def _checkpoint_values(

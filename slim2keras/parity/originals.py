@@ -22,7 +22,10 @@ Images = Sequence["NDArray[Any]"]
 
 @dataclass(frozen=True)
 class Run:
-    """Numbers of one forward pass: end points and ``output``, moving statistics after it, sum of the losses."""
+    """Numbers of one forward pass: end points and ``output``, moving statistics after it, sum of the losses.
+
+    The sum is ``None`` where a loss cannot be computed.
+    """
 
     activations: Arrays
     moved: Arrays
@@ -38,12 +41,18 @@ class Original:
         shapes: Of its variables.
         judges_output: Whether its classifier stands for ours.
         knows_all_variables: Whether a model must have no other variables, nor fewer.
+        trained: Names of the variables that it trains, ``None`` where it does not tell.
+        locked: Moving variances of the BatchNorm layers that normalise with moving statistics in training too.
+        refused: Ops that were not run, nor what depends on them.
     """
 
     run: Callable[[Arrays, Images], Run]
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     judges_output: bool = True
     knows_all_variables: bool = True
+    trained: frozenset[str] | None = None
+    locked: frozenset[str] = frozenset()
+    refused: Sequence[str] = ()
 
 
 def of_slim(network: SlimNetwork) -> Original:
@@ -63,18 +72,20 @@ def of_slim(network: SlimNetwork) -> Original:
 
 def of_graph(
     judged: JudgedGraph,
-    losses: Sequence[str],
     outputs: Sequence[str],
     names: Mapping[str, str],
+    variables: frozenset[str],
     *,
+    trained: frozenset[str] | None = None,
     knows_all_variables: bool = False,
 ) -> Original:
     """A graph that a model was imported from, or that lays the same network.
 
     Args:
-        losses: Tensors of its regularization losses.
         outputs: Tensors that its network ends in; the first is ``output``.
         names: End point of ours to the tensor of the graph.
+        variables: Names of the model's; losses of others are left out.
+        trained: As in ``Original``.
         knows_all_variables: As in ``Original``.
     """
     import tensorflow as tf
@@ -86,6 +97,7 @@ def of_graph(
     if outputs[0] in judged.tensors:
         found["output"] = judged.tensors[outputs[0]]
     names_there = {operation.name for operation in graph.get_operations()}
+    losses = [item for item, behind in judged.losses.items() if behind <= variables]
     kept_losses = [judged.tensors[item] for item in losses if item in judged.tensors]
 
     def run(values: Arrays, images: Images) -> Run:
@@ -102,9 +114,17 @@ def of_graph(
         moved = {
             name: values[name] - value if judged.moved[name][1] else value for name, value in numbers["moved"].items()
         }
-        return Run(numbers["activations"], moved, float(sum(map(float, numbers["losses"]))))
+        loss = float(sum(map(float, numbers["losses"])))
+        return Run(numbers["activations"], moved, loss if len(kept_losses) == len(losses) else None)
 
-    return Original(run, judged.variables, knows_all_variables=knows_all_variables)
+    return Original(
+        run,
+        judged.variables,
+        knows_all_variables=knows_all_variables,
+        trained=trained,
+        locked=judged.locked,
+        refused=judged.refused,
+    )
 
 
 def _full(tensor: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -17,6 +17,7 @@ from slim2keras.files.json_values import finite_or_none
 from slim2keras.files.reports import Report
 
 BARS = {
+    "trainability": 0.0,
     "inference": 1e-6,
     "training": 1e-5,
     "moving statistics": 1e-6,
@@ -34,12 +35,14 @@ class Comparison:
         name: End point or variable.
         difference: Largest absolute difference over the largest magnitude of slim's tensor; NaN if either has a NaN.
         bar: What it must not exceed.
+        num_nan: Numbers of slim's tensor that are NaN. Where ours has them too the rest is compared, but of an output.
     """
 
     rung: str
     name: str
     difference: float
     bar: float
+    num_nan: int = 0
 
     @property
     def passed(self) -> bool:
@@ -62,6 +65,7 @@ class ParityReport(Report):
         images_shape: Shape of the images that both ran on.
         precision: Policy of the model. In mixed precision a copy of its layers and variables in float32 was compared.
         judge: What the model was compared with.
+        not_run: What was not compared, a rung or some of its tensors, and why.
     """
 
     net: str
@@ -71,6 +75,7 @@ class ParityReport(Report):
     images_shape: tuple[int, ...] = ()
     precision: str = "float32"
     judge: str = "slim"
+    not_run: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def passed(self) -> bool:
@@ -127,6 +132,14 @@ class ParityReport(Report):
             yield f"First to miss its bar: {failure.name} ({failure.rung}), {failure.difference:.1e}"
         if first := self.first_difference:
             yield f"First that is not equal bit for bit: {first.name} ({first.rung}), {first.difference:.1e}"
+        if differing := [item.name for item in self.comparisons if item.rung == "trainability" and item.difference]:
+            yield (
+                f"Trained by the model and not by {self.judge}, or the reverse: {', '.join(differing)}. What is to "
+                "stay fine-tuning takes as exclude_from_training."
+            )
+        if with_nan := [f"{item.name} ({item.rung}, {item.num_nan})" for item in self.comparisons if item.num_nan]:
+            yield f"{self.judge} gives NaN, there nothing can be compared: {', '.join(with_nan)}"
+        yield from (f"Not compared, {rung}: {why}" for rung, why in self.not_run.items())
         if self.not_judged:
             yield f"Not judged, {self.judge} has no such end point: {', '.join(self.not_judged)}"
         if self.from_model:
@@ -152,6 +165,7 @@ class ParityReport(Report):
             "precision": self.precision,
             "judge": self.judge,
             "not_judged": list(self.not_judged),
+            "not_run": dict(self.not_run),
             "from_model": list(self.from_model),
             "comparisons": [comparison.to_json() for comparison in self.comparisons],
         }

@@ -128,15 +128,24 @@ def test_only_moving_statistics_change_and_always_to_the_same(way: str) -> None:
     json.dumps(report.to_json(), allow_nan=False)
 
 
+def model_that_drops(rate: float) -> Any:
+    """With a BatchNorm before its dropout and one behind it."""
+    import tf_keras
+
+    inputs = x = tf_keras.Input((12, 12, 3))
+    for name in ("first", "second"):
+        x = tf_keras.layers.Conv2D(4, 3, name=name)(x)
+        x = tf_keras.layers.BatchNormalization(name=f"{name}/BatchNorm")(x)
+        x = tf_keras.layers.Dropout(rate)(x)
+    return tf_keras.Model(inputs, tf_keras.layers.GlobalAveragePooling2D()(x))
+
+
 def test_dropout_and_a_tuned_models_modes_do_not_matter() -> None:
     """The statistics are those of the network without either."""
-    plain, dropping = (
-        slim2keras.build("mobilenet_v1_025", num_classes=3, input_shape=(32, 32, 3), dropout_keep_prob=keep)
-        for keep in (1.0, 0.1)
-    )
+    plain, dropping = model_that_drops(0.0), model_that_drops(0.9)
     dropping.set_weights(plain.get_weights())
     tuned = slim2keras.finetune(dropping, batch_norm="frozen")
-    data = [images(5, (8, 32, 32, 3))]
+    data = [images(5, (8, 12, 12, 3))]
     assert recalibrate(plain, data) == recalibrate(tuned, data)
     for name, value in values(plain).items():
         np.testing.assert_array_equal(values(tuned)[name], value, err_msg=name)

@@ -18,7 +18,7 @@ from tests.importing.foreign_networks import ForeignNetwork, slim
 from tests.importing.writing_graphs import images_of, inference_of, write_graph
 
 BAR = 1e-6
-QUICK_EXAMPLES, SLOW_EXAMPLES = 8, 80
+QUICK_EXAMPLES, SLOW_EXAMPLES = 4, 80
 MODES = ("training", "inference", "switchable", "frozen")
 SHAPES = ((12, 12, 3), (11, 13, 1), (8, 9, 4))
 

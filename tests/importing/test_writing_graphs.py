@@ -36,7 +36,9 @@ def cases() -> Iterator[Any]:
                 yield pytest.param(name, mode, marks=() if QUICK[mode] == name else pytest.mark.slow)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in QUICK.values() else pytest.mark.slow) for name in NETWORKS]
+)
 def test_a_network_computes_something(name: str) -> None:
     """Finite, another number for another image; BatchNorm, and it alone, tells batch from moving statistics."""
     found = reference(name)

@@ -95,7 +95,7 @@ def test_global_pool_averages_what_leads_to_the_classifier() -> None:
 def test_a_plain_first_convolution_is_the_separable_one_multiplied_out() -> None:
     """With the product of its two kernels every number is the same."""
     batch = images(4, (2, 64, 97, 3))
-    arguments = {"input_shape": (64, 97, 3), "num_classes": 4, "use_batch_norm": False, "depth_multiplier": 0.25}
+    arguments = {"input_shape": (64, 97, 3), "use_batch_norm": False, "final_endpoint": "Mixed_3b"}
     separable = build("inception_v2", **arguments)
     plain = build("inception_v2", **arguments, use_separable_conv=False)
     values = recipe(separable)
@@ -111,7 +111,7 @@ def test_a_plain_first_convolution_is_the_separable_one_multiplied_out() -> None
 def test_detections_batch_norm_of_the_first_convolution_normalises_it() -> None:
     """It gives what the plain network gives with the statistics folded in by hand."""
     batch = images(6, (2, 64, 64, 3))
-    arguments = {"input_shape": (64, 64, 3), "num_classes": 4, "depth_multiplier": 0.25}
+    arguments = {"input_shape": (64, 64, 3), "final_endpoint": "Conv2d_2b_1x1"}
     plain = build("inception_v2", **arguments)
     detection = build("inception_v2", **arguments, batch_norm_scale=True, separable_batch_norm=True)
     values = recipe(detection)
@@ -132,9 +132,12 @@ def test_detections_batch_norm_of_the_first_convolution_normalises_it() -> None:
 
 def test_without_batch_norm_biases_do_what_beta_does() -> None:
     """A BatchNorm of mean 0, variance 1 - epsilon and gamma 1 adds its beta, as biases do."""
-    for net, shape in ((SHALLOW_NET, (33, 33, 3)), ("inception_v3", (139, 139, 3))):
+    for net, shape, own in (
+        (SHALLOW_NET, (33, 33, 3), {"num_classes": 4}),
+        ("inception_v3", (75, 76, 3), {"final_endpoint": "Mixed_6a"}),
+    ):
         epsilon = 0.5
-        arguments = {"input_shape": shape, "num_classes": 4, "depth_multiplier": 0.125}
+        arguments = {"input_shape": shape, "depth_multiplier": 0.125, **own}
         normed = build(net, **arguments, batch_norm_epsilon=epsilon)
         biased = build(net, **arguments, use_batch_norm=False)
         values = recipe(normed)

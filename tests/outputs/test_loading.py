@@ -13,6 +13,7 @@ import tf_keras
 
 import slim2keras
 from slim2keras.models.variables import slim_variables
+from tests.parity.training_runs import NETS, build_ours
 from tests.reference import small_values
 
 
@@ -42,8 +43,9 @@ def shake(variables: Any) -> None:
 
 
 def tuned_model() -> Any:
-    model = slim2keras.build("mobilenet_v1_025", num_classes=3, input_shape=(32, 32, 3))
-    tuned = slim2keras.finetune(model, batch_norm="update", ema_decay=0.9, train_only=["MobilenetV1/Logits"])
+    tuned = slim2keras.finetune(
+        build_ours(NETS["separable"]), batch_norm="update", ema_decay=0.9, train_only=["MobilenetV1/Logits"]
+    )
     tuned.compile(slim2keras.optimizers.Momentum(0.1, 0.9), slim2keras.losses.SoftmaxCrossEntropy())
     return tuned
 

@@ -12,7 +12,7 @@ import slim2keras
 from slim2keras.errors import ModelReadError, UnsupportedArgumentError
 from slim2keras.models.variables import slim_variables
 from slim2keras.nets.spec import NetSpec
-from slim2keras.parity import comparing
+from slim2keras.parity import comparing, graph_judges
 from tests.importing.test_bad_graphs import small_graph
 from tests.importing.test_zoo import LARGE, meta_graph_of
 from tests.reference import values_of, write_checkpoint
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("shallow_resnets")
 @pytest.fixture
 def checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Of a network that slim, as far as it is installed, does not have."""
-    monkeypatch.setattr(comparing, "_slim_judges", lambda network: False)
+    monkeypatch.setattr(graph_judges, "_slim_judges", lambda network: False)
     spec = NetSpec.make("resnet_v1_14", LARGE, {"num_classes": 5})
     return write_checkpoint(tmp_path / "model.ckpt-1", values_of(spec.graph.variables()))
 
