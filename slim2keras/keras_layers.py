@@ -189,6 +189,8 @@ def _plain_attributes(op: str, attributes: Any) -> dict[str, Any]:
     for name, value in attributes.items():
         if not all(isinstance(item, plain) for item in (value if isinstance(value, list | tuple) else [value])):
             raise UnsupportedArgumentError(f"attribute {name!r} of {op} must be plain. Received: {value!r:.200}")
+        if isinstance(value, list | tuple) and any(type(item) is int and abs(item) >= 2**31 for item in value):
+            raise UnsupportedArgumentError(f"{name} of {op} must be of 32 bits. Received: {name}={value!r:.200}")
         if name in LIST_LENGTHS and isinstance(value, int) and value > MOST_IN_LIST:
             raise UnsupportedArgumentError(f"{name} of {op} must be {MOST_IN_LIST} or less. Received: {name}={value}")
     return {str(name): list(value) if isinstance(value, list | tuple) else value for name, value in attributes.items()}

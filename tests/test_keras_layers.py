@@ -116,6 +116,7 @@ def test_they_compute_in_half_precision() -> None:
         ("Mul", {}, [None, constant([[1], [1, 2]])], 0, "an operand must be"),
         ("Mul", {}, [None, 0.5], 0, "an operand must be"),
         ("TopKV2", {}, [None, constant(1)], -1, "0 or greater"),
+        ("MaxPool", {"ksize": [1, 2**40, 1, 1]}, [None], 0, "ksize of MaxPool must be of 32 bits"),
         ("Unpack", {"num": 2**31 - 1}, [None], 0, "num of Unpack must be 16384 or less"),
     ],
 )

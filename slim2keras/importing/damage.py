@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from slim2keras.errors import CheckpointReadError, Slim2KerasError, UnsupportedArgumentError, UnsupportedGraphError
@@ -67,6 +67,24 @@ def check_size(name: str, sizes: Sequence[object]) -> None:
             "made for other images. Give their shape, input_shape=(H, W, C) (command line: --input-shape H,W,C), or "
             "another graph."
         )
+
+
+def check_attributes(name: str, attributes: Mapping[str, Any]) -> None:
+    """Refuse windows, strides and the like that fit into no 32 bits: optimisers of TensorFlow end the process then.
+
+    Args:
+        name: Of the node.
+        attributes: Protocol buffers.
+
+    Raises:
+        UnsupportedGraphError: With the attribute.
+    """
+    for key, value in attributes.items():
+        if any(not -(2**31) <= item < 2**31 for item in value.list.i):
+            raise UnsupportedGraphError(
+                f"The graph is damaged: {name} has {key} {list(value.list.i)!s:.80}, which TensorFlow does not take. "
+                "Copy the file again, or give another."
+            )
 
 
 def check_length(used: Sequence[object]) -> None:

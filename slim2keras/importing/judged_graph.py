@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from slim2keras.graphs.pure_ops import PURE_OPS
 from slim2keras.importing.batch_norms import FUSED, Norm
-from slim2keras.importing.damage import array_of, told_as_damage
+from slim2keras.importing.damage import array_of, check_attributes, told_as_damage
 from slim2keras.importing.node import Node, split_tensor
 from slim2keras.importing.node import tensor_name as named
 from slim2keras.importing.nodes import FAKE_QUANTIZED, PASSED_ON, VARIABLES, Nodes
@@ -223,6 +223,7 @@ class _Cut:
             return _placeholder(name, self._original.by_name[name].dtype("dtype"))
         if original.op == "Const":
             array_of(name, original.attr["value"].tensor)
+        check_attributes(name, original.attr)
         node = NodeDef()
         node.CopyFrom(original)
         del node.input[:]

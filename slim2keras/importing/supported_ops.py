@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from slim2keras.errors import UnsupportedGraphError
 from slim2keras.graphs.pure_ops import PURE_OPS
 from slim2keras.importing import plain_layers, shape_arithmetic, weighted_layers
+from slim2keras.importing.damage import check_attributes
 from slim2keras.importing.node import Node, split_tensor
 from slim2keras.importing.nodes import PASSED_ON, PLACEHOLDERS, VARIABLES, Nodes
 from slim2keras.importing.translation import TRANSLATORS
@@ -24,6 +25,8 @@ def check_supported(nodes: Nodes, used: Iterable[Node]) -> None:
         UnsupportedGraphError: With all of them, and the nearest tensors before them.
     """
     used = list(used)
+    for node in used:
+        check_attributes(node.name, node.attr)
     _check_channels_last(used)
     placeholders = [node for node in used if node.op in PLACEHOLDERS and node.name in _open(nodes, used)]
     if placeholders:

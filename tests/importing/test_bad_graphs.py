@@ -304,6 +304,11 @@ NONSENSE: dict[str, tuple[Damage, str, ExitStatus]] = {
         "do not go together",
         ExitStatus.MISMATCH,
     ),
+    "strides of 64 bits": (
+        changed("conv", lambda node: node.attr["strides"].list.i.__setitem__(1, 2**40)),
+        r"conv has strides \[1, 1099511627776, 1, 1\]",
+        ExitStatus.MISMATCH,
+    ),
     "text": (applied("Identity", np.array(b"rm -rf /")), "which is no number: b'rm -rf /'", ExitStatus.MISMATCH),
 }
 
@@ -368,6 +373,17 @@ def test_what_lies_outside_of_the_network_never_runs(tmp_path: Path, edge: str) 
     model = convert(graph, tmp_path, output_tensors=["end"])
     assert slim2keras.verify(tmp_path / "bad.pb", model).passed
     assert not marker.exists()
+
+
+@pytest.mark.parametrize("attribute", ["strides", "dilations"])
+def test_verify_does_not_run_what_ends_the_process(tmp_path: Path, attribute: str) -> None:
+    """TensorFlow's optimiser for Intel's kernels does, of a number that has 64 bits."""
+    graph = small_graph()
+    model = convert(graph, tmp_path)
+    graph.node[2].attr[attribute].list.i[:] = [1, 2**40, 1, 1]
+    (tmp_path / "bad.pb").write_bytes(graph.SerializeToString())
+    with pytest.raises(UnsupportedGraphError, match=rf"conv has {attribute} \[1, 1099511627776, 1, 1\]"):
+        slim2keras.verify(tmp_path / "bad.pb", model)
 
 
 def test_verify_runs_nothing_that_took_the_place_of_the_graph(tmp_path: Path) -> None:
