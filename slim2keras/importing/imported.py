@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from slim2keras.importing.ends import last_layers, listed
 from slim2keras.importing.inputs import Input, describe_inputs
 from slim2keras.importing.loose_variables import used_by_unlike_layers
 from slim2keras.importing.node import tensor_name
-from slim2keras.importing.nodes import FAKE_QUANTIZED
+from slim2keras.importing.nodes import FAKE_QUANTIZED, Nodes
 from slim2keras.importing.origins import whereabouts
 from slim2keras.importing.penalties import penalties_of
 from slim2keras.importing.preparing import PreparedGraph, prepare
@@ -119,7 +119,7 @@ def _translation(source: GraphSource, prepared: PreparedGraph, inputs: Sequence[
     )
     while True:
         translation = Translation(nodes, facts)
-        translation.remarks += penalties.remarks
+        translation.remarks += [*penalties.remarks, *_penalties_elsewhere(nodes, source)]
         used = prepared.used()
         check_supported(nodes, used)
         translation.keep_loose(used_by_unlike_layers(nodes, used) | loose)
@@ -136,6 +136,17 @@ def _translation(source: GraphSource, prepared: PreparedGraph, inputs: Sequence[
         if not twice - loose:
             return translation
         loose |= twice
+
+
+def _penalties_elsewhere(nodes: Nodes, source: GraphSource) -> Iterator[str]:
+    """What to say of weight decay that tutorials of TensorFlow put among the losses of the data."""
+    others = [tensor for tensor in source.loss_tensors if tensor not in source.regularization_losses]
+    found = penalties_of(nodes, others).by_variable
+    if found:
+        yield (
+            f"The collection of losses has weight decay of {len(found)} variables, first {min(found)}, which is none "
+            "of the regularization losses: the model has it not."
+        )
 
 
 def _owned_twice(graph: LayerGraph) -> frozenset[str]:

@@ -132,14 +132,6 @@ def product(sizes: Iterable[Size]) -> Size:
     return result
 
 
-def without_batch(size: Size, batch: int) -> Size:
-    """The size at a number of images."""
-    return settled(
-        (tuple(atom for atom in monomial if atom != BATCH), factor * batch ** monomial.count(BATCH))
-        for monomial, factor in _terms(size)
-    )
-
-
 def _terms(size: Size) -> tuple[tuple[Monomial, int], ...]:
     return size.terms if isinstance(size, OpenSize) else (((), int(size)),)
 
