@@ -86,7 +86,7 @@ def doctor(
     """
     check_variables(checkpoint)
     from slim2keras.checkpoints.load_plan import LoadOptions
-    from slim2keras.data.images import check_images_path
+    from slim2keras.data.listing import check_images_path
     from slim2keras.doctor.diagnosing import check_question, diagnose_as_asked
 
     if pretrained is not None:
