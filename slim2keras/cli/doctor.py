@@ -100,7 +100,8 @@ def doctor(
     if plot is not None:
         if data is None:
             raise UnsupportedArgumentError("--plot shows the drift from data: give --data too.")
-        from slim2keras.doctor.plots import check_plot_target, plot_drift
+        from slim2keras.doctor.plots import plot_drift
+        from slim2keras.files.pictures import check_plot_target
 
         check_plot_target(plot, overwrite=overwrite)
     import_tensorflow()
