@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 DECODED_CHANNELS = (1, 3, 4)
 """Numbers of channels that an image file can be decoded to."""
 
+JPEG_CHANNELS = (1, 3)
+"""The same of JPEG, which has no alpha."""
+
 _ORIENTATION_TAG = 0x0112
 
 

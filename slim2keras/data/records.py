@@ -112,24 +112,22 @@ class Records(Source):
         """File, offset, length, and whether it is bare pixels."""
         return self.file_of, self.offsets, self.lengths, self.is_raw
 
+    @property
+    def is_encoded(self) -> bool:
+        """None of them is bare pixels."""
+        return not self.is_raw.any()
+
+    def contents(self, *place: tf.Tensor) -> tf.Tensor:
+        return self._parsed(*place[:-1])["image/encoded"]
+
     def read(self, *place: tf.Tensor, channels: int, exif_orientation: bool = False) -> tf.Tensor:
         import tensorflow as tf
 
+        if self.is_encoded:
+            return decode_image(self.contents(*place), channels, exif_orientation=exif_orientation)
         *where, is_raw = place
-        record = tf.numpy_function(self._read_record, where, tf.string)
-        record.set_shape(())
-        parsed = tf.io.parse_single_example(
-            record,
-            {
-                "image/encoded": tf.io.FixedLenFeature((), tf.string, ""),
-                "image/height": tf.io.FixedLenFeature((), tf.int64, 0),
-                "image/width": tf.io.FixedLenFeature((), tf.int64, 0),
-            },
-        )
-        encoded = parsed["image/encoded"]
-        if not self.is_raw.any():
-            return decode_image(encoded, channels, exif_orientation=exif_orientation)
-        shape = (parsed["image/height"], parsed["image/width"], -1)
+        parsed = self._parsed(*where)
+        encoded, shape = parsed["image/encoded"], (parsed["image/height"], parsed["image/width"], -1)
         image = tf.cond(
             is_raw,
             lambda: with_channels(tf.reshape(tf.io.decode_raw(encoded, tf.uint8), shape), channels),
@@ -137,6 +135,19 @@ class Records(Source):
         )
         image.set_shape((None, None, channels))
         return image
+
+    def _parsed(self, *where: tf.Tensor) -> dict[str, tf.Tensor]:
+        import tensorflow as tf
+
+        record = tf.numpy_function(self._read_record, where, tf.string)
+        record.set_shape(())
+        features = {
+            "image/encoded": tf.io.FixedLenFeature((), tf.string, ""),
+            "image/height": tf.io.FixedLenFeature((), tf.int64, 0),
+            "image/width": tf.io.FixedLenFeature((), tf.int64, 0),
+        }
+        found: dict[str, tf.Tensor] = tf.io.parse_single_example(record, features)
+        return found
 
     def _read_record(self, file: int, offset: int, length: int) -> bytes:
         path = self.files[file]
