@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from slim2keras.models.end_points import end_points
     from slim2keras.nets import list_nets
     from slim2keras.parity.comparing import verify
+    from slim2keras.trainer.request import training_request
+    from slim2keras.trainer.resuming import resumed_request
+    from slim2keras.trainer.training import plan_training, train
     from slim2keras.training.export import export_checkpoint
     from slim2keras.training.finetuning import finetune
 
@@ -33,7 +36,11 @@ __all__ = [
     "list_nets",
     "load_checkpoint",
     "load_model",
+    "plan_training",
     "recalibrate",
+    "resumed_request",
+    "train",
+    "training_request",
     "verify",
 ]
 
@@ -47,7 +54,11 @@ _HOME = {
     "list_nets": "nets",
     "load_checkpoint": "checkpoints.loading",
     "load_model": "conversion.reading",
+    "plan_training": "trainer.training",
     "recalibrate": "doctor.recalibration",
+    "resumed_request": "trainer.resuming",
+    "train": "trainer.training",
+    "training_request": "trainer.request",
     "verify": "parity.comparing",
 }
 
