@@ -51,7 +51,7 @@ _HOME = {
     "verify": "parity.comparing",
 }
 
-_MODULES = frozenset({"callbacks", "drop_path", "losses", "optimizers", "preprocessing"})
+_MODULES = frozenset({"callbacks", "data", "drop_path", "losses", "optimizers", "preprocessing"})
 """Modules that are reached through the package, ``slim2keras.drop_path``, without an import of their own."""
 
 

@@ -15,6 +15,7 @@ from slim2keras.batch_norm.modes import BatchNormMode, batch_norm_layers, check_
 from slim2keras.batch_norm.population import Population, checked_count, joined
 from slim2keras.errors import TrainingDataError, UnsupportedArgumentError
 from slim2keras.files.json_values import finite_or_none
+from slim2keras.models.logits import class_numbers, first_logits
 from slim2keras.models.overrides import dropout_off
 from slim2keras.preprocessing.doubts import warn_if_doubtful
 from slim2keras.progress import ImageProgress
@@ -163,7 +164,7 @@ class BatchNormProbe:
                     self._has_looked = True
                     warn_if_doubtful(images, self.model)
                 batch, moving, moments = self._run(images)
-                numbers = None if labels is None else _class_numbers(labels, batch)
+                numbers = None if labels is None else class_numbers(labels, *batch.shape)
                 tallies.append(_tally(batch.numpy(), moving.numpy(), numbers))
                 by_pixel = batch.shape[1] > 1
                 classes += [] if numbers is None or by_pixel else [numbers[:, 0]]
@@ -199,30 +200,7 @@ class BatchNormProbe:
         frozen = {layer.name: BatchNormMode.FROZEN for layer in self._others}
         with explicit_modes(self._others, frozen), observed_inputs(self.layers) as moments:
             batch = self.model(images, training=True)
-        return _first_logits(batch), _first_logits(moving), moments
-
-
-def _first_logits(outputs: Any) -> tf.Tensor:
-    """(batch, pixels, classes), of one pixel where the output is no map."""
-    import tensorflow as tf
-
-    logits = tf.nest.flatten(outputs)[0]
-    return tf.reshape(tf.cast(logits, tf.float32), (tf.shape(logits)[0], -1, logits.shape[-1]))
-
-
-def _class_numbers(labels: Any, logits: tf.Tensor) -> NDArray[np.int64]:
-    """Class of each image or pixel, (batch, pixels), from numbers or a column a class."""
-    images, pixels, num_classes = logits.shape
-    numbers = np.asarray(labels)
-    if numbers.size != images * pixels and numbers.ndim > 1 and numbers.shape[-1] > 1:
-        numbers = numbers.argmax(-1)
-    if numbers.size != images * pixels or numbers.min() < 0 or numbers.max() >= num_classes:
-        where = f", of {pixels} pixels each" if pixels > 1 else ""
-        raise TrainingDataError(
-            f"There are {numbers.size} labels from {numbers.min()} to {numbers.max()} for {images} images{where}, and "
-            f"the network has {num_classes} classes. Give labels that number them from 0, or images alone."
-        )
-    return numbers.reshape(images, pixels).astype("int64")
+        return first_logits(batch), first_logits(moving), moments
 
 
 def _tally(batch: NDArray[Any], moving: NDArray[Any], numbers: NDArray[np.int64] | None) -> dict[str, NDArray[Any]]:

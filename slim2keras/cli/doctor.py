@@ -86,7 +86,7 @@ def doctor(
     """
     check_variables(checkpoint)
     from slim2keras.checkpoints.load_plan import LoadOptions
-    from slim2keras.data.images import check_images_path
+    from slim2keras.data.listing import check_images_path
     from slim2keras.doctor.diagnosing import check_question, diagnose_as_asked
 
     if pretrained is not None:
@@ -100,7 +100,8 @@ def doctor(
     if plot is not None:
         if data is None:
             raise UnsupportedArgumentError("--plot shows the drift from data: give --data too.")
-        from slim2keras.doctor.plots import check_plot_target, plot_drift
+        from slim2keras.doctor.plots import plot_drift
+        from slim2keras.files.pictures import check_plot_target
 
         check_plot_target(plot, overwrite=overwrite)
     import_tensorflow()

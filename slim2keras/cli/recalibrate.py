@@ -79,7 +79,7 @@ def recalibrate(
     check_variables(checkpoint)
     from slim2keras.batch_norm.decay import check_decay
     from slim2keras.checkpoints.load_plan import LoadOptions
-    from slim2keras.data.images import check_images_path
+    from slim2keras.data.listing import check_images_path
     from slim2keras.doctor.recalibration import check_recalibration_target, recalibrate_file
 
     check_images_path(data)

@@ -17,8 +17,7 @@ from slim2keras.checkpoints.load_plan import LoadOptions
 from slim2keras.checkpoints.reading import Checkpoint
 from slim2keras.conversion.graph_sources import find_graph_beside, meta_path, with_found_graph
 from slim2keras.conversion.request import CheckpointRequest, SlimFunction, check_asks_nothing
-from slim2keras.data.batches import ImageBatches, image_counter
-from slim2keras.data.images import open_images
+from slim2keras.data.images import ImageBatches, image_counter, open_images
 from slim2keras.doctor.evidence import Run, Statistics, batch_norms, find_decays, recognised
 from slim2keras.doctor.examination import Measured, examine
 from slim2keras.doctor.findings import Diagnosis

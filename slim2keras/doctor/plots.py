@@ -7,15 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import matplotlib as mpl
 import numpy as np
-from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from slim2keras.batch_norm.drift import LARGEST_SHIFT, LARGEST_VARIANCE_RATIO
 from slim2keras.doctor import Finding
-from slim2keras.errors import OutputError, UnsupportedArgumentError
-from slim2keras.files.output_files import check_free, whole_or_not_at_all
+from slim2keras.errors import UnsupportedArgumentError
+from slim2keras.files.pictures import BLUE, GREY, RED, drawing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,7 +21,7 @@ if TYPE_CHECKING:
 
     from slim2keras.doctor import Diagnosis, LayerDiagnosis
 
-_HEALTHY, _SICK, _GREY = "#2563a8", "#c8372d", "#8a8f98"
+_HEALTHY, _SICK, _GREY = BLUE, RED, GREY
 _COLOURS = {
     Finding.NEVER_UPDATED: _SICK,
     Finding.NOT_RESTORED: _SICK,
@@ -35,20 +33,8 @@ _COLOURS = {
     Finding.PERHAPS_UNDER_CONVERGED: _GREY,
 }
 """Of the layers by their verdict; any other sickness is ``_SICK`` too."""
-_SUFFIXES = (".png", ".pdf", ".svg")
 _SMALLEST_SHIFT, _SMALLEST_RATIO, _LARGEST_SHOWN = 1e-3, 1.0, 1e6
 _MANY_DECADES = 1e3
-
-
-def check_plot_target(path: Path, *, overwrite: bool) -> None:
-    """Refuse a file that cannot be a picture.
-
-    Raises:
-        OutputError: If it exists, or is none of .png, .pdf and .svg.
-    """
-    if path.suffix.lower() not in _SUFFIXES:
-        raise OutputError(f"{path} is not the name of a picture: {', '.join(_SUFFIXES)}.")
-    check_free(path.absolute(), overwrite=overwrite)
 
 
 def plot_drift(diagnosis: Diagnosis, path: str | Path, *, overwrite: bool = False) -> None:
@@ -66,12 +52,10 @@ def plot_drift(diagnosis: Diagnosis, path: str | Path, *, overwrite: bool = Fals
     gap = diagnosis.gap
     if gap is None:
         raise UnsupportedArgumentError("The picture shows the drift from data: diagnose with data (--data).")
-    check_plot_target(Path(path), overwrite=overwrite)
     layers = [layer for layer in diagnosis.layers if layer.drift is not None]
     shifts = [layer.drift.shift for layer in layers]  # type: ignore[union-attr]
     ratios = [layer.drift.ratio for layer in layers]  # type: ignore[union-attr]
-    with mpl.rc_context({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False}):
-        figure = Figure(figsize=(9, 5.6), layout="constrained")  # without pyplot, which may want a screen
+    with drawing(path, (9, 5.6), overwrite=overwrite) as figure:
         upper, lower = figure.subplots(2, 1, sharex=True)
         _draw(upper, np.maximum(shifts, _SMALLEST_SHIFT), LARGEST_SHIFT, layers)
         upper.set_ylabel("mean off by\n(standard deviations)")
@@ -84,8 +68,6 @@ def plot_drift(diagnosis: Diagnosis, path: str | Path, *, overwrite: bool = Fals
         for (label, colour), count in verdicts.items():
             upper.scatter([], [], color=colour, label=f"{count} of {len(layers)} layers: {label}")
         upper.legend(loc="lower left", bbox_to_anchor=(-0.01, 1.0), ncols=len(verdicts), frameon=False)
-        with whole_or_not_at_all(Path(path).absolute()) as (draft,):
-            figure.savefig(draft, dpi=150, format=Path(path).suffix[1:].lower())
 
 
 def _verdict(layer: LayerDiagnosis) -> tuple[str, str]:

@@ -26,8 +26,8 @@ from slim2keras.conversion.converting import converted_model
 from slim2keras.conversion.plan import ConversionPlan, plan_conversion, warn_of_default_size
 from slim2keras.conversion.report import describe_model, describe_plan
 from slim2keras.conversion.request import CheckpointRequest, check_asks_nothing
-from slim2keras.data.batches import image_counter
-from slim2keras.data.images import check_images_path, open_images
+from slim2keras.data.images import image_counter, open_images
+from slim2keras.data.listing import check_images_path
 from slim2keras.errors import MovingStatisticsWarning, TrainingDataError, UnsupportedArgumentError
 from slim2keras.files.output_files import check_free, report_path, whole_or_not_at_all
 from slim2keras.files.reports import Report

@@ -76,12 +76,18 @@ class Network(abc.ABC):
     @property
     def gives_logits(self) -> bool:
         """Whether its first output is no probability."""
+        return self.final_activation is None
+
+    @property
+    def final_activation(self) -> str | None:
+        """``softmax`` or ``sigmoid`` where the first output is probabilities."""
         layers = self.graph.layers
         layer = layers[self.graph.outputs[0].layer_name]
         while _computation(layer) in _CHANGES_SHAPE_ONLY and len(layer.inputs) == 1:
             layer = layers[layer.inputs[0].layer_name]
         layer = self.graph.owner_of(layer)
-        return {_computation(layer).lower(), layer.config.get("activation")}.isdisjoint(_PROBABILITIES)
+        names = {_computation(layer).lower(), layer.config.get("activation")}
+        return next((name for name in _PROBABILITIES if name in names), None)
 
     @property
     def decays(self) -> dict[str, float]:

@@ -23,6 +23,8 @@ def finetune(
     gradient_multipliers: Mapping[str, float] | None = None,
     aux_weight: float = 0.4,
     ema_decay: float | None = None,
+    accumulate: int = 1,
+    dropout_seed: int | None = None,
     resume_from: str | Path | None = None,
 ) -> FineTunedModel:
     """Make a model that trains as slim does: ``compile`` it, ``fit`` it, ``evaluate`` it.
@@ -53,6 +55,10 @@ def finetune(
         aux_weight: Weight of the loss of auxiliary logits, unless ``compile`` gets ``loss_weights``.
         ema_decay: Decay of ``tf.train.ExponentialMovingAverage`` with ``num_updates=global_step``, over all variables
             of the network, moving statistics too; none by default.
+        accumulate: Micro-batches that a batch is split into, one after the other; their mean gradient makes the step,
+            and moving statistics move with each. A batch must be a multiple.
+        dropout_seed: Makes what dropout and drop-path draw a function of this seed, the step and the layer, so that a
+            run that goes on draws the same; by default they draw from Keras' own state.
         resume_from: slim training checkpoint to go on from: weights, moving statistics, optimizer slots,
             ``global_step`` and shadows.
 
@@ -79,6 +85,8 @@ def finetune(
         gradient_multipliers=gradient_multipliers or {},
         aux_weight=aux_weight,
         ema_decay=ema_decay,
+        accumulate=accumulate,
+        dropout_seed=dropout_seed,
     )
     tuned = FineTunedModel(model, options)
     if resume_from is not None:

@@ -23,6 +23,8 @@ from slim2keras.models.networks import find_network, keep_network, with_its_deca
 from slim2keras.models.variables import restore_stored_variables, slim_variables, stored_variables_config
 from slim2keras.nets.spec import network_from_config
 from slim2keras.scopes import ema_name
+from slim2keras.training.accumulation import Backward, BackwardPass, accumulated
+from slim2keras.training.dropouts import dropout_layers, seeded_dropout
 from slim2keras.training.first_images import FirstImages, ImagesReport
 from slim2keras.training.gradients import scales_loss, transformed_gradients
 from slim2keras.training.judged_outputs import check_takes_logits, judged_outputs, num_auxiliary, targets_of_outputs
@@ -68,6 +70,8 @@ class FineTunedModel(tf_keras.Model):  # type: ignore[misc]
         self.statistics_record = StatisticsRecord(self)
         if options.ema_decay is not None:
             self._shadows = add_shadows(self)
+        if options.dropout_seed is not None:
+            dropout_layers(self)
         if isinstance(options.decay, (int, float)):
             self._set_decay(float(options.decay))
 
@@ -240,28 +244,40 @@ class FineTunedModel(tf_keras.Model):  # type: ignore[misc]
         x, y, sample_weight = tf_keras.utils.unpack_x_y_sample_weight(data)
         y = targets_of_outputs(self, y)
         self._look_at(x)
-        variables = self.trainable_variables
         self._check_flags()
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(variables)
-            y_pred, batches = self._run(x, y)
-            total_loss = self.compute_loss(x, y, y_pred, sample_weight)
-            scaled_loss = self._scaled(total_loss)
-        gradients = transformed_gradients(self, tape.gradient(scaled_loss, variables), variables)
-        faults = {**loss_faults(total_loss, batches), **({} if scales_loss(self) else gradient_faults(gradients))}
+        found = self._backward(x, y, sample_weight, 0)
+        gradients = transformed_gradients(self, found.gradients, self.trainable_variables)
+        faults = {**loss_faults(found.loss, found.batches), **({} if scales_loss(self) else gradient_faults(gradients))}
         with self._guard.unless(faults, x, y):
             self._apply(gradients)
-            for batch in batches:
+            for batch in found.batches:
                 move_statistics(batch.layer, batch.mean, batch.variance)
             if self.options.ema_decay is not None:
                 move_shadows(self, self._shadows, self.options.ema_decay)
-        return self.compute_metrics(x, y, y_pred, sample_weight)  # type: ignore[no-any-return]
+        return self.compute_metrics(x, y, found.outputs, sample_weight)  # type: ignore[no-any-return]
 
-    def _run(self, x: Any, y: Any) -> tuple[Any, list[BatchStatistics]]:
+    @property
+    def _backward(self) -> BackwardPass:
+        """Forward and backward pass of a batch, in micro-batches if gradients are accumulated."""
+        count = self.options.accumulate
+        return self._backward_at_once if count == 1 else accumulated(self._backward_at_once, count)
+
+    def _backward_at_once(self, x: Any, y: Any, sample_weight: Any, micro_batch: Any) -> Backward:
+        variables = self.trainable_variables
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(variables)
+            y_pred, batches = self._run(x, y, micro_batch)
+            total_loss = self.compute_loss(x, y, y_pred, sample_weight)
+            scaled_loss = self._scaled(total_loss)
+        return Backward(y_pred, batches, total_loss, tape.gradient(scaled_loss, variables))
+
+    def _run(self, x: Any, y: Any, micro_batch: Any) -> tuple[Any, list[BatchStatistics]]:
         """Outputs in training mode, and what the layers in mode ``"update"`` saw; not of a batch that cannot be."""
+        step = self.optimizer.iterations
         with (
             explicit_modes(batch_norm_layers(self), self.plan.modes) as batches,
-            scheduled_drop_path(self, self.optimizer.iterations),
+            scheduled_drop_path(self, step),
+            seeded_dropout(self, self.options.dropout_seed, step, micro_batch),
         ):
             y_pred = self(x, training=True)
         with self._guard.unless({**label_faults(self, y), **single_value_faults(batches)}, x, y):

@@ -28,6 +28,8 @@ class FineTuningOptions:
     gradient_multipliers: Mapping[str, float] = field(default_factory=dict)
     aux_weight: float = 0.4
     ema_decay: float | None = None
+    accumulate: int = 1
+    dropout_seed: int | None = None
 
     def __post_init__(self) -> None:
         check_decay(self.decay, auto=True)
@@ -47,6 +49,12 @@ class FineTuningOptions:
             raise UnsupportedArgumentError(
                 f"ema_decay must lie between 0 and 1. Received: ema_decay={self.ema_decay!r}"
             )
+        for name, least in (("accumulate", 1), ("dropout_seed", 0)):
+            value = getattr(self, name)
+            if value is not None and (not isinstance(value, int) or value < least):
+                raise UnsupportedArgumentError(
+                    f"{name} must be a whole number, {least} or greater. Received: {name}={value!r}"
+                )
 
 
 @dataclass(frozen=True)

@@ -109,7 +109,11 @@ def single_value_faults(batches: Sequence[BatchStatistics]) -> Faults:
 
 def loss_faults(loss: tf.Tensor, batches: Sequence[BatchStatistics]) -> Faults:
     """Whether the loss is NaN or infinite, or what the layers saw: a ReLU may pass on zero for NaN."""
-    statistics = {(STATISTICS, item.layer.name): item.mean + item.variance for item in batches}
+    statistics: dict[Suspect, tf.Tensor] = {}
+    for item in batches:
+        # Of several micro-batches the sum: what is not finite stays so.
+        suspect, values = (STATISTICS, item.layer.name), item.mean + item.variance
+        statistics[suspect] = statistics[suspect] + values if suspect in statistics else values
     return {(LOSS, ""): _is_nonfinite(loss)} | {
         suspect: _is_nonfinite(tf.reduce_sum(values)) for suspect, values in statistics.items()
     }

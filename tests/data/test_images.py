@@ -63,12 +63,15 @@ GOOD = np.zeros((4, 32, 32, 3), "float32")
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        ({"images": GOOD.astype("uint8")}, r"of uint8; resnet_v1_50 takes \(count, 32, 32, 3\) of float32"),
+        ({"images": GOOD.astype("float64")}, r"of float64; resnet_v1_50 takes \(count, 32, 32, 3\) of float32"),
         ({"images": GOOD[:, :16]}, r"images \(4, 16, 32, 3\)"),
         ({"images": GOOD[0]}, r"images \(32, 32, 3\)"),
         ({"images": GOOD[..., :1]}, "images of 1 channels; resnet_v1_50 takes 3"),
-        ({"images": GOOD, "labels": np.array([0, 1, 3, 2])}, "1 labels that are no classes .* first is 3, of image 2"),
-        ({"images": GOOD, "labels": np.array([0, 1, -1, 2])}, "the first is -1, of image 2"),
+        (
+            {"images": GOOD, "labels": np.array([0, 1, 3, 2])},
+            "1 labels that are no classes .* first is 3, of data.npz, image 2",
+        ),
+        ({"images": GOOD, "labels": np.array([0, 1, -1, 2])}, "the first is -1, of data.npz, image 2"),
         ({"images": GOOD[:0]}, r"images \(0, 32, 32, 3\)"),
         ({"pictures": GOOD}, "no .npz with an array `images`"),
         ({"images": GOOD, "labels": np.zeros(3, int)}, r"labels \(3,\)"),

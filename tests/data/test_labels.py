@@ -96,5 +96,5 @@ def test_a_network_that_ends_in_features_takes_no_labels(tmp_path: Path) -> None
     """And says so."""
     write_image(tmp_path / "a" / "image.png")
     found = open_images(tmp_path, NetSpec.make("resnet_v1_50", (32, 32, 3), {"num_classes": 0}), 2)
-    assert found.labels is None
+    assert found.examples.labels is None
     assert "ends in its features" in found.numbering

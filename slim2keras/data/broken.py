@@ -1,0 +1,97 @@
+"""Images that cannot be read, found by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from slim2keras.data.examples import Examples
+from slim2keras.data.labels import SHOWN
+from slim2keras.errors import DataReadError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_THREADS = 8
+"""Decoding runs without Python's lock; more threads than this wait for the processor."""
+
+_FAULTS = ("InvalidArgumentError", "NotFoundError", "DataLossError", "UnknownError", "PermissionDeniedError")
+"""TensorFlow's errors that a broken image can be behind."""
+
+
+def find_broken(examples: Examples, indices: NDArray[Any], channels: int) -> dict[int, str]:
+    """Decode images, and tell which cannot be read.
+
+    Args:
+        examples: The images.
+        indices: Of those to try.
+        channels: That the network takes.
+
+    Returns:
+        Index to what TensorFlow says, of the broken ones.
+    """
+    places = examples.source.places
+
+    def reason(index: int) -> str | None:
+        import tensorflow as tf
+
+        try:
+            examples.source.read(*(tf.constant(place[index]) for place in places), channels=channels)
+        except (tf.errors.OpError, DataReadError) as error:
+            return _first_line(error)
+        return None
+
+    with ThreadPoolExecutor(_THREADS) as pool:
+        found = zip(map(int, indices), pool.map(reason, indices), strict=True)
+        return {index: text for index, text in found if text is not None}
+
+
+def _first_line(error: Exception) -> str:
+    message = getattr(error, "message", str(error)).splitlines()[0]
+    return message.removeprefix("{{function_node ").split("}} ")[-1][:200]
+
+
+def without_broken(examples: Examples, channels: int = 3) -> Examples:
+    """The images that can be read; the names of the others are in ``broken``. Every image is decoded for that."""
+    found = find_broken(examples, np.arange(len(examples)), channels)
+    if not found:
+        return examples
+    whole = examples.subset([index for index in range(len(examples)) if index not in found])
+    return replace(whole, broken=(*examples.broken, *(examples.names[index] for index in found)))
+
+
+@contextmanager
+def broken_images_named(examples: Examples, channels: int) -> Iterator[None]:
+    """Turn TensorFlow's errors about an image, which say only the op, into one that names the image.
+
+    Raises:
+        DataReadError: If an image of the batches that were read last is broken.
+    """
+    import tensorflow as tf
+
+    try:
+        yield
+    except tf.errors.OpError as error:
+        if type(error).__name__ not in _FAULTS:
+            raise
+        for batch in list(examples.recent)[::-1]:
+            found = find_broken(examples, batch, channels)
+            if found:
+                raise broken_error({examples.names[index]: text for index, text in found.items()}) from error
+        raise
+
+
+def broken_error(reasons: dict[str, str]) -> DataReadError:
+    """The error that names broken images.
+
+    Args:
+        reasons: Name of an image to what is wrong with it.
+    """
+    more = f" (and {len(reasons) - SHOWN} more)" if len(reasons) > SHOWN else ""
+    named = "; ".join(f"{name} cannot be read as an image: {text}" for name, text in [*reasons.items()][:SHOWN])
+    return DataReadError(f"{named.rstrip('.')}{more}. To leave such images out: skip_broken=True (--skip-broken).")

@@ -1,0 +1,139 @@
+"""Encoded images decoded, with as many channels as a network takes."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from slim2keras.errors import UnsupportedArgumentError
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+    from numpy.typing import NDArray
+
+DECODED_CHANNELS = (1, 3, 4)
+"""Numbers of channels that an image file can be decoded to."""
+
+_ORIENTATION_TAG = 0x0112
+
+
+def decode_image(contents: tf.Tensor, channels: int, *, exif_orientation: bool = False) -> tf.Tensor:
+    """Decode an image, bit for bit as slim's ``tfexample_decoder.Image`` does.
+
+    JPEG, PNG, BMP, the first frame of a GIF, and WebP where TensorFlow can (``tf.io.decode_webp``). What a format has
+    not is made: grey by TensorFlow's weights of red, green and blue, alpha as opaque.
+
+    Args:
+        contents: Bytes of the file, a scalar string.
+        channels: 1, 3 or 4.
+        exif_orientation: Turn the image as its EXIF tag says; slim and TensorFlow ignore the tag.
+
+    Returns:
+        uint8, (height, width, channels).
+
+    Raises:
+        UnsupportedArgumentError: If images have no such number of channels.
+
+    Source: tf_slim/data/tfexample_decoder.py, ``Image``.
+    """
+    import tensorflow as tf
+
+    if channels not in DECODED_CHANNELS:
+        raise UnsupportedArgumentError(
+            f"Image files have 1, 3 or 4 channels, and the network takes {channels}. Give an .npz."
+        )
+    kind = _kind_of(contents)
+    image = tf.switch_case(kind, [lambda decode=decode: decode(contents, channels) for decode in _DECODERS])
+    image.set_shape((None, None, channels))
+    return _turned(image, contents) if exif_orientation else image
+
+
+def _kind_of(contents: tf.Tensor) -> tf.Tensor:
+    """Place in ``_DECODERS``."""
+    import tensorflow as tf
+
+    has_own_channels = tf.strings.regex_full_match(tf.strings.substr(contents, 0, 4), r"(?s)GIF8|BM..|RIFF")
+    return tf.where(tf.io.is_jpeg(contents), 0, tf.where(has_own_channels, 2, 1))
+
+
+def _decode_jpeg(contents: tf.Tensor, channels: int) -> tf.Tensor:
+    import tensorflow as tf
+
+    return _with_channels(tf.io.decode_jpeg(contents, channels=min(channels, 3)), channels)
+
+
+def _decode_png(contents: tf.Tensor, channels: int) -> tf.Tensor:
+    """Whatever is unknown goes here too: TensorFlow's error lists what it knows."""
+    import tensorflow as tf
+
+    return tf.io.decode_image(contents, channels=channels, expand_animations=False)
+
+
+def _decode_own_channels(contents: tf.Tensor, channels: int) -> tf.Tensor:
+    """BMP, WebP, and the first frame of a GIF: TensorFlow gives the channels that the file has, 1, 3 or 4."""
+    import tensorflow as tf
+
+    image = tf.io.decode_image(contents, channels=0, expand_animations=False)
+    given = tf.shape(image)[-1]
+    colours = tf.cond(given == 1, lambda: tf.repeat(image[..., :1], 3, -1), lambda: image[..., :3])
+    colours.set_shape((None, None, 3))
+    if channels != 4:
+        return _with_channels(colours, channels)
+    return tf.cond(given == 4, lambda: image, lambda: _with_channels(colours, channels))
+
+
+_DECODERS = (_decode_jpeg, _decode_png, _decode_own_channels)
+
+
+def can_decode_webp() -> bool:
+    """Whether this TensorFlow reads WebP."""
+    import tensorflow as tf
+
+    return hasattr(tf.io, "decode_webp")
+
+
+def _with_channels(image: tf.Tensor, channels: int) -> tf.Tensor:
+    """Grey, colours or colours with opaque alpha, of grey or colours."""
+    import tensorflow as tf
+
+    if channels == image.shape[-1]:
+        return image
+    if channels == 1:
+        return tf.image.rgb_to_grayscale(image)
+    return tf.concat([image, tf.fill([*tf.unstack(tf.shape(image)[:2]), 1], tf.constant(255, tf.uint8))], -1)
+
+
+def _turned(image: tf.Tensor, contents: tf.Tensor) -> tf.Tensor:
+    import tensorflow as tf
+
+    turned = tf.numpy_function(_turn, [image, contents], tf.uint8)
+    turned.set_shape((None, None, image.shape[-1]))
+    return turned
+
+
+def _turn(image: NDArray[Any], contents: bytes) -> NDArray[Any]:
+    """Undo the orientation of an EXIF tag, 1 to 8."""
+    turns = {
+        2: lambda x: x[:, ::-1],
+        3: lambda x: x[::-1, ::-1],
+        4: lambda x: x[::-1],
+        5: lambda x: x.swapaxes(0, 1),
+        6: lambda x: x.swapaxes(0, 1)[:, ::-1],
+        7: lambda x: x[::-1, ::-1].swapaxes(0, 1),
+        8: lambda x: x.swapaxes(0, 1)[::-1],
+    }
+    turn = turns.get(_orientation(contents))
+    return image if turn is None else np.ascontiguousarray(turn(image))
+
+
+def _orientation(contents: bytes) -> int:
+    """Value of the EXIF tag, 1 where there is none that can be read."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(io.BytesIO(contents)) as image:
+            return int(image.getexif().get(_ORIENTATION_TAG, 1))
+    except (OSError, SyntaxError, ValueError, TypeError, UnidentifiedImageError):
+        return 1

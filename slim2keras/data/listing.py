@@ -1,0 +1,102 @@
+"""Images listed, whatever they lie in: folders, slim's TFRecords, or an ``.npz``."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from slim2keras.data.arrays import list_arrays
+from slim2keras.data.broken import without_broken
+from slim2keras.data.examples import Examples
+from slim2keras.data.folders import Folder, list_folder
+from slim2keras.data.labels import LabelOptions
+from slim2keras.errors import DataReadError
+from slim2keras.graphs.network import Network
+
+
+def list_examples(
+    path: str | Path,
+    *,
+    split: str | None = None,
+    classes: int | None = None,
+    labels: bool = True,
+    labels_offset: int = 0,
+    skip_broken: bool = False,
+) -> Examples:
+    """List images and labels without reading the images.
+
+    Args:
+        path: Folder of images, or of one folder a class, or of splits (``train``, ``validation`` or ``val``, ``test``)
+            of such; folder of slim's TFRecords, one such file, or a pattern of them (``"flowers_train_*"``); or
+            ``.npz`` with ``images``, uint8 or preprocessed float32, and maybe ``labels``. Hidden files are passed over.
+        split: ``"train"``, ``"validation"`` or ``"test"``, where the data has splits.
+        classes: Of the network. Folders are numbered by a ``labels.txt`` that lies there (slim's lines ``0:daisy``, or
+            a name a line), else by name, from 1 where the network has a class more than there are folders: slim's
+            background. ``None`` numbers the data's own classes from 0.
+        labels: Whether labels are wanted.
+        labels_offset: Taken off the numbers in a ``labels.txt``, in records or in an ``.npz``; slim's flag.
+        skip_broken: Leave out, and list in ``broken``, what cannot be read; every image is decoded once for that.
+
+    Raises:
+        DataReadError: If nothing there can be read, or labels do not fit the classes.
+    """
+    path = Path(path)
+    check_images_path(path)
+    found = _list(path, split, LabelOptions(classes, labels_offset, labels))
+    return without_broken(found) if skip_broken else found
+
+
+def _list(path: Path, split: str | None, options: LabelOptions) -> Examples:
+    if path.is_dir():
+        return list_folder(Folder.read(path), split, options)
+    if split is not None:
+        raise DataReadError(f"{path} has no split {split!r}: it is one file.")
+    return list_arrays(path, options)
+
+
+def list_for_network(
+    path: str | Path,
+    network: Network,
+    *,
+    split: str | None = None,
+    labels: bool = True,
+    labels_offset: int = 0,
+    skip_broken: bool = False,
+) -> Examples:
+    """``list_examples`` with the classes of a network; without labels where it ends in its features.
+
+    Raises:
+        DataReadError: If nothing there can be read, or labels do not fit the classes.
+    """
+    classes = network.num_classes or None
+    found = list_examples(
+        path,
+        split=split,
+        classes=classes,
+        labels=labels and classes is not None,
+        labels_offset=labels_offset,
+        skip_broken=skip_broken,
+    )
+    if not labels or classes is not None:
+        return found
+    return replace(found, numbering=f"no labels: {network.name} ends in its features, without classes")
+
+
+def check_images_path(path: Path) -> None:
+    """Refuse a path where nothing is, before anything else is done.
+
+    Raises:
+        DataReadError: If there is no such file or folder.
+    """
+    if not path.exists():
+        raise DataReadError(f"There are no images {path}. Give a folder of images, slim's TFRecords, or an .npz.")
+
+
+def splits_of(path: str | Path) -> tuple[str, ...]:
+    """The splits that data has: some of ``"train"``, ``"validation"`` and ``"test"``; none if it has none.
+
+    Raises:
+        DataReadError: If a folder cannot be read.
+    """
+    path = Path(path)
+    return tuple(Folder.read(path).splits) if path.is_dir() else ()

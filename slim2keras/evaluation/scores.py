@@ -1,0 +1,146 @@
+"""What a network says of images, an entry an image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from slim2keras.batch_norm.batches import NO_IMAGES, images_and_labels
+from slim2keras.errors import NonFiniteError, TrainingDataError, UnsupportedArgumentError
+from slim2keras.evaluation.classifiers import check_classifier
+from slim2keras.models.logits import class_numbers, first_logits
+from slim2keras.preprocessing.doubts import warn_if_doubtful
+from slim2keras.progress import ImageProgress
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+    import tf_keras
+    from numpy.typing import NDArray
+
+TOP = 5
+"""Classes of an image that are kept; slim's evaluation counts ``Recall_5``."""
+_SMALLEST = float(np.finfo("float32").tiny)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a network says of images, an entry an image.
+
+    Attributes:
+        classes: The likeliest classes, likeliest first, (images, top); of equal ones the lower number first.
+        probabilities: Theirs, (images, top).
+        labels: Class of each image, (images,); ``None`` without labels, as the others below.
+        ranks: Classes that are likelier than the label, (images,).
+        losses: Cross entropy, (images,).
+    """
+
+    classes: NDArray[np.int64]
+    probabilities: NDArray[np.float32]
+    labels: NDArray[np.int64] | None = None
+    ranks: NDArray[np.int64] | None = None
+    losses: NDArray[np.float32] | None = None
+
+    def __len__(self) -> int:
+        """Number of images."""
+        return len(self.classes)
+
+    @property
+    def predicted(self) -> NDArray[np.int64]:
+        """The likeliest class, (images,)."""
+        return self.classes[:, 0]
+
+    @classmethod
+    def of(cls, log_probabilities: NDArray[Any], labels: NDArray[np.int64] | None, top: int) -> Scores:
+        """From the logarithms of the probabilities of all classes, (images, classes)."""
+        classes = np.argsort(-log_probabilities, axis=1, kind="stable")[:, :top]
+        probabilities = np.exp(np.take_along_axis(log_probabilities, classes, axis=1))
+        if labels is None:
+            return cls(classes, probabilities)
+        of_labels = np.take_along_axis(log_probabilities, labels[:, np.newaxis], axis=1)
+        ranks = np.count_nonzero(log_probabilities > of_labels, axis=1)
+        return cls(classes, probabilities, labels, ranks, -of_labels[:, 0])
+
+    @classmethod
+    def joined(cls, parts: list[Scores]) -> Scores:
+        """Of all images, in their order."""
+        columns = {item.name: [getattr(part, item.name) for part in parts] for item in fields(cls)}
+        return cls(**{name: None if found[0] is None else np.concatenate(found) for name, found in columns.items()})
+
+
+def score_images(
+    model: tf_keras.Model, dataset: Iterable[Any], *, top: int = TOP, progress: ImageProgress | None = None
+) -> Scores:
+    """Go through a data set once, with moving statistics and without dropout.
+
+    Args:
+        model: That tells classes, see ``check_classifier``.
+        dataset: Batches of images as the network takes them, or of (images, labels); labels are numbers of classes, or
+            have a column a class.
+        top: Classes of an image to keep.
+        progress: Called after each batch with its number of images.
+
+    Raises:
+        UnsupportedArgumentError: If the model tells no classes, or images are not as it takes them.
+        TrainingDataError: If there are no images, or labels that are no classes.
+        NonFiniteError: If the network gives NaN or infinity.
+
+    Warns:
+        PreprocessingWarning: If the first images can hardly be preprocessed as the network wants them.
+    """
+    log_probabilities = _log_probabilities(model)
+    parts: list[Scores] = []
+    for images, labels in images_and_labels(dataset, progress):
+        if not parts:
+            _check_images(model, images)
+            warn_if_doubtful(images, model)
+        found = _of_images(log_probabilities(images).numpy(), model.name)
+        _check_finite(found, sum(map(len, parts)), model.name)
+        numbers = None if labels is None else class_numbers(labels, len(found), 1, found.shape[-1])[:, 0]
+        parts.append(Scores.of(found, numbers, top))
+    if not parts:
+        raise TrainingDataError(NO_IMAGES)
+    return Scores.joined(parts)
+
+
+def _log_probabilities(model: tf_keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Images to the logarithms of the probabilities of the classes, (batch, pixels, classes), float32."""
+    import tensorflow as tf
+
+    gives_probabilities = check_classifier(model)
+
+    @tf.function(autograph=False, reduce_retracing=True)  # type: ignore[untyped-decorator]
+    def run(images: tf.Tensor) -> tf.Tensor:
+        outputs = first_logits(model(images, training=False))
+        # A probability that rounds to 0 has a loss that is large, and not infinite.
+        return tf.math.log(outputs + _SMALLEST) if gives_probabilities else tf.nn.log_softmax(outputs)
+
+    return run
+
+
+def _check_images(model: tf_keras.Model, images: tf.Tensor) -> None:
+    wanted = model.inputs[0].shape
+    if not wanted.is_compatible_with(images.shape):
+        raise UnsupportedArgumentError(
+            f"The data set has a batch of images {tuple(images.shape)}, but {model.name} takes {tuple(wanted)}."
+        )
+
+
+def _of_images(outputs: NDArray[Any], name: str) -> NDArray[Any]:
+    """(images, classes); sizes that are open show only now whether the network gives a map."""
+    if outputs.shape[1] != 1:
+        raise UnsupportedArgumentError(
+            f"{name} gives a map of {outputs.shape[1]} pixels for images of this size, and not one class an image."
+        )
+    return outputs[:, 0]
+
+
+def _check_finite(log_probabilities: NDArray[Any], first: int, name: str) -> None:
+    bad = np.flatnonzero(~np.isfinite(log_probabilities).all(axis=1))
+    if len(bad):
+        raise NonFiniteError(
+            f"{name} gives NaN or infinity for image {first + bad[0]} and {len(bad) - 1} others of its batch: its "
+            "weights or moving statistics are not finite, or the image is not. `slim2keras doctor` says which layers."
+        )

@@ -1,0 +1,56 @@
+"""Pictures that are drawn without a screen, and written whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from slim2keras.errors import OutputError
+from slim2keras.files.output_files import check_free, whole_or_not_at_all
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_SUFFIXES = (".png", ".pdf", ".svg")
+_STYLE = {"font.size": 10, "axes.spines.top": False, "axes.spines.right": False}
+_DOTS_PER_INCH = 150
+
+BLUE, RED, GREY = "#2563a8", "#c8372d", "#8a8f98"
+"""What is well, what is not, and what is neither."""
+
+
+def check_plot_target(path: Path, *, overwrite: bool) -> None:
+    """Refuse a file that cannot be a picture.
+
+    Raises:
+        OutputError: If it exists, or is none of .png, .pdf and .svg.
+    """
+    if path.suffix.lower() not in _SUFFIXES:
+        raise OutputError(f"{path} is not the name of a picture: {', '.join(_SUFFIXES)}.")
+    check_free(path.absolute(), overwrite=overwrite)
+
+
+@contextlib.contextmanager
+def drawing(path: str | Path, size: tuple[float, float], *, overwrite: bool = False) -> Iterator[Figure]:
+    """Give a figure to draw into, which is written when the block has ended well.
+
+    Args:
+        path: .png, .pdf or .svg.
+        size: Width and height in inches.
+        overwrite: Replace an existing file.
+
+    Raises:
+        OutputError: If the file exists, is no picture, or cannot be written; nothing is left behind.
+    """
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    target = Path(path)
+    check_plot_target(target, overwrite=overwrite)
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=size, layout="constrained")  # without pyplot, which may want a screen
+        yield figure
+        with whole_or_not_at_all(target.absolute()) as (draft,):
+            figure.savefig(draft, dpi=_DOTS_PER_INCH, format=target.suffix[1:].lower())

@@ -1,0 +1,72 @@
+"""The files of a RUN, the directory that a training writes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class RunLayout:
+    """Where each file of a RUN lies.
+
+    Attributes:
+        directory: The RUN.
+    """
+
+    directory: Path
+
+    @property
+    def request(self) -> Path:
+        """What was asked, as JSON; there from the start, and what makes a directory a RUN."""
+        return self.directory / "request.json"
+
+    @property
+    def model(self) -> Path:
+        """The model that was best on the validation images, plain Keras; its network lies beside it, ``.json``."""
+        return self.directory / "model.keras"
+
+    @property
+    def last(self) -> Path:
+        """Directory of the last state, enough to go on from."""
+        return self.directory / "last"
+
+    @property
+    def history(self) -> Path:
+        """A line an epoch."""
+        return self.directory / "history.csv"
+
+    @property
+    def report(self) -> Path:
+        """What came of it, as JSON; there when the run has ended."""
+        return self.directory / "report.json"
+
+    @property
+    def labels(self) -> Path:
+        """Names of the classes, slim's lines ``0:daisy``."""
+        return self.directory / "labels.txt"
+
+    @property
+    def curves(self) -> Path:
+        """Picture of loss, accuracy and learning rate."""
+        return self.directory / "curves.png"
+
+    @property
+    def confusion(self) -> Path:
+        """Picture of the confusion matrix."""
+        return self.directory / "confusion.png"
+
+    @property
+    def tensorboard(self) -> Path:
+        """Directory of event files."""
+        return self.directory / "tensorboard"
+
+    @property
+    def slim(self) -> Path:
+        """Directory of the slim checkpoint of the last state, if that was asked for."""
+        return self.directory / "slim"
+
+
+def is_run(path: Path) -> bool:
+    """Whether a path is the directory of a RUN."""
+    return RunLayout(path).request.is_file()

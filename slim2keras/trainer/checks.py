@@ -1,0 +1,45 @@
+"""Values that an option cannot have."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from slim2keras.errors import UnsupportedArgumentError, did_you_mean
+
+
+def check_count(name: str, value: int | None, least: int = 1) -> None:
+    """Refuse what is no whole number of ``least`` or more; ``None`` passes."""
+    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < least):
+        raise UnsupportedArgumentError(f"{name} must be a whole number, {least} or greater. Received: {value!r}")
+
+
+def check_number(name: str, value: float | None, *, above: float | None = None, most: float = float("inf")) -> None:
+    """Refuse what is no finite number from 0, or above ``above``, up to ``most``; ``None`` passes."""
+    if value is None:
+        return
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    is_large_enough = is_number and (value >= 0.0 if above is None else value > above)
+    if not is_large_enough or value > most or value == float("inf"):
+        least = "of at least 0" if above is None else f"above {above:g}"
+        bound = "" if most == float("inf") else f" and at most {most:g}"
+        raise UnsupportedArgumentError(f"{name} must be a number {least}{bound}. Received: {value!r}")
+
+
+def check_fraction(name: str, value: float | None) -> None:
+    """Refuse what does not lie between 0 and 1; ``None`` passes."""
+    if value is not None and not (isinstance(value, (int, float)) and 0.0 < value < 1.0):
+        raise UnsupportedArgumentError(f"{name} must lie between 0 and 1. Received: {value!r}")
+
+
+def check_choice(name: str, value: Any, choices: Collection[str]) -> None:
+    """Refuse a word that is none of the choices."""
+    if value not in choices:
+        hint = did_you_mean(value, choices) if isinstance(value, str) else ""
+        raise UnsupportedArgumentError(f"{name} must be one of {', '.join(choices)}. Received: {value!r}.{hint}")
+
+
+def scope_list(value: str | Collection[str] | None) -> tuple[str, ...]:
+    """Scopes one by one, from a collection or slim's comma list."""
+    items = value.split(",") if isinstance(value, str) else value or ()
+    return tuple(item.strip().rstrip("/") for item in items if item.strip())
