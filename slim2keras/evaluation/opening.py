@@ -82,7 +82,7 @@ class ImageChoices:
 def open_classifier(
     path: str | Path,
     request: CheckpointRequest | None = None,
-    choices: ImageChoices = ImageChoices(),  # noqa: B008  frozen
+    choices: ImageChoices = ImageChoices(),
     *,
     data: Any = None,
 ) -> Classifier:
