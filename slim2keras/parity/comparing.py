@@ -198,8 +198,10 @@ def _compare_runs(
     outputs = {_OUTPUT, *(name for name, tensor in compared.items() if any(tensor is end for end in model.outputs))}
     comparisons: list[Comparison] = []
     not_run: dict[str, str] = {}
+    # Training comes last, and NASNet's auxiliary head is in slim's graph for training alone.
+    *_, complete = originals.values()
+    _check_same_variables(complete, model)
     for rung, original in originals.items():
-        _check_same_variables(original, model)
         theirs = original.run(values, images)
         ours = _run_model(model, compared, images, training=rung == "training", locked=original.locked)
         names = [name for name in compared if name in theirs.activations and name not in unjudged]

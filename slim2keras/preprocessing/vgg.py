@@ -6,7 +6,9 @@ preprocessing/densenet_preprocessing.py.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from slim2keras.preprocessing.options import PreprocessingOptions, Target
 from slim2keras.preprocessing.pipeline import Draws, Pipeline
@@ -16,25 +18,30 @@ from slim2keras.preprocessing.randomness import draw_below, draw_units, heads, s
 if TYPE_CHECKING:
     import tensorflow as tf
 
+Whole: TypeAlias = "Callable[[tf.Tensor], tf.Tensor]"
+"""Makes whole pixels of fractions."""
+
 _MEANS = (123.68, 116.78, 103.94)
 
 _DENSENET_SCALE = 0.017
 
 
-def _prepare(image: tf.Tensor, target: Target) -> tf.Tensor:
+def _prepare(whole: Whole, image: tf.Tensor, target: Target) -> tf.Tensor:
     """The middle of the image, its smaller side resized."""
-    rows, columns = _resized_size(image, target.sides[0])
+    import tensorflow as tf
+
+    rows, columns = _scaled(whole, tf.shape(image)[:2], target.sides[0], target)
     top, left = (rows - target.height) // 2, (columns - target.width) // 2
     return _less_mean(_cropped(image, (rows, columns), (top, left), target), target.options)
 
 
-def _draw(seed: tf.Tensor, rows: tf.Tensor, columns: tf.Tensor, target: Target) -> Draws:
+def _draw(whole: Whole, seed: tf.Tensor, rows: tf.Tensor, columns: tf.Tensor, target: Target) -> Draws:
     import tensorflow as tf
 
     of_side, of_top, of_left, of_units = split_seed(seed, 4)
     shortest, longest = target.sides
     side = shortest + draw_below(of_side, longest - shortest + 1)
-    resized_rows, resized_columns = _scaled(tf.stack([rows, columns]), side)
+    resized_rows, resized_columns = _scaled(whole, tf.stack([rows, columns]), side, target)
     return {
         "side": side,
         "top": draw_below(of_top, resized_rows - target.height + 1),
@@ -43,25 +50,23 @@ def _draw(seed: tf.Tensor, rows: tf.Tensor, columns: tf.Tensor, target: Target) 
     }
 
 
-def _distort(image: tf.Tensor, draws: Draws, target: Target) -> tf.Tensor:
-    size = _resized_size(image, draws["side"])
+def _distort(whole: Whole, image: tf.Tensor, draws: Draws, target: Target) -> tf.Tensor:
+    import tensorflow as tf
+
+    size = _scaled(whole, tf.shape(image)[:2], draws["side"], target)
     image = _cropped(image, size, (draws["top"], draws["left"]), target)
     return _less_mean(flip_if(draws["flip"], image), target.options)
 
 
-def _resized_size(image: tf.Tensor, side: Any) -> tuple[tf.Tensor, tf.Tensor]:
-    import tensorflow as tf
-
-    return _scaled(tf.shape(image)[:2], side)
-
-
-def _scaled(size: tf.Tensor, side: Any) -> tuple[tf.Tensor, tf.Tensor]:
+def _scaled(whole: Whole, size: tf.Tensor, side: Any, target: Target) -> tuple[tf.Tensor, tf.Tensor]:
     """Rows and columns, int32, of an image whose smaller side is resized to ``side``."""
     import tensorflow as tf
 
     sides = tf.cast(size, tf.float32)
     scale = tf.cast(side, tf.float32) / tf.reduce_min(sides)
-    rows, columns = tf.unstack(tf.cast(tf.math.rint(sides * scale), tf.int32), num=2)
+    # A fraction that is cut off may leave a pixel less than the crop has; DenseNet's own code refuses to crop then.
+    pixels = tf.maximum(tf.cast(whole(sides * scale), tf.int32), (target.height, target.width))
+    rows, columns = tf.unstack(pixels, num=2)
     return rows, columns
 
 
@@ -71,6 +76,19 @@ def _cropped(
     """Resized to a size, and of that what is below and right of a corner."""
     top, left = corner
     return resize_bilinear(image, *size)[top : top + target.height, left : left + target.width]
+
+
+def _rounded(pixels: tf.Tensor) -> tf.Tensor:
+    import tensorflow as tf
+
+    return tf.math.rint(pixels)
+
+
+def _cut_off(pixels: tf.Tensor) -> tf.Tensor:
+    """DenseNet's older copy of the pipeline drops the fraction of a pixel."""
+    import tensorflow as tf
+
+    return tf.floor(pixels)
 
 
 def _less_mean(image: tf.Tensor, options: PreprocessingOptions) -> tf.Tensor:
@@ -84,11 +102,11 @@ def _less_mean(image: tf.Tensor, options: PreprocessingOptions) -> tf.Tensor:
 
 
 def _prepare_densenet(image: tf.Tensor, target: Target) -> tf.Tensor:
-    return _prepare(image, target) * _DENSENET_SCALE
+    return _prepare(_cut_off, image, target) * _DENSENET_SCALE
 
 
 def _distort_densenet(image: tf.Tensor, draws: Draws, target: Target) -> tf.Tensor:
-    return _distort(image, draws, target) * _DENSENET_SCALE
+    return _distort(_cut_off, image, draws, target) * _DENSENET_SCALE
 
 
 _SUBTRACTED = f"0 to 255 less the mean colour ({', '.join(map(str, _MEANS))})"
@@ -108,9 +126,9 @@ VGG = Pipeline(
     lambda _: f"{_SUBTRACTED}, {_RESIZED}",
     lambda _: f"{_SUBTRACTED}, {_DISTORTED}",
     _TAKES,
-    _prepare,
-    _draw,
-    _distort,
+    partial(_prepare, _rounded),
+    partial(_draw, _rounded),
+    partial(_distort, _rounded),
     len(_MEANS),
 )
 
@@ -121,7 +139,7 @@ DENSENET = Pipeline(
     lambda _: f"{_SUBTRACTED}, times {_DENSENET_SCALE}, {_DISTORTED}",
     _TAKES,
     _prepare_densenet,
-    _draw,
+    partial(_draw, _cut_off),
     _distort_densenet,
     len(_MEANS),
 )

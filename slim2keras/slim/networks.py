@@ -113,35 +113,51 @@ class Judge:
             dropout_keep_prob: 1 switches dropout and drop-path off, so that runs can be compared.
         """
         import tensorflow as tf
-        from tf_slim.ops.arg_scope import arg_scope as use_arg_scope
 
         spec = _of_zoo(network)
+        function = self.network_function(spec, is_training=is_training, dropout_keep_prob=dropout_keep_prob)
+        judges_output = self._has_head(spec) and not self._lacking(spec)
+        with slim_graph() as graph:
+            images = tf.compat.v1.placeholder(tf.float32, images_shape)
+            logits, end_points = function(images)
+            return collected_network(graph, images, {**end_points, "output": logits}, judges_output=judges_output)
+
+    def network_function(
+        self, spec: NetSpec, *, is_training: bool, dropout_keep_prob: float = 1.0
+    ) -> Callable[[Any], tuple[Any, Mapping[str, Any]]]:
+        """What ``nets_factory.get_network_fn`` gives: lays the network on images in a slim graph, see ``build``."""
+        import tensorflow as tf
+        from tf_slim.ops.arg_scope import arg_scope as use_arg_scope
+
         net = find_net(spec.net)
         function, arg_scope = self.functions(spec)
         kept = dict.fromkeys(net.marked(KeepProbability), dropout_keep_prob)
         given = {**spec.arguments, **kept, "is_training": is_training}
-        given["num_classes"] = given["num_classes"] or None
-        judges_output = bool(given["num_classes"]) or net.slim.ends_in_features
-        if not judges_output:
-            # Not all of slim's functions can leave the classifier out; one that nobody compares does no harm.
-            given["num_classes"] = 2
-        changes_only = net.marked(ChangesOnly)
-        lacking = [changes_only[name] for name in self._changed(spec) if name in changes_only]
-        if CUTS in lacking:
+        # Not all of slim's functions can leave the classifier out; one that nobody compares does no harm.
+        given["num_classes"] = (given["num_classes"] or None) if self._has_head(spec) else 2
+        if CUTS in self._lacking(spec):
             # slim lays the whole network, and a small image may not reach through all of its branches.
-            given |= {name: mark.where_cut for name, mark in changes_only.items() if mark.where_cut is not None}
+            marks = net.marked(ChangesOnly)
+            given |= {name: mark.where_cut for name, mark in marks.items() if mark.where_cut is not None}
         for name in net.marked(ActivationName):
             given[name] = getattr(tf.nn, given[name]) if given[name] else None
         for_function, for_arg_scope, _ = self._divided(spec, given)
-        with slim_graph() as graph, contextlib.ExitStack() as scopes:
-            images = tf.compat.v1.placeholder(tf.float32, images_shape)
-            scopes.enter_context(use_arg_scope(arg_scope(**for_arg_scope)))
-            if "scope" not in for_function and spec.scope:
-                scopes.enter_context(tf.compat.v1.variable_scope(spec.scope))
-            logits, end_points = function(images, **for_function)
-            return collected_network(
-                graph, images, {**end_points, "output": logits}, judges_output=judges_output and not lacking
-            )
+
+        def lay(images: Any) -> tuple[Any, Mapping[str, Any]]:
+            with contextlib.ExitStack() as scopes:
+                scopes.enter_context(use_arg_scope(arg_scope(**for_arg_scope)))
+                if "scope" not in for_function and spec.scope:
+                    scopes.enter_context(tf.compat.v1.variable_scope(spec.scope))
+                return function(images, **for_function)  # type: ignore[no-any-return]
+
+        return lay
+
+    def _has_head(self, spec: NetSpec) -> bool:
+        return bool(spec.arguments["num_classes"]) or find_net(spec.net).slim.ends_in_features
+
+    def _lacking(self, spec: NetSpec) -> list[ChangesOnly]:
+        changes_only = find_net(spec.net).marked(ChangesOnly)
+        return [changes_only[name] for name in self._changed(spec) if name in changes_only]
 
     def _changed(self, spec: NetSpec) -> list[str]:
         """Arguments that this cut does not take and that are not the defaults of the function that judges."""

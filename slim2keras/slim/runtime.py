@@ -35,7 +35,7 @@ _MOVED = {
     # slim.learning looks for the classes here when it multiplies and clips gradients.
     "framework.ops": {"Tensor": "Tensor", "IndexedSlices": "IndexedSlices"},
     # slim.batch_norm and slim.dropout, where a placeholder switches them.
-    "ops.control_flow_ops": {"cond": "cond"},
+    "ops.control_flow_ops": {"cond": "cond", "case": "case", "with_dependencies": "with_dependencies"},
     "ops.array_ops": {"stack": "stack", "unstack": "unstack"},
     "ops.variable_scope": {"variable": "Variable"},
 }
