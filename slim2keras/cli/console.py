@@ -20,7 +20,7 @@ from rich.console import Console, RenderableType
 from slim2keras.errors import CheckpointReadError, UnsupportedArgumentError
 from slim2keras.files.reports import print_page
 from slim2keras.nets import find_net
-from slim2keras.progress import StepProgress
+from slim2keras.progress import ImageProgress, StepProgress
 
 if TYPE_CHECKING:
     from slim2keras.checkpoints.load_plan import LoadOptions
@@ -96,6 +96,32 @@ NetworkOption = Annotated[
         "--network",
         metavar="FUNCTION",
         help="Your own slim function(images, is_training): package.module:function or file.py:function.",
+    ),
+]
+DATA_HELP = (
+    "Folder of images, one folder a class, or train/ and validation/ of such; slim's TFRecords, a folder or a pattern; "
+    "or an .npz."
+)
+DataOption = Annotated[Path, typer.Option("--data", metavar="DATA", help=DATA_HELP, show_default=False)]
+SplitOption = Annotated[
+    str | None, typer.Option("--split", metavar="NAME", help="Split of DATA, such as train, validation or test.")
+]
+LabelsOffsetOption = Annotated[int, typer.Option("--labels-offset", help="Taken off the labels of DATA, slim's flag.")]
+SkipBrokenOption = Annotated[bool, flag("--skip-broken", "Leave out images that cannot be read, and list them.")]
+ExifOrientationOption = Annotated[
+    bool, flag("--exif-orientation", "Turn images as their EXIF tag says; slim and TensorFlow do not.")
+]
+WorkersOption = Annotated[
+    int | None, typer.Option("--workers", min=1, help="Images prepared at once; TensorFlow decides if left out.")
+]
+ImageSizeOption = Annotated[
+    str | None,
+    typer.Option("--image-size", metavar="N or H,W", help="Pixels of the images, where it is not the network's."),
+]
+PreprocessingNameOption = Annotated[
+    str | None,
+    typer.Option(
+        "--preprocessing-name", metavar="NAME", help="A network whose preprocessing is taken, or a pipeline, as vgg."
     ),
 ]
 BatchSizeOption = Annotated[int, typer.Option("--batch-size", min=1, help="Images a batch.")]
@@ -262,6 +288,22 @@ def _parse_value(text: str) -> Any:
         return {"true": True, "false": False, "none": None}.get(text.lower(), text)
 
 
+def parse_image_size(text: str | None) -> tuple[int, int] | None:
+    """(height, width) from ``N`` or ``H,W``.
+
+    Raises:
+        UnsupportedArgumentError: If it is neither.
+    """
+    if text is None:
+        return None
+    parts = text.split(",")
+    if len(parts) > 2 or not all(part.strip().isdecimal() and int(part) for part in parts):
+        raise UnsupportedArgumentError(
+            f"--image-size must be N, or H,W, e.g. 224 or 96,128. Received: --image-size {text}"
+        )
+    return int(parts[0]), int(parts[-1])
+
+
 def _parse_input_shape(text: str | None) -> Shape | None:
     """(height, width, channels) from ``H,W,C``."""
     if text is None:
@@ -272,6 +314,20 @@ def _parse_input_shape(text: str | None) -> Shape | None:
         raise UnsupportedArgumentError(
             f"--input-shape must be H,W,C, e.g. 224,224,3 or None,None,3. Received: --input-shape {text}"
         ) from None
+
+
+def image_progress(progress: StepProgress | None, what: str, total: int) -> ImageProgress | None:
+    """Counts images, batch by batch, for a bar of ``progress_bar``."""
+    if progress is None:
+        return None
+    done = 0
+
+    def count(images: int) -> None:
+        nonlocal done
+        done += images
+        progress(what, done, total)
+
+    return count
 
 
 @contextlib.contextmanager
