@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
-
 _TRUE, _FALSE = ("true", "t", "1"), ("false", "f", "0")
 
 
@@ -118,6 +117,7 @@ EVALUATION_FLAGS: Flags = {
 }
 """Flags of slim's evaluation that are no options of ``evaluate`` by the same name."""
 
+
 @dataclass(frozen=True)
 class Switch:
     """How an option without a value is spelled here; ``off`` is empty where leaving it out is all there is."""
@@ -201,20 +201,19 @@ class Spelling:
             yield spelled
 
 
+FLAGS_OF_COMMAND: Mapping[str, Flags] = {"finetune": TRAINING_FLAGS, "evaluate": EVALUATION_FLAGS}
+
+
 class SlimSpelling:
-    """A command that takes its options as absl does too: ``--learning_rate``, ``--use_grayscale=False``, ``--noshuffle``.
+    """A command that takes options as absl does too: ``--learning_rate``, ``--use_grayscale=False``, ``--noaugment``."""
 
-    Attributes:
-        flags: slim's flags that are none of its options.
-    """
-
-    flags: Flags = {}
+    name: str | None
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Click's, of the command line in our own spelling."""
-        spelling = Spelling.of(self.get_params(ctx), self.flags)  # type: ignore[attr-defined]
+        flags = FLAGS_OF_COMMAND.get(self.name or "", {})
         try:
-            words = spelling.rewritten(args)
+            words = Spelling.of(self.get_params(ctx), flags).rewritten(args)  # type: ignore[attr-defined]
         except ValueError as error:
             ctx.fail(str(error))
         return super().parse_args(ctx, words)  # type: ignore[misc,no-any-return]

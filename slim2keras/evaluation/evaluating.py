@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +16,12 @@ from slim2keras.data.listing import list_examples, splits_of
 from slim2keras.errors import DataReadError, UnsupportedArgumentError
 from slim2keras.evaluation.classifiers import check_classifier
 from slim2keras.evaluation.labels import class_names, numbered_by_names
-from slim2keras.evaluation.opening import Classifier, open_classifier
+from slim2keras.evaluation.opening import Classifier, classifier_of, open_classifier
 from slim2keras.evaluation.report import Evaluation
-from slim2keras.evaluation.scores import score_images
+from slim2keras.evaluation.scores import TOP, Scores, score_images
 from slim2keras.graphs.network import Network
-from slim2keras.models.networks import find_network
-from slim2keras.preprocessing.factory import preprocessing_meaning
+from slim2keras.preprocessing.factory import pipeline_named, preprocessing_meaning
+from slim2keras.preprocessing.pipelines import PIPELINES
 from slim2keras.progress import ImageProgress
 
 if TYPE_CHECKING:
@@ -44,7 +44,10 @@ class EvaluationOptions:
         limit: At most so many images, spread evenly over those listed.
         skip_broken: Leave out images that cannot be read, and list them.
         batch_size: Images a batch; no result depends on it.
-        reading: Parallelism and orientation.
+        preprocessing_name: slim's: a network whose preprocessing is taken, or a pipeline.
+        use_grayscale: Make images grey, slim's.
+        exif_orientation: Turn images as their EXIF tag says.
+        workers: Images that are prepared at once; ``None`` lets ``tf.data`` find out.
     """
 
     split: str | None = None
@@ -53,13 +56,31 @@ class EvaluationOptions:
     limit: int | None = None
     skip_broken: bool = False
     batch_size: int = BATCH_SIZE
-    reading: Reading = field(default_factory=Reading)
+    preprocessing_name: str | None = None
+    use_grayscale: bool = False
+    exif_orientation: bool = False
+    workers: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "limit"):
+        for name in ("batch_size", "limit", "workers"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UnsupportedArgumentError(f"{name} must be 1 or greater. Received: {value!r}")
+        if self.preprocessing_name is not None:
+            pipeline_named(self.preprocessing_name)
+
+    def reading(self, subject: Classifier) -> Reading:
+        """How images are read for a classifier: as it was validated in its RUN, but for what is asked otherwise."""
+        its = subject.reading
+        return replace(
+            its,
+            options=replace(its.options, use_grayscale=its.options.use_grayscale or self.use_grayscale),
+            preprocessing=its.preprocessing
+            if self.preprocessing_name is None
+            else pipeline_named(self.preprocessing_name),
+            exif_orientation=its.exif_orientation or self.exif_orientation,
+            workers=self.workers,
+        )
 
 
 def evaluate(
@@ -108,9 +129,9 @@ def evaluate(
         >>> print(evaluate("run/", "flowers/", split="validation"))
     """
     is_path = isinstance(model, (str, Path))
-    subject = open_classifier(model, data=data) if is_path else Classifier(model, find_network(model), model.name)
+    subject = open_classifier(model, data=data) if is_path else classifier_of(model)
     names = None if labels_file is None else Path(labels_file)
-    options = EvaluationOptions(split, labels_offset, names, limit, skip_broken, batch_size, Reading(workers))
+    options = EvaluationOptions(split, labels_offset, names, limit, skip_broken, batch_size, workers=workers)
     if isinstance(data, (str, Path)):
         return evaluate_data(subject, Path(data), options, progress)
     if isinstance(data, Examples):
@@ -123,8 +144,13 @@ def evaluate_data(
 ) -> Evaluation:
     """``evaluate`` on the images of a path."""
     examples = list_labelled(subject, data, options)
-    split = _split_of(data, options.split)
-    return evaluate_examples(subject, examples, options, f"{data}, {split}" if split else str(data), progress)
+    return evaluate_examples(subject, examples, options, described(data, options.split), progress)
+
+
+def described(data: Path, split: str | None) -> str:
+    """Where images are from, in words."""
+    taken = _split_of(data, split)
+    return f"{data}, {taken}" if taken else str(data)
 
 
 def list_labelled(subject: Classifier, data: Path, options: EvaluationOptions) -> Examples:
@@ -175,11 +201,8 @@ def evaluate_examples(
     Raises:
         DataReadError: If an image cannot be read, or there are no labels.
     """
-    network = known_network(subject)
     examples.known_labels()
-    batches = evaluation_batches(examples, network, options.batch_size, reading=options.reading)
-    with broken_images_named(examples, network.input_shape[-1]):
-        scores = score_images(subject.model, batches, progress=progress)
+    scores = score_examples(subject, examples, options, progress=progress)
     return Evaluation(
         subject.source,
         where,
@@ -187,17 +210,32 @@ def evaluate_examples(
         examples.class_names,
         examples.names,
         examples.numbering,
-        preprocessing_of(examples, network),
+        preprocessing_of(subject, examples, options),
         examples.broken,
     )
 
 
-def known_network(subject: Classifier) -> Network:
-    """The network of a model, which says how images are to be prepared.
+def score_examples(
+    subject: Classifier,
+    examples: Examples,
+    options: EvaluationOptions,
+    *,
+    top: int = TOP,
+    progress: ImageProgress | None = None,
+) -> Scores:
+    """What a network says of images that are listed, in their order.
 
     Raises:
-        UnsupportedArgumentError: If it is anybody's own.
+        DataReadError: If one cannot be read; it is named.
+        UnsupportedArgumentError: If nobody knows how its images are to be prepared.
     """
+    network = _known_network(subject)
+    batches = evaluation_batches(examples, network, options.batch_size, reading=options.reading(subject))
+    with broken_images_named(examples, network.input_shape[-1]):
+        return score_images(subject.model, batches, top=top, progress=progress)
+
+
+def _known_network(subject: Classifier) -> Network:
     if subject.network is None:
         raise UnsupportedArgumentError(
             f"What {subject.model.name} wants of its images cannot be told: it is not a network of slim2keras. Give "
@@ -206,11 +244,12 @@ def known_network(subject: Classifier) -> Network:
     return subject.network
 
 
-def preprocessing_of(examples: Examples, network: Network) -> str:
+def preprocessing_of(subject: Classifier, examples: Examples, options: EvaluationOptions) -> str:
     """What becomes of images before the network gets them, in words."""
     if examples.source.is_prepared:
         return "none, the images are taken as they are"
-    return preprocessing_meaning(network) or ""
+    network, key = _known_network(subject), options.reading(subject).preprocessing
+    return (preprocessing_meaning(network) or "") if key is None else PIPELINES[key].describe(*network.image_size)
 
 
 def _evaluate_batches(

@@ -7,18 +7,16 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from slim2keras.data.batches import evaluation_batches
-from slim2keras.data.broken import broken_images_named, without_broken
+from slim2keras.data.broken import without_broken
 from slim2keras.data.examples import Examples
 from slim2keras.data.folders import IMAGE_SUFFIXES
 from slim2keras.data.sources import ImageFiles
 from slim2keras.errors import DataReadError
-from slim2keras.evaluation.evaluating import EvaluationOptions, known_network, preprocessing_of
+from slim2keras.evaluation.evaluating import EvaluationOptions, preprocessing_of, score_examples
 from slim2keras.evaluation.labels import class_names
-from slim2keras.evaluation.opening import Classifier, open_classifier
+from slim2keras.evaluation.opening import Classifier, classifier_of, open_classifier
 from slim2keras.evaluation.predictions import Predictions
-from slim2keras.evaluation.scores import TOP, score_images
-from slim2keras.models.networks import find_network
+from slim2keras.evaluation.scores import TOP
 from slim2keras.progress import ImageProgress
 from slim2keras.scopes import natural_order
 
@@ -56,7 +54,7 @@ def predict(
         >>> print(predict("run/", "photos/"))
     """
     is_path = isinstance(model, (str, Path))
-    subject = open_classifier(model) if is_path else Classifier(model, find_network(model), model.name)
+    subject = open_classifier(model) if is_path else classifier_of(model)
     paths = [images] if isinstance(images, (str, Path)) else [*images]
     options = EvaluationOptions(labels_file=None if labels_file is None else Path(labels_file), skip_broken=skip_broken)
     return predict_files(subject, image_files(paths), options, top, progress)
@@ -99,14 +97,10 @@ def predict_files(
     Raises:
         DataReadError: If one cannot be read.
     """
-    network = known_network(subject)
     names = class_names(options.labels_file or subject.labels_file, subject.num_classes)
     examples = Examples(ImageFiles(Path(), files), None, names)
     if options.skip_broken:
         examples = without_broken(examples)
-    batches = evaluation_batches(examples, network, options.batch_size, reading=options.reading)
-    with broken_images_named(examples, network.input_shape[-1]):
-        scores = score_images(subject.model, batches, top=top, progress=progress)
-    return Predictions(
-        subject.source, scores, names, examples.names, preprocessing_of(examples, network), examples.broken
-    )
+    scores = score_examples(subject, examples, options, top=top, progress=progress)
+    meaning = preprocessing_of(subject, examples, options)
+    return Predictions(subject.source, scores, names, examples.names, meaning, examples.broken)
