@@ -42,7 +42,7 @@ class TrainingImages:
         return self.training.class_names
 
     def class_weights(self) -> NDArray[np.float32]:
-        """n / (classes * images of the class), of those that there are images of; (classes,)."""
+        """N / (classes * images of the class), of those that there are images of; (classes,)."""
         counts = self.training.class_counts()
         present = np.maximum(counts, 1) * np.count_nonzero(counts)
         return np.where(counts > 0, len(self.training) / present, 0.0).astype(np.float32)

@@ -84,7 +84,7 @@ def describe_schedule(options: ScheduleOptions, steps: Steps) -> str:
 
 
 def make_optimizer(options: OptimizerOptions, learning_rate: Any) -> Any:
-    """slim's optimizer with slim's constants."""
+    """Slim's optimizer with slim's constants."""
     from slim2keras import optimizers
 
     makers = {
