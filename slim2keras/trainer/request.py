@@ -271,7 +271,6 @@ class TrainingRequest:
         loop: How long.
         of_checkpoint: What is asked of the checkpoint, such as ``net``.
         is_resumed: Whether ``output`` is a RUN to go on with, see ``resuming.resumed_request``.
-        dry_run: Whether only the plan is made, and nothing written.
     """
 
     checkpoint: Path
@@ -285,7 +284,6 @@ class TrainingRequest:
     loop: LoopOptions = field(default_factory=LoopOptions)
     of_checkpoint: CheckpointRequest = field(default_factory=CheckpointRequest, repr=False)
     is_resumed: bool = False
-    dry_run: bool = False
 
     def __post_init__(self) -> None:
         for name in ("checkpoint", "data", "output"):
@@ -322,7 +320,6 @@ def training_request(
     output: str | Path,
     *,
     of_checkpoint: CheckpointRequest | None = None,
-    dry_run: bool = False,
     **options: Any,
 ) -> TrainingRequest:
     """A request from options by their names, whichever group they are in.
@@ -341,7 +338,6 @@ def training_request(
         Path(output),
         **groups,
         of_checkpoint=of_checkpoint or CheckpointRequest(),
-        dry_run=dry_run,
     )
 
 
