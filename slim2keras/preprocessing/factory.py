@@ -58,7 +58,7 @@ def preprocess(  # noqa: PLR0913  what may be asked of an image
         >>> logits = model(preprocess(image, model)[tf.newaxis])
         >>> batches = dataset.map(lambda image, label: (preprocess(image, "resnet_v1_50"), label)).batch(32)
         >>> seeds = tf.data.Dataset.random(seed=1).batch(2)
-        >>> distorted = tf.data.Dataset.zip(files, seeds).map(
+        >>> distorted = tf.data.Dataset.zip(images, seeds).map(
         ...     lambda image, seed: preprocess(image, "resnet_v1_50", training=True, seed=seed)
         ... )
     """
