@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -116,16 +116,16 @@ def finetune(
     Example: slim2keras finetune resnet_v1_50.ckpt --data flowers/ -o run/ --batch-norm update --decay auto
     """
     given = given_options(training)
+    of_checkpoint = (net, input_shape, settings, use_ema, graph, input_tensors, output_tensors, placeholders, network)
     if resume is not None:
-        _refuse_beside_resume({"CHECKPOINT": checkpoint, "--output": output})
+        _refuse_beside_resume(checkpoint, output, of_checkpoint)
         request = _resumed(resume, data, given)
-        import_tensorflow()
     else:
+        start, images, run = _required({"CHECKPOINT": checkpoint, "--data": data, "--output": output})
+        _check_paths(start, images, run)
         from slim2keras.checkpoints.load_plan import LoadOptions
         from slim2keras.trainer.request import training_request
 
-        start, images, run = _required({"CHECKPOINT": checkpoint, "--data": data, "--output": output})
-        check_classifier(start)
         of_graph = graph_request(graph, input_tensors, output_tensors, placeholders)
         asked = checkpoint_request(net, None, settings, input_shape, LoadOptions(use_ema=use_ema), of_graph)
         request = training_request(start, images, run, of_checkpoint=asked, **given)
@@ -147,16 +147,27 @@ def _required(given: Mapping[str, Path | None]) -> list[Path]:
     return [value for value in given.values() if value is not None]
 
 
-def _refuse_beside_resume(given: Mapping[str, Path | None]) -> None:
-    told = [name for name, value in given.items() if value is not None]
-    if told:
+def _check_paths(checkpoint: Path, data: Path, run: Path) -> None:
+    from slim2keras.data.listing import check_images_path
+    from slim2keras.files.run_layout import check_run_is_free
+
+    check_classifier(checkpoint)
+    check_images_path(data)
+    check_run_is_free(run)
+
+
+def _refuse_beside_resume(checkpoint: Path | None, output: Path | None, of_checkpoint: Iterable[Any]) -> None:
+    told = {"CHECKPOINT": checkpoint, "--output": output, "what is asked of a checkpoint": any(of_checkpoint) or None}
+    given = [name for name, value in told.items() if value is not None]
+    if given:
         raise UnsupportedArgumentError(
-            f"--resume goes on with a RUN, which says itself where it started and where it lies: leave "
-            f"{', '.join(told)} out. To start another run from its model, give the RUN as CHECKPOINT."
+            "--resume goes on with a RUN, which says itself where it started and where it lies: leave "
+            f"{', '.join(given)} out. To start another run from its model, give the RUN as CHECKPOINT."
         )
 
 
 def _resumed(run: Path, data: Path | None, given: Mapping[str, Any]) -> TrainingRequest:
+    import_tensorflow()
     from slim2keras.trainer.resuming import resumed_request
 
     return resumed_request(run, data, **given)
