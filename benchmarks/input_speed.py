@@ -1,9 +1,9 @@
 """Images a second, read, decoded and augmented, ours over slim's own input pipeline; 1.0 is as fast, more is faster.
 
 slim's is that of ``train_image_classifier.py``: its data set provider, preprocessing and batch queues, by its default
-numbers of readers and threads, in a session. Both read the same TFRecords of photographs; ours read the same JPEG files
-too, and a sweep of ``recalibrate`` against reading image by image. Rounds alternate in one process; medians count. Needs
-the environment variable SLIM_SOURCE, a checkout of research/slim.
+numbers of readers and threads, in a session. Both read the same TFRecords of photographs; ours read them as JPEG files
+too, and a sweep of ``recalibrate`` runs against reading image by image. Rounds alternate in one process; medians count.
+Needs the environment variable SLIM_SOURCE, a checkout of research/slim.
 """
 
 from __future__ import annotations
