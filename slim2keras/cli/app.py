@@ -16,8 +16,14 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 import slim2keras
-from slim2keras.cli import convert, doctor, export, inspect, nets, recalibrate, verify
-from slim2keras.cli.console import flag, stderr
+from slim2keras.cli import convert, doctor, evaluate, export, finetune, inspect, nets, predict, recalibrate, verify
+from slim2keras.cli.console import (
+    stderr,
+)
+from slim2keras.cli.options import (
+    flag,
+)
+from slim2keras.cli.slim_flags import SlimSpelling
 from slim2keras.errors import ExitStatus, GraphWarning, MovingStatisticsWarning, PreprocessingWarning, Slim2KerasError
 from slim2keras.models.overrides import Overrides
 
@@ -37,7 +43,7 @@ class _PlainHelp:
         return option
 
 
-class _Command(_PlainHelp, TyperCommand):
+class _Command(SlimSpelling, _PlainHelp, TyperCommand):
     pass
 
 
@@ -120,8 +126,8 @@ def _report_errors(command: Callable[..., None]) -> Callable[..., None]:
         try:
             with _warnings_as_remarks():
                 command(**arguments)
-        except KeyboardInterrupt:
-            _report_interruption()
+        except KeyboardInterrupt as interruption:
+            _report_interruption(str(interruption))
         except (typer.Exit, typer.Abort):
             raise
         except Exception as error:
@@ -153,9 +159,10 @@ def _warnings_as_remarks() -> Iterator[None]:
         yield
 
 
-def _report_interruption() -> NoReturn:
+def _report_interruption(text: str = "") -> NoReturn:
+    """``text`` says what was written after all."""
     _Interruption.end()
-    _print_error("Interrupted; nothing was written.")
+    _print_error(text or "Interrupted; nothing was written.")
     raise typer.Exit(ExitStatus.INTERRUPTED) from None
 
 
@@ -180,6 +187,9 @@ _COMMANDS = (
     export.export,
     doctor.doctor,
     recalibrate.recalibrate,
+    finetune.finetune,
+    evaluate.evaluate,
+    predict.predict,
 )
 for _command in _COMMANDS:
     app.command(epilog=_EPILOG, cls=_Command)(_report_errors(_command))

@@ -8,24 +8,8 @@ from typing import Annotated
 import typer
 
 from slim2keras.cli.console import (
-    BatchSizeOption,
-    CheckpointArgument,
-    GraphOption,
-    IgnoreLabelsOption,
-    InputShapeOption,
-    InputTensorOption,
-    JsonOption,
-    NetOption,
-    NetworkOption,
-    NumClassesOption,
-    OutputTensorOption,
-    OverwriteOption,
-    PlaceholderOption,
-    SetOption,
-    UseEmaOption,
     check_variables,
     checkpoint_request,
-    flag,
     graph_request,
     import_tensorflow,
     print_json,
@@ -34,10 +18,28 @@ from slim2keras.cli.console import (
     progress_bar,
     with_function,
 )
+from slim2keras.cli.options import (
+    BatchSizeOption,
+    CheckpointArgument,
+    DataOption,
+    GraphOption,
+    IgnoreLabelsOption,
+    InputShapeOption,
+    InputTensorOption,
+    JsonOption,
+    LabelsOffsetOption,
+    NetOption,
+    NetworkOption,
+    NumClassesOption,
+    OutputTensorOption,
+    OverwriteOption,
+    PlaceholderOption,
+    SetOption,
+    SkipBrokenOption,
+    UseEmaOption,
+    flag,
+)
 
-DataOption = Annotated[
-    Path, typer.Option("--data", metavar="IMAGES", help="Folder of images, or .npz of preprocessed ones (and labels).")
-]
 OutputOption = Annotated[
     Path,
     typer.Option("--output", "-o", metavar="OUT", help="slim checkpoint, or .keras, .h5, .weights.h5."),
@@ -64,7 +66,9 @@ def recalibrate(
     placeholders: PlaceholderOption = None,
     network: NetworkOption = None,
     use_ema: UseEmaOption = False,
+    labels_offset: LabelsOffsetOption = 0,
     ignore_labels: IgnoreLabelsOption = False,
+    skip_broken: SkipBrokenOption = False,
     batch_size: BatchSizeOption = 32,
     sequential: SequentialOption = False,
     decay: DecayOption = None,
@@ -97,6 +101,8 @@ def recalibrate(
             output,
             request,
             labels=not ignore_labels,
+            labels_offset=labels_offset,
+            skip_broken=skip_broken,
             batch_size=batch_size,
             sequential=sequential,
             decay=decay,

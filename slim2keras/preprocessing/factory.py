@@ -58,7 +58,7 @@ def preprocess(  # noqa: PLR0913  what may be asked of an image
         >>> logits = model(preprocess(image, model)[tf.newaxis])
         >>> batches = dataset.map(lambda image, label: (preprocess(image, "resnet_v1_50"), label)).batch(32)
         >>> seeds = tf.data.Dataset.random(seed=1).batch(2)
-        >>> distorted = tf.data.Dataset.zip(files, seeds).map(
+        >>> distorted = tf.data.Dataset.zip(images, seeds).map(
         ...     lambda image, seed: preprocess(image, "resnet_v1_50", training=True, seed=seed)
         ... )
     """
@@ -152,6 +152,16 @@ def _pipeline_and_size(network: Any) -> tuple[Pipeline, tuple[int | None, int | 
         f"There is no network and no pipeline {network!r}.{did_you_mean(network, [*NETS, *PIPELINES])} Pipelines are "
         f"{', '.join(PIPELINES)}; networks: slim2keras.list_nets()."
     )
+
+
+def pipeline_named(name: str) -> str:
+    """Key in ``PIPELINES`` for slim's flag ``preprocessing_name``: a pipeline, or a network, which stands for its own.
+
+    Raises:
+        UnsupportedArgumentError: If there is neither.
+    """
+    _pipeline_and_size(name)
+    return name if name in PIPELINES else NETS[name].preprocessing
 
 
 UNKNOWN_PIPELINE = "nothing says how its images are preprocessed"

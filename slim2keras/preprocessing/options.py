@@ -51,7 +51,16 @@ class PreprocessingOptions:
         return [item.name for item in fields(self) if getattr(self, item.name) != item.default]
 
     def decoded_channels(self, channels: int) -> int:
-        """Channels to decode an image file with, for a network that takes ``channels``: grey is made of colours."""
+        """Channels to decode an image file with, for a network that takes ``channels``: grey is made of colours.
+
+        Raises:
+            UnsupportedArgumentError: If grey is wanted, and the network takes more than one channel.
+        """
+        if self.use_grayscale and channels != 1:
+            raise UnsupportedArgumentError(
+                f"use_grayscale makes images of one channel, and the network takes {channels} channels. Leave it out, "
+                "or use a network with one."
+            )
         return 3 if self.use_grayscale else channels
 
 

@@ -1,6 +1,6 @@
 """The pipelines of small images, of CIFAR and of MNIST: LeNet's and CifarNet's.
 
-slim's own take height for width where they pad; here each is itself. What CifarNet's does to brightness and contrast, its
+slim's own take height for width where they pad; here each is itself. What CifarNet's does to brightness, its
 standardisation undoes but for rounding; it is done all the same, so that the bits are slim's.
 
 Sources: research/slim/preprocessing/lenet_preprocessing.py, cifarnet_preprocessing.py.

@@ -21,14 +21,15 @@ DECAY_TYPES = ("fixed", "exponential", "polynomial", "cosine")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 BALANCED = "balanced"
 
-CHOOSE_A_MODE = (
-    "batch_norm has no default (command line: --batch-norm), because both pits of slim lie in it. Choose: 'update' "
-    "normalises with the batch and moves the moving statistics, slim's is_training=True with its update ops, for data "
-    "enough to fill batches of 16 and more; 'frozen' normalises with the moving statistics of the checkpoint, slim's "
-    "is_training=False, for small batches or few images; 'batch' normalises with the batch and leaves the moving "
-    "statistics, slim without update ops, pit one: recalibrate after it. One for all layers, or by scope: "
-    "{'resnet_v1_50/block[1-3]': 'frozen', '.*': 'update'}."
-)
+CHOOSE_A_MODE = """batch_norm has no default (command line: --batch-norm), because both pits of slim lie in it. Choose:
+  update   normalise with the batch and move the moving statistics, slim's is_training=True with its update ops;
+           for data enough to fill batches of 16 and more
+  frozen   normalise with the moving statistics of the checkpoint, slim's is_training=False; for small batches or
+           few images
+  batch    normalise with the batch and leave the moving statistics, slim without update ops, pit one: recalibrate
+           after it
+One for all layers, or by scope, the first that matches: {"resnet_v1_50/block[1-3]": "frozen", ".*": "update"}
+(command line: --batch-norm 'resnet_v1_50/block[1-3]=frozen' --batch-norm '.*=update')."""
 
 
 @dataclass(frozen=True)

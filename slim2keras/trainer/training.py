@@ -8,9 +8,9 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-from slim2keras.errors import MovingStatisticsWarning, OutputError
+from slim2keras.errors import MovingStatisticsWarning
 from slim2keras.files.output_files import whole_or_not_at_all
-from slim2keras.files.run_layout import RunLayout
+from slim2keras.files.run_layout import RunLayout, check_run_is_free
 from slim2keras.trainer.datasets import training_dataset
 from slim2keras.trainer.epochs import EpochWork
 from slim2keras.trainer.finishing import finish
@@ -87,23 +87,6 @@ def _prepared(request: TrainingRequest, workplace: Workplace) -> tuple[Training,
         return prepare_resumed(request, layout, workplace)
     check_run_is_free(layout.directory)
     return prepare(request, workplace), RunState()
-
-
-def check_run_is_free(directory: Path) -> None:
-    """Refuse a directory that holds something.
-
-    Raises:
-        OutputError: If it does, or there is no directory to make it in.
-    """
-    if directory.is_dir() and any(directory.iterdir()):
-        raise OutputError(
-            f"{directory} exists already and is left as it is. Choose another name, or go on with the run that lies "
-            f"there: resumed_request (command line: --resume {directory})."
-        )
-    if directory.exists() and not directory.is_dir():
-        raise OutputError(f"{directory} is a file, and a RUN is a directory. Choose another name.")
-    if not directory.absolute().parent.is_dir():
-        raise OutputError(f"{directory} cannot be written: there is no directory {directory.parent}. Create it first.")
 
 
 def _open_run(layout: RunLayout, training: Training, work: EpochWork) -> None:

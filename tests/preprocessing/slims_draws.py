@@ -7,12 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from slim2keras.preprocessing.inception import _ORDERS
 from slim2keras.preprocessing.options import PreprocessingOptions
 from slim2keras.slim.runtime import import_tf_slim
 
 SLIM_NAMES = {"inception": ("fast_mode", "crop_image"), "vgg": ("resize_side_min", "resize_side_max")}
 """Options that slim's functions take, besides grey."""
+
+
+COLOURS = {name[0]: name for name in ("brightness", "saturation", "hue", "contrast")}
+
+ORDERS = ("bshc", "sbch", "chbs", "hscb")
+"""In which slow mode changes colours, by their initials."""
 
 
 class SlimPipeline:
@@ -62,8 +67,9 @@ class SlimPipeline:
         draws["flip"] = flip < np.float32(0.5)
         if self.options.fast_mode:
             return {**draws, **dict(zip(("brightness", "saturation"), colours, strict=True))}
-        of_order = dict(zip(_ORDERS[order], colours[4 * order : 4 * order + 4], strict=True))
-        return {**draws, **of_order, "method": method, "order": order}
+        names = [COLOURS[initial] for initial in ORDERS[order]]
+        of_order = zip(names, colours[4 * order : 4 * order + 4], strict=True)
+        return {**draws, **dict(of_order), "method": method, "order": order}
 
 
 def _outputs_of_random_ops(graph: Any) -> list[Any]:
