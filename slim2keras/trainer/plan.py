@@ -187,7 +187,9 @@ class TrainingPlan(Report):
         Raises:
             KeyError, TypeError: If it is no such plan.
         """
-        values = {name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()}
+        values: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()
+        }
         del values["old_statistics_left"]
         return cls(**values)
 
