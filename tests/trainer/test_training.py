@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,8 +18,10 @@ import pytest
 
 import slim2keras
 from slim2keras.errors import (
+    CheckpointMismatchError,
     CheckpointReadError,
     DataReadError,
+    NonFiniteLossError,
     NoSpaceError,
     OutputError,
 )
@@ -186,6 +189,31 @@ class TestGoingOn:
         (tmp_path / "request.json").write_text(asked)
         with pytest.raises(CheckpointReadError, match="before its first state"):
             train(resumed_request(tmp_path))
+
+
+def test_a_damaged_state_is_refused(whole: tuple[Any, Told], tmp_path: Path) -> None:
+    """As a file that cannot be read; nothing is written."""
+    run = shutil.copytree(whole[0].run, tmp_path / "run")
+    (state,) = run.glob("last/*/model.keras")
+    state.write_bytes(state.read_bytes()[:1000])
+    with pytest.raises(CheckpointReadError, match=r"The last state of .* cannot be read"):
+        train(resumed_request(run))
+
+
+def test_a_state_of_another_network_is_refused(whole: tuple[Any, Told], tmp_path: Path) -> None:
+    """Files of two runs are not mixed."""
+    run = shutil.copytree(whole[0].run, tmp_path / "run")
+    asked = (run / "request.json").read_text()
+    (run / "request.json").write_text(asked.replace('"net": "tiny"', '"net": "lenet"'))
+    with pytest.raises(CheckpointMismatchError, match="the state of another network, tiny"):
+        train(resumed_request(run))
+
+
+def test_a_loss_that_is_not_finite_leaves_the_last_state(folder: Path) -> None:
+    """The error says where it begins."""
+    with pytest.raises(NonFiniteLossError):
+        train(request(folder, "diverging", learning_rate=1e30, optimizer="sgd", augment=False))
+    assert last_values(folder / "diverging")[1].step == 0
 
 
 def test_a_full_disk_leaves_the_last_state_whole(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
