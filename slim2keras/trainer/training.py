@@ -77,7 +77,7 @@ def train(request: TrainingRequest, *, progress: TrainingProgress | None = None)
             if training.workplace.is_chief:
                 _open_run(layout, training, work)
             _run(training, work)
-        return finish(training, layout, work.state)
+        return finish(training, layout, work)
 
 
 def _prepared(request: TrainingRequest, workplace: Workplace) -> tuple[Training, RunState]:
