@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     import tensorflow as tf
     from numpy.typing import NDArray
 
-_RECORDS_NAME = re.compile(r"\.(tfrecords?|record)$|-\d{5}-of-\d{5}")
+_RECORDS_NAME = re.compile(r"\.(tfrecords?|record)$|[-_]\d{5}-of-\d{5}")
 
-_SHARD = re.compile(r"(.*)-(\d{5})-of-(\d{5})(.*)")
+_SHARD = re.compile(r"(.*[-_])(\d{5})-of-(\d{5})(.*)")
 
 _INDEXING_THREADS = 8
 """Files gone through at once; checksums and parsing run without Python's lock."""
@@ -219,7 +219,7 @@ def _check_shards(files: Sequence[Path]) -> None:
     """Refuse a set of which a file is missing: a part of the classes might be."""
     names = {file.name for file in files}
     sets = {match.group(1, 3, 4) for name in names if (match := _SHARD.fullmatch(name))}
-    wanted = {f"{start}-{shard:05d}-of-{total}{end}" for start, total, end in sets for shard in range(int(total))}
+    wanted = {f"{start}{shard:05d}-of-{total}{end}" for start, total, end in sets for shard in range(int(total))}
     missing = sorted(wanted - names)
     if missing:
         raise DataReadError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -93,7 +94,7 @@ class ImageFiles(Source):
     @property
     def places(self) -> tuple[NDArray[Any], ...]:
         """The whole paths."""
-        return (np.array([str(self.folder / name) for name in self.files], dtype=object),)
+        return (np.array([os.fsencode(self.folder / name) for name in self.files], dtype=object),)
 
     @property
     def is_encoded(self) -> bool:
