@@ -73,7 +73,7 @@ def write_flowers(folder: Path, *, shards: int = 2, images: int = 6) -> Path:
     return folder
 
 
-def write_classes(folder: Path, classes: str = "abc", images: int = 4) -> Path:
+def write_classes(folder: Path, classes: Sequence[str] = "abc", images: int = 4) -> Path:
     """Folders of images; image k of class c has 10 k for its red and 50 c for its green."""
     for number, name in enumerate(classes):
         for k in range(images):
