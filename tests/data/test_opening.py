@@ -21,13 +21,13 @@ def test_a_model_is_trained_and_evaluated_on_a_path(tmp_path: Path) -> None:
     model = slim2keras.build("lenet", num_classes=2, input_shape=(28, 28, 3))
     tuned = slim2keras.finetune(model, batch_norm="update")
     tuned.compile(
-        slim2keras.optimizers.Adam(1e-3),
+        slim2keras.optimizers.Adam(3e-3),
         slim2keras.losses.SoftmaxCrossEntropy(),
         metrics=["sparse_categorical_accuracy"],
     )
     train = slim2keras.data.open_dataset(tmp_path, split="train", network=tuned, batch_size=4, training=True, seed=1)
     held_out = slim2keras.data.open_dataset(tmp_path, split="validation", network=tuned, batch_size=5)
-    tuned.fit(train, steps_per_epoch=20, verbose=0)
+    tuned.fit(train, steps_per_epoch=8, verbose=0)
     assert tuned.evaluate(held_out, verbose=0, return_dict=True)["sparse_categorical_accuracy"] == 1.0
 
 
