@@ -231,8 +231,8 @@ def _check_shards(files: Sequence[Path]) -> None:
 def list_records(files: Sequence[Path], options: LabelOptions, *, skip_broken: bool) -> Examples:
     """List the images of files of TFRecords, which are gone through once for that.
 
-    Reading goes by offset afterwards, so any order costs the same. The scan reads every byte: of ImageNet, 140 GB,
-    minutes from a fast disk; labels and offsets then take 40 bytes an image.
+    Reading goes by offset afterwards, so any order costs the same. The scan reads every byte, some 500 MB a second on
+    two cores: five minutes for ImageNet's 140 GB where the disk is as fast. What is kept takes 50 bytes an image.
 
     Raises:
         DataReadError: If a file or a record cannot be read, or a label is no class.
