@@ -121,25 +121,25 @@ _DARKEST, _BRIGHTEST = -max(_MEANS), 255.0 - min(_MEANS)
 _TAKES = frozenset({"use_grayscale", "resize_side_min", "resize_side_max"})
 
 VGG = Pipeline(
-    "vgg",
-    (_DARKEST, _BRIGHTEST),
-    lambda _: f"{_SUBTRACTED}, {_RESIZED}",
-    lambda _: f"{_SUBTRACTED}, {_DISTORTED}",
-    _TAKES,
-    partial(_prepare, _rounded),
-    partial(_draw, _rounded),
-    partial(_distort, _rounded),
-    len(_MEANS),
+    name="vgg",
+    value_range=(_DARKEST, _BRIGHTEST),
+    steps=lambda _: f"{_SUBTRACTED}, {_RESIZED}",
+    training_steps=lambda _: f"{_SUBTRACTED}, {_DISTORTED}",
+    takes=_TAKES,
+    prepare=partial(_prepare, _rounded),
+    draw_numbers=partial(_draw, _rounded),
+    distort=partial(_distort, _rounded),
+    channels=len(_MEANS),
 )
 
 DENSENET = Pipeline(
-    "densenet",
-    (_DARKEST * _DENSENET_SCALE, _BRIGHTEST * _DENSENET_SCALE),
-    lambda _: f"{_SUBTRACTED}, times {_DENSENET_SCALE}, {_RESIZED}",
-    lambda _: f"{_SUBTRACTED}, times {_DENSENET_SCALE}, {_DISTORTED}",
-    _TAKES,
-    _prepare_densenet,
-    partial(_draw, _cut_off),
-    _distort_densenet,
-    len(_MEANS),
+    name="densenet",
+    value_range=(_DARKEST * _DENSENET_SCALE, _BRIGHTEST * _DENSENET_SCALE),
+    steps=lambda _: f"{_SUBTRACTED}, times {_DENSENET_SCALE}, {_RESIZED}",
+    training_steps=lambda _: f"{_SUBTRACTED}, times {_DENSENET_SCALE}, {_DISTORTED}",
+    takes=_TAKES,
+    prepare=_prepare_densenet,
+    draw_numbers=partial(_draw, _cut_off),
+    distort=_distort_densenet,
+    channels=len(_MEANS),
 )

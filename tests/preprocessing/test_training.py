@@ -198,8 +198,7 @@ def test_facenet_rotates_around_the_middle() -> None:
     square, rotating = IMAGE[:33, :33], PreprocessingOptions(random_rotate=True)
     draws = {"angle": np.float32(90), "flip": False, "window_of_rotated": (1, 2, 32, 28)}
     found = applied("facenet_fixed", square, draws, rotating)
-    # Half a grey level is what sine and cosine, rounded, leave of a quarter turn.
-    np.testing.assert_allclose(found * 128 + 127.5, np.rot90(square)[1:33, 2:30], atol=1.0)
+    np.testing.assert_allclose(found * 128 + 127.5, np.rot90(square)[1:33, 2:30], atol=0.01)
     assert set(drawn("facenet_fixed", 1, rotating)) == set(draws)
     nothing = PreprocessingOptions(crop_image=False, random_flip=False)
     assert not PIPELINES["facenet_fixed"].draw((1, 2), (61, 97), 32, 28, nothing)
