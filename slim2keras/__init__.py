@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from slim2keras.conversion.reading import load_model
     from slim2keras.doctor import diagnose
     from slim2keras.doctor.recalibration import recalibrate
+    from slim2keras.evaluation.evaluating import evaluate
+    from slim2keras.evaluation.predicting import predict
     from slim2keras.models.building import build
     from slim2keras.models.end_points import end_points
     from slim2keras.nets import list_nets
@@ -28,11 +30,13 @@ __all__ = [
     "convert",
     "diagnose",
     "end_points",
+    "evaluate",
     "export_checkpoint",
     "finetune",
     "list_nets",
     "load_checkpoint",
     "load_model",
+    "predict",
     "recalibrate",
     "verify",
 ]
@@ -42,11 +46,13 @@ _HOME = {
     "convert": "conversion.converting",
     "diagnose": "doctor",
     "end_points": "models.end_points",
+    "evaluate": "evaluation",
     "export_checkpoint": "training.export",
     "finetune": "training.finetuning",
     "list_nets": "nets",
     "load_checkpoint": "checkpoints.loading",
     "load_model": "conversion.reading",
+    "predict": "evaluation",
     "recalibrate": "doctor.recalibration",
     "verify": "parity.comparing",
 }

@@ -92,7 +92,9 @@ class BatchNormMonitor(tf_keras.callbacks.Callback):  # type: ignore[misc]
                 del self._unmoved[layer.name]
         moving = [layer for layer in self._layers if layer.name not in self._unmoved]
         stuck = [layer for layer in self._layers if layer.name in self._unmoved and self._plan() is not None]
-        logs["bn_old_statistics_left"] = largest_share(moving, self._steps) if moving and not stuck else 1.0
+        logs["bn_old_statistics_left"] = (
+            largest_share(moving, self._steps, self._moves) if moving and not stuck else 1.0
+        )
         self._tell_of_pit_one(stuck)
         self._tell_of_pit_two(moving, epoch)
         if self._probe is not None:
@@ -108,6 +110,11 @@ class BatchNormMonitor(tf_keras.callbacks.Callback):  # type: ignore[misc]
         plan = getattr(self.model, "plan", None)
         return plan if isinstance(plan, FineTuningPlan) else None
 
+    @property
+    def _moves(self) -> int:
+        """How often the moving statistics move in a step."""
+        return 1 if self._plan() is None else int(self.model.options.accumulate)
+
     def _normalises_with_batch(self, layer: tf_keras.layers.Layer) -> bool:
         plan = self._plan()
         return bool(layer.trainable if plan is None else plan.modes[layer.name] is not BatchNormMode.FROZEN)
@@ -122,10 +129,10 @@ class BatchNormMonitor(tf_keras.callbacks.Callback):  # type: ignore[misc]
 
     def _tell_of_pit_two(self, moving: Sequence[tf_keras.layers.Layer], epoch: int) -> None:
         planned = self._steps * (self._epochs + self.params["epochs"] - epoch - 1) // self._epochs
-        lags = bool(moving) and largest_share(moving, planned) > LARGEST_SHARE_LEFT
+        lags = bool(moving) and largest_share(moving, planned, self._moves) > LARGEST_SHARE_LEFT
         is_told_by_finetune = self._plan() is not None
         if self._opens("pit two", is_open=lags) and not is_told_by_finetune:
-            self._warn(f"pit two: {describe_outlook(moving, planned)}")
+            self._warn(f"pit two: {describe_outlook(moving, planned, moves=self._moves)}")
 
     def _tell_of_gap(self, seen: Measurement, drifts: dict[str, Drift], epoch: int) -> None:
         off = [name for name, drift in drifts.items() if not drift.is_small]

@@ -317,3 +317,63 @@ def polynomial_decay(
 ) -> tf_keras.optimizers.schedules.PolynomialDecay:
     """Slim's linear schedule: the rate falls to ``end_learning_rate`` within ``steps`` steps and stays there."""
     return tf_keras.optimizers.schedules.PolynomialDecay(learning_rate, steps, end_learning_rate, power=1.0)
+
+
+def cosine_decay(
+    learning_rate: float = 0.01, *, steps: int, end_learning_rate: float = 0.0, warmup_steps: int = 0
+) -> tf_keras.optimizers.schedules.CosineDecay:
+    """Half a cosine, which slim does not have: the rate falls to ``end_learning_rate`` at the last of ``steps`` steps.
+
+    Args:
+        learning_rate: At the top.
+        steps: Of the training, those of the warm-up included.
+        end_learning_rate: At the end.
+        warmup_steps: Over which the rate grows from 0 to the top, linearly.
+    """
+    warm: dict[str, Any] = {"warmup_target": learning_rate, "warmup_steps": warmup_steps} if warmup_steps else {}
+    return tf_keras.optimizers.schedules.CosineDecay(
+        0.0 if warmup_steps else learning_rate,
+        max(1, steps - warmup_steps),
+        alpha=end_learning_rate / learning_rate,
+        **warm,
+    )
+
+
+@tf_keras.utils.register_keras_serializable(package="slim2keras")
+class WarmUp(tf_keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
+    """slim's warm-up: the smaller of ``learning_rate * step / warmup_steps`` and what the schedule gives.
+
+    Args:
+        learning_rate: To grow to.
+        warmup_steps: Within which it does, which need not be whole.
+        schedule: Of the steps after them; it counts from the first step too. The rate itself if left out.
+
+    Source: research/slim/train_image_classifier.py, ``_configure_learning_rate``.
+    """
+
+    def __init__(self, learning_rate: float, warmup_steps: float, schedule: Any = None) -> None:
+        self.learning_rate = learning_rate
+        self.warmup_steps = warmup_steps
+        self.schedule = schedule
+
+    def __call__(self, step: Any) -> tf.Tensor:
+        """The rate of a step, float32."""
+        warm = self.learning_rate * tf.cast(step, tf.float32) / self.warmup_steps
+        return tf.minimum(warm, self.learning_rate if self.schedule is None else self.schedule(step))
+
+    def get_config(self) -> dict[str, Any]:
+        """Arguments to make the schedule again."""
+        schedule = self.schedule
+        return {
+            "learning_rate": self.learning_rate,
+            "warmup_steps": self.warmup_steps,
+            "schedule": None if schedule is None else tf_keras.saving.serialize_keras_object(schedule),
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> WarmUp:
+        """Make the schedule again."""
+        schedule = config["schedule"]
+        if isinstance(schedule, dict):
+            schedule = tf_keras.saving.deserialize_keras_object(schedule)
+        return cls(**{**config, "schedule": schedule})

@@ -16,8 +16,14 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 import slim2keras
-from slim2keras.cli import convert, doctor, export, inspect, nets, recalibrate, verify
-from slim2keras.cli.console import flag, stderr
+from slim2keras.cli import convert, doctor, evaluate, export, inspect, nets, predict, recalibrate, verify
+from slim2keras.cli.console import (
+    stderr,
+)
+from slim2keras.cli.options import (
+    flag,
+)
+from slim2keras.cli.slim_flags import SlimSpelling
 from slim2keras.errors import ExitStatus, GraphWarning, MovingStatisticsWarning, PreprocessingWarning, Slim2KerasError
 from slim2keras.models.overrides import Overrides
 
@@ -37,7 +43,7 @@ class _PlainHelp:
         return option
 
 
-class _Command(_PlainHelp, TyperCommand):
+class _Command(SlimSpelling, _PlainHelp, TyperCommand):
     pass
 
 
@@ -180,6 +186,8 @@ _COMMANDS = (
     export.export,
     doctor.doctor,
     recalibrate.recalibrate,
+    evaluate.evaluate,
+    predict.predict,
 )
 for _command in _COMMANDS:
     app.command(epilog=_EPILOG, cls=_Command)(_report_errors(_command))

@@ -1,4 +1,4 @@
-"""What the commands share: consoles, options, values of ``--set``, progress."""
+"""What the commands share: consoles, values of options, progress."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console, RenderableType
@@ -20,7 +20,7 @@ from rich.console import Console, RenderableType
 from slim2keras.errors import CheckpointReadError, UnsupportedArgumentError
 from slim2keras.files.reports import print_page
 from slim2keras.nets import find_net
-from slim2keras.progress import StepProgress
+from slim2keras.progress import ImageProgress, StepProgress
 
 if TYPE_CHECKING:
     from slim2keras.checkpoints.load_plan import LoadOptions
@@ -31,77 +31,6 @@ if TYPE_CHECKING:
 # A file or a pipe takes whole lines.
 stdout = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 160)
 stderr = Console(stderr=True)
-
-
-def flag(name: str, text: str) -> Any:
-    """An option without a value; its help names no type."""
-    return typer.Option(name, metavar="", help=text)
-
-
-CheckpointArgument = Annotated[
-    Path,
-    typer.Argument(
-        metavar="CHECKPOINT",
-        help="V1 file, V2 prefix (or its .index or .data file), training directory, .tar.gz or .tgz; or a frozen "
-        "graph (.pb, .pbtxt) or a SavedModel of TensorFlow 1.",
-        show_default=False,
-    ),
-]
-NetOption = Annotated[str | None, typer.Option("--net", help="Network, if it cannot be told from the checkpoint.")]
-NumClassesOption = Annotated[
-    int | None, typer.Option("--num-classes", help="Classes; those of the checkpoint if left out. 0: features.")
-]
-InputShapeOption = Annotated[
-    str | None, typer.Option("--input-shape", metavar="H,W,C", help="Input size, e.g. 224,224,3 or None,None,3.")
-]
-ExcludeOption = Annotated[
-    list[str] | None, typer.Option("--exclude", metavar="SCOPE", help="Scope to start afresh; repeatable.")
-]
-UseEmaOption = Annotated[bool, flag("--use-ema", "Take ExponentialMovingAverage shadows.")]
-AllowNonfiniteOption = Annotated[bool, flag("--allow-nonfinite", "Load weights that are NaN or infinite.")]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="NAME=VALUE",
-        help="Any slim argument of the net, e.g. output_stride=16, or of --network; repeatable.",
-    ),
-]
-GraphOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--graph",
-        metavar="PATH",
-        help="Graph that the checkpoint came with: .meta, or a GraphDef (.pb, .pbtxt). Taken instead of slim's nets.",
-        show_default=False,
-    ),
-]
-InputTensorOption = Annotated[
-    list[str] | None,
-    typer.Option("--input-tensor", metavar="NAME", help="Where the network begins in the graph; repeatable."),
-]
-OutputTensorOption = Annotated[
-    list[str] | None,
-    typer.Option("--output-tensor", metavar="NAME", help="Where the network ends in the graph; repeatable."),
-]
-PlaceholderOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--placeholder", metavar="NAME=VALUE", help="Value of a placeholder of the graph, keep_prob=1.0; repeatable."
-    ),
-]
-NetworkOption = Annotated[
-    str | None,
-    typer.Option(
-        "--network",
-        metavar="FUNCTION",
-        help="Your own slim function(images, is_training): package.module:function or file.py:function.",
-    ),
-]
-BatchSizeOption = Annotated[int, typer.Option("--batch-size", min=1, help="Images a batch.")]
-IgnoreLabelsOption = Annotated[bool, flag("--ignore-labels", "Take the images of --data without their classes.")]
-OverwriteOption = Annotated[bool, flag("--overwrite", "Replace existing files.")]
-JsonOption = Annotated[bool, flag("--json", "Print JSON instead of a table.")]
 
 
 @contextlib.contextmanager
@@ -159,6 +88,18 @@ def check_variables(path: Path) -> None:
 
     if not (path.exists() and is_model_file(path)):
         check_checkpoint(path)
+
+
+def check_classifier(path: Path) -> None:
+    """The same of what may be a RUN too.
+
+    Raises:
+        CheckpointReadError: If nothing is there, or it can be none of them.
+    """
+    from slim2keras.files.run_layout import is_run
+
+    if not is_run(path):
+        check_variables(path)
 
 
 def print_parts(parts: Iterable[RenderableType]) -> None:
@@ -262,6 +203,22 @@ def _parse_value(text: str) -> Any:
         return {"true": True, "false": False, "none": None}.get(text.lower(), text)
 
 
+def parse_image_size(text: str | None) -> tuple[int, int] | None:
+    """(height, width) from ``N`` or ``H,W``.
+
+    Raises:
+        UnsupportedArgumentError: If it is neither.
+    """
+    if text is None:
+        return None
+    parts = text.split(",")
+    if len(parts) > 2 or not all(part.strip().isdecimal() and int(part) for part in parts):
+        raise UnsupportedArgumentError(
+            f"--image-size must be N, or H,W, e.g. 224 or 96,128. Received: --image-size {text}"
+        )
+    return int(parts[0]), int(parts[-1])
+
+
 def _parse_input_shape(text: str | None) -> Shape | None:
     """(height, width, channels) from ``H,W,C``."""
     if text is None:
@@ -272,6 +229,20 @@ def _parse_input_shape(text: str | None) -> Shape | None:
         raise UnsupportedArgumentError(
             f"--input-shape must be H,W,C, e.g. 224,224,3 or None,None,3. Received: --input-shape {text}"
         ) from None
+
+
+def image_progress(progress: StepProgress | None, what: str, total: int) -> ImageProgress | None:
+    """Counts images, batch by batch, for a bar of ``progress_bar``."""
+    if progress is None:
+        return None
+    done = 0
+
+    def count(images: int) -> None:
+        nonlocal done
+        done += images
+        progress(what, done, total)
+
+    return count
 
 
 @contextlib.contextmanager

@@ -8,6 +8,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from slim2keras.cli.console import (
+    check_checkpoint,
+    checkpoint_request,
+    graph_request,
+    import_tensorflow,
+    print_json,
+    print_line,
+    print_parts,
+    progress_bar,
+    stdout,
+    with_function,
+)
+from slim2keras.cli.options import (
     AllowNonfiniteOption,
     CheckpointArgument,
     ExcludeOption,
@@ -23,17 +35,7 @@ from slim2keras.cli.console import (
     PlaceholderOption,
     SetOption,
     UseEmaOption,
-    check_checkpoint,
-    checkpoint_request,
     flag,
-    graph_request,
-    import_tensorflow,
-    print_json,
-    print_line,
-    print_parts,
-    progress_bar,
-    stdout,
-    with_function,
 )
 from slim2keras.errors import OutputError
 from slim2keras.files.reports import plural

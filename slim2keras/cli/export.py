@@ -8,7 +8,15 @@ from typing import Annotated
 import typer
 
 from slim2keras.checkpoints.locating import CheckpointVersion
-from slim2keras.cli.console import JsonOption, OverwriteOption, import_tensorflow, print_json, print_line
+from slim2keras.cli.console import (
+    import_tensorflow,
+    print_json,
+    print_line,
+)
+from slim2keras.cli.options import (
+    JsonOption,
+    OverwriteOption,
+)
 
 ModelArgument = Annotated[
     Path, typer.Argument(metavar="MODEL", help=".keras, .h5, SavedModel, or .weights.h5 with its report beside it.")

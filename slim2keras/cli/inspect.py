@@ -10,14 +10,16 @@ from rich.markup import escape
 from rich.table import Table
 
 from slim2keras.cli.console import (
-    CheckpointArgument,
-    JsonOption,
     check_variables,
-    flag,
     import_tensorflow,
     print_json,
     print_line,
     stdout,
+)
+from slim2keras.cli.options import (
+    CheckpointArgument,
+    JsonOption,
+    flag,
 )
 from slim2keras.files.reports import plural
 from slim2keras.scopes import natural_order

@@ -7,7 +7,14 @@ from typing import Annotated
 
 from rich.table import Column, Table
 
-from slim2keras.cli.console import JsonOption, flag, print_json, stdout
+from slim2keras.cli.console import (
+    print_json,
+    stdout,
+)
+from slim2keras.cli.options import (
+    JsonOption,
+    flag,
+)
 from slim2keras.nets import find_net, list_nets
 from slim2keras.recognition.published import PUBLISHED
 

@@ -8,6 +8,17 @@ from typing import Annotated
 import typer
 
 from slim2keras.cli.console import (
+    check_variables,
+    checkpoint_request,
+    graph_request,
+    import_tensorflow,
+    print_json,
+    print_line,
+    print_parts,
+    progress_bar,
+    with_function,
+)
+from slim2keras.cli.options import (
     BatchSizeOption,
     CheckpointArgument,
     GraphOption,
@@ -23,16 +34,7 @@ from slim2keras.cli.console import (
     PlaceholderOption,
     SetOption,
     UseEmaOption,
-    check_variables,
-    checkpoint_request,
     flag,
-    graph_request,
-    import_tensorflow,
-    print_json,
-    print_line,
-    print_parts,
-    progress_bar,
-    with_function,
 )
 
 DataOption = Annotated[

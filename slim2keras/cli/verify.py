@@ -10,6 +10,14 @@ from typing import Annotated
 import typer
 
 from slim2keras.cli.console import (
+    check_checkpoint,
+    checkpoint_request,
+    graph_request,
+    import_tensorflow,
+    print_json,
+    print_parts,
+)
+from slim2keras.cli.options import (
     CheckpointArgument,
     ExcludeOption,
     GraphOption,
@@ -23,13 +31,7 @@ from slim2keras.cli.console import (
     PlaceholderOption,
     SetOption,
     UseEmaOption,
-    check_checkpoint,
-    checkpoint_request,
     flag,
-    graph_request,
-    import_tensorflow,
-    print_json,
-    print_parts,
 )
 from slim2keras.errors import ExitStatus, UnsupportedArgumentError
 

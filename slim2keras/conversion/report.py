@@ -107,6 +107,11 @@ class ConversionReport(Report):
         return asdict(self)
 
 
+def format_network(network: Network) -> str:
+    """A network with the arguments that are not slim's defaults, in a line."""
+    return f"{network.name} {format_arguments(network.changed_arguments())}".rstrip()
+
+
 def heading(network: Network, source: str) -> Iterator[Text]:
     """A network, the arguments that are not slim's defaults, and the size of its images."""
     yield Text.assemble((network.name, "bold"), f" {format_arguments(network.changed_arguments())}")

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from slim2keras.data.decoding import JPEG_CHANNELS, decode_image
 from slim2keras.data.examples import Examples
 from slim2keras.data.order import TrainingOrder
-from slim2keras.data.sources import ImageArrays
+from slim2keras.data.sources import ImageArrays, Source
 from slim2keras.errors import DataReadError, UnsupportedArgumentError
 from slim2keras.graphs.network import Network
-from slim2keras.preprocessing.factory import pipeline_of, preprocess
+from slim2keras.preprocessing.factory import pipeline_of
+from slim2keras.preprocessing.jpeg import distort_jpeg
+from slim2keras.preprocessing.options import PreprocessingOptions
+from slim2keras.preprocessing.pipeline import Pipeline
+from slim2keras.preprocessing.pipelines import PIPELINES
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -28,10 +33,14 @@ class Reading:
     """How images are read.
 
     Attributes:
+        options: Of slim's pipelines.
+        preprocessing: Key of ``preprocessing.PIPELINES``, for a pipeline that is not the network's own.
         workers: Images that are prepared at once; ``None`` lets ``tf.data`` find out.
         exif_orientation: Whether an image is turned as its EXIF tag says; slim and TensorFlow ignore the tag.
     """
 
+    options: PreprocessingOptions = field(default_factory=PreprocessingOptions)
+    preprocessing: str | None = None
     workers: int | None = None
     exif_orientation: bool = False
 
@@ -65,7 +74,7 @@ def training_batches(
         slices: (worker, workers): the equal part of each batch that this worker gets.
         shuffle: Whether images are shuffled, or come as listed in each epoch.
         augment: Whether they are augmented, or prepared as in evaluation.
-        reading: Parallelism and orientation.
+        reading: Preprocessing options, parallelism and orientation.
 
     Returns:
         Batches of float32 images, (batch_size / workers, height, width, channels), and int64 labels.
@@ -79,8 +88,7 @@ def training_batches(
     labels = examples.known_labels()
     order = _checked_order(TrainingOrder(len(examples), batch_size, seed, shuffle, *slices))
     columns = [labels] if class_weights is None else [labels, np.asarray(class_weights, np.float32)[labels]]
-    prepare = _training_preparation(network, seed) if augment else _evaluation_preparation(network)
-    load = _loader(examples, network, prepare, columns, reading)
+    load = _loader(examples, network, reading, columns, seed if augment else None)
     steps = tf.data.Dataset.range(first_step, np.iinfo(np.int64).max // batch_size)
     batches = _batches(examples, steps, order.batch, load, order.share, reading)
     return batches.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
@@ -101,7 +109,7 @@ def evaluation_batches(
         network: That they are for: its size, channels and preprocessing.
         batch_size: Images a batch; the last may have fewer.
         shuffle_seed: Of a random order, in which classes are mixed as in training; ``None`` keeps the order listed.
-        reading: Parallelism and orientation.
+        reading: Preprocessing options, parallelism and orientation.
 
     Returns:
         Batches of float32 images, (batch, height, width, channels), and with labels of (images, int64 labels).
@@ -120,42 +128,102 @@ def evaluation_batches(
         return chosen, chosen
 
     columns = [] if examples.labels is None else [examples.labels]
-    load = _loader(examples, network, _evaluation_preparation(network), columns, reading)
+    load = _loader(examples, network, reading, columns)
     steps = tf.data.Dataset.range(-(-count // batch_size))
     batches = _batches(examples, steps, choose, load, batch_size, reading)
     return batches.apply(tf.data.experimental.assert_cardinality(-(-count // batch_size)))
 
 
-_Preparation = Callable[..., Any]
-"""Image, uint8, and its place in the stream, to float32 as the network takes it."""
+@dataclass(frozen=True)
+class _Preparation:
+    """How one image becomes what the network takes.
 
+    Attributes:
+        source: Of the images.
+        pipeline: slim's, that they go through.
+        size: Height and width of the result.
+        channels: To decode.
+        reading: Options and orientation.
+    """
 
-def _evaluation_preparation(network: Network) -> _Preparation:
-    return lambda image, _: preprocess(image, network)
+    source: Source
+    pipeline: Pipeline
+    size: tuple[int, int]
+    channels: int
+    reading: Reading
 
+    @classmethod
+    def checked(cls, source: Source, network: Network, reading: Reading) -> _Preparation:
+        """Of a network, or of the pipeline that is named.
 
-def _training_preparation(network: Network, seed: int) -> _Preparation:  # noqa: ARG001
-    return lambda image, _: preprocess(image, network)
+        Raises:
+            UnsupportedArgumentError: If nobody knows the preprocessing, or it does not take so many channels.
+            DataReadError: If the network takes any size.
+        """
+        pipeline = PIPELINES[reading.preprocessing] if reading.preprocessing is not None else pipeline_of(network)
+        height, width = network.image_size
+        if height is None or width is None:
+            raise DataReadError(f"The images are to be resized, and {network.name} takes any size. Give an .npz.")
+        channels = reading.options.decoded_channels(network.input_shape[-1])
+        pipeline.check(channels, reading.options)
+        return cls(source, pipeline, (height, width), channels, reading)
+
+    def evaluated(self, *where: tf.Tensor) -> tf.Tensor:
+        """As in evaluation."""
+        return self.pipeline.evaluate(self._read(*where), *self.size, self.reading.options)
+
+    def distorted(self, seed: tf.Tensor, *where: tf.Tensor) -> tf.Tensor:
+        """As in training; of a JPEG no more is decoded than is seen."""
+        import tensorflow as tf
+
+        if not self.source.is_encoded or self.reading.exif_orientation or self.channels not in JPEG_CHANNELS:
+            return self._distorted(self._read(*where), seed)
+        contents = self.source.contents(*where)
+        options = self.reading.options
+        return tf.cond(
+            tf.io.is_jpeg(contents),
+            lambda: distort_jpeg(contents, self.pipeline, seed, self.size, channels=self.channels, options=options),
+            lambda: self._distorted(decode_image(contents, self.channels), seed),
+        )
+
+    def _read(self, *where: tf.Tensor) -> tf.Tensor:
+        return self.source.read(*where, channels=self.channels, exif_orientation=self.reading.exif_orientation)
+
+    def _distorted(self, image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        import tensorflow as tf
+
+        options = self.reading.options
+        draws = self.pipeline.draw(seed, tf.shape(image), *self.size, options)
+        return self.pipeline.apply(image, draws, *self.size, options)
 
 
 def _loader(
-    examples: Examples, network: Network, prepare: _Preparation, columns: Sequence[NDArray[Any]], reading: Reading
+    examples: Examples,
+    network: Network,
+    reading: Reading,
+    columns: Sequence[NDArray[Any]],
+    augmentation_seed: int | None = None,
 ) -> Callable[..., Any]:
     """What reads one image: its index and its place in the stream, to image, and its row of each column."""
     import tensorflow as tf
 
-    check_fit(examples, network)
-    source, channels = examples.source, network.input_shape[-1]
+    check_fit(examples, network, reading)
+    source = examples.source
+    prepare = None if source.is_prepared else _Preparation.checked(source, network, reading)
     places = [tf.constant(place) for place in source.places]
     rest = [tf.constant(column) for column in columns]
 
     def load(index: tf.Tensor, place: tf.Tensor) -> Any:
         where = [tf.gather(column, index) for column in places]
-        image = source.read(*where, channels=channels, exif_orientation=reading.exif_orientation)
-        image = image if source.is_prepared else prepare(image, place)
+        if prepare is None:
+            image = source.read(*where, channels=network.input_shape[-1])
+        elif augmentation_seed is None:
+            image = prepare.evaluated(*where)
+        else:
+            image = prepare.distorted(tf.stack([tf.constant(augmentation_seed, tf.int64), place]), *where)
         return (image, *(tf.gather(column, index) for column in rest)) if rest else image
 
-    return load
+    return tf.autograph.experimental.do_not_convert(load)
 
 
 def _batches(
@@ -196,6 +264,8 @@ def _options() -> tf.data.Options:
 
 
 def _checked_order(order: TrainingOrder) -> TrainingOrder:
+    if not 0 <= order.seed < 2**63:
+        raise UnsupportedArgumentError(f"A seed is 0 or more, and below 2**63. Received: seed={order.seed}")
     if order.batch_size < 1 or order.batch_size % order.workers:
         raise UnsupportedArgumentError(
             f"A batch of {order.batch_size} images cannot be shared by {order.workers} workers in equal parts."
@@ -203,16 +273,19 @@ def _checked_order(order: TrainingOrder) -> TrainingOrder:
     return order
 
 
-def check_fit(examples: Examples, network: Network) -> None:
-    """Refuse images that the network does not take."""
+def check_fit(examples: Examples, network: Network, reading: Reading = Reading()) -> None:
+    """Refuse images that the network does not take.
+
+    Raises:
+        DataReadError: If there are none, or they have another size, type or number of channels.
+        UnsupportedArgumentError: If nobody knows the preprocessing.
+    """
     if isinstance(examples.source, ImageArrays):
         _check_arrays(examples.source, network)
     if not len(examples):
         raise DataReadError("There are no images: nothing was left of them.")
     if not examples.source.is_prepared:
-        pipeline_of(network)
-        if None in network.image_size:
-            raise DataReadError(f"The images are to be resized, and {network.name} takes any size. Give an .npz.")
+        _Preparation.checked(examples.source, network, reading)
 
 
 def _check_arrays(source: ImageArrays, network: Network) -> None:

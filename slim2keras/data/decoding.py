@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 DECODED_CHANNELS = (1, 3, 4)
 """Numbers of channels that an image file can be decoded to."""
 
+JPEG_CHANNELS = (1, 3)
+"""The same of JPEG, which has no alpha."""
+
 _ORIENTATION_TAG = 0x0112
 
 
@@ -59,9 +62,11 @@ def _kind_of(contents: tf.Tensor) -> tf.Tensor:
 
 
 def _decode_jpeg(contents: tf.Tensor, channels: int) -> tf.Tensor:
+    """JPEG has no alpha."""
     import tensorflow as tf
 
-    return _with_channels(tf.io.decode_jpeg(contents, channels=min(channels, 3)), channels)
+    image = tf.io.decode_jpeg(contents, channels=min(channels, 3))
+    return image if channels < 4 else _with_alpha(image)
 
 
 def _decode_png(contents: tf.Tensor, channels: int) -> tf.Tensor:
@@ -72,16 +77,10 @@ def _decode_png(contents: tf.Tensor, channels: int) -> tf.Tensor:
 
 
 def _decode_own_channels(contents: tf.Tensor, channels: int) -> tf.Tensor:
-    """BMP, WebP, and the first frame of a GIF: TensorFlow gives the channels that the file has, 1, 3 or 4."""
+    """BMP, WebP, and the first frame of a GIF: TensorFlow gives the channels that the file has."""
     import tensorflow as tf
 
-    image = tf.io.decode_image(contents, channels=0, expand_animations=False)
-    given = tf.shape(image)[-1]
-    colours = tf.cond(given == 1, lambda: tf.repeat(image[..., :1], 3, -1), lambda: image[..., :3])
-    colours.set_shape((None, None, 3))
-    if channels != 4:
-        return _with_channels(colours, channels)
-    return tf.cond(given == 4, lambda: image, lambda: _with_channels(colours, channels))
+    return with_channels(tf.io.decode_image(contents, channels=0, expand_animations=False), channels)
 
 
 _DECODERS = (_decode_jpeg, _decode_png, _decode_own_channels)
@@ -94,15 +93,34 @@ def can_decode_webp() -> bool:
     return hasattr(tf.io, "decode_webp")
 
 
-def _with_channels(image: tf.Tensor, channels: int) -> tf.Tensor:
-    """Grey, colours or colours with opaque alpha, of grey or colours."""
+def with_channels(image: tf.Tensor, channels: int) -> tf.Tensor:
+    """Grey, colours, or colours with alpha, of any of these.
+
+    Args:
+        image: uint8, (height, width, 1, 3 or 4), which of these may be unknown before it is run.
+        channels: 1, 3 or 4.
+
+    Returns:
+        uint8, (height, width, channels).
+    """
     import tensorflow as tf
 
-    if channels == image.shape[-1]:
-        return image
-    if channels == 1:
-        return tf.image.rgb_to_grayscale(image)
-    return tf.concat([image, tf.fill([*tf.unstack(tf.shape(image)[:2]), 1], tf.constant(255, tf.uint8))], -1)
+    def colours() -> tf.Tensor:
+        found = tf.cond(given == 1, lambda: tf.repeat(image[..., :1], 3, -1), lambda: image[..., :3])
+        found.set_shape((None, None, 3))
+        return found
+
+    given = tf.shape(image)[-1]
+    made = {1: lambda: tf.image.rgb_to_grayscale(colours()), 3: colours, 4: lambda: _with_alpha(colours())}
+    found = tf.cond(given == channels, lambda: image, made[channels])
+    found.set_shape((None, None, channels))
+    return found
+
+
+def _with_alpha(colours: tf.Tensor) -> tf.Tensor:
+    import tensorflow as tf
+
+    return tf.concat([colours, tf.fill(tf.shape(colours[..., :1]), tf.constant(255, tf.uint8))], -1)
 
 
 def _turned(image: tf.Tensor, contents: tf.Tensor) -> tf.Tensor:

@@ -8,10 +8,16 @@ from pathlib import Path
 from slim2keras.data.arrays import list_arrays
 from slim2keras.data.broken import without_broken
 from slim2keras.data.examples import Examples
-from slim2keras.data.folders import Folder, list_folder
+from slim2keras.data.folders import IMAGE_SUFFIXES, SPLITS, Folder, list_folder
 from slim2keras.data.labels import LabelOptions
+from slim2keras.data.records import files_of_split, is_records, list_records, matching_files, record_files
 from slim2keras.errors import DataReadError
 from slim2keras.graphs.network import Network
+
+_GIVE = (
+    "Give a folder of images, slim's TFRecords (their folder, or a pattern), or an .npz; in Python also any "
+    "tf.data.Dataset."
+)
 
 
 def list_examples(
@@ -42,16 +48,41 @@ def list_examples(
     """
     path = Path(path)
     check_images_path(path)
-    found = _list(path, split, LabelOptions(classes, labels_offset, labels))
+    found = _list(path, split, LabelOptions(classes, labels_offset, labels), skip_broken=skip_broken)
     return without_broken(found) if skip_broken else found
 
 
-def _list(path: Path, split: str | None, options: LabelOptions) -> Examples:
+def _list(path: Path, split: str | None, options: LabelOptions, *, skip_broken: bool) -> Examples:
     if path.is_dir():
-        return list_folder(Folder.read(path), split, options)
+        folder = Folder.read(path)
+        if record_files(folder):
+            return list_records(files_of_split(folder, split), options, skip_broken=skip_broken)
+        return list_folder(folder, split, options)
     if split is not None:
-        raise DataReadError(f"{path} has no split {split!r}: it is one file.")
-    return list_arrays(path, options)
+        raise DataReadError(f"{path} has no split {split!r}: it is no folder. Give a pattern of the split's files.")
+    if not path.exists():
+        return list_records(matching_files(path), options, skip_broken=skip_broken)
+    return list_records([path], options, skip_broken=skip_broken) if is_records(path) else _list_file(path, options)
+
+
+def _list_file(path: Path, options: LabelOptions) -> Examples:
+    """An ``.npz``, or the error that says what else it is."""
+    try:
+        return list_arrays(path, options)
+    except DataReadError:
+        other = _describe_other_file(path)
+        if other:
+            raise DataReadError(other) from None
+        raise
+
+
+def _describe_other_file(path: Path) -> str:
+    """What a file is that people give for images, and what to give instead; empty if it is none of these."""
+    with path.open("rb") as file:
+        head = file.read(64)
+    if head and all(byte in b"\t\n\r" or 32 <= byte < 127 for byte in head):
+        return f"{path} is no .npz but text, beginning {head[:32].decode('ascii')!r}. {_GIVE}"
+    return f"{path} is one image. Give the folder that it lies in." if path.suffix.lower() in IMAGE_SUFFIXES else ""
 
 
 def list_for_network(
@@ -88,8 +119,8 @@ def check_images_path(path: Path) -> None:
     Raises:
         DataReadError: If there is no such file or folder.
     """
-    if not path.exists():
-        raise DataReadError(f"There are no images {path}. Give a folder of images, slim's TFRecords, or an .npz.")
+    if not path.exists() and not matching_files(path):
+        raise DataReadError(f"There are no images {path}. {_GIVE}")
 
 
 def splits_of(path: str | Path) -> tuple[str, ...]:
@@ -98,5 +129,7 @@ def splits_of(path: str | Path) -> tuple[str, ...]:
     Raises:
         DataReadError: If a folder cannot be read.
     """
-    path = Path(path)
-    return tuple(Folder.read(path).splits) if path.is_dir() else ()
+    if not Path(path).is_dir():
+        return ()
+    folder = Folder.read(Path(path))
+    return tuple(split for split in SPLITS if split in (record_files(folder) or folder.splits))

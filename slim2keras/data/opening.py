@@ -11,6 +11,7 @@ from slim2keras.data.listing import list_for_network
 from slim2keras.errors import UnsupportedArgumentError
 from slim2keras.graphs.network import Network
 from slim2keras.models.networks import find_network
+from slim2keras.preprocessing.options import PreprocessingOptions
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -30,6 +31,7 @@ def open_dataset(
     skip_broken: bool = False,
     workers: int | None = None,
     exif_orientation: bool = False,
+    options: PreprocessingOptions = PreprocessingOptions(),  # noqa: B008  frozen
 ) -> tf.data.Dataset:
     """Open images and labels as a ``tf.data.Dataset``, decoded and preprocessed in parallel, and prefetched.
 
@@ -49,6 +51,7 @@ def open_dataset(
         skip_broken: Leave images out that cannot be read; every image is decoded once for that.
         workers: Images that are prepared at once; ``None`` lets ``tf.data`` find out.
         exif_orientation: Turn images as their EXIF tag says; slim and TensorFlow ignore it.
+        options: Of slim's pipelines, such as ``use_grayscale``.
 
     Raises:
         DataReadError: If nothing there can be read, or it does not fit the network.
@@ -59,7 +62,7 @@ def open_dataset(
         >>> tuned.fit(train, steps_per_epoch=100)
     """
     known = _known_network(network)
-    reading = Reading(workers, exif_orientation)
+    reading = Reading(options, workers=workers, exif_orientation=exif_orientation)
     examples = list_for_network(
         path, known, split=split, labels=labels, labels_offset=labels_offset, skip_broken=skip_broken
     )

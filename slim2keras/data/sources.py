@@ -49,6 +49,15 @@ class Source(abc.ABC):
     def places(self) -> tuple[NDArray[Any], ...]:
         """Columns, a row an image, that tell ``read`` where it is."""
 
+    @property
+    def is_encoded(self) -> bool:
+        """Whether all of them are image files, whose bytes ``contents`` gives."""
+        return False
+
+    def contents(self, *place: tf.Tensor) -> tf.Tensor:
+        """Bytes of one image file by its row of ``places``, a scalar string; only where ``is_encoded``."""
+        raise NotImplementedError
+
     @abc.abstractmethod
     def read(self, *place: tf.Tensor, channels: int, exif_orientation: bool = False) -> tf.Tensor:
         """One image by its row of ``places``: uint8, (height, width, channels), or float32 if prepared."""
@@ -86,14 +95,18 @@ class ImageFiles(Source):
         """The whole paths."""
         return (np.array([str(self.folder / name) for name in self.files], dtype=object),)
 
-    def read(self, *place: tf.Tensor, channels: int, exif_orientation: bool = False) -> tf.Tensor:
-        return decode_image(self.contents(*place), channels, exif_orientation=exif_orientation)
+    @property
+    def is_encoded(self) -> bool:
+        """They are."""
+        return True
 
-    def contents(self, path: tf.Tensor) -> tf.Tensor:
-        """Bytes of a file."""
+    def contents(self, *place: tf.Tensor) -> tf.Tensor:
         import tensorflow as tf
 
-        return tf.io.read_file(path)
+        return tf.io.read_file(*place)
+
+    def read(self, *place: tf.Tensor, channels: int, exif_orientation: bool = False) -> tf.Tensor:
+        return decode_image(self.contents(*place), channels, exif_orientation=exif_orientation)
 
     def hashed_parts(self) -> Iterator[bytes]:
         """Size, and both ends, of each file."""

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slim2keras.checkpoints.reading import open_checkpoint
 from slim2keras.conversion.converting import converted_model
-from slim2keras.conversion.plan import ConversionPlan, plan_conversion, warn_of_default_size
+from slim2keras.conversion.plan import plan_conversion, warn_of_default_size
 from slim2keras.conversion.reading import load_model
 from slim2keras.conversion.request import CheckpointRequest, check_asks_nothing
-from slim2keras.errors import GraphWarning, ModelReadError, UnsupportedArgumentError, did_you_mean
+from slim2keras.data.batches import Reading
+from slim2keras.errors import GraphWarning, ModelReadError
 from slim2keras.files.run_layout import RunLayout, is_run
 from slim2keras.graphs.network import Network
 from slim2keras.models.networks import find_network
 from slim2keras.models.resizing import resized_model
-from slim2keras.nets import NETS
 from slim2keras.outputs.formats import is_model_file
-from slim2keras.preprocessing.pipelines import PIPELINES
+from slim2keras.preprocessing.factory import pipeline_named
+from slim2keras.preprocessing.options import PreprocessingOptions
 
 if TYPE_CHECKING:
     import tf_keras
@@ -34,12 +36,14 @@ class Classifier:
         network: Which network it is: size, channels and preprocessing of its images; ``None`` of anybody's own.
         source: Where it is from.
         labels_file: Names of its classes, where it comes with any.
+        reading: How its images are read and prepared.
     """
 
     model: tf_keras.Model
     network: Network | None
     source: str
     labels_file: Path | None = None
+    reading: Reading = field(default_factory=Reading)
 
     @property
     def num_classes(self) -> int:
@@ -47,42 +51,10 @@ class Classifier:
         return int(self.model.outputs[0].shape[-1])
 
 
-@dataclass(frozen=True)
-class ImageChoices:
-    """How images are to be prepared, where it is not as the network says.
-
-    Attributes:
-        image_size: Height and width, pixels.
-        preprocessing_name: A network of slim's zoo, or a pipeline, whose preprocessing is taken.
-    """
-
-    image_size: tuple[int, int] | None = None
-    preprocessing_name: str | None = None
-
-    def __post_init__(self) -> None:
-        name = self.preprocessing_name
-        if name is not None and name not in PIPELINES and name not in NETS:
-            known = [*PIPELINES, *NETS]
-            raise UnsupportedArgumentError(
-                f"There is no preprocessing {name!r}.{did_you_mean(name, known)} Pipelines are {', '.join(PIPELINES)}; "
-                "the name of a network stands for its own, see `slim2keras nets`."
-            )
-
-    def applied_to(self, model: tf_keras.Model) -> tuple[tf_keras.Model, Network | None]:
-        """The model, for images of the size that is asked for, and its network, with the preprocessing asked for."""
-        resized = model if self.image_size is None else resized_model(model, self.image_size)
-        network = find_network(resized)
-        name = self.preprocessing_name
-        if network is None or name is None:
-            return resized, network
-        pipeline = name if name in PIPELINES else NETS[name].preprocessing
-        return resized, replace(network, preprocessing=pipeline)  # type: ignore[type-var]
-
-
 def open_classifier(
     path: str | Path,
     request: CheckpointRequest | None = None,
-    choices: ImageChoices = ImageChoices(),  # noqa: B008  frozen
+    image_size: tuple[int, int] | None = None,
     *,
     data: Any = None,
 ) -> Classifier:
@@ -91,7 +63,7 @@ def open_classifier(
     Args:
         path: Of it.
         request: What is asked of a checkpoint; nothing of the others, which say themselves what they are.
-        choices: How images are to be prepared, where it is not as the network says.
+        image_size: Height and width of the images, pixels, where they are not the network's.
         data: Where the images are from, for a remark on their size.
 
     Raises:
@@ -101,38 +73,62 @@ def open_classifier(
     """
     path, request = Path(path), request or CheckpointRequest()
     if is_run(path):
-        return _open_run(RunLayout(path), request, choices)
+        return _open_run(RunLayout(path), request, image_size)
     if is_model_file(path):
-        check_asks_nothing(path, request)
-        model, network = choices.applied_to(load_model(path))
-        return Classifier(model, network, str(path))
-    model, network = choices.applied_to(_convert(path, request, choices, data))
-    return Classifier(model, network, str(path))
+        return classifier_of(_loaded(path, request, image_size), str(path))
+    return classifier_of(_converted(path, request, image_size, data), str(path))
 
 
-def _open_run(run: RunLayout, request: CheckpointRequest, choices: ImageChoices) -> Classifier:
-    check_asks_nothing(run.model, request)
+def classifier_of(model: tf_keras.Model, source: str = "") -> Classifier:
+    """A model as it is."""
+    return Classifier(model, find_network(model), source or model.name)
+
+
+def _open_run(run: RunLayout, request: CheckpointRequest, image_size: tuple[int, int] | None) -> Classifier:
     if not run.model.is_file():
         raise ModelReadError(
             f"{run.directory} has no {run.model.name}: it stopped before its first validation. Go on with it: "
             f"`slim2keras finetune --resume {run.directory}`."
         )
-    model, network = choices.applied_to(load_model(run.model))
-    return Classifier(model, network, str(run.directory), run.labels if run.labels.is_file() else None)
+    found = classifier_of(_loaded(run.model, request, image_size), str(run.directory))
+    return replace(found, labels_file=run.labels if run.labels.is_file() else None, reading=_recorded_reading(run))
 
 
-def _convert(path: Path, request: CheckpointRequest, choices: ImageChoices, data: Any) -> tf_keras.Model:
+def _recorded_reading(run: RunLayout) -> Reading:
+    """How a RUN read the images that it validated with.
+
+    Raises:
+        ModelReadError: If what it was asked cannot be read.
+    """
+    try:
+        options = json.loads(run.request.read_text(encoding="utf-8"))["options"]
+        name = options["preprocessing_name"]
+        return Reading(
+            PreprocessingOptions(crop_image=options["crop_image"], use_grayscale=options["use_grayscale"]),
+            preprocessing=None if name is None else pipeline_named(name),
+            exif_orientation=options["exif_orientation"],
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelReadError(
+            f"{run.request} cannot be read as what was asked of a training: {type(error).__name__}: {error}. Give "
+            f"{run.model} itself."
+        ) from error
+
+
+def _loaded(path: Path, request: CheckpointRequest, image_size: tuple[int, int] | None) -> tf_keras.Model:
+    check_asks_nothing(path, request)
+    model = load_model(path)
+    return model if image_size is None else resized_model(model, image_size)
+
+
+def _converted(path: Path, request: CheckpointRequest, image_size: tuple[int, int] | None, data: Any) -> tf_keras.Model:
     with open_checkpoint(path, request.of_graph) as opened:
         plan = plan_conversion(opened, request, can_exclude=False)
-        if choices.image_size is not None and request.input_shape is None:
+        if image_size is not None and request.input_shape is None:
             # By a plan of its own: what a graph leaves open, and names that go by the size, are told by it.
-            request = replace(request, input_shape=(*choices.image_size, plan.network.input_shape[-1]))
+            request = replace(request, input_shape=(*image_size, plan.network.input_shape[-1]))
             plan = plan_conversion(opened, request, can_exclude=False)
-        _tell(plan, data)
+        warn_of_default_size(plan, data)
+        for remark in plan.remarks:
+            warnings.warn(remark, GraphWarning, stacklevel=3)
         return converted_model(opened, plan, request.load)
-
-
-def _tell(plan: ConversionPlan, data: Any) -> None:
-    warn_of_default_size(plan, data)
-    for remark in plan.remarks:
-        warnings.warn(remark, GraphWarning, stacklevel=4)

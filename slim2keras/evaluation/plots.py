@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from slim2keras.data.examples import Examples
 from slim2keras.evaluation.report import Evaluation
 from slim2keras.files.pictures import BLUE, GREY, RED, drawing
 from slim2keras.files.reports import plural
@@ -28,6 +29,9 @@ _SMALLEST_SHOWN = 0.02
 """Of the images of a class; rarer mistakes are no dot in a matrix of hundreds of classes."""
 _NAME_WIDTH = 24
 _SHEET_COLUMNS = 5
+_COLOURS = 3
+_SMALLEST_RANGE = 1e-6
+"""Of the values of an image; of a smaller one nothing could be seen."""
 _LONGEST_FILE_NAME = 36
 _LARGEST_DOT, _SMALLEST_DOT = 60.0, 3.0
 """Square points, of all images of a class, and what can be seen."""
@@ -123,25 +127,23 @@ def _draw_pairs(axes: Axes, evaluation: Evaluation) -> None:
 
 
 def plot_worst(
-    evaluation: Evaluation,
-    places: Sequence[int],
-    images: Sequence[NDArray[Any]],
-    path: str | Path,
-    *,
-    overwrite: bool = False,
+    evaluation: Evaluation, examples: Examples, count: int, path: str | Path, *, overwrite: bool = False
 ) -> None:
-    """Draw a sheet of images, each with what it was taken for, what it is, and how likely the network found both.
+    """Draw a sheet of the images that are most confidently wrong.
+
+    Each with what it was taken for, what it is, and how likely the network found both.
 
     Args:
         evaluation: Of ``evaluate``.
-        places: Of the images, see ``Evaluation.worst``.
-        images: uint8, (height, width, channels).
+        examples: That it is of.
+        count: At most so many images.
         path: .png, .pdf or .svg.
         overwrite: Replace an existing file.
 
     Raises:
         OutputError: If the file exists or cannot be written; nothing is left behind.
     """
+    places = evaluation.worst(count)
     columns = max(1, min(_SHEET_COLUMNS, len(places)))
     rows = max(1, math.ceil(len(places) / columns))
     with drawing(path, (max(2.5 * columns, 5.0), 2.9 * rows + 0.5), overwrite=overwrite) as figure:
@@ -150,15 +152,28 @@ def plot_worst(
         cells = figure.subplots(rows, columns, squeeze=False).ravel()
         for cell in cells:
             cell.axis("off")
-        for cell, place, image in zip(cells, places, images, strict=False):
+        for cell, place, image in zip(cells, places, _pixels(examples, places), strict=False):
             _draw_image(cell, evaluation, place, image)
+
+
+def _pixels(examples: Examples, places: NDArray[np.int64]) -> Iterator[NDArray[Any]]:
+    """Images to look at, (height, width, channels), from 0 to 1; those that come preprocessed as light as can be."""
+    import tensorflow as tf
+
+    source = examples.source.subset(places)
+    for row in zip(*source.places, strict=True):
+        image = source.read(*map(tf.constant, row), channels=_COLOURS).numpy()
+        if not source.is_prepared:
+            yield image / 255.0
+        else:
+            yield (image - image.min()) / max(float(np.ptp(image)), _SMALLEST_RANGE)
 
 
 def _draw_image(axes: Axes, evaluation: Evaluation, place: int, image: NDArray[Any]) -> None:
     scores = evaluation.scores
     assert scores.labels is not None
     assert scores.losses is not None
-    axes.imshow(image[..., 0] if image.shape[-1] == 1 else image[..., :3], cmap="gray", vmin=0, vmax=255)
+    axes.imshow(image[..., 0] if image.shape[-1] == 1 else image[..., :3], cmap="gray", vmin=0.0, vmax=1.0)
     taken, true = scores.predicted[place], scores.labels[place]
     lines = (
         (1.0, 18, f"{_shortened(evaluation.class_names[taken])} {scores.probabilities[place, 0]:.0%}", RED, 10),

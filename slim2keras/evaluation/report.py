@@ -196,6 +196,31 @@ class Evaluation(Report):
             table.add_row(Text(row.name), f"{row.images:,}", _percent(row.recall), _percent(row.precision))
         yield table
 
+    def worst_page(self, count: int) -> Iterator[RenderableType]:
+        """The images that are most confidently wrong."""
+        found = self.worst_json(count)
+        yield Text(f"\nMost confidently wrong, {len(found)} of {plural(self.images - self.correct, 'mistake')}")
+        table = _table("image", "probability")
+        table.add_column("taken for", overflow="fold")
+        table.add_column("is", overflow="fold")
+        for row in found:
+            table.add_row(Text(row["name"]), f"{row['probability']:.1%}", Text(row["predicted"]), Text(row["label"]))
+        yield table
+
+    def worst_json(self, count: int) -> list[dict[str, Any]]:
+        """The same as plain values."""
+        scores, names = self.scores, self.class_names
+        assert scores.labels is not None
+        return [
+            {
+                "name": self.names[place],
+                "label": names[scores.labels[place]],
+                "predicted": names[scores.predicted[place]],
+                "probability": float(scores.probabilities[place, 0]),
+            }
+            for place in self.worst(count)
+        ]
+
     def to_json(self) -> dict[str, Any]:
         """As plain values, for machines."""
         return {

@@ -154,6 +154,16 @@ def _pipeline_and_size(network: Any) -> tuple[Pipeline, tuple[int | None, int | 
     )
 
 
+def pipeline_named(name: str) -> str:
+    """Key in ``PIPELINES`` for slim's flag ``preprocessing_name``: a pipeline, or a network, which stands for its own.
+
+    Raises:
+        UnsupportedArgumentError: If there is neither.
+    """
+    _pipeline_and_size(name)
+    return name if name in PIPELINES else NETS[name].preprocessing
+
+
 UNKNOWN_PIPELINE = "nothing says how its images are preprocessed"
 
 

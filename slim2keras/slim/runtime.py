@@ -291,3 +291,19 @@ def _modules_replaced(substitutes: Mapping[str, ModuleType], package: str) -> It
         for name in [name for name in sys.modules if is_concerned(name)]:
             del sys.modules[name]
         sys.modules.update(before)
+
+
+@contextlib.contextmanager
+def deterministic_ops() -> Iterator[None]:
+    """Within it every op gives the same bits each time, or fails; then as it was found.
+
+    TensorFlow's own switch can only be turned on.
+    """
+    config = importlib.import_module("tensorflow.python.framework.config")
+    was_on = config.is_op_determinism_enabled()
+    config.enable_op_determinism()
+    try:
+        yield
+    finally:
+        if not was_on:
+            config.disable_op_determinism()

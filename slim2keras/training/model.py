@@ -141,7 +141,7 @@ class FineTunedModel(tf_keras.Model):  # type: ignore[misc]
             self._is_loaded = False
             return
         slowest = max(layer.momentum for layer in self.moving_layers()) if before is None else before.slowest
-        self.settled_decay = SettledDecay(decay_for(steps, slowest), steps, slowest)
+        self.settled_decay = SettledDecay(decay_for(steps * self.options.accumulate, slowest), steps, slowest)
         self._set_decay(self.settled_decay.decay)
         if before is not None and before.decay != self.settled_decay.decay:
             # The step was traced with the decay as a constant.

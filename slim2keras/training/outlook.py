@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -21,26 +22,26 @@ def _origin(settled: SettledDecay | None, steps: int) -> str:
     return f' (picked by "auto" for the {settled.steps} steps of the run that goes on)'
 
 
-def largest_share(layers: Sequence[tf_keras.layers.Layer], steps: int) -> float:
-    """Part of the old statistics that the slowest layer still has after so many steps."""
-    return share_left(max(layer.momentum for layer in layers), steps)
+def largest_share(layers: Sequence[tf_keras.layers.Layer], steps: int, moves: int = 1) -> float:
+    """Part of the old statistics that the slowest layer still has after so many steps of ``moves`` micro-batches."""
+    return share_left(max(layer.momentum for layer in layers), steps * moves)
 
 
-def describe_outlook(layers: Sequence[tf_keras.layers.Layer], steps: int, origin: str = "") -> str:
+def describe_outlook(layers: Sequence[tf_keras.layers.Layer], steps: int, origin: str = "", moves: int = 1) -> str:
     """What the decay means for the steps planned, and advice if too much of the old statistics will be left."""
     decay = max(layer.momentum for layer in layers)
-    left = share_left(decay, steps)
+    left = share_left(decay, steps * moves)
     summary = (
         f"BatchNorm: {len(layers)} layers move their statistics at decay {decay:.6g}{origin}; after the {steps} steps "
         f"planned {left:.1%} of the old statistics will be left."
     )
     if left <= LARGEST_SHARE_LEFT:
         return summary
-    better = decay_for(steps, slowest=decay)
+    better = decay_for(steps * moves, slowest=decay)
     faster = f'Take decay={better:.4g} (or decay="auto") in finetune, or plan' if better < decay else "Plan"
     return (
         f"{summary} evaluate, predict and is_training=False will lag behind what was learned. {faster} "
-        f"{steps_for(decay)} steps."
+        f"{math.ceil(steps_for(decay) / moves)} steps."
     )
 
 
@@ -88,8 +89,9 @@ class MovingStatisticsReport(tf_keras.callbacks.Callback):  # type: ignore[misc]
         if not layers or steps <= 0:
             return
         self.model.settle_decay(steps, is_resumed=self.initial_epoch > 0)
-        text = describe_outlook(layers, steps, _origin(self.model.settled_decay, steps))
-        if largest_share(layers, steps) > LARGEST_SHARE_LEFT:
+        moves = self.model.options.accumulate
+        text = describe_outlook(layers, steps, _origin(self.model.settled_decay, steps), moves)
+        if largest_share(layers, steps, moves) > LARGEST_SHARE_LEFT:
             warnings.warn(text, MovingStatisticsWarning, stacklevel=2)
         elif self.params["verbose"]:
             print(text, flush=True)  # noqa: T201  (as Keras' own progress, and silent when that is)

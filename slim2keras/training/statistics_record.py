@@ -64,7 +64,7 @@ class StatisticsRecord:
             if self._is_changed(layer):
                 left = None
             elif left is not None and mode is BatchNormMode.UPDATE:
-                left *= share_left(layer.momentum, steps)
+                left *= share_left(layer.momentum, steps * self._model.options.accumulate)
             layers[layer.name] = LayerRecord(mode, float(layer.momentum), left)
         return TrainingRecord(self._steps_before + steps, layers)
 

@@ -1,0 +1,70 @@
+"""The labels of images as a network numbers its classes, and the names of these."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from slim2keras.data.examples import Examples
+from slim2keras.data.labels import SHOWN, names_of_classes, read_label_names
+from slim2keras.errors import DataReadError, did_you_mean
+
+
+def class_names(labels_file: Path | None, num_classes: int) -> tuple[str, ...]:
+    """Name of each class, its number as text where nobody knows one.
+
+    Raises:
+        DataReadError: If the file cannot be read, or has classes that the network has not.
+    """
+    return names_of_classes({} if labels_file is None else _known(labels_file, num_classes), num_classes)
+
+
+def _known(labels_file: Path, num_classes: int) -> dict[str, int]:
+    known = read_label_names(labels_file)
+    beyond = [f"{name} ({number})" for name, number in known.items() if number >= num_classes]
+    if beyond:
+        raise DataReadError(
+            f"{labels_file} numbers beyond the {num_classes} classes of the network: {', '.join(beyond[:SHOWN])}. "
+            "Numbers are the network's, from 0."
+        )
+    return known
+
+
+def numbered_by_names(list_images: Callable[[int | None], Examples], labels_file: Path, num_classes: int) -> Examples:
+    """Images whose labels are numbered by the names of their classes, so that a part of the classes is enough.
+
+    Args:
+        list_images: Lists them for a network of so many classes, or with the data's own numbers.
+        labels_file: Name of each class of the network.
+        num_classes: Of the network.
+
+    Raises:
+        DataReadError: If there are no labels, or classes that the network has not.
+    """
+    known = _known(labels_file, num_classes)
+    found = list_images(None)
+    labels = found.known_labels()
+    there = [found.class_names[number] for number in np.unique(labels)]
+    if not known.keys() & there and all(name.isdecimal() for name in there):
+        # The data has numbers alone: they are the network's.
+        return replace(list_images(num_classes), class_names=names_of_classes(known, num_classes))
+    _check_known(there, known, labels_file)
+    numbers = np.array([known.get(name, -1) for name in found.class_names], np.int64)
+    return replace(
+        found,
+        labels=numbers[labels],
+        class_names=names_of_classes(known, num_classes),
+        numbering=f"by the names in {labels_file}",
+    )
+
+
+def _check_known(names: list[str], known: Mapping[str, int], labels_file: Path) -> None:
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise DataReadError(
+            f"The data has classes that the network has not: {', '.join(unknown[:SHOWN])}."
+            f"{did_you_mean(unknown[0], known)} Those of the network stand in {labels_file}."
+        )

@@ -1,0 +1,125 @@
+"""How many steps there are, and the optimizer with its learning rate at each.
+
+Source: research/slim/train_image_classifier.py, ``_configure_learning_rate`` and ``_configure_optimizer``.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from slim2keras.trainer.request import OptimizerOptions, ScheduleOptions, TrainingRequest
+
+
+@dataclass(frozen=True)
+class Steps:
+    """How many steps there are.
+
+    Attributes:
+        images: That are trained on.
+        batch_size: Images a step, all micro-batches together.
+        per_epoch: Steps an epoch.
+        total: Steps of the whole training.
+    """
+
+    images: int
+    batch_size: int
+    per_epoch: int
+    total: int
+
+    @classmethod
+    def of(cls, request: TrainingRequest, images: int) -> Steps:
+        """Those of a request on so many images."""
+        batch_size = request.images.batch_size * request.step.accumulate
+        per_epoch = max(1, round(images / batch_size))
+        total = request.loop.max_number_of_steps or per_epoch * request.loop.epochs
+        return cls(images, batch_size, per_epoch, total)
+
+    @property
+    def epochs(self) -> int:
+        """Epochs, of which the last one may be cut short."""
+        return math.ceil(self.total / self.per_epoch)
+
+    def in_epoch(self, epoch: int) -> int:
+        """Steps of an epoch, counted from 0."""
+        return min(self.per_epoch, self.total - epoch * self.per_epoch)
+
+
+def make_schedule(options: ScheduleOptions, steps: Steps) -> Any:
+    """The learning rate: a number, or a schedule of tf_keras."""
+    from slim2keras import optimizers
+
+    rate, end, kind = options.learning_rate, options.end_learning_rate, options.learning_rate_decay_type
+    warmup = options.warmup_epochs * steps.images / steps.batch_size
+    if kind == "cosine":
+        return optimizers.cosine_decay(
+            rate, steps=steps.total, end_learning_rate=end, warmup_steps=min(round(warmup), steps.total - 1)
+        )
+    decay_steps = max(1, optimizers.decay_steps(steps.images, steps.batch_size, options.num_epochs_per_decay))
+    schedule = None
+    if kind == "exponential":
+        schedule = optimizers.exponential_decay(
+            rate, steps=decay_steps, decay_factor=options.learning_rate_decay_factor
+        )
+    elif kind == "polynomial":
+        schedule = optimizers.polynomial_decay(rate, steps=decay_steps, end_learning_rate=end)
+    if warmup:
+        return optimizers.WarmUp(rate, warmup, schedule)
+    return rate if schedule is None else schedule
+
+
+def describe_schedule(options: ScheduleOptions, steps: Steps) -> str:
+    """The learning rate in words."""
+    rate, end = f"{options.learning_rate:g}", f"{options.end_learning_rate:g}"
+    decay_steps = int(steps.images * options.num_epochs_per_decay / steps.batch_size)
+    kinds = {
+        "fixed": rate,
+        "exponential": f"{rate}, times {options.learning_rate_decay_factor:g} each {decay_steps} steps",
+        "polynomial": f"{rate}, falling to {end} within {decay_steps} steps, and {end} from there on",
+        "cosine": f"{rate}, falling to {end} by half a cosine over all steps",
+    }
+    warm = f", after a warm-up of {options.warmup_epochs:g} epochs" if options.warmup_epochs else ""
+    return f"{options.learning_rate_decay_type}: {kinds[options.learning_rate_decay_type]}{warm}"
+
+
+def make_optimizer(options: OptimizerOptions, learning_rate: Any) -> Any:
+    """slim's optimizer with slim's constants."""
+    from slim2keras import optimizers
+
+    makers = {
+        "adadelta": lambda: optimizers.Adadelta(learning_rate, options.adadelta_rho, options.opt_epsilon),
+        "adagrad": lambda: optimizers.Adagrad(learning_rate, options.adagrad_initial_accumulator_value),
+        "adam": lambda: optimizers.Adam(learning_rate, options.adam_beta1, options.adam_beta2, options.opt_epsilon),
+        "ftrl": lambda: optimizers.Ftrl(
+            learning_rate,
+            options.ftrl_learning_rate_power,
+            options.ftrl_initial_accumulator_value,
+            options.ftrl_l1,
+            options.ftrl_l2,
+        ),
+        "momentum": lambda: optimizers.Momentum(learning_rate, options.momentum),
+        "sgd": lambda: optimizers.GradientDescent(learning_rate),
+        "rmsprop": lambda: optimizers.RMSProp(
+            learning_rate, options.rmsprop_decay, options.rmsprop_momentum, options.opt_epsilon
+        ),
+    }
+    return makers[options.optimizer]()
+
+
+_CONSTANTS = {
+    "adadelta": ("adadelta_rho", "opt_epsilon"),
+    "adagrad": ("adagrad_initial_accumulator_value",),
+    "adam": ("adam_beta1", "adam_beta2", "opt_epsilon"),
+    "ftrl": ("ftrl_learning_rate_power", "ftrl_initial_accumulator_value", "ftrl_l1", "ftrl_l2"),
+    "momentum": ("momentum",),
+    "sgd": (),
+    "rmsprop": ("rmsprop_decay", "rmsprop_momentum", "opt_epsilon"),
+}
+"""Options of each optimizer."""
+
+
+def describe_optimizer(options: OptimizerOptions) -> str:
+    """The optimizer in words."""
+    constants = [f"{name} {getattr(options, name):g}" for name in _CONSTANTS[options.optimizer]]
+    return ", ".join([options.optimizer, *constants])
