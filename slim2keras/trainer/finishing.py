@@ -31,7 +31,7 @@ def finish(training: Training, layout: RunLayout, work: EpochWork) -> TrainingRe
         ModelReadError: If there is none.
         OutputError: If something cannot be written; what was trained stays.
     """
-    judgement = Judge(training, layout, work.validation).judge()
+    judgement = Judge(training, layout, work).judge()
     result = TrainingResult(
         run=layout.directory,
         plan=training.plan,

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +27,22 @@ from slim2keras.errors import (
     OutputError,
 )
 from slim2keras.files.run_layout import RunLayout
+from slim2keras.models.variables import slim_variables
 from slim2keras.trainer.progress import TrainingProgress
 from slim2keras.trainer.resuming import resumed_request
 from slim2keras.trainer.training import plan_training, train
 from slim2keras.training.model import FineTunedModel
-from tests.trainer.runs import CLASSES, Stop, StopsAt, assert_same_runs, history, last_values, request, stop
+from tests.trainer.runs import (
+    CLASSES,
+    Stop,
+    StopsAt,
+    assert_same_runs,
+    history,
+    last_values,
+    request,
+    stop,
+    write_network,
+)
 
 pytestmark = [
     # Few images, few steps: the pits are open, and other tests tell of them.
@@ -228,9 +240,36 @@ def test_a_full_disk_leaves_the_last_state_whole(folder: Path, monkeypatch: pyte
 
     monkeypatch.setattr(FineTunedModel, "save", failing)
     with pytest.raises(NoSpaceError, match="no space is left"):
-        train(request(folder, "full"))
-    assert last_values(folder / "full")[1].step == 3
+        train(request(folder, "full", save_steps=1))
+    assert last_values(folder / "full")[1].step == 1
     assert len([*(folder / "full" / "last").iterdir()]) == 1
+
+
+@pytest.fixture(scope="module")
+def blind(folder: Path) -> Any:
+    asked = request(folder, "blind", batch_norm="batch", decay=None, learning_rate=0.3, epochs=4)
+    return train(replace(asked, checkpoint=write_network(folder / "shifted.keras", shift=20.0)))
+
+
+class TestPitOne:
+    """A run whose update ops are not run, from statistics that are off: what slim's users fell into."""
+
+    def test_the_gap_is_told(self, blind: Any) -> None:
+        """With what to do, and nothing is repaired unasked."""
+        assert blind.accuracy < 0.5
+        assert blind.judgement.accuracy_lost > 0.4
+        assert f"--resume {blind.run} --recalibrate" in str(blind).replace("\n", " ")
+        assert json.loads((blind.run / "report.json").read_text())["old_statistics_left"] == 1.0
+
+    def test_what_it_says_to_do_repairs_it(self, blind: Any) -> None:
+        """The run goes on for no step, and its model is the better one of those repaired."""
+        result = train(resumed_request(blind.run, recalibrate=True))
+        assert result.accuracy > 0.8
+        assert result.judgement.accuracy_lost is None
+        assert "Recalibrated the network of epoch" in str(result)
+        model = slim2keras.load_model(result.run / "model.keras")
+        mean = slim_variables(model)["tiny/conv/BatchNorm/moving_mean"]
+        assert float(abs(mean).numpy().max()) < 10.0
 
 
 class TestPlan:
