@@ -21,7 +21,10 @@ from slim2keras.trainer.workplace import Workplace
 from slim2keras.training.model import FineTunedModel
 
 CHANGEABLE = frozenset(
-    {"epochs", "max_number_of_steps", "patience", "save_steps", "workers", "export_slim", "recalibrate"}
+    {
+        *("epochs", "max_number_of_steps", "patience", "save_steps"),
+        *("workers", "validation", "export_slim", "recalibrate"),
+    }
 )
 """Options that may differ in a run that goes on: none decides a step that is done already."""
 

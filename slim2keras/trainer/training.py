@@ -7,13 +7,14 @@ import json
 import warnings
 from collections.abc import Iterator
 
+from slim2keras.data.broken import broken_images_named
 from slim2keras.errors import MovingStatisticsWarning
 from slim2keras.files.output_files import whole_or_not_at_all
 from slim2keras.files.run_layout import RunLayout, check_run_is_free
 from slim2keras.trainer.datasets import training_dataset
 from slim2keras.trainer.epochs import EpochWork
 from slim2keras.trainer.finishing import finish
-from slim2keras.trainer.interruption import Interruption
+from slim2keras.trainer.interruption import Interruption, StoppedBetweenSteps
 from slim2keras.trainer.plan import TrainingPlan
 from slim2keras.trainer.preparing import Training, prepare
 from slim2keras.trainer.progress import TrainingProgress
@@ -71,12 +72,12 @@ def train(request: TrainingRequest, *, progress: TrainingProgress | None = None)
             progress.planned(training.plan)
         elif training.plan.lags:
             warnings.warn(next(training.plan.remarks()), MovingStatisticsWarning, stacklevel=2)
-        with Interruption() as interruption, _plan_says_what_will_be_left():
+        with Interruption() as interruption, _plan_says_what_will_be_left(), _broken_images_named(training):
             work = EpochWork(training, layout, state, progress or TrainingProgress(), interruption)
             if training.workplace.is_chief:
                 _open_run(layout, training, work)
             _run(training, work)
-        return finish(training, layout, work)
+            return finish(training, layout, work)
 
 
 def _prepared(request: TrainingRequest, workplace: Workplace) -> tuple[Training, RunState]:
@@ -117,9 +118,18 @@ def _run(training: Training, work: EpochWork) -> None:
                 callbacks=[work],
                 **(of_rest if work.steps_done else of_whole),
             )
-    except KeyboardInterrupt:
+    except StoppedBetweenSteps:
         work.save()
         raise
+
+
+@contextlib.contextmanager
+def _broken_images_named(training: Training) -> Iterator[None]:
+    """Within it TensorFlow's errors about an image become one that names the image."""
+    channels = training.network.input_shape[-1]
+    images = training.images
+    with broken_images_named(images.training, channels), broken_images_named(images.validation, channels):
+        yield
 
 
 @contextlib.contextmanager

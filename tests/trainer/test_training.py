@@ -29,6 +29,7 @@ from slim2keras.errors import (
 from slim2keras.files.run_layout import RunLayout
 from slim2keras.models.variables import slim_variables
 from slim2keras.trainer.progress import TrainingProgress
+from slim2keras.trainer.request import with_options
 from slim2keras.trainer.resuming import resumed_request
 from slim2keras.trainer.training import plan_training, train
 from slim2keras.training.model import FineTunedModel
@@ -203,6 +204,18 @@ class TestGoingOn:
             train(resumed_request(tmp_path))
 
 
+def test_a_broken_image_is_named(folder: Path, tmp_path: Path) -> None:
+    """Whether it is trained on or validates; left out on request, and told."""
+    asked = replace(request(folder, "broken"), data=tmp_path / "images")
+    shutil.copytree(folder / "images", asked.data)
+    (asked.data / "rose" / "05.png").write_bytes(b"\x89PNG\r\n\x1a\n no image")
+    with pytest.raises(DataReadError, match=r"rose.05\.png cannot be read as an image"):
+        train(asked)
+    plan = plan_training(replace(with_options(asked, {"skip_broken": True}), output=tmp_path / "run"))
+    assert [Path(name).name for name in plan.left_out] == ["05.png"]
+    assert "1 image cannot be read" in str(plan)
+
+
 def test_a_damaged_state_is_refused(whole: tuple[Any, Told], tmp_path: Path) -> None:
     """As a file that cannot be read; nothing is written."""
     run = shutil.copytree(whole[0].run, tmp_path / "run")
@@ -293,6 +306,7 @@ import sys
 from pathlib import Path
 
 from slim2keras.files.run_layout import is_run
+from slim2keras.trainer.request import with_options
 from slim2keras.trainer.resuming import resumed_request
 from slim2keras.trainer.training import train
 from tests.trainer.runs import request
