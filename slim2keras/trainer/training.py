@@ -71,7 +71,7 @@ def train(request: TrainingRequest, *, progress: TrainingProgress | None = None)
         if progress is not None:
             progress.planned(training.plan)
         elif training.plan.lags:
-            warnings.warn(next(training.plan.remarks()), MovingStatisticsWarning, stacklevel=2)
+            warnings.warn(training.plan.describe_lag(), MovingStatisticsWarning, stacklevel=2)
         with Interruption() as interruption, _plan_says_what_will_be_left(), _broken_images_named(training):
             work = EpochWork(training, layout, state, progress or TrainingProgress(), interruption)
             if training.workplace.is_chief:

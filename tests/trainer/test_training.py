@@ -213,7 +213,7 @@ def test_a_broken_image_is_named(folder: Path, tmp_path: Path) -> None:
         train(asked)
     plan = plan_training(replace(with_options(asked, {"skip_broken": True}), output=tmp_path / "run"))
     assert [Path(name).name for name in plan.left_out] == ["05.png"]
-    assert "1 image cannot be read" in str(plan)
+    assert "1 image left out, which cannot be read" in str(plan)
 
 
 def test_a_damaged_state_is_refused(whole: tuple[Any, Told], tmp_path: Path) -> None:
