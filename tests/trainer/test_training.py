@@ -161,7 +161,8 @@ class TestGoingOn:
         train(resumed_request(folder / run))
         assert_same_runs(folder / run, whole[0].run)
 
-    @pytest.mark.parametrize("step", [5, pytest.param(3, marks=pytest.mark.slow)])
+    @pytest.mark.slow
+    @pytest.mark.parametrize("step", [3, 5])
     def test_after_ctrl_c(self, whole: tuple[Any, Told], folder: Path, step: int) -> None:
         """The step that is done then is the last one, in an epoch or at its end before the validation."""
         run, before = f"interrupted_{step}", signal.getsignal(signal.SIGINT)
