@@ -21,8 +21,8 @@ from slim2keras.cli.console import (
 )
 from slim2keras.cli.options import (
     CHECKPOINT,
-    IMAGES,
     RESULT,
+    DataIfWantedOption,
     GraphOption,
     InputShapeOption,
     InputTensorOption,
@@ -46,17 +46,6 @@ StartArgument = Annotated[
     typer.Argument(
         metavar="CHECKPOINT",
         help="Where to start: slim checkpoint (or graph), model file, or RUN. Not with --resume.",
-        show_default=False,
-    ),
-]
-TrainingDataOption = Annotated[
-    Path | None,
-    option(
-        "--data",
-        "Folder of images, one folder a class, or train/ and validation/ of such; slim's TFRecords, their folder or "
-        "a pattern; or an .npz.",
-        IMAGES,
-        metavar="DATA",
         show_default=False,
     ),
 ]
@@ -93,7 +82,7 @@ TrainingJsonOption = Annotated[bool, flag("--json", "Print the report as JSON; p
 @with_training_options
 def finetune(
     checkpoint: StartArgument = None,
-    data: TrainingDataOption = None,
+    data: DataIfWantedOption = None,
     output: RunOption = None,
     resume: ResumeOption = None,
     dry_run: DryRunOption = False,

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from slim2keras.data.batches import check_fit, evaluation_batches
+from slim2keras.data.batches import Reading, check_fit, evaluation_batches
 from slim2keras.data.broken import broken_images_named
 from slim2keras.data.examples import Examples
 from slim2keras.data.labels import shown
@@ -27,18 +27,20 @@ class ImageBatches:
         examples: The images.
         network: That they are for.
         batch_size: Images a batch; the last may have fewer.
+        reading: Parallelism.
     """
 
     examples: Examples
     network: Network
     batch_size: int
+    reading: Reading = field(default_factory=Reading)
 
     def __len__(self) -> int:
         """Number of images."""
         return len(self.examples)
 
     def __iter__(self) -> Iterator[Any]:
-        batches = evaluation_batches(self.examples, self.network, self.batch_size, shuffle_seed=0)
+        batches = evaluation_batches(self.examples, self.network, self.batch_size, shuffle_seed=0, reading=self.reading)
         with broken_images_named(self.examples, self.network.input_shape[-1]):
             yield from batches.as_numpy_iterator()
 
@@ -58,9 +60,11 @@ def open_images(
     network: Network,
     batch_size: int,
     *,
+    split: str | None = None,
     labels: bool = True,
     labels_offset: int = 0,
     skip_broken: bool = False,
+    workers: int | None = None,
 ) -> ImageBatches:
     """Open images for a network, see ``data.listing.list_examples``.
 
@@ -68,17 +72,21 @@ def open_images(
         path: Folder of images, slim's TFRecords, or an ``.npz``.
         network: That they are for: its size, channels, classes and preprocessing.
         batch_size: Images a batch.
+        split: ``"train"``, ``"validation"`` or ``"test"``, where the data has splits.
         labels: Whether labels are wanted.
         labels_offset: Taken off the numbers in the data; slim's flag.
         skip_broken: Leave images out that cannot be read.
+        workers: Images that are prepared at once; ``None`` lets ``tf.data`` find out.
 
     Raises:
         DataReadError: If nothing there can be read, or it does not fit the network.
         UnsupportedArgumentError: If nobody knows the preprocessing.
     """
-    examples = list_for_network(path, network, labels=labels, labels_offset=labels_offset, skip_broken=skip_broken)
+    examples = list_for_network(
+        path, network, split=split, labels=labels, labels_offset=labels_offset, skip_broken=skip_broken
+    )
     check_fit(examples, network)
-    return ImageBatches(examples, network, batch_size)
+    return ImageBatches(examples, network, batch_size, Reading(workers=workers))
 
 
 def image_counter(

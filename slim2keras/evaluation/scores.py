@@ -66,8 +66,11 @@ class Scores:
     @classmethod
     def joined(cls, parts: list[Scores]) -> Scores:
         """Of all images, in their order."""
-        columns = {item.name: [getattr(part, item.name) for part in parts] for item in fields(cls)}
-        return cls(**{name: None if found[0] is None else np.concatenate(found) for name, found in columns.items()})
+        columns: dict[str, Any] = {}
+        for item in fields(cls):
+            found = [getattr(part, item.name) for part in parts]
+            columns[item.name] = None if found[0] is None else np.concatenate(found)
+        return cls(**columns)
 
 
 def score_images(
@@ -117,7 +120,7 @@ def _log_probabilities(model: tf_keras.Model) -> Callable[[tf.Tensor], tf.Tensor
         # A probability that rounds to 0 has a loss that is large, and not infinite.
         return tf.math.log(outputs + _SMALLEST) if gives_probabilities else tf.nn.log_softmax(outputs)
 
-    return run
+    return run  # type: ignore[no-any-return]
 
 
 def _check_images(model: tf_keras.Model, images: tf.Tensor) -> None:
