@@ -135,7 +135,7 @@ class ImageArrays(Source):
         return self.images.dtype != np.uint8
 
     @cached_property
-    def names(self) -> Sequence[str]:  # type: ignore[override]
+    def names(self) -> Sequence[str]:
         """``data.npz, image 17``."""
         return [f"{self.path.name}, image {row}" for row in self.rows]
 
