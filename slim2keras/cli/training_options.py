@@ -164,7 +164,7 @@ def _parameter(row: Row, its: _Field) -> inspect.Parameter:
 
 def _told_default(default: Any) -> str:
     """In words; what is off needs none."""
-    if default in (None, (), False):
+    if default is None or default is False or default == ():
         return ""
     return " On by default." if default is True else f" Default: {default}."
 

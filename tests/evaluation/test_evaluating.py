@@ -19,7 +19,7 @@ from slim2keras.evaluation.evaluating import EvaluationOptions
 from slim2keras.files.run_layout import RunLayout
 from slim2keras.preprocessing import preprocess
 from slim2keras.trainer.request import training_request
-from tests.evaluation.conftest import CLASSES, write_classes
+from tests.evaluation.classifying import CLASSES, write_classes
 
 
 def write_run(directory: Path, model: Path, classes: tuple[str, ...] = CLASSES, **options: Any) -> Path:
