@@ -58,7 +58,7 @@ class EpochWork(tf_keras.callbacks.Callback):  # type: ignore[misc]
         self._best = BestModel(training.model, layout.model)
         self._events = EventFiles(layout.tensorboard)
         self._accumulated = Accumulators(training.model, state.metrics)
-        self._monitor = monitor_of(training)
+        self._monitor = monitor_of(training, self.epochs)
         self._ends: deque[float] = deque(maxlen=_SPEED_WINDOW)
         self._began = time.perf_counter()
         self._seconds_before = state.seconds
@@ -100,13 +100,6 @@ class EpochWork(tf_keras.callbacks.Callback):  # type: ignore[misc]
     @property
     def _seconds(self) -> float:
         return self._seconds_before + time.perf_counter() - self._began
-
-    def on_train_begin(self, logs: Any = None) -> None:
-        """Note the statistics that training starts from."""
-        if self._monitor is not None:
-            self._monitor.set_model(self.model)
-            self._monitor.set_params(self.params)
-            self._monitor.on_train_begin()
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Tell where it begins."""

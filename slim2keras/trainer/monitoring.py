@@ -17,13 +17,24 @@ MONITORED_IMAGES = 300
 """Of the validation images, on which batch and moving statistics are compared after each epoch."""
 
 
-def monitor_of(training: Training) -> BatchNormMonitor | None:
-    """Compares batch and moving statistics on a few images; none of a network without BatchNorm."""
+def monitor_of(training: Training, epochs: int) -> BatchNormMonitor | None:
+    """Compares batch and moving statistics on a few images; none of a network without BatchNorm.
+
+    Begun, and to be told of steps and epochs by whoever has it: a run may take more than one ``fit``.
+
+    Args:
+        training: That is watched.
+        epochs: In all.
+    """
     if not batch_norm_layers(training.model):
         return None
     seed = training.request.loop.seed
     few = limited(training.images.validation, MONITORED_IMAGES, seed)
-    return BatchNormMonitor(evaluation_dataset(training, few, shuffle_seed=seed))
+    monitor = BatchNormMonitor(evaluation_dataset(training, few, shuffle_seed=seed))
+    monitor.set_model(training.model)
+    monitor.set_params({"epochs": epochs})
+    monitor.on_train_begin()
+    return monitor
 
 
 def old_statistics_left(model: FineTunedModel, step: int) -> float:

@@ -6,7 +6,6 @@ import contextlib
 import json
 import warnings
 from collections.abc import Iterator
-from pathlib import Path
 
 from slim2keras.errors import MovingStatisticsWarning
 from slim2keras.files.output_files import whole_or_not_at_all
