@@ -153,7 +153,7 @@ def _parameter(row: Row, its: _Field) -> inspect.Parameter:
     names = [f"--{name}", *_OTHER_NAMES.get(row.name, [])]
     if kind is bool and its.default:
         names = [f"--{name}/--no-{name}"]
-    declared = {
+    declared: dict[str, Any] = {
         "help": row.text + _told_default(its.default),
         "metavar": "" if kind is bool else row.metavar,
         "rich_help_panel": row.panel,

@@ -57,8 +57,9 @@ def test_values_that_cannot_be_are_refused(options: dict[str, Any], message: str
         given_options(options)
 
 
-def test_the_help_names_the_defaults_of_a_request() -> None:
+def test_the_help_names_the_defaults_of_a_request(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever reads it knows what happens without the option."""
+    monkeypatch.setenv("COLUMNS", "200")
     said = " ".join(re.sub("[│╭╮╰╯─]", " ", ok("finetune", "--help")).split())
     request = training_request("a", "b", "c", batch_norm="update")
     for name, default in request.options().items():
@@ -207,4 +208,4 @@ def test_a_word_is_no_number(option: str) -> None:
     """The types of a request are those of the command, so that click says what is wrong with a value."""
     result = Result("finetune", "checkpoint", option, "fast")
     assert result.status == ExitStatus.USAGE
-    assert "'fast' is not a valid" in result.err
+    assert option in result.err
