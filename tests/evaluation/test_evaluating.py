@@ -15,20 +15,23 @@ import slim2keras
 from slim2keras.data.examples import Examples
 from slim2keras.data.listing import list_examples
 from slim2keras.errors import DataReadError, ModelReadError, UnsupportedArgumentError
-from slim2keras.evaluation.evaluating import EvaluationOptions
+from slim2keras.evaluation.evaluating import EvaluationOptions, described
+from slim2keras.evaluation.opening import open_classifier
 from slim2keras.files.run_layout import RunLayout
 from slim2keras.preprocessing import preprocess
 from slim2keras.trainer.request import training_request
 from tests.evaluation.classifying import CLASSES, write_classes
 
 
-def write_run(directory: Path, model: Path, classes: tuple[str, ...] = CLASSES, **options: Any) -> Path:
+def write_run(
+    directory: Path, model: Path, classes: tuple[str, ...] = CLASSES, data: Path = Path("images"), **options: Any
+) -> Path:
     """What a training leaves that evaluation needs."""
     run = RunLayout(directory)
     directory.mkdir()
     shutil.copy(model, run.model)
     run.labels.write_text("".join(f"{number}:{name}\n" for number, name in enumerate(classes)))
-    request = training_request("model.ckpt", "images", directory, batch_norm="update", **options)
+    request = training_request("model.ckpt", data, directory, batch_norm="update", **options)
     run.request.write_text(json.dumps(request.to_json()))
     return directory
 
@@ -107,6 +110,20 @@ def test_a_run_reads_images_as_it_validated(tmp_path: Path, classifier_file: Pat
     RunLayout(run).model.unlink()
     with pytest.raises(ModelReadError, match="stopped before its first validation"):
         slim2keras.evaluate(run, classes_folder)
+
+
+def test_images_that_a_run_was_trained_on_are_told(tmp_path: Path, classifier_file: Path, classes_folder: Path) -> None:
+    """Their accuracy says little; of another split, or of other data, nothing is said."""
+    run = write_run(tmp_path / "run", classifier_file, data=classes_folder)
+    subject = open_classifier(run)
+    assert "the run was trained on images of these" in slim2keras.evaluate(run, classes_folder).data
+    assert described(subject, tmp_path, None) == str(tmp_path)
+    split = tmp_path / "split"
+    for name in ("train", "validation"):
+        write_classes(split / name, 1)
+    subject = open_classifier(write_run(tmp_path / "other", classifier_file, data=split))
+    assert described(subject, split, None) == f"{split}, validation"
+    assert "was trained on" in described(subject, split, "train")
 
 
 def test_numbers_in_the_data_are_the_networks(tmp_path: Path, classifier_file: Path) -> None:
