@@ -35,5 +35,5 @@ def test_variables_that_go_by_the_size_are_refused() -> None:
     graph = network_of(build("lenet", num_classes=3)).graph
     mine = build_model(GraphNetwork("mine", graph))
     assert isinstance(mine, tf_keras.Model)
-    with pytest.raises(UnsupportedArgumentError, match="mine takes images of .*, as its graph says"):
+    with pytest.raises(UnsupportedArgumentError, match=r"mine takes images of .*, as its graph says"):
         resized_model(mine, (40, 40))
