@@ -89,11 +89,12 @@ def spoil(healthy: Path, directory: Path) -> None:
         saver.save(session, str(directory / "not_restored.ckpt"))
 
 
-def accuracy_of_slim(checkpoint: Path) -> float:
-    """Of slim with ``is_training=False``, on the held-out images."""
+def accuracy_of_slim(checkpoint: Path, images: np.ndarray | None = None, labels: np.ndarray | None = None) -> float:
+    """Of slim with ``is_training=False``, on the held-out images if no others are given."""
     import tensorflow as tf
 
-    _, _, images, labels = digits()
+    if images is None:
+        _, _, images, labels = digits()
     with session_of(0.9, is_training=False, batch=len(images)) as (network, session):
         tf.compat.v1.train.Saver(list(network.variables.values())).restore(session, str(checkpoint))
         logits = session.run(network.end_points["output"], {network.images: images})

@@ -34,6 +34,7 @@ from slim2keras.cli.options import (
     OutputTensorOption,
     OverwriteOption,
     PlaceholderOption,
+    PreprocessingNameOption,
     SetOption,
     SkipBrokenOption,
     SplitOption,
@@ -75,6 +76,7 @@ def doctor(
     labels_offset: LabelsOffsetOption = 0,
     ignore_labels: IgnoreLabelsOption = False,
     skip_broken: SkipBrokenOption = False,
+    preprocessing_name: PreprocessingNameOption = None,
     workers: WorkersOption = None,
     batch_size: BatchSizeOption = 32,
     overwrite: OverwriteOption = False,
@@ -121,6 +123,7 @@ def doctor(
             labels_offset=labels_offset,
             skip_broken=skip_broken,
             workers=workers,
+            preprocessing_name=preprocessing_name,
             batch_size=batch_size,
             progress=progress,
         )

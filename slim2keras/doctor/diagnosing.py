@@ -50,6 +50,7 @@ def diagnose(
     labels_offset: int = 0,
     skip_broken: bool = False,
     workers: int | None = None,
+    preprocessing_name: str | None = None,
     batch_size: int = 32,
     progress: StepProgress | None = None,
     network: Network | SlimFunction | None = None,
@@ -81,6 +82,7 @@ def diagnose(
         labels_offset: Taken off the numbers in data from a path; slim's flag.
         skip_broken: Leave images out of data from a path that cannot be read.
         workers: Images of data from a path that are prepared at once; ``None`` lets ``tf.data`` find out.
+        preprocessing_name: Of data from a path: a network whose preprocessing is taken, or a pipeline; slim's flag.
         batch_size: Images a batch, where ``data`` is a path.
         progress: Called with what is done, the number of images done and in all, 0 if unknown.
         network: The network itself, as in ``convert``; then its decays count.
@@ -118,6 +120,7 @@ def diagnose(
         labels_offset=labels_offset,
         skip_broken=skip_broken,
         workers=workers,
+        preprocessing_name=preprocessing_name,
         batch_size=batch_size,
         progress=progress,
     )
@@ -136,6 +139,7 @@ def diagnose_as_asked(
     labels_offset: int = 0,
     skip_broken: bool = False,
     workers: int | None = None,
+    preprocessing_name: str | None = None,
     batch_size: int = 32,
     progress: StepProgress | None = None,
 ) -> Diagnosis:
@@ -150,7 +154,7 @@ def diagnose_as_asked(
         run = Run.read(opened, layers, steps=steps, decay=decay, pretrained=pretrained)
         measured = Measured()
         if data is not None and layers:
-            model, _ = model_and_plan(opened, request, data)
+            model, _ = model_and_plan(opened, request, data, preprocessing_name)
             how: dict[str, Any] = {"split": split, "labels": labels, "labels_offset": labels_offset}
             how |= {"skip_broken": skip_broken, "workers": workers}
             if isinstance(data, (str, Path)):

@@ -37,6 +37,7 @@ from slim2keras.models.variables import layer_variables, slim_variables
 from slim2keras.outputs.formats import OutputFormat, check_target
 from slim2keras.outputs.outline import outline_of_model
 from slim2keras.outputs.writing import write_model, write_weights
+from slim2keras.preprocessing.factory import pipeline_named
 from slim2keras.progress import ImageProgress, StepProgress
 from slim2keras.training.model_variables import ModelVariables, open_variables
 
@@ -227,6 +228,7 @@ def recalibrate_file(
     labels_offset: int = 0,
     skip_broken: bool = False,
     workers: int | None = None,
+    preprocessing_name: str | None = None,
     batch_size: int = 32,
     sequential: bool = False,
     decay: float | None = None,
@@ -246,6 +248,7 @@ def recalibrate_file(
         labels_offset: Taken off the numbers in the data; slim's flag.
         skip_broken: Leave images out that cannot be read.
         workers: Images that are prepared at once; ``None`` lets ``tf.data`` find out.
+        preprocessing_name: slim's: a network whose preprocessing is taken, or a pipeline.
         batch_size: Images a batch.
         sequential: As in ``recalibrate``.
         decay: The same.
@@ -263,7 +266,7 @@ def recalibrate_file(
     request = request or CheckpointRequest()
     check_asks_nothing(Path(checkpoint), request)
     with open_variables(checkpoint, request.of_graph) as opened:
-        model, plan = model_and_plan(opened, request, data)
+        model, plan = model_and_plan(opened, request, data, preprocessing_name)
         how: dict[str, Any] = {"split": split, "labels": labels, "labels_offset": labels_offset}
         how |= {"skip_broken": skip_broken, "workers": workers}
         images = open_images(data, network_of(model), batch_size, **how)
@@ -284,12 +287,17 @@ def recalibrate_file(
 
 
 def model_and_plan(
-    checkpoint: Checkpoint, request: CheckpointRequest, data: Any
+    checkpoint: Checkpoint, request: CheckpointRequest, data: Any, preprocessing_name: str | None = None
 ) -> tuple[tf_keras.Model, ConversionPlan | None]:
     """The model of a checkpoint, its statistics as they are, and how it was made; no plan of a model file."""
+    pipeline = None if preprocessing_name is None else pipeline_named(preprocessing_name)
     if isinstance(checkpoint, ModelVariables):
+        if pipeline is not None:
+            checkpoint.model.slim_network = network_of(checkpoint.model).with_preprocessing(pipeline)
         return checkpoint.model, None
     plan = plan_conversion(checkpoint, request, can_exclude=False)
+    if pipeline is not None:
+        plan = replace(plan, network=plan.network.with_preprocessing(pipeline))
     warn_of_default_size(plan, data)
     return converted_model(checkpoint, plan, replace(request.load, allow_nonfinite=True)), plan
 

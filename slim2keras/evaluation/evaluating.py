@@ -233,10 +233,11 @@ def score_examples(
         DataReadError: If one cannot be read; it is named.
         UnsupportedArgumentError: If nobody knows how its images are to be prepared.
     """
-    network = _known_network(subject)
-    batches = evaluation_batches(examples, network, options.batch_size, reading=options.reading(subject))
+    network, reading = _known_network(subject), options.reading(subject)
+    batches = evaluation_batches(examples, network, options.batch_size, reading=reading)
+    as_asked = reading.preprocessing is not None
     with broken_images_named(examples, network.input_shape[-1]):
-        return score_images(subject.model, batches, top=top, progress=progress)
+        return score_images(subject.model, batches, top=top, as_asked=as_asked, progress=progress)
 
 
 def _known_network(subject: Classifier) -> Network:

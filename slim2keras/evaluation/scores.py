@@ -74,7 +74,12 @@ class Scores:
 
 
 def score_images(
-    model: tf_keras.Model, dataset: Iterable[Any], *, top: int = TOP, progress: ImageProgress | None = None
+    model: tf_keras.Model,
+    dataset: Iterable[Any],
+    *,
+    top: int = TOP,
+    as_asked: bool = False,
+    progress: ImageProgress | None = None,
 ) -> Scores:
     """Go through a data set once, with moving statistics and without dropout.
 
@@ -83,6 +88,7 @@ def score_images(
         dataset: Batches of images as the network takes them, or of (images, labels); labels are numbers of classes, or
             have a column a class.
         top: Classes of an image to keep.
+        as_asked: Whether somebody said how the images are prepared, so that nothing is doubted.
         progress: Called after each batch with its number of images.
 
     Raises:
@@ -98,7 +104,8 @@ def score_images(
     for images, labels in images_and_labels(dataset, progress):
         if not parts:
             _check_images(model, images)
-            warn_if_doubtful(images, model)
+            if not as_asked:
+                warn_if_doubtful(images, model)
         found = _of_images(log_probabilities(images).numpy(), model.name)
         _check_finite(found, sum(map(len, parts)), model.name)
         numbers = None if labels is None else class_numbers(labels, len(found), 1, found.shape[-1])[:, 0]

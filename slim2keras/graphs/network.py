@@ -55,6 +55,10 @@ class Network(abc.ABC):
         """The same network with another decay in all of its BatchNorm layers."""
 
     @abc.abstractmethod
+    def with_preprocessing(self, preprocessing: str) -> Network:
+        """The same network for images of another pipeline, a key of ``preprocessing.PIPELINES``."""
+
+    @abc.abstractmethod
     def to_config(self) -> dict[str, Any]:
         """Enough to rebuild it, as plain values, see ``network_from_config``."""
 
@@ -140,6 +144,9 @@ class GraphNetwork(Network):
             if row["class_name"] == _BATCH_NORM:
                 row["config"]["momentum"] = decay
         return replace(self, layers=LayerGraph.from_config(config))
+
+    def with_preprocessing(self, preprocessing: str) -> GraphNetwork:
+        return replace(self, preprocessing=preprocessing)
 
     def to_config(self) -> dict[str, Any]:
         return {

@@ -93,6 +93,9 @@ class NetSpec(Network):
         name = self.decay_argument
         return self if name is None else replace(self, arguments={**self.arguments, name: decay})
 
+    def with_preprocessing(self, preprocessing: str) -> NetSpec:
+        return replace(self, preprocessing=preprocessing)
+
     def to_config(self) -> dict[str, Any]:
         return {
             "net": self.net,

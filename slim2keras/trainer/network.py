@@ -16,12 +16,11 @@ from slim2keras.conversion.plan import ConversionPlan, plan_conversion
 from slim2keras.conversion.request import check_asks_nothing
 from slim2keras.errors import UnsupportedArgumentError
 from slim2keras.files.run_layout import RunLayout, is_run
-from slim2keras.graphs.network import GraphNetwork, Network
+from slim2keras.graphs.network import Network
 from slim2keras.models.networks import network_of
 from slim2keras.nets import find_net
 from slim2keras.nets.spec import NetSpec
-from slim2keras.preprocessing.pipelines import PIPELINES
-from slim2keras.trainer.checks import check_choice
+from slim2keras.preprocessing.factory import pipeline_named
 from slim2keras.trainer.request import NetworkOptions, TrainingRequest
 from slim2keras.training.model_variables import ModelVariables, open_variables
 
@@ -129,20 +128,7 @@ def adapt(source: Source, request: TrainingRequest, num_classes: int) -> Adapted
 
 def _with_preprocessing(network: Network, request: TrainingRequest) -> Network:
     name = request.images.preprocessing_name
-    if name is None:
-        return network
-    if name not in PIPELINES:
-        # slim's flag takes the name of a network.
-        name = _preprocessing_of_net(name)
-    assert isinstance(network, NetSpec | GraphNetwork)
-    return replace(network, preprocessing=name)
-
-
-def _preprocessing_of_net(name: str) -> str:
-    from slim2keras.nets import NETS
-
-    check_choice("preprocessing_name", name, [*PIPELINES, *NETS])
-    return find_net(name).preprocessing
+    return network if name is None else network.with_preprocessing(pipeline_named(name))
 
 
 def _with_weight_decay(network: Network, options: NetworkOptions) -> Network:
