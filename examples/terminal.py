@@ -10,8 +10,10 @@ from rich.console import Console
 console = Console()
 
 
-def run_command(*arguments: str) -> None:
-    """Print a command of slim2keras, and run it."""
+def run_command(*arguments: str, status: int = 0) -> None:
+    """Print a command of slim2keras, and run it; ``status`` is the exit code that it should have."""
     console.print(f"\n[bold]$ slim2keras {' '.join(arguments)}[/]", highlight=False, soft_wrap=True)
     command = [sys.executable, "-c", "from slim2keras.cli import main; main()", *arguments]
-    subprocess.run(command, check=True)
+    done = subprocess.run(command, check=False)
+    if done.returncode != status:
+        raise subprocess.CalledProcessError(done.returncode, command)

@@ -185,6 +185,7 @@ def _train(request: TrainingRequest, log_every: int | None, *, json_output: bool
     if json_output:
         print_json(result.to_json())
         return
+    print_line("")
     print_parts(result.page())
     print_line(f"Written: {request.output}")
 

@@ -82,7 +82,8 @@ class ShownTraining(TrainingProgress):
         """Show everything that decides the result."""
         self._plan = plan
         print_page(plan.page(), self._console)
-        self._print(f"\n{HEADER}", "bold")
+        if plan.first_step < plan.total_steps:
+            self._print(f"\n{HEADER}", "bold")
 
     def epoch_ends(self, epoch: int, row: Mapping[str, float]) -> None:
         """Show what was learnt, how good that is, and how long it took."""
@@ -132,9 +133,11 @@ class BarsOfTraining(ShownTraining):
         self._epoch: TaskID | None = None
         self._whole: TaskID | None = None
         self._looked_at = 0.0
+        self._wait_for("preparing")
 
     def planned(self, plan: TrainingPlan) -> None:
         """Show the plan, and begin with the bars."""
+        self._clear()
         super().planned(plan)
         self._epoch = self._bars.add_task("epoch", total=plan.steps_per_epoch, numbers=" ")
         self._whole = self._bars.add_task("in all", total=plan.total_steps, completed=plan.first_step, numbers="")
@@ -157,6 +160,19 @@ class BarsOfTraining(ShownTraining):
         if now - self._looked_at > _SECONDS_BETWEEN_LOOKS:
             self._looked_at = now
             self._bars.update(self._epoch, numbers=describe_step(logs, images_per_second))
+
+    def judging(self) -> None:
+        """A bar without an end in the place of both."""
+        self._clear()
+        self._wait_for("judging the best network")
+
+    def _wait_for(self, what: str) -> None:
+        self._bars.add_task(what, total=None, numbers=" ")
+
+    def _clear(self) -> None:
+        self._epoch = self._whole = None
+        for task in self._bars.task_ids:
+            self._bars.remove_task(task)
 
 
 def describe_step(logs: Mapping[str, float], images_per_second: float) -> str:

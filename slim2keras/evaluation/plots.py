@@ -29,6 +29,8 @@ _SMALLEST_SHOWN = 0.02
 """Of the images of a class; rarer mistakes are no dot in a matrix of hundreds of classes."""
 _NAME_WIDTH = 24
 _SHEET_COLUMNS = 5
+_SHEET_GAP = 0.12
+"""Inches, so that the name below an image is not taken for that of the next one."""
 _COLOURS = 3
 _SMALLEST_RANGE = 1e-6
 """Of the values of an image; of a smaller one nothing could be seen."""
@@ -146,9 +148,10 @@ def plot_worst(
     places = evaluation.worst(count)
     columns = max(1, min(_SHEET_COLUMNS, len(places)))
     rows = max(1, math.ceil(len(places) / columns))
-    with drawing(path, (max(2.5 * columns, 5.0), 2.9 * rows + 0.5), overwrite=overwrite) as figure:
+    with drawing(path, (max(2.5 * columns, 5.0), 3.0 * rows + 0.8), overwrite=overwrite) as figure:
         title = f"Most confidently wrong: {len(places)} of {evaluation.images - evaluation.correct:,} mistakes"
-        figure.suptitle(title, x=0.01, ha="left", fontsize=13)
+        figure.suptitle(f"{title}\nred: what it was taken for, blue: what it is", x=0.01, ha="left", fontsize=13)
+        figure.get_layout_engine().set(h_pad=_SHEET_GAP)
         cells = figure.subplots(rows, columns, squeeze=False).ravel()
         for cell in cells:
             cell.axis("off")

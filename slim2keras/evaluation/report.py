@@ -163,7 +163,7 @@ class Evaluation(Report):
 
     def page(self) -> Iterator[RenderableType]:
         """Accuracy, the classes, and what is taken for what."""
-        yield Text.assemble((f"accuracy {self.accuracy:.2%}", "bold"), f"   {self.correct:,} of {self.images:,} images")
+        yield Text.assemble((f"accuracy {self.accuracy:.1%}", "bold"), f"   {self.correct:,} of {self.images:,} images")
         yield Text(", ".join(self._more()))
         for title, value in self._facts().items():
             yield Text(f"{title}: {value}")
@@ -176,11 +176,11 @@ class Evaluation(Report):
 
     def _more(self) -> Iterator[str]:
         if self.top_5 is not None and len(self.class_names) > TOP:
-            yield f"top 5 {self.top_5:.2%}"
-        yield f"loss {self.loss:.4f}"
+            yield f"top 5 {self.top_5:.1%}"
+        yield f"cross entropy {self.loss:.4f}"
         # Of a share that is estimated from so many images.
         error = math.sqrt(self.accuracy * (1.0 - self.accuracy) / self.images)
-        yield f"standard error of the accuracy {error:.2%}"
+        yield f"standard error of the accuracy {error:.1%}"
 
     def _facts(self) -> dict[str, str]:
         facts = {"images": self.data, "labels": self.numbering, "preprocessing": self.preprocessing}

@@ -21,8 +21,13 @@ _ACCURACIES = {
 _RATES = {"learning_rate": ("learning rate", GREY)}
 
 
-def plot_curves(rows: Sequence[Row], path: Path) -> None:
+def plot_curves(rows: Sequence[Row], path: Path, recalibrated: float | None = None) -> None:
     """Draw loss, accuracy with moving and with batch statistics, and learning rate; replaces the file.
+
+    Args:
+        rows: A line for each epoch.
+        path: To write.
+        recalibrated: Validation accuracy of the network after recalibration, ``None`` if there was none.
 
     Raises:
         OutputError: If it cannot be written.
@@ -33,6 +38,8 @@ def plot_curves(rows: Sequence[Row], path: Path) -> None:
         loss, accuracy, rate = figure.subplots(3, 1, sharex=True, height_ratios=(3, 3, 1.2))
         best = max(rows, key=lambda row: (row["val_accuracy"], -row["val_loss"]))
         title = f"Validation accuracy {best['val_accuracy']:.1%}, best after epoch {best['epoch']:.0f} of {len(rows)}"
+        if recalibrated is not None:
+            title += f"; recalibrated {recalibrated:.1%}"
         figure.suptitle(title, x=0.01, ha="left", fontsize=14)
         _draw(loss, rows, _LOSSES, "loss")
         _draw(accuracy, rows, _ACCURACIES, "accuracy")

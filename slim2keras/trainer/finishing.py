@@ -66,7 +66,8 @@ def _export(training: Training, layout: RunLayout, step: int) -> Path:
 
 
 def _write(result: TrainingResult, layout: RunLayout) -> None:
-    plot_curves(result.state.rows, layout.curves)
+    recalibrated = result.accuracy if result.judgement.is_recalibrated else None
+    plot_curves(result.state.rows, layout.curves, recalibrated)
     plot_confusion(result.judgement.evaluation, layout.confusion, overwrite=True)
     with whole_or_not_at_all(layout.report) as (draft,):
         draft.write_text(json.dumps(_finite(result.to_json()), indent=2) + "\n", encoding="utf-8")

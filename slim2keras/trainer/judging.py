@@ -42,12 +42,14 @@ class Judgement:
         gap: Between batch and moving statistics, ``None`` where no layer normalised with the batch in training.
         lost_at_end: Accuracy that the moving statistics cost after the last epoch, ``None`` if no more than a point.
         recalibration: What was done to the statistics, in words; empty if nothing was.
+        is_recalibrated: Whether ``model.keras`` is the recalibrated network.
     """
 
     evaluation: Evaluation
     gap: Gap | None
     lost_at_end: float | None = None
     recalibration: str = ""
+    is_recalibrated: bool = False
 
     @property
     def accuracy_lost(self) -> float | None:
@@ -103,7 +105,7 @@ class Judge:
         self._assign(values)
         write_whole(self._model, values.items(), self._path, {"recalibrated_on": len(images), "of": title})
         text = f"Recalibrated the network of {title} on {len(images):,} training images: {change}."
-        return Judgement(evaluation, self._gap(), None, text)
+        return Judgement(evaluation, self._gap(), None, text, is_recalibrated=True)
 
     def _repaired(self, values: Values, images: Examples) -> tuple[Evaluation, Values]:
         self._assign(values)

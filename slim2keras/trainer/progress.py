@@ -40,5 +40,8 @@ class TrainingProgress:
             row: The line of history.csv.
         """
 
+    def judging(self) -> None:
+        """All steps are done; the best network is evaluated, and report and pictures are written."""
+
     def remark(self, text: str) -> None:
         """Something that the user should know, such as why training ends early."""

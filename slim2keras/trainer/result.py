@@ -73,7 +73,7 @@ class TrainingResult(Report):
         lost = self.judgement.accuracy_lost
         if lost is not None:
             yield Text(
-                f"remark: the moving statistics cost {lost:.1%} of accuracy. Recalibrate them: "
+                f"remark: the moving statistics cost {100.0 * lost:.1f} points of accuracy. Recalibrate them: "
                 f"resumed_request(run, recalibrate=True) (command line: slim2keras finetune --resume {self.run} "
                 "--recalibrate).",
                 "yellow",

@@ -77,6 +77,8 @@ def train(request: TrainingRequest, *, progress: TrainingProgress | None = None)
             if training.workplace.is_chief:
                 _open_run(layout, training, work)
             _run(training, work)
+            if progress is not None:
+                progress.judging()
             return finish(training, layout, work)
 
 

@@ -25,11 +25,13 @@ from slim2keras.errors import (
     DataReadError,
     MovingStatisticsWarning,
     OutputError,
+    PreprocessingWarning,
     TrainingDataError,
     UnsupportedArgumentError,
 )
 from slim2keras.models.networks import network_of
 from slim2keras.models.variables import slim_variables
+from slim2keras.preprocessing.factory import preprocess
 from tests import sick_checkpoints as sick
 from tests.parity.training_runs import CLASSES, NETS, build_ours
 from tests.reference import first_quick, images, labels, write_checkpoint
@@ -309,6 +311,23 @@ def test_keras_files_are_written_by_their_names(
     accuracy = np.mean(model.predict(data, verbose=0).argmax(1) == targets)
     assert accuracy == pytest.approx(report.after.accuracy_moving, abs=1e-3)
     assert json.loads(Path(f"{output}.json").read_text())["after"]["images"] == len(data)
+
+
+def test_images_are_prepared_by_the_pipeline_that_is_named(classes_folder: Path, tmp_path: Path) -> None:
+    """The statistics are those of images that slim's flag asks for, which nobody doubts, and the report says which."""
+    import tensorflow as tf
+
+    model = slim2keras.build(sick.NET, input_shape=SHAPE, **sick.ARGUMENTS)
+    checkpoint = write_checkpoint(tmp_path / "model.ckpt", values(model))
+    request, output = CheckpointRequest(input_shape=SHAPE), tmp_path / "well.ckpt"
+    recalibrate_file(checkpoint, classes_folder, output, request, labels=False, preprocessing_name="mobilenet_v1")
+    assert json.loads(Path(f"{output}.json").read_text())["preprocessing"] == "inception"
+    pixels = np.stack([tf.io.decode_png(path.read_bytes()).numpy() for path in classes_folder.glob("*/*.png")])
+    with pytest.warns(PreprocessingWarning):
+        recalibrate(model, [preprocess(pixels, "inception", height=sick.SIZE, width=sick.SIZE).numpy()])
+    with open_checkpoint(output) as written:
+        for name in filter(is_moving, written):
+            np.testing.assert_allclose(written[name], values(model)[name], rtol=1e-4, atol=1e-5, err_msg=name)
 
 
 def test_what_exists_is_kept(sick_checkpoints: dict[str, Path], digits_file: Path, tmp_path: Path) -> None:

@@ -83,6 +83,19 @@ def test_two_pits(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_train_images(tmp_path: Path) -> None:
+    """Of no use in pit one, good as it is used after ``finetune``; evaluated to what the run says, with pictures."""
+    directory = tmp_path / "digits"
+    text = run("train_images.py", directory)
+    assert "pit one: 27 of 27 layers were never updated" in text
+    of_run, evaluated = re.findall(r"^accuracy ([\d.]+)%   \d+ of 450 images", text, re.MULTILINE)
+    assert of_run == evaluated
+    assert float(of_run) > 90.0
+    for name in ("run/curves.png", "confusion.png", "worst.png"):
+        assert (directory / name).stat().st_size > 10_000
+
+
+@pytest.mark.slow
 def test_own_network() -> None:
     """It is imported from its own graph, judged by it, and learns on."""
     text = run("own_network.py")
