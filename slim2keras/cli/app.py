@@ -13,6 +13,7 @@ from types import FrameType
 from typing import Annotated, Any, NoReturn
 
 import typer
+from rich.text import Text
 from typer.core import TyperCommand, TyperGroup
 
 import slim2keras
@@ -25,6 +26,7 @@ from slim2keras.cli.options import (
 )
 from slim2keras.cli.slim_flags import SlimSpelling
 from slim2keras.errors import ExitStatus, GraphWarning, MovingStatisticsWarning, PreprocessingWarning, Slim2KerasError
+from slim2keras.files.reports import print_page
 from slim2keras.models.overrides import Overrides
 
 _EPILOG = (
@@ -150,7 +152,7 @@ def _warnings_as_remarks() -> Iterator[None]:
 
     def remark(message: Warning | str, category: type[Warning], *where: Any) -> None:
         if issubclass(category, (GraphWarning, MovingStatisticsWarning, PreprocessingWarning)):
-            stderr.print(f"remark: {message}", markup=False, highlight=False, soft_wrap=True, style="yellow")
+            print_page([Text(f"remark: {message}", "yellow")], stderr)
         else:
             show(message, category, *where)
 

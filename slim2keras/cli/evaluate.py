@@ -145,7 +145,9 @@ def evaluate(
         opened = opening.open_classifier(subject, request, size, data=data)
         examples = evaluating.list_labelled(opened, data, options)
         counted = image_progress(progress, "evaluating", len(examples))
-        evaluation = evaluating.evaluate_examples(opened, examples, options, evaluating.described(data, split), counted)
+        evaluation = evaluating.evaluate_examples(
+            opened, examples, options, evaluating.described(opened, data, split), counted
+        )
     outputs.write(evaluation, examples)
     if json_output:
         print_json({**evaluation.to_json(), **({"worst": evaluation.worst_json(worst)} if worst else {})})
