@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from slim2keras.checkpoints.reading import open_checkpoint
 from slim2keras.nets.spec import NetSpec
 from slim2keras.preprocessing.factory import preprocess
 from tests.reference import values_of, write_checkpoint
+from tests.trainer.runs import write_images, write_network
 
 
 def test_the_readme_classifies_an_image(
@@ -37,6 +39,21 @@ def test_the_readme_classifies_an_image(
     scores = tf.nn.softmax(model(preprocess(image, "lenet")[tf.newaxis]))[0].numpy()
     best = scores.argsort()[::-1][:5]
     assert capsys.readouterr().out.splitlines() == [f"{scores[number]:.1%} name {number}" for number in best]
+
+
+def test_the_readme_trains_on_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its lines run as they stand, on another checkpoint, and evaluate to what the training says."""
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    (snippet,) = (code for code in re.findall(r"```python\n(.*?)```", readme, re.DOTALL) if "training_request" in code)
+    monkeypatch.chdir(tmp_path)
+    write_network(Path("tiny.keras"))
+    write_images(Path("flowers"))
+    found: dict[str, Any] = {"slim2keras": slim2keras}
+    exec(snippet.replace("resnet_v1_50_2016_08_28.tar.gz", "tiny.keras"), found)
+    assert found["result"].state.epoch == 5
+    images, labels = next(iter(found["batches"]))
+    assert images.shape == (32, 16, 16, 3)
+    assert set(labels.numpy()) <= {0, 1, 2}
 
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
