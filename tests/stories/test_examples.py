@@ -41,6 +41,7 @@ def test_the_readme_classifies_an_image(
     assert capsys.readouterr().out.splitlines() == [f"{scores[number]:.1%} name {number}" for number in best]
 
 
+@pytest.mark.filterwarnings("ignore::slim2keras.errors.MovingStatisticsWarning")  # five steps are few, and it says so
 def test_the_readme_trains_on_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its lines run as they stand, on another checkpoint, and evaluate to what the training says."""
     readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
