@@ -151,7 +151,7 @@ def plot_worst(
     with drawing(path, (max(2.5 * columns, 5.0), 3.0 * rows + 0.8), overwrite=overwrite) as figure:
         title = f"Most confidently wrong: {len(places)} of {evaluation.images - evaluation.correct:,} mistakes"
         figure.suptitle(f"{title}\nred: what it was taken for, blue: what it is", x=0.01, ha="left", fontsize=13)
-        figure.get_layout_engine().set(h_pad=_SHEET_GAP)
+        figure.set_layout_engine("constrained", h_pad=_SHEET_GAP)
         cells = figure.subplots(rows, columns, squeeze=False).ravel()
         for cell in cells:
             cell.axis("off")
