@@ -168,17 +168,20 @@ def test_lines_fit_where_nobody_looks() -> None:
 
 
 def test_bars_count_epoch_and_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a terminal of 80 columns; the last epoch is shorter, and lines stay above the bars."""
+    """On a terminal of 80 columns, and what is waited for before and after; lines stay above the bars."""
     out = io.StringIO()
     terminal = Console(file=out, width=80, force_terminal=True, color_system=None)
     for name in ("stdout", "stderr"):
         monkeypatch.setattr(training_display, name, terminal)
     with shown() as display:
         assert isinstance(display, BarsOfTraining)
+        assert [task.description for task in display._bars.tasks] == ["preparing"]
         show(display)
         epoch, whole = display._bars.tasks
         assert (epoch.completed, epoch.total, epoch.description) == (2, 2, "epoch 2/2")
         assert (whole.completed, whole.total) == (5, 5)
+        display.judging()
+        assert [task.description for task in display._bars.tasks] == ["judging the best network"]
     assert "1,234    1:01  best" in out.getvalue()
 
 

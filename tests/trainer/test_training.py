@@ -76,6 +76,9 @@ class Told(TrainingProgress):
     def epoch_ends(self, epoch: int, row: Any) -> None:
         self.events.append(("row", dict(row)))
 
+    def judging(self) -> None:
+        self.events.append("judging")
+
 
 @pytest.fixture(scope="module")
 def whole(folder: Path) -> tuple[Any, Told]:
@@ -97,11 +100,12 @@ class TestRun:
         assert run.labels.read_text().split() == ["0:daisy", "1:rose", "2:tulip"]
 
     def test_progress_is_told_in_order(self, whole: tuple[Any, Told]) -> None:
-        """The plan, then each epoch with its steps, losses as in the history at the end of each."""
+        """The plan, then each epoch with its steps, losses as in the history at the end of each; the judging last."""
         events = whole[1].events
         assert events[:2] == ["plan", ("epoch", 1, 0)]
         assert [event[0] for event in events[2:6]] == [1, 2, 3, "row"]
-        assert len(events) == 1 + 3 * (1 + 3 + 1)
+        assert len(events) == 1 + 3 * (1 + 3 + 1) + 1
+        assert events[-1] == "judging"
         assert events[4][1] == pytest.approx(events[5][1]["loss"], rel=1e-6)
 
     def test_its_model_is_as_good_as_it_says(self, whole: tuple[Any, Told], folder: Path) -> None:
@@ -281,6 +285,7 @@ class TestPitOne:
         result = train(resumed_request(blind.run, recalibrate=True))
         assert result.accuracy > 0.8
         assert result.judgement.accuracy_lost is None
+        assert result.judgement.is_recalibrated
         assert "Recalibrated the network of epoch" in str(result)
         model = slim2keras.load_model(result.run / "model.keras")
         mean = slim_variables(model)["tiny/conv/BatchNorm/moving_mean"]
