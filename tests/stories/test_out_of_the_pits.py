@@ -93,7 +93,7 @@ def test_recalibrate_repairs_what_the_doctor_sees(pit: Pit, folder: Path, tmp_pa
 
 
 def test_finetune_leads_out_of_the_pit(pit: Pit, folder: Path, tmp_path: Path) -> None:
-    """As good with moving statistics as in training mode; the slim checkpoint of it is healthy, and as good to slim."""
+    """No worse with moving statistics than in training mode; its slim checkpoint is healthy, and as good to slim."""
     run = tmp_path / "run"
     modes = ("--batch-norm", "update", "--decay", "auto", "--export-slim")
     ok("finetune", pit.checkpoint, "--data", folder, "-o", run, *OF_CHECKPOINT, *modes, *TRAINING)
@@ -101,7 +101,8 @@ def test_finetune_leads_out_of_the_pit(pit: Pit, folder: Path, tmp_path: Path) -
     assert report["old_statistics_left"] < 0.01
     gap = report["gap"]
     assert gap["accuracy_moving"] > 0.85
-    assert gap["accuracy_moving"] == pytest.approx(gap["accuracy_batch"], abs=0.02)
+    # Statistics of the training images may well be better than those of a batch, by one to four points here.
+    assert gap["accuracy_moving"] > gap["accuracy_batch"] - 0.01
     of_run = evaluated(run, folder)
     assert {name: of_run[name] for name in ("accuracy", "images", "confusion")} == {
         name: report["validation"][name] for name in ("accuracy", "images", "confusion")
