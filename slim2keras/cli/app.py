@@ -24,12 +24,19 @@ from slim2keras.cli.options import (
     flag,
 )
 from slim2keras.cli.slim_flags import SlimSpelling
-from slim2keras.errors import ExitStatus, GraphWarning, MovingStatisticsWarning, PreprocessingWarning, Slim2KerasError
+from slim2keras.errors import (
+    DistributionWarning,
+    ExitStatus,
+    GraphWarning,
+    MovingStatisticsWarning,
+    PreprocessingWarning,
+    Slim2KerasError,
+)
 from slim2keras.models.overrides import Overrides
 
 _EPILOG = (
     "Exit codes: 0 ok, 1 unexpected error or disk full, 2 usage, 3 file unreadable, 4 checkpoint or graph does not "
-    "fit, or is sick, 5 parity failed, 130 interrupted."
+    "fit, or is sick, 5 parity failed, 6 another worker lost, 130 interrupted."
 )
 
 
@@ -149,7 +156,7 @@ def _warnings_as_remarks() -> Iterator[None]:
     show = warnings.showwarning
 
     def remark(message: Warning | str, category: type[Warning], *where: Any) -> None:
-        if issubclass(category, (GraphWarning, MovingStatisticsWarning, PreprocessingWarning)):
+        if issubclass(category, (DistributionWarning, GraphWarning, MovingStatisticsWarning, PreprocessingWarning)):
             stderr.print(f"remark: {message}", markup=False, highlight=False, soft_wrap=True, style="yellow")
         else:
             show(message, category, *where)

@@ -1,13 +1,13 @@
-"""Images from a path as the doctor and recalibration go through them: shuffled, more than once, broken ones named."""
+"""Images as the doctor, recalibration and evaluation go through them: more than once, broken ones named."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from slim2keras.data.batches import check_fit, evaluation_batches
+from slim2keras.data.batches import Reading, check_fit, evaluation_batches
 from slim2keras.data.broken import broken_images_named
 from slim2keras.data.examples import Examples
 from slim2keras.data.listing import list_for_network
@@ -17,7 +17,7 @@ from slim2keras.progress import StepProgress
 
 @dataclass(frozen=True)
 class ImageBatches:
-    """Batches of images, or of (images, labels), shuffled, in the same order each time.
+    """Batches of images, or of (images, labels), in the same order each time.
 
     slim trains on shuffled images. Read class by class, a batch would hold one class or two, and its statistics would
     not be those of training.
@@ -26,20 +26,37 @@ class ImageBatches:
         examples: The images.
         network: That they are for.
         batch_size: Images a batch; the last may have fewer.
+        shuffle_seed: Of a random order; ``None`` keeps that listed.
+        reading: Preprocessing options, parallelism and orientation.
+        slices: (worker, workers): the batches that are this worker's.
     """
 
     examples: Examples
     network: Network
     batch_size: int
+    shuffle_seed: int | None = 0
+    reading: Reading = Reading()  # noqa: RUF009  frozen
+    slices: tuple[int, int] = (0, 1)
 
     def __len__(self) -> int:
         """Number of images."""
         return len(self.examples)
 
     def __iter__(self) -> Iterator[Any]:
-        batches = evaluation_batches(self.examples, self.network, self.batch_size, shuffle_seed=0)
+        batches = evaluation_batches(
+            self.examples,
+            self.network,
+            self.batch_size,
+            shuffle_seed=self.shuffle_seed,
+            slices=self.slices,
+            reading=self.reading,
+        )
         with broken_images_named(self.examples, self.network.input_shape[-1]):
             yield from batches.as_numpy_iterator()
+
+    def share(self, worker: int, workers: int) -> ImageBatches:
+        """The batches of one of several workers; the others' are not read."""
+        return replace(self, slices=(worker, workers))
 
     @property
     def numbering(self) -> str:

@@ -1,0 +1,276 @@
+"""Devices and processes that share work by ``tf.distribute``: nothing else in the package names a strategy."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from slim2keras.errors import DistributionWarning, UnsupportedArgumentError, WorkerLostError, did_you_mean
+from slim2keras.models.clusters import Cluster, cluster_of, read_cluster
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+    import tf_keras
+    from numpy.typing import NDArray
+
+MIRRORED, MULTI_WORKER = "mirrored", "multi_worker"
+STRATEGIES = (MIRRORED, MULTI_WORKER)
+
+LONGEST_WAIT = 300.0
+"""Seconds for the other workers to come; they read checkpoint and images only after that."""
+
+_LOSSES = ("UnavailableError", "AbortedError", "DeadlineExceededError", "CancelledError", "InternalError")
+"""TensorFlow's errors that a lost worker can be behind."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Team:
+    """The devices and processes that share the work of a model.
+
+    Attributes:
+        strategy: Of TensorFlow; ``None`` where there is one device in one process.
+        cluster: The processes; ``None`` where there is one.
+    """
+
+    strategy: tf.distribute.Strategy | None = None
+    cluster: Cluster | None = None
+
+    @classmethod
+    def of(cls, model: tf_keras.Model) -> Team:
+        """That of the strategy in whose scope a model was made."""
+        import tensorflow as tf
+
+        strategy = getattr(model, "distribute_strategy", None)
+        if strategy is None or not isinstance(strategy, tf.distribute.MirroredStrategy | _MultiWorker()):
+            return cls()
+        resolver = getattr(strategy, "cluster_resolver", None)
+        groups = resolver.cluster_spec().as_dict() if resolver else {}
+        return cls(strategy, cluster_of(groups, resolver.task_type, resolver.task_id) if groups else None)
+
+    @property
+    def workers(self) -> int:
+        """Processes."""
+        return 1 if self.cluster is None else len(self.cluster.addresses)
+
+    @property
+    def worker(self) -> int:
+        """Number of this one."""
+        return 0 if self.cluster is None else self.cluster.worker
+
+    @property
+    def is_chief(self) -> bool:
+        """Whether this process is the one that writes files."""
+        return self.worker == 0
+
+    @property
+    def replicas(self) -> int:
+        """Devices of all processes."""
+        return 1 if self.strategy is None else int(self.strategy.num_replicas_in_sync)
+
+    @property
+    def devices(self) -> int:
+        """Of this process."""
+        return self.replicas // self.workers
+
+    def describe(self) -> str:
+        """In words."""
+        return (
+            f"{self.replicas} devices in {self.workers} processes" if self.workers > 1 else f"{self.replicas} devices"
+        )
+
+    @contextlib.contextmanager
+    def scope(self) -> Iterator[None]:
+        """Within it a model is made that the team shares.
+
+        Moving statistics can be read there on one device alone, where Keras' would have every worker come and
+        average: ``training.model`` keeps them equal on all.
+        """
+        import tensorflow as tf
+
+        if self.strategy is None:
+            yield
+            return
+        with self.strategy.scope(), tf.variable_creator_scope(_readable_alone):
+            yield
+
+    def mapped(self, function: Callable[[Any], Any], batches: Iterable[tuple[Any, T]]) -> Iterator[tuple[Any, T, Any]]:
+        """Images and rest of each batch, with what a ``tf.function`` of the images gives; a batch a device at a time.
+
+        The function must not wait for other devices: workers may have different numbers of batches.
+        """
+        if self.strategy is None:
+            for images, rest in batches:
+                yield images, rest, function(images)
+            return
+        batches = iter(batches)
+        while group := list(islice(batches, self.devices)):
+            # Devices for which nothing is left do the last one again.
+            images = [group[min(number, len(group) - 1)][0] for number in range(self.devices)]
+            results = self.strategy.run(function, (self._one_for_each_device(images),))
+            for number, (image, rest) in enumerate(group):
+                yield image, rest, self._of_device(results, number)
+
+    def gathered(self, rows: NDArray[Any]) -> NDArray[Any]:
+        """Rows of all workers, those of the first one first; each must call this, with any number of rows."""
+        if self.strategy is None or self.workers == 1:
+            return rows
+        values = self._one_for_each_device([rows] + [rows[:0]] * (self.devices - 1))
+        return self.strategy.gather(values, axis=0).numpy()  # type: ignore[no-any-return]
+
+    def in_order(self, parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
+        """Rows of all batches, where each worker has some of them: its first, and every ``workers``-th from there on.
+
+        Args:
+            parts: The rows of each batch of this worker; without any there must be an empty one that tells the type.
+        """
+        rows = np.concatenate(parts)
+        if self.workers == 1:
+            return rows
+        numbers = [np.full(len(part), self.worker + turn * self.workers) for turn, part in enumerate(parts)]
+        order = np.argsort(self.gathered(np.concatenate(numbers).astype(np.int64)), kind="stable")
+        return self.gathered(rows)[order]
+
+    def wait(self) -> None:
+        """Until every worker is here."""
+        self.gathered(np.zeros(1))
+
+    @contextlib.contextmanager
+    def losses_told(self, next_step: str) -> Iterator[None]:
+        """Within it a worker that is lost is told in words.
+
+        Args:
+            next_step: What to do about it, a sentence.
+
+        Raises:
+            WorkerLostError: If one is.
+        """
+        import tensorflow as tf
+
+        try:
+            yield
+        except tf.errors.OpError as error:
+            if self.cluster is None or type(error).__name__ not in _LOSSES:
+                raise
+            raise WorkerLostError(f"{self._describe_loss(error)} {next_step}") from error
+
+    def _describe_loss(self, error: Any) -> str:
+        assert self.cluster is not None
+        silent = self.cluster.silent_peers()
+        who = f"{' and '.join(silent)} cannot be reached any more" if silent else "another worker does not answer"
+        return (
+            f"{who}: stopped, killed, or cut off (its own output says more). Worker {self.worker} of "
+            f"{self.workers} cannot go on alone: {type(error).__name__}."
+        )
+
+    def _one_for_each_device(self, values: Sequence[Any]) -> Any:
+        import tensorflow as tf
+
+        assert self.strategy is not None
+        first = self.worker * self.devices
+        return self.strategy.experimental_distribute_values_from_function(
+            lambda context: tf.convert_to_tensor(values[context.replica_id_in_sync_group - first])
+        )
+
+    def _of_device(self, results: Any, number: int) -> Any:
+        import tensorflow as tf
+
+        assert self.strategy is not None
+        local = self.strategy.experimental_local_results
+        return tf.nest.map_structure(lambda value: local(value)[number], results)
+
+
+def open_team(strategy: str | None, *, longest_wait: float = LONGEST_WAIT) -> Team:
+    """The team of a strategy by its name.
+
+    Args:
+        strategy: ``"mirrored"``: all GPUs of this machine, or the processor; ``"multi_worker"``: the processes that
+            ``TF_CONFIG`` lists, who must all be started; ``None``: no other device.
+        longest_wait: Seconds for the others to come.
+
+    Raises:
+        UnsupportedArgumentError: If there is no such strategy, or ``TF_CONFIG`` describes none.
+        WorkerLostError: If a worker does not come.
+
+    Warns:
+        DistributionWarning: If there is one device, so that nothing is shared.
+    """
+    import tensorflow as tf
+
+    if strategy is None:
+        return Team()
+    if strategy not in STRATEGIES:
+        hint = did_you_mean(strategy, STRATEGIES)
+        raise UnsupportedArgumentError(f"strategy must be {' or '.join(STRATEGIES)}. Received: {strategy!r}.{hint}")
+    if strategy == MIRRORED:
+        team = Team(tf.distribute.MirroredStrategy(_logical_devices()))
+    else:
+        cluster = read_cluster()
+        cluster.check_port()
+        team = Team(_come_together(cluster, longest_wait), cluster)
+    if team.replicas == 1:
+        warnings.warn(
+            f"strategy {strategy!r} has one device here, so that nothing is shared and nothing gets faster.",
+            DistributionWarning,
+            stacklevel=2,
+        )
+    return team
+
+
+def _logical_devices() -> list[str]:
+    """All GPUs, else all processors: there is one, unless somebody divided it."""
+    import tensorflow as tf
+
+    found = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+    return [device.name for device in found]
+
+
+def _come_together(cluster: Cluster, longest_wait: float) -> tf.distribute.Strategy:
+    """Wait for the others, which TensorFlow does for an hour."""
+    found: list[Any] = []
+
+    def come() -> None:
+        try:
+            found.append(_MultiWorker()())
+        except Exception as error:
+            found.append(error)
+
+    # TensorFlow waits in native code, where no signal arrives; a daemon does not hold up the end of the process.
+    thread = threading.Thread(target=come, daemon=True)
+    thread.start()
+    thread.join(longest_wait)
+    if not found:
+        silent = " and ".join(cluster.silent_peers()) or "another worker"
+        raise WorkerLostError(
+            f"{silent} did not come within {longest_wait:g} seconds to worker {cluster.worker} of "
+            f"{len(cluster.addresses)}. Start all of them, with the same cluster in TF_CONFIG and an index each; is "
+            "the address reachable from here?"
+        )
+    if isinstance(found[0], Exception):
+        raise WorkerLostError(f"The workers of TF_CONFIG do not come together: {found[0]}") from found[0]
+    return found[0]
+
+
+def _MultiWorker() -> Any:  # noqa: N802  a class
+    import tensorflow as tf
+
+    return tf.distribute.MultiWorkerMirroredStrategy
+
+
+def _readable_alone(next_creator: Callable[..., Any], **options: Any) -> Any:
+    import tensorflow as tf
+
+    if (
+        options.get("synchronization") is tf.VariableSynchronization.ON_READ
+        and options.get("aggregation") is tf.VariableAggregation.MEAN
+    ):
+        options["aggregation"] = tf.VariableAggregation.ONLY_FIRST_REPLICA
+    return next_creator(**options)
