@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from slim2keras.models.end_points import end_points
     from slim2keras.nets import list_nets
     from slim2keras.parity.comparing import verify
+    from slim2keras.trainer.request import training_request
+    from slim2keras.trainer.resuming import resumed_request
+    from slim2keras.trainer.training import plan_training, train
     from slim2keras.training.export import export_checkpoint
     from slim2keras.training.finetuning import finetune
 
@@ -36,8 +39,12 @@ __all__ = [
     "list_nets",
     "load_checkpoint",
     "load_model",
+    "plan_training",
     "predict",
     "recalibrate",
+    "resumed_request",
+    "train",
+    "training_request",
     "verify",
 ]
 
@@ -52,8 +59,12 @@ _HOME = {
     "list_nets": "nets",
     "load_checkpoint": "checkpoints.loading",
     "load_model": "conversion.reading",
+    "plan_training": "trainer.training",
     "predict": "evaluation",
     "recalibrate": "doctor.recalibration",
+    "resumed_request": "trainer.resuming",
+    "train": "trainer.training",
+    "training_request": "trainer.request",
     "verify": "parity.comparing",
 }
 

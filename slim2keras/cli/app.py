@@ -16,7 +16,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 import slim2keras
-from slim2keras.cli import convert, doctor, evaluate, export, inspect, nets, predict, recalibrate, verify
+from slim2keras.cli import convert, doctor, evaluate, export, finetune, inspect, nets, predict, recalibrate, verify
 from slim2keras.cli.console import (
     stderr,
 )
@@ -133,8 +133,8 @@ def _report_errors(command: Callable[..., None]) -> Callable[..., None]:
         try:
             with _warnings_as_remarks():
                 command(**arguments)
-        except KeyboardInterrupt:
-            _report_interruption()
+        except KeyboardInterrupt as interruption:
+            _report_interruption(str(interruption))
         except (typer.Exit, typer.Abort):
             raise
         except Exception as error:
@@ -166,9 +166,10 @@ def _warnings_as_remarks() -> Iterator[None]:
         yield
 
 
-def _report_interruption() -> NoReturn:
+def _report_interruption(text: str = "") -> NoReturn:
+    """``text`` says what was written after all."""
     _Interruption.end()
-    _print_error("Interrupted; nothing was written.")
+    _print_error(text or "Interrupted; nothing was written.")
     raise typer.Exit(ExitStatus.INTERRUPTED) from None
 
 
@@ -193,6 +194,7 @@ _COMMANDS = (
     export.export,
     doctor.doctor,
     recalibrate.recalibrate,
+    finetune.finetune,
     evaluate.evaluate,
     predict.predict,
 )

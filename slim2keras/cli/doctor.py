@@ -21,11 +21,13 @@ from slim2keras.cli.console import (
 from slim2keras.cli.options import (
     BatchSizeOption,
     CheckpointArgument,
+    DataIfWantedOption,
     GraphOption,
     IgnoreLabelsOption,
     InputShapeOption,
     InputTensorOption,
     JsonOption,
+    LabelsOffsetOption,
     NetOption,
     NetworkOption,
     NumClassesOption,
@@ -33,6 +35,7 @@ from slim2keras.cli.options import (
     OverwriteOption,
     PlaceholderOption,
     SetOption,
+    SkipBrokenOption,
     UseEmaOption,
 )
 from slim2keras.errors import ExitStatus, UnsupportedArgumentError
@@ -40,15 +43,6 @@ from slim2keras.errors import ExitStatus, UnsupportedArgumentError
 PretrainedOption = Annotated[
     Path | None,
     typer.Option("--pretrained", metavar="CKPT", help="Checkpoint that training started from.", show_default=False),
-]
-DataOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--data",
-        metavar="IMAGES",
-        help="Compare with images: a folder, or an .npz of preprocessed ones (and labels).",
-        show_default=False,
-    ),
 ]
 PlotOption = Annotated[
     Path | None,
@@ -64,7 +58,7 @@ def doctor(
     steps: Annotated[
         int | None, typer.Option("--steps", help="Steps done or planned; global_step if left out.")
     ] = None,
-    data: DataOption = None,
+    data: DataIfWantedOption = None,
     plot: PlotOption = None,
     num_classes: NumClassesOption = None,
     input_shape: InputShapeOption = None,
@@ -75,7 +69,9 @@ def doctor(
     placeholders: PlaceholderOption = None,
     network: NetworkOption = None,
     use_ema: UseEmaOption = False,
+    labels_offset: LabelsOffsetOption = 0,
     ignore_labels: IgnoreLabelsOption = False,
+    skip_broken: SkipBrokenOption = False,
     batch_size: BatchSizeOption = 32,
     overwrite: OverwriteOption = False,
     json_output: JsonOption = False,
@@ -117,6 +113,8 @@ def doctor(
             steps=steps,
             data=data,
             labels=not ignore_labels,
+            labels_offset=labels_offset,
+            skip_broken=skip_broken,
             batch_size=batch_size,
             progress=progress,
         )

@@ -22,11 +22,13 @@ from slim2keras.cli.console import (
 from slim2keras.cli.options import (
     BatchSizeOption,
     CheckpointArgument,
+    DataOption,
     GraphOption,
     IgnoreLabelsOption,
     InputShapeOption,
     InputTensorOption,
     JsonOption,
+    LabelsOffsetOption,
     NetOption,
     NetworkOption,
     NumClassesOption,
@@ -34,14 +36,12 @@ from slim2keras.cli.options import (
     OverwriteOption,
     PlaceholderOption,
     SetOption,
+    SkipBrokenOption,
     StrategyOption,
     UseEmaOption,
     flag,
 )
 
-DataOption = Annotated[
-    Path, typer.Option("--data", metavar="IMAGES", help="Folder of images, or .npz of preprocessed ones (and labels).")
-]
 OutputOption = Annotated[
     Path,
     typer.Option("--output", "-o", metavar="OUT", help="slim checkpoint, or .keras, .h5, .weights.h5."),
@@ -68,7 +68,9 @@ def recalibrate(
     placeholders: PlaceholderOption = None,
     network: NetworkOption = None,
     use_ema: UseEmaOption = False,
+    labels_offset: LabelsOffsetOption = 0,
     ignore_labels: IgnoreLabelsOption = False,
+    skip_broken: SkipBrokenOption = False,
     batch_size: BatchSizeOption = 32,
     sequential: SequentialOption = False,
     decay: DecayOption = None,
@@ -102,6 +104,8 @@ def recalibrate(
             output,
             with_function(request, network),
             labels=not ignore_labels,
+            labels_offset=labels_offset,
+            skip_broken=skip_broken,
             batch_size=batch_size,
             sequential=sequential,
             decay=decay,

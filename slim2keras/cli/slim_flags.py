@@ -205,7 +205,7 @@ FLAGS_OF_COMMAND: Mapping[str, Flags] = {"finetune": TRAINING_FLAGS, "evaluate":
 
 
 class SlimSpelling:
-    """A command that takes options as absl does too: ``--learning_rate``, ``--use_grayscale=False``, ``--noaugment``."""
+    """A command that takes options as absl has them: ``--learning_rate``, ``--use_grayscale=False``, and more."""
 
     name: str | None
 

@@ -87,7 +87,9 @@ def training_batches(
 
     labels = examples.known_labels()
     order = _checked_order(TrainingOrder(len(examples), batch_size, seed, shuffle, *slices))
-    columns = [labels] if class_weights is None else [labels, np.asarray(class_weights, np.float32)[labels]]
+    columns: list[NDArray[Any]] = [labels]
+    if class_weights is not None:
+        columns.append(np.asarray(class_weights, np.float32)[labels])
     load = _loader(examples, network, reading, columns, seed if augment else None)
     steps = tf.data.Dataset.range(first_step, np.iinfo(np.int64).max // batch_size)
     batches = _batches(examples, steps, order.batch, load, order.share, reading)
@@ -164,10 +166,10 @@ class _Preparation:
             DataReadError: If the network takes any size.
         """
         pipeline = PIPELINES[reading.preprocessing] if reading.preprocessing is not None else pipeline_of(network)
-        height, width = network.image_size
-        if height is None or width is None:
+        (height, width), given = network.image_size, network.input_shape[-1]
+        if height is None or width is None or given is None:
             raise DataReadError(f"The images are to be resized, and {network.name} takes any size. Give an .npz.")
-        channels = reading.options.decoded_channels(network.input_shape[-1])
+        channels = reading.options.decoded_channels(given)
         pipeline.check(channels, reading.options)
         return cls(source, pipeline, (height, width), channels, reading)
 
@@ -219,14 +221,15 @@ def _loader(
     def load(index: tf.Tensor, place: tf.Tensor) -> Any:
         where = [tf.gather(column, index) for column in places]
         if prepare is None:
-            image = source.read(*where, channels=network.input_shape[-1])
+            image = source.read(*where)
         elif augmentation_seed is None:
             image = prepare.evaluated(*where)
         else:
             image = prepare.distorted(tf.stack([tf.constant(augmentation_seed, tf.int64), place]), *where)
         return (image, *(tf.gather(column, index) for column in rest)) if rest else image
 
-    return tf.autograph.experimental.do_not_convert(load)
+    as_it_is: Callable[..., Any] = tf.autograph.experimental.do_not_convert(load)
+    return as_it_is
 
 
 def _batches(

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _THREADS = 8
 """Decoding runs without Python's lock; more threads than this wait for the processor."""
 
+_COLOURS = 3
+
 _FAULTS = ("InvalidArgumentError", "NotFoundError", "DataLossError", "UnknownError", "PermissionDeniedError")
 """TensorFlow's errors that a broken image can be behind."""
 
@@ -56,7 +58,7 @@ def _first_line(error: Exception) -> str:
     return message.removeprefix("{{function_node ").split("}} ")[-1][:200]
 
 
-def without_broken(examples: Examples, channels: int = 3) -> Examples:
+def without_broken(examples: Examples, channels: int = _COLOURS) -> Examples:
     """The images that can be read; the names of the others are in ``broken``. Every image is decoded for that."""
     found = find_broken(examples, np.arange(len(examples)), channels)
     if not found:
@@ -66,8 +68,12 @@ def without_broken(examples: Examples, channels: int = 3) -> Examples:
 
 
 @contextmanager
-def broken_images_named(examples: Examples, channels: int) -> Iterator[None]:
+def broken_images_named(examples: Examples, channels: int | None = None) -> Iterator[None]:
     """Turn TensorFlow's errors about an image, which say only the op, into one that names the image.
+
+    Args:
+        examples: Images that batches are made of.
+        channels: That the network takes; colours if nobody knows.
 
     Raises:
         DataReadError: If an image of the batches that were read last is broken.
@@ -80,7 +86,7 @@ def broken_images_named(examples: Examples, channels: int) -> Iterator[None]:
         if type(error).__name__ not in _FAULTS:
             raise
         for batch in list(examples.recent)[::-1]:
-            found = find_broken(examples, batch, channels)
+            found = find_broken(examples, batch, channels or _COLOURS)
             if found:
                 raise broken_error({examples.names[index]: text for index, text in found.items()}) from error
         raise

@@ -59,7 +59,9 @@ class Folder:
         Raises:
             DataReadError: If it cannot be read.
         """
-        folders, images, others = [], [], []
+        folders: list[str] = []
+        images: list[str] = []
+        others: list[str] = []
         try:
             with os.scandir(path) as entries:
                 for entry in entries:

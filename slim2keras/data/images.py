@@ -10,6 +10,7 @@ from typing import Any
 from slim2keras.data.batches import Reading, check_fit, evaluation_batches
 from slim2keras.data.broken import broken_images_named
 from slim2keras.data.examples import Examples
+from slim2keras.data.labels import shown
 from slim2keras.data.listing import list_for_network
 from slim2keras.graphs.network import Network
 from slim2keras.progress import StepProgress
@@ -60,11 +61,24 @@ class ImageBatches:
 
     @property
     def numbering(self) -> str:
-        """How the labels were numbered, or why there are none, in words."""
-        return self.examples.numbering
+        """How the labels were numbered, or why there are none, and which images were left out, in words."""
+        left_out = self.examples.broken
+        return (
+            f"{self.examples.numbering}; left out, not readable: {shown(left_out)}"
+            if left_out
+            else self.examples.numbering
+        )
 
 
-def open_images(path: Path, network: Network, batch_size: int, *, labels: bool = True) -> ImageBatches:
+def open_images(
+    path: str | Path,
+    network: Network,
+    batch_size: int,
+    *,
+    labels: bool = True,
+    labels_offset: int = 0,
+    skip_broken: bool = False,
+) -> ImageBatches:
     """Open images for a network, see ``data.listing.list_examples``.
 
     Args:
@@ -72,12 +86,14 @@ def open_images(path: Path, network: Network, batch_size: int, *, labels: bool =
         network: That they are for: its size, channels, classes and preprocessing.
         batch_size: Images a batch.
         labels: Whether labels are wanted.
+        labels_offset: Taken off the numbers in the data; slim's flag.
+        skip_broken: Leave images out that cannot be read.
 
     Raises:
         DataReadError: If nothing there can be read, or it does not fit the network.
         UnsupportedArgumentError: If nobody knows the preprocessing.
     """
-    examples = list_for_network(path, network, labels=labels)
+    examples = list_for_network(path, network, labels=labels, labels_offset=labels_offset, skip_broken=skip_broken)
     check_fit(examples, network)
     return ImageBatches(examples, network, batch_size)
 

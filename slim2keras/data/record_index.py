@@ -8,7 +8,7 @@ import re
 import tempfile
 from array import array
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -143,7 +143,7 @@ _NO_SIZE = "its bare pixels do not fit image/height and image/width"
 
 
 def index_records(path: Path, *, skip_broken: bool = False) -> RecordIndex:
-    """Go through a file of TFRecords once, checksums included.
+    """Go through a file of TFRecords once, checksums included; the result is kept for as long as the file stays.
 
     Args:
         path: The file, not compressed.
@@ -152,6 +152,15 @@ def index_records(path: Path, *, skip_broken: bool = False) -> RecordIndex:
     Raises:
         DataReadError: If it is none, or a record is broken; the error names file and number of the record.
     """
+    try:
+        facts = path.stat()
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    return _index(path.absolute(), skip_broken, (facts.st_size, facts.st_mtime_ns))
+
+
+@lru_cache(maxsize=4096)
+def _index(path: Path, skip_broken: bool, _: tuple[int, int]) -> RecordIndex:
     index = RecordIndex(path)
     end = _walk(index)
     _add_while_whole(index)
@@ -190,8 +199,12 @@ def _walk(index: RecordIndex) -> str | None:
                 index.lengths.append(end - FOOTER - place - HEADER)
                 place = end
     except OSError as error:
-        raise DataReadError(f"{index.path} cannot be read: {error.strerror or error}.") from error
+        raise _unreadable(index.path, error) from error
     return None
+
+
+def _unreadable(path: Path, error: OSError) -> DataReadError:
+    return DataReadError(f"{path} cannot be read: {error.strerror or error}.")
 
 
 def _compressed(path: Path) -> DataReadError:

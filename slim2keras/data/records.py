@@ -120,7 +120,7 @@ class Records(Source):
     def contents(self, *place: tf.Tensor) -> tf.Tensor:
         return self._parsed(*place[:-1])["image/encoded"]
 
-    def read(self, *place: tf.Tensor, channels: int, exif_orientation: bool = False) -> tf.Tensor:
+    def read(self, *place: tf.Tensor, channels: int = 3, exif_orientation: bool = False) -> tf.Tensor:
         import tensorflow as tf
 
         if self.is_encoded:

@@ -59,7 +59,7 @@ class Source(abc.ABC):
         raise NotImplementedError
 
     @abc.abstractmethod
-    def read(self, *place: tf.Tensor, channels: int, exif_orientation: bool = False) -> tf.Tensor:
+    def read(self, *place: tf.Tensor, channels: int = 3, exif_orientation: bool = False) -> tf.Tensor:
         """One image by its row of ``places``: uint8, (height, width, channels), or float32 if prepared."""
 
     @abc.abstractmethod
@@ -105,7 +105,7 @@ class ImageFiles(Source):
 
         return tf.io.read_file(*place)
 
-    def read(self, *place: tf.Tensor, channels: int, exif_orientation: bool = False) -> tf.Tensor:
+    def read(self, *place: tf.Tensor, channels: int = 3, exif_orientation: bool = False) -> tf.Tensor:
         return decode_image(self.contents(*place), channels, exif_orientation=exif_orientation)
 
     def hashed_parts(self) -> Iterator[bytes]:
@@ -148,7 +148,7 @@ class ImageArrays(Source):
         """The rows."""
         return (self.rows,)
 
-    def read(self, *place: tf.Tensor, channels: int, exif_orientation: bool = False) -> tf.Tensor:  # noqa: ARG002
+    def read(self, *place: tf.Tensor, channels: int = 3, exif_orientation: bool = False) -> tf.Tensor:  # noqa: ARG002
         """One image as it stands there; its channels are checked before, see ``batches``."""
         import tensorflow as tf
 

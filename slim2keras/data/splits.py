@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,46 +34,15 @@ def split_examples(examples: Examples, fraction: float, seed: int = 0) -> tuple[
     """
     if not 0.0 < fraction < 1.0:
         raise UnsupportedArgumentError(f"The part kept back must lie between 0 and 1. Received: {fraction}")
-    is_kept_back = _drawn(examples, seed, lambda images: _kept_back(images, fraction))
+    is_kept_back = np.zeros(len(examples), bool)
+    for number, images in enumerate(_of_each_class(examples)):
+        random = np.random.RandomState(np.random.MT19937(np.random.SeedSequence((seed, number))))
+        is_kept_back[random.permutation(images)[: _kept_back(len(images), fraction)]] = True
     if not is_kept_back.any():
         raise DataReadError(
             f"{len(examples)} images cannot be split: no class has two. Give more, or a folder `validation` of its own."
         )
     return examples.subset(np.flatnonzero(~is_kept_back)), examples.subset(np.flatnonzero(is_kept_back))
-
-
-def limit_examples(examples: Examples, limit: int, seed: int = 0) -> Examples:
-    """At most so many images, in the order listed; of each class the same fraction, and one at least.
-
-    Raises:
-        DataReadError: If there are more classes than that.
-    """
-    if len(examples) <= limit:
-        return examples
-    classes = 1 if examples.labels is None else len(np.unique(examples.labels))
-    if classes > limit:
-        raise DataReadError(f"A limit of {limit} images leaves nothing of some of the {classes} classes.")
-    shares = _shares(examples, limit)
-    return examples.subset(np.flatnonzero(_drawn(examples, seed, lambda _: next(shares))))
-
-
-def _shares(examples: Examples, limit: int) -> Iterator[int]:
-    """Images of each class that make the limit: rounded down, then the largest remainders up."""
-    sizes = np.array([len(images) for images in _of_each_class(examples)])
-    exact = 1 + (sizes - 1) * (limit - len(sizes)) / max(sizes.sum() - len(sizes), 1)
-    shares = np.floor(exact).astype(int)
-    largest = np.argsort(shares - exact, kind="stable")[: limit - shares.sum()]
-    shares[largest] += 1
-    return iter(shares.tolist())
-
-
-def _drawn(examples: Examples, seed: int, count: Callable[[int], int]) -> NDArray[np.bool_]:
-    """Which images a draw of ``count(images)`` of each class takes."""
-    is_drawn = np.zeros(len(examples), bool)
-    for number, images in enumerate(_of_each_class(examples)):
-        random = np.random.RandomState(np.random.MT19937(np.random.SeedSequence((seed, number))))
-        is_drawn[random.permutation(images)[: count(len(images))]] = True
-    return is_drawn
 
 
 def _of_each_class(examples: Examples) -> Iterator[NDArray[Any]]:

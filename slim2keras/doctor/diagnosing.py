@@ -46,6 +46,8 @@ def diagnose(
     input_shape: Shape | None = None,
     use_ema: bool = False,
     labels: bool = True,
+    labels_offset: int = 0,
+    skip_broken: bool = False,
     batch_size: int = 32,
     progress: StepProgress | None = None,
     network: Network | SlimFunction | None = None,
@@ -69,10 +71,12 @@ def diagnose(
         decay: Fraction of the moving statistics that a step kept.
         steps: Steps that were or will be trained with this decay; the checkpoint's ``global_step`` if left out.
         data: Batches of images as the network takes them, or of (images, labels), e.g. a ``tf.data.Dataset``; gone
-            through up to twice. Or a folder of images or an ``.npz``, see ``data.images.open_images``.
+            through up to twice. Or a path, see ``data.listing.list_examples``.
         input_shape: (height, width, channels), for data.
         use_ema: Examine the data with the ``ExponentialMovingAverage`` shadows.
         labels: Whether to read the labels of data from a path.
+        labels_offset: Taken off the numbers in data from a path; slim's flag.
+        skip_broken: Leave images out of data from a path that cannot be read.
         batch_size: Images a batch, where ``data`` is a path.
         progress: Called with what is done, the number of images done and in all, 0 if unknown.
         network: The network itself, as in ``convert``; then its decays count.
@@ -106,6 +110,8 @@ def diagnose(
         steps=steps,
         data=data,
         labels=labels,
+        labels_offset=labels_offset,
+        skip_broken=skip_broken,
         batch_size=batch_size,
         progress=progress,
     )
@@ -120,6 +126,8 @@ def diagnose_as_asked(
     steps: int | None = None,
     data: Iterable[Any] | str | Path | None = None,
     labels: bool = True,
+    labels_offset: int = 0,
+    skip_broken: bool = False,
     batch_size: int = 32,
     progress: StepProgress | None = None,
 ) -> Diagnosis:
@@ -135,12 +143,10 @@ def diagnose_as_asked(
         measured = Measured()
         if data is not None and layers:
             model, _ = model_and_plan(opened, request, data)
-            batches = (
-                open_images(Path(data), network_of(model), batch_size, labels=labels)
-                if isinstance(data, (str, Path))
-                else data
-            )
-            measured = _measure(model, batches, progress)
+            how: dict[str, Any] = {"labels": labels, "labels_offset": labels_offset, "skip_broken": skip_broken}
+            if isinstance(data, (str, Path)):
+                data = open_images(data, network_of(model), batch_size, **how)
+            measured = _measure(model, data, progress)
         is_model_file = isinstance(opened, ModelVariables)
     place = {name: number for number, name in enumerate(measured.drifts)}
     layers.sort(key=lambda layer: place.get(layer.name, len(place)))

@@ -232,6 +232,8 @@ def recalibrate_file(
     request: CheckpointRequest | None = None,
     *,
     labels: bool = True,
+    labels_offset: int = 0,
+    skip_broken: bool = False,
     batch_size: int = 32,
     sequential: bool = False,
     decay: float | None = None,
@@ -245,11 +247,13 @@ def recalibrate_file(
 
     Args:
         checkpoint: As in ``convert``, or a model file; its statistics may be NaN, its weights may not.
-        data: Images, see ``data.images.open_images``.
+        data: Images, see ``data.listing.list_examples``.
         output: ``.keras``, ``.h5`` or ``.weights.h5``; any other name is that of a slim checkpoint, which gets
             everything else bit for bit, slots included. With ``use_ema`` it is the shadows that are repaired.
         request: What is asked of the checkpoint; nothing of a model file.
         labels: Whether to read the labels of the images.
+        labels_offset: Taken off the numbers in the data; slim's flag.
+        skip_broken: Leave images out that cannot be read.
         batch_size: Images a batch.
         sequential: As in ``recalibrate``.
         decay: The same.
@@ -269,7 +273,8 @@ def recalibrate_file(
     check_asks_nothing(Path(checkpoint), request)
     with open_variables(checkpoint, request.of_graph) as opened:
         model, plan = model_and_plan(opened, request, data)
-        images = open_images(Path(data), network_of(model), batch_size, labels=labels)
+        how: dict[str, Any] = {"labels": labels, "labels_offset": labels_offset, "skip_broken": skip_broken}
+        images = open_images(data, network_of(model), batch_size, **how)
         way: dict[str, Any] = {"sequential": sequential, "decay": decay}
         count = image_counter(progress, "recalibrating", images, num_sweeps(model, **way))
         found = replace(recalibrate(model, images, **way, progress=count), numbering=images.numbering)

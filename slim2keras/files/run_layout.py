@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from slim2keras.errors import OutputError
+
 
 @dataclass(frozen=True)
 class RunLayout:
@@ -70,3 +72,20 @@ class RunLayout:
 def is_run(path: Path) -> bool:
     """Whether a path is the directory of a RUN."""
     return RunLayout(path).request.is_file()
+
+
+def check_run_is_free(directory: Path) -> None:
+    """Refuse a directory that holds something.
+
+    Raises:
+        OutputError: If it does, or there is no directory to make it in.
+    """
+    if directory.is_dir() and any(directory.iterdir()):
+        raise OutputError(
+            f"{directory} exists already and is left as it is. Choose another name, or go on with the run that lies "
+            f"there: resumed_request (command line: --resume {directory})."
+        )
+    if directory.exists() and not directory.is_dir():
+        raise OutputError(f"{directory} is a file, and a RUN is a directory. Choose another name.")
+    if not directory.absolute().parent.is_dir():
+        raise OutputError(f"{directory} cannot be written: there is no directory {directory.parent}. Create it first.")

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from slim2keras.errors import UnsupportedArgumentError
 from slim2keras.importing.node import tensor_name
-from slim2keras.importing.sources import GraphSource
 
 if TYPE_CHECKING:
     from slim2keras.importing.imported import ImportedGraph
+    from slim2keras.importing.sources import GraphSource
 
 
 @dataclass(frozen=True)

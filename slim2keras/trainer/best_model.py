@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slim2keras.conversion.report import describe_model, versions_of_all
 from slim2keras.files.output_files import report_path, whole_or_not_at_all
 from slim2keras.models.functional import functional_model
+from slim2keras.models.overrides import Overrides
 from slim2keras.models.precision import in_float32, precision_of
 from slim2keras.models.variables import slim_variables
 from slim2keras.outputs.formats import OutputFormat
@@ -68,3 +70,15 @@ def _plain(model: FineTunedModel) -> tf_keras.Model:
     plain = functional_model(model.input, model.output, model.name)
     plain.slim_network = model.slim_network
     return plain if precision_of(plain) == "float32" else in_float32(plain)
+
+
+@contextlib.contextmanager
+def averages_taken(model: FineTunedModel) -> Iterator[None]:
+    """Within it the variables have the values that are validated."""
+    with Overrides() as overrides:
+        if model.shadows:
+            variables = slim_variables(model)
+            overrides.keep(variables.values())
+            for name, value in validated_values(model).items():
+                variables[name].assign(value)
+        yield

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from slim2keras.files.output_files import whole_or_not_at_all
 from slim2keras.trainer.state import Row
@@ -23,6 +24,10 @@ def write_history(path: Path, rows: Sequence[Row]) -> None:
         writer.writerows(rows)
 
 
+_SCALAR = 1
+"""``DATA_CLASS_SCALAR`` of tensorflow/core/framework/summary.proto."""
+
+
 class EventFiles:
     """Writes the numbers of each epoch where TensorBoard finds them.
 
@@ -32,12 +37,18 @@ class EventFiles:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
+        self._writer: Any = None
 
     def write(self, row: Row) -> None:
         """Write the line of an epoch."""
         import tensorflow as tf
 
-        with tf.summary.create_file_writer(str(self._directory)).as_default():
+        # tf.summary.scalar wants TensorBoard to be installed where it is written.
+        plugin = tf.compat.v1.SummaryMetadata.PluginData(plugin_name="scalars")
+        metadata = tf.compat.v1.SummaryMetadata(plugin_data=plugin, data_class=_SCALAR)
+        self._writer = self._writer or tf.summary.create_file_writer(str(self._directory))
+        with self._writer.as_default():
             for name, value in row.items():
                 if name != "epoch":
-                    tf.summary.scalar(name, value, step=int(row["epoch"]))
+                    tf.summary.write(name, tf.constant(value, tf.float32), int(row["epoch"]), metadata)
+        self._writer.flush()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from slim2keras.data.examples import Examples, check_for_training
 from slim2keras.data.listing import list_examples, splits_of
 from slim2keras.data.splits import split_examples
 from slim2keras.errors import DataReadError
-from slim2keras.trainer.request import BALANCED, DataOptions, TrainingRequest
+from slim2keras.trainer.request import DataOptions, TrainingRequest
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,7 +42,7 @@ class TrainingImages:
         return self.training.class_names
 
     def class_weights(self) -> NDArray[np.float32]:
-        """n / (classes * images of the class), of those that there are images of; (classes,)."""
+        """Weights n / (classes * images of the class), of those that there are images of; (classes,)."""
         counts = self.training.class_counts()
         present = np.maximum(counts, 1) * np.count_nonzero(counts)
         return np.where(counts > 0, len(self.training) / present, 0.0).astype(np.float32)
@@ -133,15 +133,3 @@ def limited(examples: Examples, limit: int | None, seed: int) -> Examples:
         # The k-th image of a class comes before the k + 1-th of any, in proportion to what there is of it.
         shares[random.permutation(places)] = (np.arange(len(places)) + 0.5) / len(places)
     return examples.subset(np.sort(np.argsort(shares, kind="stable")[:limit]))
-
-
-def reading_of(options: DataOptions) -> Any:
-    """How the images are read, for ``data.batches``."""
-    from slim2keras.data.batches import Reading
-
-    return Reading(options.workers, options.exif_orientation)
-
-
-def balanced_weights(images: TrainingImages, options: DataOptions) -> NDArray[np.float32] | None:
-    """Weights of classes if they are asked for."""
-    return images.class_weights() if options.class_weights == BALANCED else None

@@ -148,7 +148,8 @@ class TrainingPlan(Report):
         if self.decay is None:
             return f"{modes}; the moving statistics stay as they are"
         picked = ', picked by "auto"' if self.decay_is_auto else ""
-        return f"{modes}; decay {self.decay:.6g}{picked}: {self.old_statistics_left:.1%} of the old statistics will be left"
+        left = f"{self.old_statistics_left:.1%} of the old statistics will be left"
+        return f"{modes}; decay {self.decay:.6g}{picked}: {left}"
 
     def _steps(self) -> str:
         micro = f" in {self.accumulate} micro-batches of {self.batch_size}" if self.accumulate > 1 else ""
@@ -161,15 +162,16 @@ class TrainingPlan(Report):
     def remarks(self) -> Iterator[str]:
         """What the user should know before the first step."""
         if self.lags:
+            instead = "" if self.decay_is_auto else 'take decay="auto" (command line: --decay auto), or '
             yield (
-                f"after {plural(self.total_steps, 'step')} at decay {self.decay:.6g}, {self.old_statistics_left:.1%} of "
-                'the old moving statistics will be left (pit two): take decay="auto" (command line: --decay auto), or '
-                "more steps."
+                f"after {plural(self.total_steps, 'step')} at decay {self.decay:.6g} {self.old_statistics_left:.1%} of "
+                f"the old moving statistics will be left (pit two): {instead}train more steps, or recalibrate at the "
+                "end (command line: --recalibrate)."
             )
         if self.modes.get("batch"):
             yield (
-                f"{plural(self.modes['batch'], 'layer')} normalise with the batch and do not move their statistics (pit "
-                "one): recalibrate after the training (command line: --recalibrate)."
+                f"{plural(self.modes['batch'], 'layer')} normalise with the batch and do not move their statistics "
+                "(pit one): recalibrate at the end (command line: --recalibrate)."
             )
         if self.left_out:
             yield f"{plural(len(self.left_out), 'image')} cannot be read and are left out: {_shortened(self.left_out)}"

@@ -128,7 +128,7 @@ def _plan(
     return TrainingPlan(
         source={"path": str(request.checkpoint), "global_step": source.checkpoint.global_step},
         net=format_network(network),
-        input_shape=network.input_shape[:-3] + (*network.image_size, network.input_shape[-1]),
+        input_shape=(*network.input_shape[:-3], *network.image_size, network.input_shape[-1]),
         preprocessing=preprocessing_meaning(network) or "",
         augmentation=_describe_augmentation(request, network),
         numbering=images.training.numbering,
@@ -162,7 +162,7 @@ def _of_request(request: TrainingRequest, steps: Steps) -> dict[str, Any]:
     return {
         "steps_per_epoch": steps.per_epoch,
         "total_steps": steps.total,
-        "epochs": steps.epochs,
+        "epochs": steps.epochs_after(0),
         "batch_size": request.images.batch_size,
         "accumulate": request.step.accumulate,
         "schedule": describe_schedule(request.schedule, steps),
@@ -174,9 +174,9 @@ def _of_request(request: TrainingRequest, steps: Steps) -> dict[str, Any]:
     }
 
 
-def replanned(plan: TrainingPlan, request: TrainingRequest, steps: Steps, first_step: int) -> TrainingPlan:
+def replanned(plan: TrainingPlan, request: TrainingRequest, steps: Steps) -> TrainingPlan:
     """The plan of a run that goes on, with what may have changed since."""
-    return replace(plan, **_of_request(request, steps), first_step=first_step)
+    return replace(plan, **_of_request(request, steps))
 
 
 def _describe_augmentation(request: TrainingRequest, network: Network) -> str:

@@ -21,14 +21,15 @@ DECAY_TYPES = ("fixed", "exponential", "polynomial", "cosine")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 BALANCED = "balanced"
 
-CHOOSE_A_MODE = (
-    "batch_norm has no default (command line: --batch-norm), because both pits of slim lie in it. Choose: 'update' "
-    "normalises with the batch and moves the moving statistics, slim's is_training=True with its update ops, for data "
-    "enough to fill batches of 16 and more; 'frozen' normalises with the moving statistics of the checkpoint, slim's "
-    "is_training=False, for small batches or few images; 'batch' normalises with the batch and leaves the moving "
-    "statistics, slim without update ops, pit one: recalibrate after it. One for all layers, or by scope: "
-    "{'resnet_v1_50/block[1-3]': 'frozen', '.*': 'update'}."
-)
+CHOOSE_A_MODE = """batch_norm has no default (command line: --batch-norm), because both pits of slim lie in it. Choose:
+  update   normalise with the batch and move the moving statistics, slim's is_training=True with its update ops;
+           for data enough to fill batches of 16 and more
+  frozen   normalise with the moving statistics of the checkpoint, slim's is_training=False; for small batches or
+           few images
+  batch    normalise with the batch and leave the moving statistics, slim without update ops, pit one: recalibrate
+           after it
+One for all layers, or by scope, the first that matches: {"resnet_v1_50/block[1-3]": "frozen", ".*": "update"}
+(command line: --batch-norm 'resnet_v1_50/block[1-3]=frozen' --batch-norm '.*=update')."""
 
 
 @dataclass(frozen=True)
@@ -271,7 +272,6 @@ class TrainingRequest:
         loop: How long.
         of_checkpoint: What is asked of the checkpoint, such as ``net``.
         is_resumed: Whether ``output`` is a RUN to go on with, see ``resuming.resumed_request``.
-        dry_run: Whether only the plan is made, and nothing written.
     """
 
     checkpoint: Path
@@ -285,7 +285,6 @@ class TrainingRequest:
     loop: LoopOptions = field(default_factory=LoopOptions)
     of_checkpoint: CheckpointRequest = field(default_factory=CheckpointRequest, repr=False)
     is_resumed: bool = False
-    dry_run: bool = False
 
     def __post_init__(self) -> None:
         for name in ("checkpoint", "data", "output"):
@@ -322,7 +321,6 @@ def training_request(
     output: str | Path,
     *,
     of_checkpoint: CheckpointRequest | None = None,
-    dry_run: bool = False,
     **options: Any,
 ) -> TrainingRequest:
     """A request from options by their names, whichever group they are in.
@@ -341,7 +339,6 @@ def training_request(
         Path(output),
         **groups,
         of_checkpoint=of_checkpoint or CheckpointRequest(),
-        dry_run=dry_run,
     )
 
 

@@ -8,9 +8,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from slim2keras.errors import CheckpointReadError, UnsupportedArgumentError
+from slim2keras.conversion.report import format_network
+from slim2keras.errors import CheckpointMismatchError, CheckpointReadError, DataReadError, UnsupportedArgumentError
 from slim2keras.files.run_layout import RunLayout
+from slim2keras.trainer.images import TrainingImages, list_images
+from slim2keras.trainer.plan import TrainingPlan
+from slim2keras.trainer.preparing import Training, compile_model, fingerprint_of, replanned
 from slim2keras.trainer.request import TrainingRequest, training_request, with_options
+from slim2keras.trainer.state import RunState, read_state
+from slim2keras.trainer.steps import Steps
+from slim2keras.trainer.workplace import Workplace
+from slim2keras.training.model import FineTunedModel
 
 CHANGEABLE = frozenset({"epochs", "max_number_of_steps", "patience", "save_steps", "workers", "export_slim"})
 """Options that may differ in a run that goes on: none decides a step that is done already."""
@@ -60,7 +68,63 @@ def read_request(run: Path) -> TrainingRequest:
             "finetune -o RUN` wrote."
         ) from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointReadError(
-            f"{path} cannot be read as what was asked of a training: {type(error).__name__}: {error}. Train anew into "
-            "another directory."
-        ) from error
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> CheckpointReadError:
+    return CheckpointReadError(
+        f"{path} cannot be read as what was asked of a training: {type(error).__name__}: {error}. Train anew into "
+        "another directory."
+    )
+
+
+def prepare_resumed(request: TrainingRequest, layout: RunLayout, workplace: Workplace) -> tuple[Training, RunState]:
+    """What trains, and how far it is, from the last state of a RUN.
+
+    Raises:
+        CheckpointReadError: If there is none, or it cannot be read.
+        DataReadError: If the images are not those of the run.
+    """
+    plan = _stored_plan(layout)
+    with workplace.scope():
+        model, state = read_state(layout)
+        assert model.slim_network is not None, "a RUN trains a network of slim2keras"
+        _check_network(layout, model, plan)
+        images = list_images(request, len(plan.classes))
+        _check_same_images(request, plan, images)
+        steps = Steps.of(request, len(images.training))
+        saved = [variable.numpy() for variable in model.optimizer.variables]
+        compile_model(model, request, steps)
+        for variable, value in zip(model.optimizer.variables, saved, strict=True):
+            variable.assign(value)
+    epochs = state.epoch + steps.epochs_after(state.begun_at)
+    plan = replace(replanned(plan, request, steps), first_step=state.step, epochs=epochs)
+    return Training(request, plan, images, steps, model, workplace), state
+
+
+def _stored_plan(layout: RunLayout) -> TrainingPlan:
+    try:
+        return TrainingPlan.from_json(json.loads(layout.request.read_text(encoding="utf-8"))["plan"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _unreadable(layout.request, error) from error
+
+
+def _check_network(layout: RunLayout, model: FineTunedModel, plan: TrainingPlan) -> None:
+    network = model.slim_network
+    assert network is not None, "a RUN trains a network of slim2keras"
+    if format_network(network) != plan.net or network.num_classes != len(plan.classes):
+        raise CheckpointMismatchError(
+            f"{layout.last} is the state of another network, {format_network(network)}, and {layout.request.name} asks "
+            f"for {plan.net}. The files of two runs were mixed: put back the right ones, or train anew."
+        )
+
+
+def _check_same_images(request: TrainingRequest, plan: TrainingPlan, images: TrainingImages) -> None:
+    if fingerprint_of(images) != plan.fingerprint:
+        counts = f"{len(images.training):,} to train and {len(images.validation):,} to validate"
+        before = f"{plan.images['training']:,} and {plan.images['validation']:,}"
+        raise DataReadError(
+            f"{request.data} has other images than when {request.output} began: now {counts}, then {before}, or files "
+            "were changed or renamed. A run goes on with the same data only: put it back (elsewhere is fine, --data), "
+            "or train anew into another directory."
+        )

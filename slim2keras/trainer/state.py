@@ -56,6 +56,7 @@ class RunState:
 
     Attributes:
         step: Steps done.
+        begun_at: Of these, before the epoch that has begun.
         rows: A line of history.csv for each epoch that is done and validated.
         best: Validation.
         metrics: Accumulators of the epoch that has begun, by metric; empty at its begin.
@@ -63,6 +64,7 @@ class RunState:
     """
 
     step: int = 0
+    begun_at: int = 0
     rows: tuple[Row, ...] = ()
     best: Best = field(default_factory=Best)
     metrics: Mapping[str, Sequence[float]] = field(default_factory=dict)
@@ -83,7 +85,7 @@ class RunState:
         best, accuracy, loss = self.best, row["val_accuracy"], row["val_loss"]
         if best.is_beaten_by(accuracy, loss):
             best = Best(self.epoch + 1, accuracy, loss)
-        return replace(self, rows=(*self.rows, row), best=best, metrics={}, seconds=0.0)
+        return replace(self, begun_at=self.step, rows=(*self.rows, row), best=best, metrics={}, seconds=0.0)
 
     def to_json(self) -> dict[str, Any]:
         """As plain values."""

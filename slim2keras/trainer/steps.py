@@ -36,14 +36,13 @@ class Steps:
         total = request.loop.max_number_of_steps or per_epoch * request.loop.epochs
         return cls(images, batch_size, per_epoch, total)
 
-    @property
-    def epochs(self) -> int:
-        """Epochs, of which the last one may be cut short."""
-        return math.ceil(self.total / self.per_epoch)
+    def epochs_after(self, step: int) -> int:
+        """Epochs to come after a step, of which the last one may be cut short."""
+        return math.ceil(max(0, self.total - step) / self.per_epoch)
 
-    def in_epoch(self, epoch: int) -> int:
-        """Steps of an epoch, counted from 0."""
-        return min(self.per_epoch, self.total - epoch * self.per_epoch)
+    def of_epoch(self, begun_at: int) -> int:
+        """Steps of an epoch that begins after so many."""
+        return min(self.per_epoch, self.total - begun_at)
 
 
 def make_schedule(options: ScheduleOptions, steps: Steps) -> Any:
@@ -69,6 +68,12 @@ def make_schedule(options: ScheduleOptions, steps: Steps) -> Any:
     return rate if schedule is None else schedule
 
 
+def learning_rate_at(options: ScheduleOptions, steps: Steps, step: int) -> float:
+    """Of a step, counted from 0."""
+    schedule = make_schedule(options, steps)
+    return float(schedule(step) if callable(schedule) else schedule)
+
+
 def describe_schedule(options: ScheduleOptions, steps: Steps) -> str:
     """The learning rate in words."""
     rate, end = f"{options.learning_rate:g}", f"{options.end_learning_rate:g}"
@@ -84,7 +89,7 @@ def describe_schedule(options: ScheduleOptions, steps: Steps) -> str:
 
 
 def make_optimizer(options: OptimizerOptions, learning_rate: Any) -> Any:
-    """slim's optimizer with slim's constants."""
+    """The optimizer of slim, with slim's constants."""
     from slim2keras import optimizers
 
     makers = {

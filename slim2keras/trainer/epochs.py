@@ -1,0 +1,205 @@
+"""What is done between steps and after epochs: validation, the best model, the history, the last state."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import tf_keras
+
+from slim2keras.files.run_layout import RunLayout
+from slim2keras.trainer.best_model import BestModel, averages_taken
+from slim2keras.trainer.datasets import evaluation_dataset
+from slim2keras.trainer.history import EventFiles, write_history
+from slim2keras.trainer.interruption import Interruption
+from slim2keras.trainer.metrics import Accumulators, LazyLogs, accuracy_name
+from slim2keras.trainer.monitoring import monitor_of, old_statistics_left
+from slim2keras.trainer.preparing import Training
+from slim2keras.trainer.progress import TrainingProgress
+from slim2keras.trainer.state import RunState, write_state
+from slim2keras.trainer.steps import learning_rate_at
+
+_SPEED_WINDOW = 20
+"""Steps over which images a second are told."""
+
+
+class EpochWork(tf_keras.callbacks.Callback):  # type: ignore[misc]
+    """Follows ``fit``; everything that a RUN has of an epoch is written here.
+
+    Args:
+        training: That runs.
+        layout: Where it writes.
+        state: How far the run is.
+        progress: To tell.
+        interruption: To be looked for between steps.
+
+    Attributes:
+        state: How far the run is now.
+    """
+
+    _supports_tf_logs = True
+
+    def __init__(
+        self,
+        training: Training,
+        layout: RunLayout,
+        state: RunState,
+        progress: TrainingProgress,
+        interruption: Interruption,
+    ) -> None:
+        super().__init__()
+        self._training, self._layout, self._progress, self._interruption = training, layout, progress, interruption
+        self.state = state
+        self._best = BestModel(training.model, layout.model)
+        self._events = EventFiles(layout.tensorboard)
+        self._accumulated = Accumulators(training.model, state.metrics)
+        self._monitor = monitor_of(training)
+        self._ends: deque[float] = deque(maxlen=_SPEED_WINDOW)
+        self._began = time.perf_counter()
+        self._seconds_before = state.seconds
+        self.set_model(training.model)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether no epoch is to come."""
+        return self.is_impatient or self._training.steps.epochs_after(self.state.begun_at) == 0
+
+    @property
+    def is_impatient(self) -> bool:
+        """Whether it was long since validation was best."""
+        patience = self._training.request.loop.patience
+        return patience is not None and self.state.epoch > 0 and self.state.waited >= patience
+
+    @property
+    def epochs(self) -> int:
+        """Epochs in all, those done included."""
+        return self.state.epoch + self._training.steps.epochs_after(self.state.begun_at)
+
+    @property
+    def steps_done(self) -> int:
+        """Of the epoch that has begun."""
+        return self.state.step - self.state.begun_at
+
+    @property
+    def steps_to_come(self) -> int:
+        """Of the epoch that has begun."""
+        return self._training.steps.of_epoch(self.state.begun_at) - self.steps_done
+
+    def save(self) -> None:
+        """Write the last state as of now."""
+        if self._training.workplace.is_chief:
+            metrics = self._accumulated.values() if self.steps_done else {}
+            now = replace(self.state, metrics=metrics, seconds=self._seconds)
+            write_state(self._layout, self._training.model, now)
+
+    @property
+    def _seconds(self) -> float:
+        return self._seconds_before + time.perf_counter() - self._began
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Note the statistics that training starts from."""
+        if self._monitor is not None:
+            self._monitor.set_model(self.model)
+            self._monitor.set_params(self.params)
+            self._monitor.on_train_begin()
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Tell where it begins."""
+        self._began = time.perf_counter()
+        self._ends.clear()
+        self._ends.append(self._began)
+        self._progress.epoch_begins(epoch + 1, self.steps_done)
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Count the step, tell of it, and write the state if that is due or somebody wants to stop."""
+        self.state = replace(self.state, step=self.state.step + 1)
+        self._accumulated.go_on()
+        self._ends.append(time.perf_counter())
+        self._progress.step_ends(self.steps_done, LazyLogs(logs or {}), self._images_per_second)
+        if self._monitor is not None:
+            self._monitor.on_train_batch_end(batch)
+        every = self._training.request.loop.save_steps
+        self._interruption.check()
+        if self.steps_to_come == 0:
+            self.model.stop_training = self.state.step >= self._training.steps.total
+        elif every and self.state.step % every == 0:
+            self.save()
+
+    def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Let somebody stop within a validation."""
+        self._interruption.check()
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Validate, and write all that follows."""
+        self.end_epoch()
+        self.model.stop_training = self.is_done
+
+    def end_epoch(self) -> None:
+        """Validate the epoch whose steps are done, and write best model, history and state."""
+        accumulated = self._accumulated.values()
+        learned = Accumulators.results(accumulated)
+        seconds = max(self._seconds, 1e-9)
+        # From here on a state has the sums of the epoch: validation makes the metrics its own.
+        self._accumulated = Accumulators(self._training.model, accumulated)
+        with averages_taken(self._training.model):
+            validated = self._validate()
+        row = self._row(learned, validated, seconds)
+        after = self.state.after_epoch(row)
+        if self._training.workplace.is_chief:
+            if after.best.epoch == after.epoch:
+                self._best.write({"validation": validated, "epoch": after.epoch, "step": after.step})
+            write_history(self._layout.history, after.rows)
+            self._events.write(row)
+        self.state, self._seconds_before, self._began = after, 0.0, time.perf_counter()
+        self._accumulated = Accumulators(self._training.model, {})
+        self.save()
+        self._progress.epoch_ends(after.epoch, row)
+
+    def _validate(self) -> dict[str, float]:
+        """Loss and accuracy of the validation images, each once, with moving statistics."""
+        data = evaluation_dataset(self._training, self._training.images.validation)
+        logs = self._training.model.evaluate(data, verbose=0, return_dict=True, callbacks=[_Stopping(self)])
+        return {"loss": float(logs["loss"]), "accuracy": float(logs[accuracy_name(logs)])}
+
+    def _row(self, learned: Mapping[str, float], validated: Mapping[str, float], seconds: float) -> dict[str, float]:
+        """A line of history.csv."""
+        steps = self._training.steps
+        images = self.steps_done * steps.batch_size
+        return {
+            "epoch": self.state.epoch + 1,
+            **learned,
+            **{f"val_{name}": value for name, value in validated.items()},
+            "learning_rate": learning_rate_at(self._training.request.schedule, steps, self.state.step - 1),
+            **self._watched(),
+            "images_per_second": images / seconds,
+            "seconds": self._seconds,
+        }
+
+    def _watched(self) -> dict[str, float]:
+        """What the monitor sees; of the old statistics what is left of those of the checkpoint, whoever trained."""
+        if self._monitor is None:
+            return {}
+        logs: dict[str, float] = {}
+        self._monitor.on_epoch_end(self.state.epoch, logs)
+        return {**logs, "bn_old_statistics_left": old_statistics_left(self._training.model)}
+
+    @property
+    def _images_per_second(self) -> float:
+        seconds = self._ends[-1] - self._ends[0]
+        return self._training.steps.batch_size * (len(self._ends) - 1) / max(seconds, 1e-9)
+
+
+class _Stopping(tf_keras.callbacks.Callback):  # type: ignore[misc]
+    """Lets somebody stop between the batches of a validation."""
+
+    _supports_tf_logs = True
+
+    def __init__(self, work: EpochWork) -> None:
+        super().__init__()
+        self._work = work
+
+    def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
+        self._work.on_test_batch_end(batch)

@@ -1,0 +1,112 @@
+"""What came of a training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import RenderableType
+from rich.text import Text
+
+from slim2keras.batch_norm.probe import Gap
+from slim2keras.evaluation import Evaluation
+from slim2keras.files.reports import Report
+from slim2keras.trainer.plan import TrainingPlan
+from slim2keras.trainer.state import RunState
+
+
+@dataclass(frozen=True, repr=False)
+class TrainingResult(Report):
+    """What came of a training; written as ``report.json``.
+
+    Attributes:
+        run: The RUN.
+        plan: What decided it.
+        options: All of them.
+        state: How far it went, with a line for each epoch.
+        ended: Why it ended, in words.
+        evaluation: Of ``model.keras`` on the validation images.
+        gap: Between batch and moving statistics of it, ``None`` without BatchNorm that normalises with the batch.
+        old_statistics_left: Largest part of the checkpoint's moving statistics that is left.
+        recalibration: What was done to the statistics of ``model.keras``, in words; empty if nothing was.
+        slim: Prefix of the slim checkpoint, ``None`` if none was asked for.
+        versions: Of everything that took part.
+    """
+
+    run: Path
+    plan: TrainingPlan
+    options: Mapping[str, Any]
+    state: RunState
+    ended: str
+    evaluation: Evaluation
+    gap: Gap | None
+    old_statistics_left: float | None
+    recalibration: str
+    slim: Path | None
+    versions: Mapping[str, str]
+
+    @property
+    def accuracy(self) -> float:
+        """Of ``model.keras`` on the validation images."""
+        return self.evaluation.accuracy
+
+    @property
+    def needs_recalibration(self) -> bool:
+        """Whether moving statistics lose more than a point against those of the batch."""
+        return self.gap is not None and self.gap.accuracy_lost is not None and self.gap.is_felt
+
+    @property
+    def images_per_second(self) -> float:
+        """Of training, the mean of the epochs."""
+        rows = self.state.rows
+        return sum(row["images_per_second"] for row in rows) / max(1, len(rows))
+
+    @property
+    def seconds(self) -> float:
+        """Of all epochs, validation included."""
+        return sum(row["seconds"] for row in self.state.rows)
+
+    def summary(self) -> str:
+        """In one line."""
+        return f"accuracy {self.accuracy:.1%} on {self.evaluation.images} validation images, {self.run}"
+
+    def page(self) -> Iterator[RenderableType]:
+        """Accuracy, what BatchNorm cost, and what lies where."""
+        yield from self.evaluation.page()
+        yield Text(f"\n{self.ended}; best after epoch {self.state.best.epoch} of {self.state.epoch}")
+        if self.gap is not None:
+            yield Text(f"BatchNorm: {self.gap.describe()}")
+        if self.recalibration:
+            yield Text(self.recalibration)
+        elif self.needs_recalibration:
+            yield Text(
+                f"remark: the moving statistics cost {self.gap.accuracy_lost:.1%} of accuracy. Repair them: "  # type: ignore[union-attr]
+                f"`slim2keras recalibrate {self.run / 'model.keras'} --data IMAGES -o repaired.keras`, or train with "
+                "recalibrate=True (command line: --recalibrate).",
+                "yellow",
+            )
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values, for machines."""
+        validation = self.evaluation.to_json()
+        return {
+            "run": str(self.run),
+            "validation": validation,
+            "epochs": self.state.epoch,
+            "steps": self.state.step,
+            "best_epoch": self.state.best.epoch,
+            "ended": self.ended,
+            "decay": self.plan.decay,
+            "old_statistics_left": self.old_statistics_left,
+            "gap": None if self.gap is None else self.gap.to_json(),
+            "recalibration": self.recalibration or None,
+            "seconds": self.seconds,
+            "images_per_second": self.images_per_second,
+            "slim": None if self.slim is None else str(self.slim),
+            "options": dict(self.options),
+            "plan": self.plan.to_json(),
+            "history": [dict(row) for row in self.state.rows],
+            "versions": dict(self.versions),
+        }

@@ -1,0 +1,131 @@
+"""A whole training: ``slim2keras.train``."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+from slim2keras.errors import MovingStatisticsWarning
+from slim2keras.files.output_files import whole_or_not_at_all
+from slim2keras.files.run_layout import RunLayout, check_run_is_free
+from slim2keras.trainer.datasets import training_dataset
+from slim2keras.trainer.epochs import EpochWork
+from slim2keras.trainer.finishing import finish
+from slim2keras.trainer.interruption import Interruption
+from slim2keras.trainer.plan import TrainingPlan
+from slim2keras.trainer.preparing import Training, prepare
+from slim2keras.trainer.progress import TrainingProgress
+from slim2keras.trainer.request import TrainingRequest
+from slim2keras.trainer.result import TrainingResult
+from slim2keras.trainer.resuming import prepare_resumed
+from slim2keras.trainer.state import RunState, clear_drafts
+from slim2keras.trainer.workplace import Workplace, settings_of
+
+
+def plan_training(request: TrainingRequest) -> TrainingPlan:
+    """Everything that decides the result of a training; nothing is written.
+
+    Raises:
+        Slim2KerasError: As ``train`` would before its first step.
+    """
+    with settings_of(request):
+        return _prepared(request, Workplace())[0].plan
+
+
+def train(request: TrainingRequest, *, progress: TrainingProgress | None = None) -> TrainingResult:
+    """Train a network from a checkpoint on images, validate it each epoch, and write a RUN.
+
+    The RUN has ``model.keras``, the network that was best on the validation images; ``last/``, enough to go on, written
+    at each epoch's end and when the process is told to stop; ``history.csv``, ``report.json``, ``labels.txt``,
+    ``curves.png``, ``confusion.png`` and ``tensorboard/``. A process that is killed at any moment leaves a RUN that
+    ``resumed_request`` goes on with, to the same losses.
+
+    Args:
+        request: Of ``training_request``, or of ``resumed_request``.
+        progress: Told what happens; the plan first, so that nothing of it needs a warning.
+
+    Returns:
+        What came of it, also written as ``report.json``.
+
+    Raises:
+        OutputError: If the RUN is there already, or cannot be written.
+        NoSpaceError: If the disk fills up; the last state stays.
+        DataReadError: If images cannot be read, or are other ones than those of the run that goes on.
+        UnsupportedArgumentError: If an option cannot be.
+        NonFiniteLossError: If a loss or gradient is NaN or infinite; the last state stays.
+        KeyboardInterrupt: If Ctrl-C or SIGTERM came; the last state is that of then.
+
+    Warns:
+        MovingStatisticsWarning: When the moving statistics of BatchNorm will not keep up, or do not.
+
+    Example:
+        >>> result = train(training_request("resnet.ckpt", "flowers/", "run/", batch_norm="update", decay="auto"))
+        >>> print(result.accuracy, result)
+    """
+    layout = RunLayout(request.output)
+    with settings_of(request):
+        training, state = _prepared(request, Workplace())
+        if progress is not None:
+            progress.planned(training.plan)
+        elif training.plan.lags:
+            warnings.warn(next(training.plan.remarks()), MovingStatisticsWarning, stacklevel=2)
+        with Interruption() as interruption, _plan_says_what_will_be_left():
+            work = EpochWork(training, layout, state, progress or TrainingProgress(), interruption)
+            if training.workplace.is_chief:
+                _open_run(layout, training, work)
+            _run(training, work)
+        return finish(training, layout, work.state)
+
+
+def _prepared(request: TrainingRequest, workplace: Workplace) -> tuple[Training, RunState]:
+    """What trains, and how far it is."""
+    layout = RunLayout(request.output)
+    if request.is_resumed:
+        return prepare_resumed(request, layout, workplace)
+    check_run_is_free(layout.directory)
+    return prepare(request, workplace), RunState()
+
+
+def _open_run(layout: RunLayout, training: Training, work: EpochWork) -> None:
+    """Write what is there from the start, the state before the first step too."""
+    if training.request.is_resumed:
+        clear_drafts(layout)
+        return
+    with whole_or_not_at_all(layout.request, layout.labels) as (draft, draft_labels):
+        asked = {**training.request.to_json(), "plan": training.plan.to_json()}
+        draft.write_text(json.dumps(asked, indent=2) + "\n", encoding="utf-8")
+        names = enumerate(training.images.class_names)
+        draft_labels.write_text("".join(f"{number}:{name}\n" for number, name in names), encoding="utf-8")
+    work.save()
+
+
+def _run(training: Training, work: EpochWork) -> None:
+    """Train what is left: the rest of the epoch that was begun, and all epochs after it."""
+    try:
+        while not work.is_done:
+            if work.steps_to_come == 0:
+                work.end_epoch()
+                continue
+            of_rest = {"epochs": work.state.epoch + 1, "steps_per_epoch": work.steps_to_come}
+            of_whole = {"epochs": work.epochs, "steps_per_epoch": training.steps.per_epoch}
+            training.model.fit(
+                training_dataset(training, work.state.step),
+                initial_epoch=work.state.epoch,
+                verbose=0,
+                callbacks=[work],
+                **(of_rest if work.steps_done else of_whole),
+            )
+    except KeyboardInterrupt:
+        work.save()
+        raise
+
+
+@contextlib.contextmanager
+def _plan_says_what_will_be_left() -> Iterator[None]:
+    """Within it ``fit`` does not say what will be left of the old statistics: it counts the steps of a part only."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="BatchNorm: .* layers? move", category=MovingStatisticsWarning)
+        yield
