@@ -27,6 +27,8 @@ def plot_curves(rows: Sequence[Row], path: Path) -> None:
     Raises:
         OutputError: If it cannot be written.
     """
+    from matplotlib.ticker import MaxNLocator
+
     with drawing(path, (9.0, 7.2), overwrite=True) as figure:
         loss, accuracy, rate = figure.subplots(3, 1, sharex=True, height_ratios=(3, 3, 1.2))
         best = max(rows, key=lambda row: (row["val_accuracy"], -row["val_loss"]))
@@ -42,11 +44,12 @@ def plot_curves(rows: Sequence[Row], path: Path) -> None:
         for axes in (loss, accuracy):
             axes.axvline(best["epoch"], color=GREY, linestyle=":", linewidth=1)
             axes.legend(frameon=False, loc="best")
-        accuracy.set_ylim(top=1.02)
+        accuracy.set_ylim(top=1.03)
         accuracy.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
-        rate.set_ylim(bottom=0.0)
+        rate.set_ylim(0.0, 1.15 * max(row["learning_rate"] for row in rows))
         rate.set_xlabel("epoch")
-        rate.xaxis.get_major_locator().set_params(integer=True)
+        rate.xaxis.set_major_locator(MaxNLocator(integer=True))
+        figure.align_ylabels()
 
 
 def _draw(axes: Axes, rows: Sequence[Row], lines: Mapping[str, tuple[str, str]], title: str) -> None:

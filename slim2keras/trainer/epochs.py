@@ -38,6 +38,7 @@ class EpochWork(tf_keras.callbacks.Callback):  # type: ignore[misc]
 
     Attributes:
         state: How far the run is now.
+        validation: Batches of the validation images.
     """
 
     _supports_tf_logs = True
@@ -53,10 +54,11 @@ class EpochWork(tf_keras.callbacks.Callback):  # type: ignore[misc]
         super().__init__()
         self._training, self._layout, self._progress, self._interruption = training, layout, progress, interruption
         self.state = state
+        self.validation = evaluation_dataset(training, training.images.validation)
         self._best = BestModel(training.model, layout.model)
         self._events = EventFiles(layout.tensorboard)
         self._accumulated = Accumulators(training.model, state.metrics)
-        self._monitor = monitor_of(training)
+        self._monitor = monitor_of(training, self.epochs)
         self._ends: deque[float] = deque(maxlen=_SPEED_WINDOW)
         self._began = time.perf_counter()
         self._seconds_before = state.seconds
@@ -98,13 +100,6 @@ class EpochWork(tf_keras.callbacks.Callback):  # type: ignore[misc]
     @property
     def _seconds(self) -> float:
         return self._seconds_before + time.perf_counter() - self._began
-
-    def on_train_begin(self, logs: Any = None) -> None:
-        """Note the statistics that training starts from."""
-        if self._monitor is not None:
-            self._monitor.set_model(self.model)
-            self._monitor.set_params(self.params)
-            self._monitor.on_train_begin()
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Tell where it begins."""
@@ -160,8 +155,7 @@ class EpochWork(tf_keras.callbacks.Callback):  # type: ignore[misc]
 
     def _validate(self) -> dict[str, float]:
         """Loss and accuracy of the validation images, each once, with moving statistics."""
-        data = evaluation_dataset(self._training, self._training.images.validation)
-        logs = self._training.model.evaluate(data, verbose=0, return_dict=True, callbacks=[_Stopping(self)])
+        logs = self._training.model.evaluate(self.validation, verbose=0, return_dict=True, callbacks=[_Stopping(self)])
         return {"loss": float(logs["loss"]), "accuracy": float(logs[accuracy_name(logs)])}
 
     def _row(self, learned: Mapping[str, float], validated: Mapping[str, float], seconds: float) -> dict[str, float]:
@@ -184,7 +178,7 @@ class EpochWork(tf_keras.callbacks.Callback):  # type: ignore[misc]
             return {}
         logs: dict[str, float] = {}
         self._monitor.on_epoch_end(self.state.epoch, logs)
-        return {**logs, "bn_old_statistics_left": old_statistics_left(self._training.model)}
+        return {**logs, "bn_old_statistics_left": old_statistics_left(self._training.model, self.state.step)}
 
     @property
     def _images_per_second(self) -> float:

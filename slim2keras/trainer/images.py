@@ -57,7 +57,7 @@ def choose_classes(request: TrainingRequest, of_checkpoint: int | None) -> int:
     own = _lister(request.images)(request.data, _training_split(request), None)
     check_for_training(own)
     count = len(own.class_names)
-    return of_checkpoint if of_checkpoint in (count, count + 1) else count  # type: ignore[return-value]
+    return of_checkpoint if of_checkpoint in (count, count + 1) else count
 
 
 def list_images(request: TrainingRequest, classes: int) -> TrainingImages:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
+from slim2keras.batch_norm.decay import share_left
 from slim2keras.batch_norm.modes import BatchNormMode, batch_norm_layers
 from slim2keras.callbacks import BatchNormMonitor
 from slim2keras.trainer.datasets import evaluation_dataset
@@ -13,17 +17,35 @@ MONITORED_IMAGES = 300
 """Of the validation images, on which batch and moving statistics are compared after each epoch."""
 
 
-def monitor_of(training: Training) -> BatchNormMonitor | None:
-    """Compares batch and moving statistics on a few images; none of a network without BatchNorm."""
+def monitor_of(training: Training, epochs: int) -> BatchNormMonitor | None:
+    """Compares batch and moving statistics on a few images; none of a network without BatchNorm.
+
+    Begun, and to be told of steps and epochs by whoever has it: a run may take more than one ``fit``.
+
+    Args:
+        training: That is watched.
+        epochs: In all.
+    """
     if not batch_norm_layers(training.model):
         return None
     seed = training.request.loop.seed
     few = limited(training.images.validation, MONITORED_IMAGES, seed)
-    return BatchNormMonitor(evaluation_dataset(training, few, shuffle_seed=seed))
+    monitor = BatchNormMonitor(evaluation_dataset(training, few, shuffle_seed=seed))
+    monitor.set_model(training.model)
+    monitor.set_params({"epochs": epochs})
+    monitor.on_train_begin()
+    return monitor
 
 
-def old_statistics_left(model: FineTunedModel) -> float:
-    """Largest part of the checkpoint's moving statistics that is left in a layer that normalises with the batch."""
-    layers = model.statistics_record.read().layers.values()
-    parts = [layer.old_statistics_left for layer in layers if layer.mode is not BatchNormMode.FROZEN]
-    return max((1.0 if part is None else part for part in parts), default=1.0)
+def old_statistics_left(model: FineTunedModel, step: int) -> float:
+    """Largest part of the moving statistics that a run began with, after so many steps.
+
+    Of the layers that normalise with the batch; 0 where there are none.
+    """
+    moves = step * model.options.accumulate
+    parts: dict[BatchNormMode, Callable[[Any], float]] = {
+        BatchNormMode.UPDATE: lambda layer: share_left(layer.momentum, moves),
+        BatchNormMode.BATCH: lambda _: 1.0,
+    }
+    modes = {layer: model.plan.modes[layer.name] for layer in batch_norm_layers(model)}
+    return max((parts[mode](layer) for layer, mode in modes.items() if mode in parts), default=0.0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from rich.console import RenderableType
@@ -187,9 +187,11 @@ class TrainingPlan(Report):
         Raises:
             KeyError, TypeError: If it is no such plan.
         """
-        values = {name: value for name, value in stored.items() if name != "old_statistics_left"}
-        lists = ("input_shape", "classes", "left_out", "fresh")
-        return replace(cls(**values), **{name: tuple(values[name]) for name in lists})
+        values: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()
+        }
+        del values["old_statistics_left"]
+        return cls(**values)
 
 
 def _shortened(names: tuple[str, ...]) -> str:

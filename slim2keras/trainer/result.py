@@ -10,9 +10,8 @@ from typing import Any
 from rich.console import RenderableType
 from rich.text import Text
 
-from slim2keras.batch_norm.probe import Gap
-from slim2keras.evaluation import Evaluation
 from slim2keras.files.reports import Report
+from slim2keras.trainer.judging import Judgement
 from slim2keras.trainer.plan import TrainingPlan
 from slim2keras.trainer.state import RunState
 
@@ -27,10 +26,8 @@ class TrainingResult(Report):
         options: All of them.
         state: How far it went, with a line for each epoch.
         ended: Why it ended, in words.
-        evaluation: Of ``model.keras`` on the validation images.
-        gap: Between batch and moving statistics of it, ``None`` without BatchNorm that normalises with the batch.
+        judgement: How good ``model.keras`` is.
         old_statistics_left: Largest part of the checkpoint's moving statistics that is left.
-        recalibration: What was done to the statistics of ``model.keras``, in words; empty if nothing was.
         slim: Prefix of the slim checkpoint, ``None`` if none was asked for.
         versions: Of everything that took part.
     """
@@ -40,22 +37,21 @@ class TrainingResult(Report):
     options: Mapping[str, Any]
     state: RunState
     ended: str
-    evaluation: Evaluation
-    gap: Gap | None
+    judgement: Judgement
     old_statistics_left: float | None
-    recalibration: str
     slim: Path | None
     versions: Mapping[str, str]
 
     @property
     def accuracy(self) -> float:
         """Of ``model.keras`` on the validation images."""
-        return self.evaluation.accuracy
+        return self.judgement.evaluation.accuracy
 
     @property
-    def needs_recalibration(self) -> bool:
-        """Whether moving statistics lose more than a point against those of the batch."""
-        return self.gap is not None and self.gap.accuracy_lost is not None and self.gap.is_felt
+    def accuracy_lost(self) -> float | None:
+        """To the moving statistics, where it is more than a point, else ``None``."""
+        gap = self.judgement.gap
+        return gap.accuracy_lost if gap is not None and gap.is_felt else None
 
     @property
     def images_per_second(self) -> float:
@@ -70,27 +66,27 @@ class TrainingResult(Report):
 
     def summary(self) -> str:
         """In one line."""
-        return f"accuracy {self.accuracy:.1%} on {self.evaluation.images} validation images, {self.run}"
+        return f"accuracy {self.accuracy:.1%} on {self.judgement.evaluation.images} validation images, {self.run}"
 
     def page(self) -> Iterator[RenderableType]:
         """Accuracy, what BatchNorm cost, and what lies where."""
-        yield from self.evaluation.page()
+        yield from self.judgement.evaluation.page()
         yield Text(f"\n{self.ended}; best after epoch {self.state.best.epoch} of {self.state.epoch}")
-        if self.gap is not None:
-            yield Text(f"BatchNorm: {self.gap.describe()}")
-        if self.recalibration:
-            yield Text(self.recalibration)
-        elif self.needs_recalibration:
+        if self.judgement.gap is not None:
+            yield Text(f"BatchNorm: {self.judgement.gap.describe()}")
+        if self.judgement.recalibration:
+            yield Text(self.judgement.recalibration)
+        if self.accuracy_lost is not None:
             yield Text(
-                f"remark: the moving statistics cost {self.gap.accuracy_lost:.1%} of accuracy. Repair them: "  # type: ignore[union-attr]
-                f"`slim2keras recalibrate {self.run / 'model.keras'} --data IMAGES -o repaired.keras`, or train with "
+                f"remark: the moving statistics cost {self.accuracy_lost:.1%} of accuracy. Repair them: `slim2keras "
+                f"recalibrate {self.run / 'model.keras'} --data IMAGES -o repaired.keras`, or train with "
                 "recalibrate=True (command line: --recalibrate).",
                 "yellow",
             )
 
     def to_json(self) -> dict[str, Any]:
         """As plain values, for machines."""
-        validation = self.evaluation.to_json()
+        validation = self.judgement.evaluation.to_json()
         return {
             "run": str(self.run),
             "validation": validation,
@@ -100,8 +96,8 @@ class TrainingResult(Report):
             "ended": self.ended,
             "decay": self.plan.decay,
             "old_statistics_left": self.old_statistics_left,
-            "gap": None if self.gap is None else self.gap.to_json(),
-            "recalibration": self.recalibration or None,
+            "gap": None if self.judgement.gap is None else self.judgement.gap.to_json(),
+            "recalibration": self.judgement.recalibration or None,
             "seconds": self.seconds,
             "images_per_second": self.images_per_second,
             "slim": None if self.slim is None else str(self.slim),

@@ -97,6 +97,8 @@ def prepare_resumed(request: TrainingRequest, layout: RunLayout, workplace: Work
         compile_model(model, request, steps)
         for variable, value in zip(model.optimizer.variables, saved, strict=True):
             variable.assign(value)
+        # The steps that the new optimizer has taken over are not its own.
+        model.statistics_record.start_optimizer()
     epochs = state.epoch + steps.epochs_after(state.begun_at)
     plan = replace(replanned(plan, request, steps), first_step=state.step, epochs=epochs)
     return Training(request, plan, images, steps, model, workplace), state

@@ -6,6 +6,7 @@ Source: research/slim/train_image_classifier.py, ``_configure_learning_rate`` an
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,7 +93,7 @@ def make_optimizer(options: OptimizerOptions, learning_rate: Any) -> Any:
     """The optimizer of slim, with slim's constants."""
     from slim2keras import optimizers
 
-    makers = {
+    makers: dict[str, Callable[[], Any]] = {
         "adadelta": lambda: optimizers.Adadelta(learning_rate, options.adadelta_rho, options.opt_epsilon),
         "adagrad": lambda: optimizers.Adagrad(learning_rate, options.adagrad_initial_accumulator_value),
         "adam": lambda: optimizers.Adam(learning_rate, options.adam_beta1, options.adam_beta2, options.opt_epsilon),

@@ -6,7 +6,6 @@ import contextlib
 import json
 import warnings
 from collections.abc import Iterator
-from pathlib import Path
 
 from slim2keras.errors import MovingStatisticsWarning
 from slim2keras.files.output_files import whole_or_not_at_all
@@ -77,7 +76,7 @@ def train(request: TrainingRequest, *, progress: TrainingProgress | None = None)
             if training.workplace.is_chief:
                 _open_run(layout, training, work)
             _run(training, work)
-        return finish(training, layout, work.state)
+        return finish(training, layout, work)
 
 
 def _prepared(request: TrainingRequest, workplace: Workplace) -> tuple[Training, RunState]:

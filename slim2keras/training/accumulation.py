@@ -44,7 +44,8 @@ def accumulated(backward: BackwardPass, count: int) -> BackwardPass:
         parts = tf.nest.map_structure(lambda item: _split(item, count), (x, y, sample_weight))
 
         def part(number: Any) -> Backward:
-            return backward(*tf.nest.map_structure(lambda item: _taken(item, number), parts), number)
+            x, y, sample_weight = tf.nest.map_structure(lambda item: _taken(item, number), parts)
+            return backward(x, y, sample_weight, number)
 
         return _mean_of(part, count)
 

@@ -1,0 +1,252 @@
+"""From a request to a RUN, and on from any place in it."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import slim2keras
+from slim2keras.errors import (
+    CheckpointReadError,
+    DataReadError,
+    NoSpaceError,
+    OutputError,
+)
+from slim2keras.files.run_layout import RunLayout
+from slim2keras.trainer.progress import TrainingProgress
+from slim2keras.trainer.resuming import resumed_request
+from slim2keras.trainer.training import plan_training, train
+from slim2keras.training.model import FineTunedModel
+from tests.trainer.runs import CLASSES, Stop, StopsAt, assert_same_runs, history, last_values, request, stop
+
+pytestmark = [
+    # Few images, few steps: the pits are open, and other tests tell of them.
+    pytest.mark.filterwarnings("ignore::slim2keras.errors.MovingStatisticsWarning"),
+]
+
+AVERAGED: dict[str, Any] = {"moving_average_decay": 0.9, "learning_rate_decay_type": "cosine", "warmup_epochs": 0.5}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("training")
+
+
+class Told(TrainingProgress):
+    def __init__(self) -> None:
+        self.events: list[Any] = []
+
+    def planned(self, plan: Any) -> None:
+        self.events.append("plan")
+
+    def epoch_begins(self, epoch: int, first_step: int) -> None:
+        self.events.append(("epoch", epoch, first_step))
+
+    def step_ends(self, step: int, logs: Any, images_per_second: float) -> None:
+        assert {*logs} == {"loss", "accuracy"}
+        assert images_per_second > 0.0
+        self.events.append((step, logs["loss"], logs["accuracy"]))
+
+    def epoch_ends(self, epoch: int, row: Any) -> None:
+        self.events.append(("row", dict(row)))
+
+
+@pytest.fixture(scope="module")
+def whole(folder: Path) -> tuple[Any, Told]:
+    """A run that nothing stopped."""
+    told = Told()
+    return train(request(folder, "whole", export_slim=True, **AVERAGED), progress=told), told
+
+
+class TestRun:
+    def test_its_files_are_there(self, whole: tuple[Any, Told]) -> None:
+        """Each of the layout, nothing hidden, and one state."""
+        run = RunLayout(whole[0].run)
+        names = {path.name for path in run.directory.iterdir()}
+        assert names == {
+            *("request.json", "model.keras", "model.keras.json", "last", "history.csv", "report.json", "labels.txt"),
+            *("curves.png", "confusion.png", "tensorboard", "slim"),
+        }
+        assert len([*run.last.iterdir()]) == 1
+        assert run.labels.read_text().split() == ["0:daisy", "1:rose", "2:tulip"]
+
+    def test_progress_is_told_in_order(self, whole: tuple[Any, Told]) -> None:
+        """The plan, then each epoch with its steps, losses as in the history at the end of each."""
+        events = whole[1].events
+        assert events[:2] == ["plan", ("epoch", 1, 0)]
+        assert [event[0] for event in events[2:6]] == [1, 2, 3, "row"]
+        assert len(events) == 1 + 3 * (1 + 3 + 1)
+        assert events[4][1] == pytest.approx(events[5][1]["loss"], rel=1e-6)
+
+    def test_its_model_is_as_good_as_it_says(self, whole: tuple[Any, Told], folder: Path) -> None:
+        """The accuracy of the report is that of the file, on the images that were not trained on."""
+        result = whole[0]
+        report = json.loads((result.run / "report.json").read_text())
+        assert report["validation"]["accuracy"] == result.accuracy
+        best = max(history(result.run), key=lambda row: (float(row["val_accuracy"]), -float(row["val_loss"])))
+        assert report["best_epoch"] == int(best["epoch"])
+        assert result.accuracy == pytest.approx(float(best["val_accuracy"]))
+        assert [row["name"] for row in report["validation"]["per_class"]] == [*CLASSES]
+        assert report["options"]["epochs"] == 3
+        assert report["old_statistics_left"] == pytest.approx(0.8**9)
+        model = slim2keras.load_model(result.run / "model.keras")
+        assert model.output_shape == (None, 3)
+
+    def test_its_slim_checkpoint_is_the_last_state(self, whole: tuple[Any, Told]) -> None:
+        """With slots, averages and step."""
+        from slim2keras.checkpoints.reading import open_checkpoint
+
+        values, _ = last_values(whole[0].run)
+        with open_checkpoint(whole[0].run / "slim") as checkpoint:
+            assert checkpoint.global_step == 9
+            for name in ("tiny/logits/weights", "tiny/logits/weights/ExponentialMovingAverage"):
+                np.testing.assert_array_equal(checkpoint[name], values[name])
+            assert "tiny/logits/weights/Momentum" in [*checkpoint]
+
+    def test_tensorboard_can_read_its_events(self, whole: tuple[Any, Told]) -> None:
+        """Scalars by name and epoch, written without the package."""
+        import tensorflow as tf
+
+        (path,) = (whole[0].run / "tensorboard").iterdir()
+        values = [
+            (event.step, value.tag, float(tf.make_ndarray(value.tensor)))
+            for event in tf.compat.v1.train.summary_iterator(str(path))
+            for value in event.summary.value
+        ]
+        wanted = [(int(row["epoch"]), "loss", float(row["loss"])) for row in history(whole[0].run)]
+        assert [value for value in values if value[1] == "loss"] == [pytest.approx(row) for row in wanted]
+
+    def test_one_that_exists_is_refused(self, whole: tuple[Any, Told], folder: Path) -> None:
+        """And nothing of it is touched."""
+        before = (whole[0].run / "report.json").read_bytes()
+        with pytest.raises(OutputError, match="--resume"):
+            train(request(folder, "whole"))
+        assert (whole[0].run / "report.json").read_bytes() == before
+
+
+class TestGoingOn:
+    @pytest.mark.parametrize("step", [8, pytest.param(4, marks=pytest.mark.slow)])
+    def test_after_an_error(self, whole: tuple[Any, Told], folder: Path, step: int) -> None:
+        """From the state of the last save, to the bits of a run that was not stopped."""
+        run = f"stopped_{step}"
+        with pytest.raises(Stop):
+            train(request(folder, run, save_steps=2, **AVERAGED), progress=StopsAt(step, stop))
+        assert last_values(folder / run)[1].step < step
+        train(resumed_request(folder / run))
+        assert_same_runs(folder / run, whole[0].run)
+
+    @pytest.mark.parametrize("step", [5, pytest.param(3, marks=pytest.mark.slow)])
+    def test_after_ctrl_c(self, whole: tuple[Any, Told], folder: Path, step: int) -> None:
+        """The step that is done then is the last one, in an epoch or at its end before the validation."""
+        run, before = f"interrupted_{step}", signal.getsignal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            train(
+                request(folder, run, **AVERAGED),
+                progress=StopsAt(step, lambda: os.kill(os.getpid(), signal.SIGINT)),
+            )
+        assert signal.getsignal(signal.SIGINT) is before
+        assert last_values(folder / run)[1].step == step
+        train(resumed_request(folder / run))
+        assert_same_runs(folder / run, whole[0].run)
+
+    @pytest.mark.slow
+    def test_with_more_epochs(self, folder: Path) -> None:
+        """A run that has ended goes on; rows and steps add up."""
+        short = request(folder, "short", max_number_of_steps=4)
+        train(short)
+        assert [row["epoch"] for row in history(short.output)] == ["1", "2"]
+        train(resumed_request(short.output, max_number_of_steps=7))
+        assert [row["epoch"] for row in history(short.output)] == ["1", "2", "3"]
+        assert last_values(short.output)[1].step == 7
+
+    def test_on_other_images_is_refused(self, whole: tuple[Any, Told], folder: Path) -> None:
+        """One file with other bytes is enough."""
+        image = folder / "images" / "rose" / "03.png"
+        kept = image.read_bytes()
+        image.write_bytes(kept[:-1] + b"\0")
+        try:
+            with pytest.raises(DataReadError, match="other images"):
+                train(resumed_request(whole[0].run))
+        finally:
+            image.write_bytes(kept)
+
+    def test_without_a_state_is_refused(self, tmp_path: Path, whole: tuple[Any, Told]) -> None:
+        """A run that was killed before its first state has nothing to go on from."""
+        asked = (whole[0].run / "request.json").read_text()
+        (tmp_path / "request.json").write_text(asked)
+        with pytest.raises(CheckpointReadError, match="before its first state"):
+            train(resumed_request(tmp_path))
+
+
+def test_a_full_disk_leaves_the_last_state_whole(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was saved before is there, nothing of the new state is, and the error says what is full."""
+    save, calls = FineTunedModel.save, []
+
+    def failing(self: Any, path: Any, *args: Any, **kwargs: Any) -> None:
+        calls.append(path)
+        save(self, path, *args, **kwargs)
+        if len(calls) == 3:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(FineTunedModel, "save", failing)
+    with pytest.raises(NoSpaceError, match="no space is left"):
+        train(request(folder, "full"))
+    assert last_values(folder / "full")[1].step == 3
+    assert len([*(folder / "full" / "last").iterdir()]) == 1
+
+
+class TestPlan:
+    def test_nothing_is_written(self, folder: Path) -> None:
+        """A plan is all that is made, and it tells what will be."""
+        plan = plan_training(request(folder, "planned", decay="auto", epochs=100, accumulate=2))
+        assert not (folder / "planned").exists()
+        assert (plan.steps_per_epoch, plan.total_steps, plan.images_per_step) == (2, 200, 16)
+        assert plan.decay == pytest.approx(1e-4 ** (1 / 400))
+        page = str(plan)
+        for text in ("afresh: the checkpoint has 5 classes, the data 3", "27 to train, 9 to validate", "tiny/logits"):
+            assert text in page
+
+    def test_statistics_that_will_lag_are_told(self, folder: Path) -> None:
+        """With how much of the old ones will be left, and what to do."""
+        assert "pit two" in str(plan_training(request(folder, "planned", decay=0.999)))
+
+
+KILLED = """
+import sys
+from pathlib import Path
+
+from slim2keras.files.run_layout import is_run
+from slim2keras.trainer.resuming import resumed_request
+from slim2keras.trainer.training import train
+from tests.trainer.runs import request
+from tests.trainer.test_training import AVERAGED
+
+folder = Path(sys.argv[1])
+run = folder / "killed"
+train(resumed_request(run) if is_run(run) else request(folder, "killed", save_steps=1, **AVERAGED))
+"""
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_it_goes_on(whole: tuple[Any, Told], folder: Path) -> None:
+    """SIGKILL at five moments, one after the other, and the run ends with the bits of one that was not killed."""
+    run, random = folder / "killed", np.random.RandomState(0)
+    for _ in range(5):
+        process = subprocess.Popen([sys.executable, "-c", KILLED, str(folder)])
+        while process.poll() is None and not [*run.glob("last/state-*")]:
+            time.sleep(0.05)
+        time.sleep(random.uniform(0.0, 6.0))
+        process.kill()
+        process.wait()
+    train(resumed_request(run))
+    assert_same_runs(run, whole[0].run)
