@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from slim2keras.data.batches import Reading, check_fit, evaluation_batches
 from slim2keras.data.broken import broken_images_named
@@ -14,6 +15,9 @@ from slim2keras.data.labels import shown
 from slim2keras.data.listing import list_for_network
 from slim2keras.graphs.network import Network
 from slim2keras.progress import StepProgress
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,12 @@ class ImageBatches:
         return len(self.examples)
 
     def __iter__(self) -> Iterator[Any]:
-        batches = evaluation_batches(
+        with broken_images_named(self.examples, self.network.input_shape[-1]):
+            yield from self._batches.as_numpy_iterator()
+
+    @functools.cached_property
+    def _batches(self) -> tf.data.Dataset:
+        return evaluation_batches(
             self.examples,
             self.network,
             self.batch_size,
@@ -52,8 +61,6 @@ class ImageBatches:
             slices=self.slices,
             reading=self.reading,
         )
-        with broken_images_named(self.examples, self.network.input_shape[-1]):
-            yield from batches.as_numpy_iterator()
 
     def share(self, worker: int, workers: int) -> ImageBatches:
         """The batches of one of several workers; the others' are not read."""

@@ -139,6 +139,36 @@ class Team:
         order = np.argsort(self.gathered(np.concatenate(numbers).astype(np.int64)), kind="stable")
         return self.gathered(rows)[order]
 
+    def share_of(self, batch_size: int) -> int:
+        """Images of a batch that each device gets.
+
+        Raises:
+            UnsupportedArgumentError: If they cannot be shared in equal parts.
+        """
+        if batch_size % self.replicas:
+            raise UnsupportedArgumentError(
+                f"{batch_size} images a batch cannot be shared by {self.replicas} devices in equal parts: give a "
+                f"multiple, such as {-(-batch_size // self.replicas) * self.replicas}."
+            )
+        return batch_size // self.replicas
+
+    def shared(self, batches: Callable[[int, int], tf.data.Dataset], batch_size: int) -> Any:
+        """Batches of a step as ``fit`` takes them: each device gets its equal part.
+
+        Args:
+            batches: Makes the part of a worker, from its number and that of all, endless.
+            batch_size: Images of a step, of all devices together.
+
+        Raises:
+            UnsupportedArgumentError: If they cannot be shared in equal parts.
+        """
+        if self.strategy is None:
+            return batches(0, 1)
+        share = self.share_of(batch_size)
+        return self.strategy.distribute_datasets_from_function(
+            lambda _: batches(self.worker, self.workers).rebatch(share)
+        )
+
     def wait(self) -> None:
         """Until every worker is here."""
         self.gathered(np.zeros(1))
@@ -186,6 +216,16 @@ class Team:
         assert self.strategy is not None
         local = self.strategy.experimental_local_results
         return tf.nest.map_structure(lambda value: local(value)[number], results)
+
+
+def mean_over_replicas(values: Sequence[tf.Tensor]) -> Sequence[tf.Tensor]:
+    """Within a step: the means of what each replica has, in one exchange for all of them."""
+    import tensorflow as tf
+
+    replica = tf.distribute.get_replica_context()
+    if not values or replica is None or replica.num_replicas_in_sync == 1:
+        return values
+    return replica.all_reduce(tf.distribute.ReduceOp.MEAN, list(values))  # type: ignore[no-any-return]
 
 
 def open_team(strategy: str | None, *, longest_wait: float = LONGEST_WAIT) -> Team:

@@ -14,14 +14,13 @@ from slim2keras.evaluation.scores import score_images
 from slim2keras.files.run_layout import RunLayout
 from slim2keras.models.variables import slim_variables
 from slim2keras.trainer.best_model import write_whole
-from slim2keras.trainer.datasets import evaluation_dataset
+from slim2keras.trainer.datasets import evaluation_images
 from slim2keras.trainer.images import limited
 from slim2keras.trainer.preparing import Training
 
 if TYPE_CHECKING:
-    import tensorflow as tf
-
     from slim2keras.data.examples import Examples
+    from slim2keras.data.images import ImageBatches
 
 GAP_IMAGES = 1000
 """Of the validation images, on which batch and moving statistics are compared."""
@@ -54,7 +53,7 @@ class Judge:
         ModelReadError: If there is none.
     """
 
-    def __init__(self, training: Training, layout: RunLayout, validation: tf.data.Dataset) -> None:
+    def __init__(self, training: Training, layout: RunLayout, validation: ImageBatches) -> None:
         self._training, self._path, self._validation = training, layout.model, validation
         self._model = load_model(layout.model)
         modes = training.model.plan.modes
@@ -104,5 +103,5 @@ class Judge:
 
     def _measure(self, images: Examples) -> Measurement:
         """Batch against moving statistics, on images in mixed order."""
-        data = evaluation_dataset(self._training, images, shuffle_seed=self._training.request.loop.seed)
+        data = evaluation_images(self._training, images, shuffle_seed=self._training.request.loop.seed)
         return BatchNormProbe(self._model, self._layers).measure(data)
