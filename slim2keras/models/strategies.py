@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,6 +16,7 @@ import numpy as np
 
 from slim2keras.errors import DistributionWarning, UnsupportedArgumentError, WorkerLostError, did_you_mean
 from slim2keras.models.clusters import Cluster, cluster_of, read_cluster
+from slim2keras.models.overrides import Overrides
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -26,7 +29,7 @@ STRATEGIES = (MIRRORED, MULTI_WORKER)
 LONGEST_WAIT = 300.0
 """Seconds for the other workers to come; they read checkpoint and images only after that."""
 
-_LOSSES = ("UnavailableError", "AbortedError", "DeadlineExceededError", "CancelledError", "InternalError")
+_LOSSES = ("UnavailableError", "AbortedError", "DeadlineExceededError", "CancelledError")
 """TensorFlow's errors that a lost worker can be behind."""
 
 T = TypeVar("T")
@@ -168,6 +171,25 @@ class Team:
         return self.strategy.distribute_datasets_from_function(
             lambda _: batches(self.worker, self.workers).rebatch(share)
         )
+
+    def alone(self, model: tf_keras.Model, work: Callable[[], T]) -> T:
+        """Do something with a model that no other worker does, such as to save it.
+
+        It is done outside of the strategy's scope, which ``fit`` enters for callbacks too: a variable that is made
+        within, as every Keras model makes one, waits for all workers. So does a metric that is read, of which each has
+        a part; what is saved of it is this worker's.
+        """
+        if self.strategy is None:
+            return work()
+        with Overrides() as overrides, ThreadPoolExecutor(1) as thread:  # the scope is that of a thread
+            for metric in model.metrics:
+                overrides.set(metric, "save_own_variables", functools.partial(self._save_part, metric))
+            return thread.submit(work).result()
+
+    def _save_part(self, metric: tf_keras.metrics.Metric, store: Any) -> None:
+        assert self.strategy is not None
+        for number, variable in enumerate(metric.variables):
+            store[f"{number}"] = self.strategy.experimental_local_results(variable)[0].numpy()
 
     def wait(self) -> None:
         """Until every worker is here."""

@@ -98,7 +98,7 @@ class EpochWork(tf_keras.callbacks.Callback):  # type: ignore[misc]
         metrics = self._accumulated.values() if self.steps_done else {}
         if self._training.team.is_chief:
             now = replace(self.state, metrics=metrics, seconds=self._seconds)
-            write_state(self._layout, self._training.model, now)
+            self._training.team.alone(self.model, lambda: write_state(self._layout, self.model, now))
 
     @property
     def _seconds(self) -> float:
@@ -141,14 +141,17 @@ class EpochWork(tf_keras.callbacks.Callback):  # type: ignore[misc]
         row = self._row(learned, validated, seconds)
         after = self.state.after_epoch(row)
         if self._training.team.is_chief:
-            if after.best.epoch == after.epoch:
-                self._best.write({"validation": validated, "epoch": after.epoch, "step": after.step})
-            write_history(self._layout.history, after.rows)
-            self._events.write(row)
+            self._training.team.alone(self.model, lambda: self._write(after, row, validated))
         self.state, self._seconds_before, self._began = after, 0.0, time.perf_counter()
         self._accumulated = Accumulators(self._training.model, {})
         self.save()
         self._progress.epoch_ends(after.epoch, row)
+
+    def _write(self, after: RunState, row: Mapping[str, float], validated: Mapping[str, float]) -> None:
+        if after.best.epoch == after.epoch:
+            self._best.write({"validation": validated, "epoch": after.epoch, "step": after.step})
+        write_history(self._layout.history, after.rows)
+        self._events.write(row)
 
     def _row(self, learned: Mapping[str, float], validated: Mapping[str, float], seconds: float) -> dict[str, float]:
         """A line of history.csv."""
