@@ -29,7 +29,7 @@ class Cluster:
         worker: Number of this process among them.
     """
 
-    addresses: Sequence[str]
+    addresses: tuple[str, ...]
     worker: int
 
     def silent_peers(self) -> list[str]:
@@ -90,7 +90,7 @@ def cluster_of(groups: Mapping[str, Sequence[str]], task_type: str, index: int) 
     """The cluster of addresses by type, as seen from one of its tasks; the chief, if there is one, is worker 0."""
     chiefs = groups.get(_CHIEF, ())
     number = index if task_type == _CHIEF else index + len(chiefs)
-    return Cluster([*chiefs, *groups.get(_WORKER, ())], number)
+    return Cluster((*chiefs, *groups.get(_WORKER, ())), number)
 
 
 def _refused(what: str) -> UnsupportedArgumentError:

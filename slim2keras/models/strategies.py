@@ -265,19 +265,16 @@ def open_team(strategy: str | None, *, longest_wait: float = LONGEST_WAIT) -> Te
     Warns:
         DistributionWarning: If there is one device, so that nothing is shared.
     """
-    import tensorflow as tf
-
     if strategy is None:
         return Team()
     if strategy not in STRATEGIES:
         hint = did_you_mean(strategy, STRATEGIES)
         raise UnsupportedArgumentError(f"strategy must be {' or '.join(STRATEGIES)}. Received: {strategy!r}.{hint}")
     if strategy == MIRRORED:
-        team = Team(tf.distribute.MirroredStrategy(_logical_devices()))
+        team = Team(_mirrored())
     else:
         cluster = read_cluster()
-        cluster.check_port()
-        team = Team(_come_together(cluster, longest_wait), cluster)
+        team = Team(_multi_worker(cluster, longest_wait), cluster)
     if team.replicas == 1:
         warnings.warn(
             f"strategy {strategy!r} has one device here, so that nothing is shared and nothing gets faster.",
@@ -287,12 +284,24 @@ def open_team(strategy: str | None, *, longest_wait: float = LONGEST_WAIT) -> Te
     return team
 
 
-def _logical_devices() -> list[str]:
-    """All GPUs, else all processors: there is one, unless somebody divided it."""
+@functools.cache  # the collectives of two of a process get in each other's way
+def _mirrored() -> tf.distribute.Strategy:
+    """Of all GPUs, else of all processors: there is one, unless somebody divided it."""
     import tensorflow as tf
 
     found = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
-    return [device.name for device in found]
+    return tf.distribute.MirroredStrategy([device.name for device in found])
+
+
+_OPENED: dict[Cluster, Any] = {}
+"""Strategy of each cluster that this process belongs to: it listens at its port from the first time on."""
+
+
+def _multi_worker(cluster: Cluster, longest_wait: float) -> tf.distribute.Strategy:
+    if cluster not in _OPENED:
+        cluster.check_port()
+        _OPENED[cluster] = _come_together(cluster, longest_wait)
+    return _OPENED[cluster]
 
 
 def _come_together(cluster: Cluster, longest_wait: float) -> tf.distribute.Strategy:

@@ -22,11 +22,11 @@ def config(cluster: Any, kind: Any = "worker", index: Any = 0) -> str:
 def test_workers_are_numbered_from_the_chief_on(monkeypatch: pytest.MonkeyPatch) -> None:
     """A cluster may name its chief, who is worker 0 then; else the first worker is."""
     monkeypatch.setenv("TF_CONFIG", config({"worker": WORKERS}, index=1))
-    assert read_cluster() == Cluster(WORKERS, 1)
+    assert read_cluster() == Cluster((*WORKERS,), 1)
     named = {"chief": ["c:1"], "worker": WORKERS}
     for kind, index, number in (("chief", 0, 0), ("worker", 0, 1), ("worker", 1, 2)):
         monkeypatch.setenv("TF_CONFIG", config(named, kind, index))
-        assert read_cluster() == Cluster(["c:1", *WORKERS], number)
+        assert read_cluster() == Cluster(("c:1", *WORKERS), number)
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_peers_are_silent_where_nobody_listens() -> None:
             item.bind(("127.0.0.1", 0))
         there.listen()
         (listening, silent) = (f"127.0.0.1:{item.getsockname()[1]}" for item in (there, closed))
-        assert Cluster([listening, silent, "127.0.0.1:1"], 2).silent_peers() == [f"worker 1 ({silent})"]
+        assert Cluster((listening, silent, "127.0.0.1:1"), 2).silent_peers() == [f"worker 1 ({silent})"]
 
 
 def test_a_strategy_that_there_is_not_is_refused() -> None:
