@@ -36,7 +36,9 @@ from slim2keras.cli.options import (
     PlaceholderOption,
     SetOption,
     SkipBrokenOption,
+    SplitOption,
     UseEmaOption,
+    WorkersOption,
 )
 from slim2keras.errors import ExitStatus, UnsupportedArgumentError
 
@@ -69,9 +71,11 @@ def doctor(
     placeholders: PlaceholderOption = None,
     network: NetworkOption = None,
     use_ema: UseEmaOption = False,
+    split: SplitOption = None,
     labels_offset: LabelsOffsetOption = 0,
     ignore_labels: IgnoreLabelsOption = False,
     skip_broken: SkipBrokenOption = False,
+    workers: WorkersOption = None,
     batch_size: BatchSizeOption = 32,
     overwrite: OverwriteOption = False,
     json_output: JsonOption = False,
@@ -112,9 +116,11 @@ def doctor(
             decay=decay,
             steps=steps,
             data=data,
+            split=split,
             labels=not ignore_labels,
             labels_offset=labels_offset,
             skip_broken=skip_broken,
+            workers=workers,
             batch_size=batch_size,
             progress=progress,
         )

@@ -22,8 +22,8 @@ from slim2keras.cli.console import (
 )
 from slim2keras.cli.options import (
     CHECKPOINT,
-    IMAGES,
     RESULT,
+    DataIfWantedOption,
     GraphOption,
     InputShapeOption,
     InputTensorOption,
@@ -48,17 +48,6 @@ StartArgument = Annotated[
     typer.Argument(
         metavar="CHECKPOINT",
         help="Where to start: slim checkpoint (or graph), model file, or RUN. Not with --resume.",
-        show_default=False,
-    ),
-]
-TrainingDataOption = Annotated[
-    Path | None,
-    option(
-        "--data",
-        "Folder of images, one folder a class, or train/ and validation/ of such; slim's TFRecords, their folder or "
-        "a pattern; or an .npz.",
-        IMAGES,
-        metavar="DATA",
         show_default=False,
     ),
 ]
@@ -95,7 +84,7 @@ TrainingJsonOption = Annotated[bool, flag("--json", "Print the report as JSON; p
 @with_training_options
 def finetune(
     checkpoint: StartArgument = None,
-    data: TrainingDataOption = None,
+    data: DataIfWantedOption = None,
     output: RunOption = None,
     resume: ResumeOption = None,
     strategy: StrategyOption = None,

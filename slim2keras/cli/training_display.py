@@ -8,7 +8,17 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Column
 from rich.text import Text
 
 from slim2keras.cli.console import stderr, stdout
@@ -22,9 +32,11 @@ _SECONDS_BETWEEN_LINES = 30.0
 _SECONDS_BETWEEN_LOOKS = 0.2
 """To look at the numbers of a step makes a device wait for it."""
 
+HEADER = "epoch       loss  accuracy  val. loss  val. accuracy  images/s    time"
+
 
 @contextlib.contextmanager
-def training_display(every: int | None = None, *, is_answer: bool = True) -> Iterator[TrainingProgress]:
+def training_display(every: int | None = None, *, is_answer: bool = True) -> Iterator[ShownTraining]:
     """Show a training while it runs.
 
     Args:
@@ -32,23 +44,30 @@ def training_display(every: int | None = None, *, is_answer: bool = True) -> Ite
         is_answer: Whether plan and epochs belong on stdout; else on stderr, where they leave it to JSON.
     """
     console = stdout if is_answer else stderr
-    if not console.is_terminal:
+    if not stderr.is_terminal:
         yield LinesOfTraining(console, every)
         return
-    with _bars(console) as bars:
-        yield BarsOfTraining(console, bars)
+    with _bars(stderr) as bars:
+        # Beside bars everything goes through their console, or they would stay where they were.
+        yield BarsOfTraining(stderr if console.is_terminal else console, bars)
 
 
 def _bars(console: Console) -> Progress:
-    columns = (
-        TextColumn("{task.description:<12}"),
-        BarColumn(bar_width=None),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[numbers]}"),
-        TimeRemainingColumn(),
-        TextColumn("left"),
-    )
+    columns = (TextColumn("{task.description}"), BarColumn(None), MofNCompleteColumn(), _Numbers())
     return Progress(*columns, console=console, transient=True, expand=True)
+
+
+class _Numbers(ProgressColumn):
+    """Loss and accuracy where a task has any, else the time left."""
+
+    def __init__(self) -> None:
+        super().__init__(Column(no_wrap=True))
+        self._time = TimeRemainingColumn()
+
+    def render(self, task: Task) -> Text:
+        """What stands behind the bar."""
+        numbers = task.fields["numbers"]
+        return Text(numbers) if numbers else Text.assemble(self._time.render(task), " left")
 
 
 class ShownTraining(TrainingProgress):
@@ -60,21 +79,24 @@ class ShownTraining(TrainingProgress):
         self._best = -1.0
 
     def planned(self, plan: TrainingPlan) -> None:
+        """Show everything that decides the result."""
         self._plan = plan
         print_page(plan.page(), self._console)
-        self._console.print()
+        self._print(f"\n{HEADER}", "bold")
 
     def epoch_ends(self, epoch: int, row: Mapping[str, float]) -> None:
+        """Show what was learnt, how good that is, and how long it took."""
         is_best = row["val_accuracy"] > self._best
         self._best = max(self._best, row["val_accuracy"])
-        self._print(f"{self._title(epoch):<12} {describe_epoch(row)}", "bold" if is_best else "")
+        self._print(describe_epoch(self._number(epoch), row) + ("  best" if is_best else ""))
 
     def remark(self, text: str) -> None:
+        """Show a remark."""
         self._print(f"remark: {text}", "yellow")
 
-    def _title(self, epoch: int) -> str:
+    def _number(self, epoch: int) -> str:
         epochs = 0 if self._plan is None else self._plan.epochs
-        return f"epoch {epoch:>{len(str(epochs))}}/{epochs}"
+        return f"{epoch:>{len(str(epochs))}}/{epochs}"
 
     def _print(self, text: str, style: str = "") -> None:
         print_page([Text(text, style)], self._console)
@@ -88,15 +110,17 @@ class LinesOfTraining(ShownTraining):
         self._every, self._epoch, self._printed_at = every, 0, time.monotonic()
 
     def epoch_begins(self, epoch: int, first_step: int) -> None:  # noqa: ARG002  what is told
+        """Note which one it is."""
         self._epoch = epoch
 
     def step_ends(self, step: int, logs: Mapping[str, float], images_per_second: float) -> None:
+        """Show the step if that is due."""
         now = time.monotonic()
         is_due = step % self._every == 0 if self._every else now - self._printed_at > _SECONDS_BETWEEN_LINES
         if is_due and self._plan is not None:
             self._printed_at = now
-            numbers = describe_step(logs, images_per_second)
-            self._print(f"{self._title(self._epoch):<12} step {step}/{self._plan.steps_per_epoch}  {numbers}")
+            done = f"epoch {self._number(self._epoch)}  step {step}/{self._plan.steps_per_epoch}"
+            self._print(f"{done}  {describe_step(logs, images_per_second)}")
 
 
 class BarsOfTraining(ShownTraining):
@@ -110,17 +134,21 @@ class BarsOfTraining(ShownTraining):
         self._looked_at = 0.0
 
     def planned(self, plan: TrainingPlan) -> None:
+        """Show the plan, and begin with the bars."""
         super().planned(plan)
-        self._epoch = self._bars.add_task("", total=plan.steps_per_epoch, numbers="")
-        self._whole = self._bars.add_task("all", total=plan.total_steps, completed=plan.first_step, numbers="")
+        self._epoch = self._bars.add_task("epoch", total=plan.steps_per_epoch, numbers=" ")
+        self._whole = self._bars.add_task("in all", total=plan.total_steps, completed=plan.first_step, numbers="")
 
     def epoch_begins(self, epoch: int, first_step: int) -> None:
+        """Begin with the bar of the epoch; the last one may be shorter."""
         if self._epoch is not None and self._plan is not None:
             done = (epoch - 1) * self._plan.steps_per_epoch
             total = min(self._plan.steps_per_epoch, self._plan.total_steps - done)
-            self._bars.reset(self._epoch, description=self._title(epoch), total=total, completed=first_step)
+            title = f"epoch {self._number(epoch)}"
+            self._bars.reset(self._epoch, description=title, total=total, completed=first_step)
 
     def step_ends(self, step: int, logs: Mapping[str, float], images_per_second: float) -> None:
+        """Move both bars."""
         if self._epoch is None or self._whole is None:
             return
         self._bars.update(self._epoch, completed=step)
@@ -133,13 +161,13 @@ class BarsOfTraining(ShownTraining):
 
 def describe_step(logs: Mapping[str, float], images_per_second: float) -> str:
     """``loss 0.5312  accuracy 81.2%  123 images/s``."""
-    numbers = [f"loss {logs['loss']:.4f}"] if "loss" in logs else []
-    numbers += [f"accuracy {logs['accuracy']:.1%}"] if "accuracy" in logs else []
-    return "  ".join([*numbers, f"{images_per_second:,.0f} images/s"])
+    return f"loss {logs['loss']:.4f}  accuracy {logs['accuracy']:.1%}  {images_per_second:,.0f} images/s"
 
 
-def describe_epoch(row: Mapping[str, float]) -> str:
-    """The line of an epoch: what was learnt, how good that is, and how long it took."""
-    validated = f"validation loss {row['val_loss']:.4f}  accuracy {row['val_accuracy']:.1%}"
+def describe_epoch(number: str, row: Mapping[str, float]) -> str:
+    """The line of an epoch, below ``HEADER``."""
     minutes, seconds = divmod(round(row["seconds"]), 60)
-    return f"{describe_step(row, row['images_per_second'])}  {validated}  {minutes}:{seconds:02d}"
+    return (
+        f"{number:<8}{row['loss']:>8.4f}{row['accuracy']:>10.1%}{row['val_loss']:>11.4f}{row['val_accuracy']:>15.1%}"
+        f"{row['images_per_second']:>10,.0f}{f'{minutes}:{seconds:02d}':>8}"
+    )

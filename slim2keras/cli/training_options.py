@@ -158,7 +158,7 @@ def _parameter(row: Row, its: _Field) -> inspect.Parameter:
         "metavar": "" if kind is bool else row.metavar,
         "rich_help_panel": row.panel,
     }
-    annotation = Annotated[kind | None, typer.Option(*names, **declared)]
+    annotation: Any = Annotated[kind | None, typer.Option(*names, **declared)]  # type: ignore[valid-type]
     return inspect.Parameter(row.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -131,7 +132,7 @@ def _turned(image: tf.Tensor, contents: tf.Tensor) -> tf.Tensor:
     return turned
 
 
-def _turn(image: NDArray[Any], contents: bytes) -> NDArray[Any]:
+def _turn(image: NDArray[Any], contents: Any) -> NDArray[Any]:
     """Undo the orientation of an EXIF tag, 1 to 8."""
     turns = {
         2: lambda x: x[:, ::-1],
@@ -142,7 +143,7 @@ def _turn(image: NDArray[Any], contents: bytes) -> NDArray[Any]:
         7: lambda x: x[::-1, ::-1].swapaxes(0, 1),
         8: lambda x: x.swapaxes(0, 1)[::-1],
     }
-    turn = turns.get(_orientation(contents))
+    turn = turns.get(_orientation(np.asarray(contents, object).item()))
     return image if turn is None else np.ascontiguousarray(turn(image))
 
 
@@ -153,5 +154,5 @@ def _orientation(contents: bytes) -> int:
     try:
         with Image.open(io.BytesIO(contents)) as image:
             return int(image.getexif().get(_ORIENTATION_TAG, 1))
-    except (OSError, SyntaxError, ValueError, TypeError, UnidentifiedImageError):
+    except (OSError, SyntaxError, ValueError, TypeError, struct.error, UnidentifiedImageError):
         return 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +40,7 @@ class ImageBatches:
     network: Network
     batch_size: int
     shuffle_seed: int | None = 0
-    reading: Reading = Reading()  # noqa: RUF009  frozen
+    reading: Reading = field(default_factory=Reading)
     slices: tuple[int, int] = (0, 1)
 
     def __len__(self) -> int:
@@ -82,9 +82,11 @@ def open_images(
     network: Network,
     batch_size: int,
     *,
+    split: str | None = None,
     labels: bool = True,
     labels_offset: int = 0,
     skip_broken: bool = False,
+    workers: int | None = None,
 ) -> ImageBatches:
     """Open images for a network, see ``data.listing.list_examples``.
 
@@ -92,17 +94,21 @@ def open_images(
         path: Folder of images, slim's TFRecords, or an ``.npz``.
         network: That they are for: its size, channels, classes and preprocessing.
         batch_size: Images a batch.
+        split: ``"train"``, ``"validation"`` or ``"test"``, where the data has splits.
         labels: Whether labels are wanted.
         labels_offset: Taken off the numbers in the data; slim's flag.
         skip_broken: Leave images out that cannot be read.
+        workers: Images that are prepared at once; ``None`` lets ``tf.data`` find out.
 
     Raises:
         DataReadError: If nothing there can be read, or it does not fit the network.
         UnsupportedArgumentError: If nobody knows the preprocessing.
     """
-    examples = list_for_network(path, network, labels=labels, labels_offset=labels_offset, skip_broken=skip_broken)
+    examples = list_for_network(
+        path, network, split=split, labels=labels, labels_offset=labels_offset, skip_broken=skip_broken
+    )
     check_fit(examples, network)
-    return ImageBatches(examples, network, batch_size)
+    return ImageBatches(examples, network, batch_size, reading=Reading(workers=workers))
 
 
 def image_counter(

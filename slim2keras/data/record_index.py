@@ -95,7 +95,7 @@ class RecordIndex:
 
 def _key_in(error: Exception) -> str:
     """The key and the fault that TensorFlow names."""
-    found = re.search(r"Key: (\S+)\.\s+(.*?)(?: \[Op:|$)", str(getattr(error, "message", "")))
+    found = re.search(r"Key: (\S+?)[,.] +(?:Index: \d+\. +)?(.*?)(?: \[Op:|$)", str(getattr(error, "message", "")))
     return f": {found[1]}: {found[2]}" if found else ""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 _HASHED_ENDS = 64 * 1024
 """Bytes at either end of a file that its fingerprint covers."""
 
-_HASHING_THREADS = 16
-"""Most of the time of a small read is waiting."""
+_HASHING_THREADS, _FILES_AT_ONCE = 16, 16
+"""Most of the time of a small read is waiting; a thread takes some files at a time."""
 
 
 class Source(abc.ABC):
@@ -93,7 +94,7 @@ class ImageFiles(Source):
     @property
     def places(self) -> tuple[NDArray[Any], ...]:
         """The whole paths."""
-        return (np.array([str(self.folder / name) for name in self.files], dtype=object),)
+        return (np.array([os.fsencode(self.folder / name) for name in self.files], dtype=object),)
 
     @property
     def is_encoded(self) -> bool:
@@ -168,16 +169,24 @@ def hashed_ends(paths: Sequence[Path]) -> Iterator[bytes]:
     Raises:
         DataReadError: If one cannot be read.
     """
+    parts = [paths[start : start + _FILES_AT_ONCE] for start in range(0, len(paths), _FILES_AT_ONCE)]
     with ThreadPoolExecutor(_HASHING_THREADS) as pool:
-        yield from pool.map(_size_and_ends, paths)
+        yield from pool.map(_sizes_and_ends, parts)
+
+
+def _sizes_and_ends(paths: Sequence[Path]) -> bytes:
+    return b"".join(_size_and_ends(path) for path in paths)
 
 
 def _size_and_ends(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
-            first = file.read(_HASHED_ENDS)
-            size = file.seek(0, 2)
-            file.seek(max(len(first), size - _HASHED_ENDS))
-            return b"%d\n" % size + first + file.read()
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            size = os.fstat(descriptor).st_size
+            first = os.pread(descriptor, _HASHED_ENDS, 0)
+            last = os.pread(descriptor, _HASHED_ENDS, max(len(first), size - _HASHED_ENDS))
+        finally:
+            os.close(descriptor)
     except OSError as error:
         raise DataReadError(f"{path} cannot be read: {error.strerror or error}.") from error
+    return b"%d\n" % size + first + last

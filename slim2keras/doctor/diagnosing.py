@@ -45,9 +45,11 @@ def diagnose(
     data: Iterable[Any] | str | Path | None = None,
     input_shape: Shape | None = None,
     use_ema: bool = False,
+    split: str | None = None,
     labels: bool = True,
     labels_offset: int = 0,
     skip_broken: bool = False,
+    workers: int | None = None,
     batch_size: int = 32,
     progress: StepProgress | None = None,
     network: Network | SlimFunction | None = None,
@@ -74,9 +76,11 @@ def diagnose(
             through up to twice. Or a path, see ``data.listing.list_examples``.
         input_shape: (height, width, channels), for data.
         use_ema: Examine the data with the ``ExponentialMovingAverage`` shadows.
+        split: Of data from a path that has splits.
         labels: Whether to read the labels of data from a path.
         labels_offset: Taken off the numbers in data from a path; slim's flag.
         skip_broken: Leave images out of data from a path that cannot be read.
+        workers: Images of data from a path that are prepared at once; ``None`` lets ``tf.data`` find out.
         batch_size: Images a batch, where ``data`` is a path.
         progress: Called with what is done, the number of images done and in all, 0 if unknown.
         network: The network itself, as in ``convert``; then its decays count.
@@ -109,9 +113,11 @@ def diagnose(
         decay=decay,
         steps=steps,
         data=data,
+        split=split,
         labels=labels,
         labels_offset=labels_offset,
         skip_broken=skip_broken,
+        workers=workers,
         batch_size=batch_size,
         progress=progress,
     )
@@ -125,9 +131,11 @@ def diagnose_as_asked(
     decay: float | None = None,
     steps: int | None = None,
     data: Iterable[Any] | str | Path | None = None,
+    split: str | None = None,
     labels: bool = True,
     labels_offset: int = 0,
     skip_broken: bool = False,
+    workers: int | None = None,
     batch_size: int = 32,
     progress: StepProgress | None = None,
 ) -> Diagnosis:
@@ -143,7 +151,8 @@ def diagnose_as_asked(
         measured = Measured()
         if data is not None and layers:
             model, _ = model_and_plan(opened, request, data)
-            how: dict[str, Any] = {"labels": labels, "labels_offset": labels_offset, "skip_broken": skip_broken}
+            how: dict[str, Any] = {"split": split, "labels": labels, "labels_offset": labels_offset}
+            how |= {"skip_broken": skip_broken, "workers": workers}
             if isinstance(data, (str, Path)):
                 data = open_images(data, network_of(model), batch_size, **how)
             measured = _measure(model, data, progress)

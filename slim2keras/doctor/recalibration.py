@@ -231,9 +231,11 @@ def recalibrate_file(
     output: str | Path,
     request: CheckpointRequest | None = None,
     *,
+    split: str | None = None,
     labels: bool = True,
     labels_offset: int = 0,
     skip_broken: bool = False,
+    workers: int | None = None,
     batch_size: int = 32,
     sequential: bool = False,
     decay: float | None = None,
@@ -251,9 +253,11 @@ def recalibrate_file(
         output: ``.keras``, ``.h5`` or ``.weights.h5``; any other name is that of a slim checkpoint, which gets
             everything else bit for bit, slots included. With ``use_ema`` it is the shadows that are repaired.
         request: What is asked of the checkpoint; nothing of a model file.
+        split: Of images that have splits.
         labels: Whether to read the labels of the images.
         labels_offset: Taken off the numbers in the data; slim's flag.
         skip_broken: Leave images out that cannot be read.
+        workers: Images that are prepared at once; ``None`` lets ``tf.data`` find out.
         batch_size: Images a batch.
         sequential: As in ``recalibrate``.
         decay: The same.
@@ -273,7 +277,8 @@ def recalibrate_file(
     check_asks_nothing(Path(checkpoint), request)
     with open_variables(checkpoint, request.of_graph) as opened:
         model, plan = model_and_plan(opened, request, data)
-        how: dict[str, Any] = {"labels": labels, "labels_offset": labels_offset, "skip_broken": skip_broken}
+        how: dict[str, Any] = {"split": split, "labels": labels, "labels_offset": labels_offset}
+        how |= {"skip_broken": skip_broken, "workers": workers}
         images = open_images(data, network_of(model), batch_size, **how)
         way: dict[str, Any] = {"sequential": sequential, "decay": decay}
         count = image_counter(progress, "recalibrating", images, num_sweeps(model, **way))

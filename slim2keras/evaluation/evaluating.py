@@ -230,7 +230,7 @@ def score_examples(
         UnsupportedArgumentError: If nobody knows how its images are to be prepared.
     """
     network = _known_network(subject)
-    batches = ImageBatches(examples, network, options.batch_size, None, options.reading(subject))
+    batches = ImageBatches(examples, network, options.batch_size, shuffle_seed=None, reading=options.reading(subject))
     return score_images(subject.model, batches, top=top, progress=progress)
 
 

@@ -53,7 +53,7 @@ def plot_confusion(evaluation: Evaluation, path: str | Path, *, overwrite: bool 
     confusion = evaluation.confusion
     there = np.flatnonzero(confusion.sum(0) + confusion.sum(1))
     counts = confusion[np.ix_(there, there)]
-    names = [_shortened(evaluation.class_names[number]) for number in there]
+    names = [_shortened(evaluation.class_names[int(number)]) for number in there]
     is_matrix = len(there) <= _MOST_NAMED
     # A third of an inch holds three digits.
     side = max(4.5, 2.5 + 0.3 * len(there)) if is_matrix else 8.0

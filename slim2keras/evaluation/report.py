@@ -93,7 +93,8 @@ class Evaluation(Report):
     @property
     def is_correct(self) -> NDArray[np.bool_]:
         """Of each image, (images,)."""
-        return self.scores.predicted == self.scores.labels
+        found: NDArray[np.bool_] = self.scores.predicted == self.scores.labels
+        return found
 
     @property
     def accuracy(self) -> float:
@@ -128,10 +129,10 @@ class Evaluation(Report):
     @property
     def per_class(self) -> list[ClassScore]:
         """Every class of the network, also those without images."""
-        hits, images, predicted = np.diag(self.confusion), self.confusion.sum(1), self.confusion.sum(0)
+        rows = zip(np.diag(self.confusion), self.confusion.sum(1), self.confusion.sum(0), strict=True)
         return [
-            ClassScore(number, name, *map(int, counts), _share(hit, counts[0]), _share(hit, counts[1]))
-            for number, (name, hit, *counts) in enumerate(zip(self.class_names, hits, images, predicted, strict=True))
+            ClassScore(number, name, int(images), int(taken), _share(hit, images), _share(hit, taken))
+            for number, (name, (hit, images, taken)) in enumerate(zip(self.class_names, rows, strict=True))
         ]
 
     def confused(self, count: int = _SHOWN) -> list[Confusion]:

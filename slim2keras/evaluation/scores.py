@@ -67,8 +67,11 @@ class Scores:
     @classmethod
     def joined(cls, parts: Sequence[Scores], join: Callable[..., NDArray[Any]] = np.concatenate) -> Scores:
         """Of all images, in their order."""
-        columns = {item.name: [getattr(part, item.name) for part in parts] for item in fields(cls)}
-        return cls(**{name: None if found[0] is None else join(found) for name, found in columns.items()})
+        columns: dict[str, Any] = {}
+        for item in fields(cls):
+            found = [getattr(part, item.name) for part in parts]
+            columns[item.name] = None if found[0] is None else join(found)
+        return cls(**columns)
 
 
 def score_images(
@@ -138,7 +141,7 @@ def _log_probabilities(model: tf_keras.Model) -> Callable[[tf.Tensor], tf.Tensor
         # A probability that rounds to 0 has a loss that is large, and not infinite.
         return tf.math.log(outputs + _SMALLEST) if gives_probabilities else tf.nn.log_softmax(outputs)
 
-    return run
+    return run  # type: ignore[no-any-return]
 
 
 def _check_images(model: tf_keras.Model, images: tf.Tensor) -> None:

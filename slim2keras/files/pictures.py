@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _SUFFIXES = (".png", ".pdf", ".svg")
-_STYLE = {"font.size": 10, "axes.spines.top": False, "axes.spines.right": False}
 _DOTS_PER_INCH = 150
 
 BLUE, RED, GREY = "#2563a8", "#c8372d", "#8a8f98"
@@ -49,7 +48,7 @@ def drawing(path: str | Path, size: tuple[float, float], *, overwrite: bool = Fa
 
     target = Path(path)
     check_plot_target(target, overwrite=overwrite)
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False}):
         figure = Figure(figsize=size, layout="constrained")  # without pyplot, which may want a screen
         yield figure
         with whole_or_not_at_all(target.absolute()) as (draft,):

@@ -66,7 +66,7 @@ def _distort(
     standardise: Callable[[tf.Tensor], tf.Tensor], image: tf.Tensor, draws: Draws, target: Target
 ) -> tf.Tensor:
     if "angle" in draws:
-        image = _rotate(image, draws["angle"])
+        image = _rotate(to_float(image), draws["angle"])
     if _ROTATED_WINDOW in draws:
         image = cut(image, draws[_ROTATED_WINDOW])
     image = crop_or_pad(image, target.height, target.width)
@@ -118,23 +118,23 @@ _STEPS = "aligned faces, central crop or padding to {size}, not resized"
 _TAKES = frozenset({"crop_image", "random_flip", "random_rotate"})
 
 FACENET_FIXED = Pipeline(
-    "facenet_fixed",
-    (-127.5 / 128, 127.5 / 128),
-    lambda _: _STEPS,
-    _training_steps,
-    _TAKES,
-    _prepare_fixed,
-    _draw,
-    partial(_distort, _fixed),
+    name="facenet_fixed",
+    value_range=(-127.5 / 128, 127.5 / 128),
+    steps=lambda _: _STEPS,
+    training_steps=_training_steps,
+    takes=_TAKES,
+    prepare=_prepare_fixed,
+    draw_numbers=_draw,
+    distort=partial(_distort, _fixed),
 )
 
 FACENET_PREWHITEN = Pipeline(
-    "facenet_prewhiten",
-    None,
-    lambda _: _STEPS,
-    _training_steps,
-    _TAKES,
-    _prepare_prewhiten,
-    _draw,
-    partial(_distort, _standardised),
+    name="facenet_prewhiten",
+    value_range=None,
+    steps=lambda _: _STEPS,
+    training_steps=_training_steps,
+    takes=_TAKES,
+    prepare=_prepare_prewhiten,
+    draw_numbers=_draw,
+    distort=partial(_distort, _standardised),
 )

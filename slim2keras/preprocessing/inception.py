@@ -158,12 +158,12 @@ def _training_steps(options: PreprocessingOptions) -> str:
 
 
 INCEPTION = Pipeline(
-    "inception",
-    (-1.0, 1.0),
-    _steps,
-    _training_steps,
-    frozenset({"fast_mode", "crop_image", "use_grayscale"}),
-    _prepare,
-    _draw,
-    _distort,
+    name="inception",
+    value_range=(-1.0, 1.0),
+    steps=_steps,
+    training_steps=_training_steps,
+    takes=frozenset({"fast_mode", "crop_image", "use_grayscale"}),
+    prepare=_prepare,
+    draw_numbers=_draw,
+    distort=_distort,
 )

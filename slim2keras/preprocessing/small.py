@@ -81,25 +81,25 @@ def _distort_cifarnet(image: tf.Tensor, draws: Draws, target: Target) -> tf.Tens
 
 
 LENET = Pipeline(
-    "lenet",
-    (-1.0, 127 / 128),
-    lambda _: _CROPPED,
-    lambda _: f"{_CROPPED}, nothing at random",
-    frozenset({"use_grayscale"}),
-    _prepare_lenet,
-    draw_nothing,
-    _distort_lenet,
+    name="lenet",
+    value_range=(-1.0, 127 / 128),
+    steps=lambda _: _CROPPED,
+    training_steps=lambda _: f"{_CROPPED}, nothing at random",
+    takes=frozenset({"use_grayscale"}),
+    prepare=_prepare_lenet,
+    draw_numbers=draw_nothing,
+    distort=_distort_lenet,
 )
 
 CIFARNET = Pipeline(
-    "cifarnet",
-    None,
-    lambda _: _CROPPED,
-    lambda _: (
+    name="cifarnet",
+    value_range=None,
+    steps=lambda _: _CROPPED,
+    training_steps=lambda _: (
         f"{_PADDING} pixels of padding, random crop of {{size}}, not resized, random flip, random brightness, contrast"
     ),
-    frozenset({"use_grayscale"}),
-    _prepare_cifarnet,
-    _draw_cifarnet,
-    _distort_cifarnet,
+    takes=frozenset({"use_grayscale"}),
+    prepare=_prepare_cifarnet,
+    draw_numbers=_draw_cifarnet,
+    distort=_distort_cifarnet,
 )

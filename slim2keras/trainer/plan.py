@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from slim2keras.batch_norm.decay import LARGEST_SHARE_LEFT, share_left
+from slim2keras.conversion.facts import describe_input
 from slim2keras.files.reports import Report, plural
 
 _SHOWN = 6
@@ -24,6 +25,7 @@ class TrainingPlan(Report):
         source: Where the network is from: the checkpoint as given, and its step.
         net: Name of the network, and its arguments that are not slim's defaults, in words.
         input_shape: (height, width, channels).
+        input_shape_source: Where that is from: given, published, from the .meta, from the weights, or default.
         preprocessing: slim's pipeline, and what it gives in evaluation, in words; empty of images that are prepared.
         augmentation: What is done to training images besides, in words.
         classes: Name of each class, in the order of their numbers.
@@ -56,6 +58,7 @@ class TrainingPlan(Report):
     source: Mapping[str, Any]
     net: str
     input_shape: tuple[int | None, ...]
+    input_shape_source: str
     preprocessing: str
     augmentation: str
     classes: tuple[str, ...]
@@ -117,10 +120,8 @@ class TrainingPlan(Report):
 
     def _lines(self) -> Iterator[tuple[str, str]]:
         yield "network", f"{self.net}, from {self.source['path']}"
-        yield (
-            "input",
-            f"{' x '.join(map(str, self.input_shape))}; {self.preprocessing or 'images as they are prepared'}",
-        )
+        size = describe_input(self.input_shape, self.input_shape_source)
+        yield "input", f"{size}; {self.preprocessing or 'images as they are prepared'}"
         yield "augmentation", self.augmentation
         yield "images", self._images()
         yield "classes", f"{_shortened(self.classes)}; {self.numbering}"
@@ -183,8 +184,8 @@ class TrainingPlan(Report):
             )
         if self.modes.get("batch"):
             yield (
-                f"{plural(self.modes['batch'], 'layer')} normalise with the batch and do not move their statistics "
-                "(pit one): recalibrate at the end (command line: --recalibrate)."
+                f"the statistics of {plural(self.modes['batch'], 'layer')} in mode 'batch' do not move (pit one): "
+                "recalibrate at the end (command line: --recalibrate)."
             )
         if self.left_out:
             yield f"{plural(len(self.left_out), 'image')} cannot be read and are left out: {_shortened(self.left_out)}"

@@ -11,6 +11,7 @@ import numpy as np
 
 from slim2keras.batch_norm.decay import AUTO, decay_for
 from slim2keras.batch_norm.modes import BatchNormMode, batch_norm_layers, plan_modes
+from slim2keras.conversion.facts import FactSource
 from slim2keras.conversion.report import format_network
 from slim2keras.graphs.network import Network
 from slim2keras.losses import SoftmaxCrossEntropy
@@ -129,11 +130,13 @@ def _plan(
         source={"path": str(request.checkpoint), "global_step": source.checkpoint.global_step},
         net=format_network(network),
         input_shape=(*network.input_shape[:-3], *network.image_size, network.input_shape[-1]),
+        input_shape_source=(FactSource.GIVEN if request.images.image_size else adapted.plan.input_shape_source).value,
         preprocessing=preprocessing_meaning(network) or "",
         augmentation=_describe_augmentation(request, network),
         numbering=images.training.numbering,
         classifier=_describe_classifier(adapted, source.network, images),
         fresh=tuple(adapted.plan.load.fresh),
+        regularization=_describe_regularization(request, network),
         variables=_count_variables(model),
         modes=_count_modes(model),
         decay=max((float(layer.momentum) for layer in model.moving_layers()), default=None),
@@ -167,7 +170,6 @@ def _of_request(request: TrainingRequest, steps: Steps) -> dict[str, Any]:
         "accumulate": request.step.accumulate,
         "schedule": describe_schedule(request.schedule, steps),
         "optimizer": describe_optimizer(request.optimizer),
-        "regularization": _describe_regularization(request),
         "precision": request.network.precision,
         "seed": request.loop.seed,
         "deterministic": request.loop.deterministic,
@@ -197,17 +199,17 @@ def _describe_classifier(adapted: AdaptedNetwork, before: Network, images: Train
     return f"that of the checkpoint, {count} classes" + (", but for what was excluded" if kept else "")
 
 
-def _describe_regularization(request: TrainingRequest) -> str:
-    step, decay = request.step, request.network.weight_decay
+def _describe_regularization(request: TrainingRequest, network: Network) -> str:
+    step = request.step
     found = {
-        "weight decay": decay,
+        "weight decay": network.arguments.get("weight_decay"),
         "label smoothing": step.label_smoothing or None,
         "gradients clipped to": step.clip_gradient_norm or None,
         "moving averages": step.moving_average_decay,
     }
     told = [f"{name} {value:g}" for name, value in found.items() if value is not None]
-    if decay is None:
-        told.insert(0, "weight decay 4e-05 where the network takes it")
+    if "weight_decay" not in network.arguments:
+        told.insert(0, "regularizers of the network's own")
     if request.images.class_weights:
         told.append(f"classes weighed {request.images.class_weights}")
     return ", ".join(told)

@@ -114,7 +114,8 @@ def _stored_plan(layout: RunLayout) -> TrainingPlan:
 def _check_network(layout: RunLayout, model: FineTunedModel, plan: TrainingPlan) -> None:
     network = model.slim_network
     assert network is not None, "a RUN trains a network of slim2keras"
-    if format_network(network) != plan.net or network.num_classes != len(plan.classes):
+    # Not by its arguments: of a saved model the decay is that of its layers, which "auto" has picked.
+    if network.name != plan.net.partition(" ")[0] or network.num_classes != len(plan.classes):
         raise CheckpointMismatchError(
             f"{layout.last} is the state of another network, {format_network(network)}, and {layout.request.name} asks "
             f"for {plan.net}. The files of two runs were mixed: put back the right ones, or train anew."

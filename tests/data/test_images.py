@@ -95,24 +95,15 @@ def test_files_that_are_no_npz(tmp_path: Path, content: bytes) -> None:
 
 
 def test_other_files_are_told_what_they_are(tmp_path: Path) -> None:
-    """TFRecords, text and single images are what people give instead; each is told the way on."""
-    import tensorflow as tf
-
-    records = tmp_path / "flowers_train_00000-of-00005.tfrecord"
-    with tf.io.TFRecordWriter(str(records)) as writer:
-        writer.write(b"an example")
+    """Text and single images are what people give instead; each is told the way on."""
     (tmp_path / "labels.csv").write_text("file,label\n")
     write_image(tmp_path / "one.png")
     for name, message in {
-        records.name: "is a file of TFRecords",
         "labels.csv": "is no .npz but text, beginning 'file,label",
         "one.png": "is one image. Give the folder",
     }.items():
         with pytest.raises(DataReadError, match=message):
             opened(tmp_path / name)
-    (tmp_path / "one.png").unlink()
-    with pytest.raises(DataReadError, match="TFRecords are not read"):
-        opened(tmp_path)
 
 
 def test_a_folder_of_splits_is_told_so(tmp_path: Path) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
 
+from slim2keras.data.examples import Examples
+from slim2keras.data.sources import ImageArrays
 from slim2keras.errors import OutputError
 from slim2keras.evaluation.plots import plot_confusion, plot_worst
 from tests.evaluation.scored import evaluation
@@ -50,15 +53,16 @@ def test_an_existing_picture_is_left_alone(tmp_path: Path) -> None:
     assert path.read_bytes().startswith(b"\x89PNG")
 
 
-def test_the_sheet_says_what_was_taken_for_what(tmp_path: Path) -> None:
-    """Both names with their probabilities, grey images and colours."""
+@pytest.mark.parametrize(("channels", "kind"), [(3, "uint8"), (1, "float32")])
+def test_the_sheet_says_what_was_taken_for_what(tmp_path: Path, channels: int, kind: str) -> None:
+    """Both names with their probabilities, of pixels and of images that are preprocessed."""
     ours, path = evaluation(80, 7), tmp_path / "worst.svg"
-    worst = ours.worst(3)
-    images = [np.zeros((20, 30, channels), "uint8") for channels in (1, 3, 4)]
-    plot_worst(ours, worst, images, path)
+    images = np.random.RandomState(0).randint(0, 255, (80, 20, 30, channels)).astype(kind)
+    plot_worst(ours, Examples(ImageArrays(tmp_path / "data.npz", images, np.arange(80)), None), 3, path)
     text = text_of(path)
-    for place in worst:
+    for place in ours.worst(3):
         taken, true = ours.scores.predicted[place], ours.scores.labels[place]
         assert f"class {taken} {ours.scores.probabilities[place, 0]:.0%}" in text
         assert f"is class {true} " in text
         assert Path(ours.names[place]).name in text
+    assert len(re.findall("<image", text)) == 3

@@ -50,7 +50,8 @@ class SlimPipeline:
 
     def _vgg(self, shape: tuple[int, ...], random: list[Any]) -> dict[str, Any]:
         side, top, left, flip = random
-        return {"side": side, "top": top, "left": left, "flip": flip < np.float32(0.5)}
+        drawn = {"side": side, "corner": np.stack([top, left]), "flip": flip < np.float32(0.5)}
+        return {**drawn, **whole(shape)}
 
     def _cifarnet(self, shape: tuple[int, ...], random: list[Any]) -> dict[str, Any]:
         offset, flip, brightness, contrast = random
@@ -70,6 +71,11 @@ class SlimPipeline:
         names = [COLOURS[initial] for initial in ORDERS[order]]
         of_order = zip(names, colours[4 * order : 4 * order + 4], strict=True)
         return {**draws, **dict(of_order), "method": method, "order": order}
+
+
+def whole(shape: tuple[int, ...]) -> dict[str, Any]:
+    """Draws of a pipeline that looks at a window of an image: all of it."""
+    return {"size": np.array(shape[:2], "int32"), "window": np.array((0, 0, *shape[:2]), "int32")}
 
 
 def _outputs_of_random_ops(graph: Any) -> list[Any]:

@@ -10,6 +10,7 @@ import pytest
 from slim2keras.errors import UnsupportedArgumentError
 from slim2keras.preprocessing import PIPELINES, PreprocessingOptions, preprocess
 from tests.preprocessing.by_hand import resized_by_hand, standardised_by_hand
+from tests.preprocessing.slims_draws import whole
 
 RANDOM = np.random.RandomState(3)
 IMAGE = RANDOM.randint(0, 256, (61, 97, 3)).astype("uint8")
@@ -66,8 +67,8 @@ def test_draws_are_uniform_in_slims_ranges(name: str) -> None:
             low, high = UNIFORM[name, key]
             assert low <= draws[key].min()
             assert draws[key].max() < high
-            whole = draws[key].dtype.kind == "i"
-            places = (np.sort(draws[key]) - low + RANDOM.uniform(size=3000) * whole) / (high - low)
+            integer = draws[key].dtype.kind == "i"
+            places = (np.sort(draws[key]) - low + RANDOM.uniform(size=3000) * integer) / (high - low)
             assert np.abs(np.sort(places) - np.linspace(0, 1, 3000)).max() < 0.04, key
     assert {key for pipeline, key in UNIFORM if pipeline == name} <= set(draws)
     assert 0.45 < draws["flip"].mean() < 0.55
@@ -161,14 +162,27 @@ def test_inception_cuts_resizes_flips_and_colours() -> None:
 
 def test_vgg_resizes_and_cuts() -> None:
     """The smaller side to what was drawn, and the crop at the corner that was drawn."""
-    found = applied("vgg", IMAGE, {"side": 50, "top": 7, "left": 12, "flip": True})
+    found = applied("vgg", IMAGE, {"side": 50, "corner": (7, 12), "flip": True, **whole(IMAGE.shape)})
     expected = resized_by_hand(IMAGE, 50, 80)[7:39, 12:40][:, ::-1] - (123.68, 116.78, 103.94)
     np.testing.assert_allclose(found, expected, atol=1e-3)
 
 
+@pytest.mark.parametrize("name", ["vgg", "densenet"])
+@pytest.mark.parametrize("shape", [(61, 97), (700, 530), (33, 300)])
+def test_the_window_is_as_good_as_the_image(name: str, shape: tuple[int, int]) -> None:
+    """It holds every pixel that the crop is made of, and is no larger than the crop asks for."""
+    image = RANDOM.randint(0, 256, (*shape, 3)).astype("uint8")
+    for number in range(10):
+        draws = {key: value.numpy() for key, value in PIPELINES[name].draw((number, 3), shape, 32, 28).items()}
+        found = applied(name, image, draws)
+        np.testing.assert_array_equal(found, applied(name, image, {**draws, **whole(shape)}))
+        smaller = np.array(shape).min() / draws["side"] * np.array((32, 28)) + 3
+        assert (draws["window"][2:] <= smaller).all()
+
+
 def test_densenet_drops_fractions_of_pixels() -> None:
     """61 x 97 pixels, the smaller side at 50, are 50 x 79.5: vgg takes 80."""
-    draws = {"side": 50, "top": 7, "left": 12, "flip": False}
+    draws = {"side": 50, "corner": (7, 12), "flip": False, **whole(IMAGE.shape)}
     expected = (resized_by_hand(IMAGE, 50, 79)[7:39, 12:40] - (123.68, 116.78, 103.94)) * 0.017
     np.testing.assert_allclose(applied("densenet", IMAGE, draws), expected, atol=1e-4)
 
@@ -198,8 +212,7 @@ def test_facenet_rotates_around_the_middle() -> None:
     square, rotating = IMAGE[:33, :33], PreprocessingOptions(random_rotate=True)
     draws = {"angle": np.float32(90), "flip": False, "window_of_rotated": (1, 2, 32, 28)}
     found = applied("facenet_fixed", square, draws, rotating)
-    # Half a grey level is what sine and cosine, rounded, leave of a quarter turn.
-    np.testing.assert_allclose(found * 128 + 127.5, np.rot90(square)[1:33, 2:30], atol=1.0)
+    np.testing.assert_allclose(found * 128 + 127.5, np.rot90(square)[1:33, 2:30], atol=0.01)
     assert set(drawn("facenet_fixed", 1, rotating)) == set(draws)
     nothing = PreprocessingOptions(crop_image=False, random_flip=False)
     assert not PIPELINES["facenet_fixed"].draw((1, 2), (61, 97), 32, 28, nothing)
@@ -240,7 +253,7 @@ def test_grey_of_colours_is_grey_of_a_grey_image(name: str, training: bool) -> N
 
 def test_vgg_subtracts_the_grey_of_the_mean_colour() -> None:
     """So that grey is what grey of the colours would be."""
-    draws = {"side": 50, "top": 7, "left": 12, "flip": False}
+    draws = {"side": 50, "corner": (7, 12), "flip": False, **whole(IMAGE.shape)}
     weights = np.array((0.2989, 0.587, 0.114))
     expected = applied("vgg", IMAGE, draws) @ weights
     np.testing.assert_allclose(applied("vgg", IMAGE, draws, GREY)[..., 0], expected, atol=1e-3)
@@ -323,8 +336,8 @@ def test_training_keeps_the_range_of_evaluation(name: str) -> None:
 
 def test_options_of_evaluation_count_there() -> None:
     """The whole image with ``crop_image=False``; another side of vgg; grey before it is cropped, as slim does."""
-    whole = preprocess(IMAGE, "inception", **SIZES, options=PreprocessingOptions(crop_image=False))
-    np.testing.assert_allclose(whole, resized_by_hand(IMAGE / 255.0, 32, 28) * 2 - 1, atol=3e-5)
+    uncropped = preprocess(IMAGE, "inception", **SIZES, options=PreprocessingOptions(crop_image=False))
+    np.testing.assert_allclose(uncropped, resized_by_hand(IMAGE / 255.0, 32, 28) * 2 - 1, atol=3e-5)
     options = PreprocessingOptions(resize_side_min=61)
     top, left = (61 - 32) // 2, (97 - 28) // 2
     expected = IMAGE[top : top + 32, left : left + 28] - (123.68, 116.78, 103.94)
