@@ -131,7 +131,8 @@ def _check_addresses(addresses: Sequence[Any]) -> None:
 
 
 def _check_task(task: Mapping[str, Any], groups: Mapping[str, Sequence[str]]) -> None:
-    kind, index = task.get("type"), task.get("index")
+    kind: Any = task.get("type")
+    index: Any = task.get("index")
     if kind not in groups:
         raise _refused(f"its task has the type {kind!r}, and its cluster has {' and '.join(sorted(groups))}")
     if not isinstance(index, int) or isinstance(index, bool) or not 0 <= index < len(groups[kind]):

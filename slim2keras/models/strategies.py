@@ -55,8 +55,8 @@ class Team:
         strategy = getattr(model, "distribute_strategy", None)
         if strategy is None or not isinstance(strategy, tf.distribute.MirroredStrategy | _MultiWorker()):
             return cls()
-        resolver = getattr(strategy, "cluster_resolver", None)
-        groups = resolver.cluster_spec().as_dict() if resolver else {}
+        resolver: Any = getattr(strategy, "cluster_resolver", None)
+        groups = resolver.cluster_spec().as_dict() if resolver is not None else {}
         return cls(strategy, cluster_of(groups, resolver.task_type, resolver.task_id) if groups else None)
 
     @property
