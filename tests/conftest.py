@@ -91,3 +91,29 @@ def sick_checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path
 
     directory = made_once(tmp_path_factory, "sick", make)
     return {sickness: directory / prefix for sickness, prefix in PREFIXES.items()}
+
+
+@pytest.fixture(scope="session")
+def classes_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Five images of each of three classes; not to be changed."""
+    from tests.evaluation.classifying import write_classes
+
+    def make(directory: Path) -> None:
+        write_classes(directory / "images", 5)
+
+    return made_once(tmp_path_factory, "three_classes", make) / "images"
+
+
+@pytest.fixture(scope="session")
+def classifier_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network of three classes whose answers differ from image to image; not to be changed."""
+
+    import slim2keras
+
+    def make(directory: Path) -> None:
+        model = slim2keras.build("lenet", num_classes=3)
+        for variable in model.trainable_variables:
+            variable.assign(np.random.RandomState(len(variable.shape)).normal(size=variable.shape) * 0.1)
+        model.save(directory / "lenet.keras")
+
+    return made_once(tmp_path_factory, "classifier", make) / "lenet.keras"

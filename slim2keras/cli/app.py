@@ -13,6 +13,7 @@ from types import FrameType
 from typing import Annotated, Any, NoReturn
 
 import typer
+from rich.text import Text
 from typer.core import TyperCommand, TyperGroup
 
 import slim2keras
@@ -32,6 +33,7 @@ from slim2keras.errors import (
     PreprocessingWarning,
     Slim2KerasError,
 )
+from slim2keras.files.reports import print_page
 from slim2keras.models.overrides import Overrides
 
 _EPILOG = (
@@ -157,7 +159,7 @@ def _warnings_as_remarks() -> Iterator[None]:
 
     def remark(message: Warning | str, category: type[Warning], *where: Any) -> None:
         if issubclass(category, (DistributionWarning, GraphWarning, MovingStatisticsWarning, PreprocessingWarning)):
-            stderr.print(f"remark: {message}", markup=False, highlight=False, soft_wrap=True, style="yellow")
+            print_page([Text(f"remark: {message}", "yellow")], stderr)
         else:
             show(message, category, *where)
 

@@ -7,6 +7,7 @@ import contextlib
 import gc
 import json
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -114,8 +115,10 @@ def print_line(text: str) -> None:
 
 
 def print_json(value: Any) -> None:
-    """Print a value as JSON on stdout, for machines: no colour, no wrapping."""
-    typer.echo(json.dumps(value, indent=2, allow_nan=False))
+    """Print a value as JSON on stdout, for machines: no colour, no wrapping, a list of numbers on one line."""
+    text = json.dumps(value, indent=2, allow_nan=False)
+    # A string has no line breaks of its own in JSON.
+    typer.echo(re.sub(r"\[\n[-+.\deE,\s]+\]", lambda found: re.sub(r"\s*\n\s*", " ", found[0]), text))
 
 
 def checkpoint_request(

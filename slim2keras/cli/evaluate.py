@@ -147,7 +147,9 @@ def evaluate(
         opened = opening.open_classifier(subject, with_function(request, network), size, data=data)
         examples = evaluating.list_labelled(opened, data, options)
         counted = image_progress(progress, "evaluating", len(examples))
-        evaluation = evaluating.evaluate_examples(opened, examples, options, evaluating.described(data, split), counted)
+        evaluation = evaluating.evaluate_examples(
+            opened, examples, options, evaluating.described(opened, data, split), counted
+        )
     if not team.is_chief:
         return
     outputs.write(evaluation, examples)

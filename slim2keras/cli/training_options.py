@@ -153,18 +153,18 @@ def _parameter(row: Row, its: _Field) -> inspect.Parameter:
     names = [f"--{name}", *_OTHER_NAMES.get(row.name, [])]
     if kind is bool and its.default:
         names = [f"--{name}/--no-{name}"]
-    declared = {
+    declared: dict[str, Any] = {
         "help": row.text + _told_default(its.default),
         "metavar": "" if kind is bool else row.metavar,
         "rich_help_panel": row.panel,
     }
-    annotation: Any = Annotated[kind | None, typer.Option(*names, **declared)]  # type: ignore[valid-type]
+    annotation: Any = Annotated[kind | None, typer.Option(*names, **declared)]
     return inspect.Parameter(row.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 
 
 def _told_default(default: Any) -> str:
     """In words; what is off needs none."""
-    if default in (None, (), False):
+    if default is None or default is False or default == ():
         return ""
     return " On by default." if default is True else f" Default: {default}."
 

@@ -89,7 +89,7 @@ def training_batches(
     order = _checked_order(TrainingOrder(len(examples), batch_size, seed, shuffle, *slices))
     columns: list[NDArray[Any]] = [labels]
     if class_weights is not None:
-        columns.append(np.asarray(class_weights, np.float32)[labels])
+        columns.append(_checked_weights(class_weights, examples)[labels])
     load = _loader(examples, network, reading, columns, seed if augment else None)
     steps = tf.data.Dataset.range(first_step, np.iinfo(np.int64).max // batch_size)
     batches = _batches(examples, steps, order.batch, load, order.share, reading)
@@ -124,6 +124,8 @@ def evaluation_batches(
     """
     import tensorflow as tf
 
+    if batch_size < 1:
+        raise UnsupportedArgumentError(f"A batch has at least one image. Received: {batch_size=}")
     count = len(examples)
     order = np.arange(count) if shuffle_seed is None else np.random.RandomState(shuffle_seed).permutation(count)
 
@@ -267,6 +269,16 @@ def _options() -> tf.data.Options:
     options.deterministic = True
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     return options
+
+
+def _checked_weights(class_weights: Sequence[float] | NDArray[Any], examples: Examples) -> NDArray[np.float32]:
+    weights = np.asarray(class_weights, np.float32)
+    if weights.shape != (len(examples.class_names),):
+        raise UnsupportedArgumentError(
+            f"class_weights must be one weight for each of the {len(examples.class_names)} classes. Received: "
+            f"{weights.shape}"
+        )
+    return weights
 
 
 def _checked_order(order: TrainingOrder) -> TrainingOrder:

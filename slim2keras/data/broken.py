@@ -22,6 +22,8 @@ _THREADS = 8
 
 _COLOURS = 3
 
+_LONGEST_REASON = 200
+
 _FAULTS = ("InvalidArgumentError", "NotFoundError", "DataLossError", "UnknownError", "PermissionDeniedError")
 """TensorFlow's errors that a broken image can be behind."""
 
@@ -54,8 +56,9 @@ def find_broken(examples: Examples, indices: NDArray[Any], channels: int) -> dic
 
 
 def _first_line(error: Exception) -> str:
-    message = getattr(error, "message", str(error)).splitlines()[0]
-    return message.removeprefix("{{function_node ").split("}} ")[-1][:200]
+    """What TensorFlow says, without the op that says it."""
+    message = str(getattr(error, "message", error)).splitlines()[0]
+    return message.split("}} ")[-1].split(" [Op:")[0][:_LONGEST_REASON]
 
 
 def without_broken(examples: Examples, channels: int = _COLOURS) -> Examples:
@@ -98,6 +101,7 @@ def broken_error(reasons: dict[str, str]) -> DataReadError:
     Args:
         reasons: Name of an image to what is wrong with it.
     """
-    more = f" (and {len(reasons) - SHOWN} more)" if len(reasons) > SHOWN else ""
-    named = "; ".join(f"{name} cannot be read as an image: {text}" for name, text in [*reasons.items()][:SHOWN])
-    return DataReadError(f"{named.rstrip('.')}{more}. To leave such images out: skip_broken=True (--skip-broken).")
+    listed = [f"{name} cannot be read as an image: {text.rstrip('.')}." for name, text in [*reasons.items()][:SHOWN]]
+    more = [f"And {len(reasons) - SHOWN} more."] if len(reasons) > SHOWN else []
+    way_on = "To leave such images out: skip_broken=True (--skip-broken)."
+    return DataReadError(("\n" if len(listed) > 1 else " ").join([*listed, *more, way_on]))

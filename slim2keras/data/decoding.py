@@ -58,7 +58,9 @@ def _kind_of(contents: tf.Tensor) -> tf.Tensor:
     """Place in ``_DECODERS``."""
     import tensorflow as tf
 
-    has_own_channels = tf.strings.regex_full_match(tf.strings.substr(contents, 0, 4), r"(?s)GIF8|BM..|RIFF")
+    first = tf.strings.substr(contents, 0, 4)
+    is_bmp = tf.equal(tf.strings.substr(contents, 0, 2), b"BM")
+    has_own_channels = tf.reduce_any([tf.equal(first, b"GIF8"), tf.equal(first, b"RIFF"), is_bmp])
     return tf.where(tf.io.is_jpeg(contents), 0, tf.where(has_own_channels, 2, 1))
 
 

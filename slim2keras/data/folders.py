@@ -136,7 +136,9 @@ def _list_classes(folder: Folder, siblings: Sequence[Folder], options: LabelOpti
     number_of = dict(zip(every, numbering.numbers, strict=True))
     labels = np.array([number_of[name] for name, _ in found], np.int64)
     loose = f"; {plural(len(folder.images), 'image')} beside the folders left out" if folder.images else ""
-    words = _with_others(numbering.words + loose, folder, *inside.values())
+    nested = sum(len(its.folders) for its in inside.values())
+    deeper = f"; {plural(nested, 'folder')} within classes left out" if nested else ""
+    words = _with_others(numbering.words + loose + deeper, folder, *inside.values())
     return Examples(source, labels, numbering.class_names, words)
 
 

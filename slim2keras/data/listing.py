@@ -13,6 +13,7 @@ from slim2keras.data.labels import LabelOptions
 from slim2keras.data.records import files_of_split, is_records, list_records, matching_files, record_files
 from slim2keras.errors import DataReadError
 from slim2keras.graphs.network import Network
+from slim2keras.preprocessing.factory import pipeline_of
 
 _GIVE = (
     "Give a folder of images, slim's TFRecords (their folder, or a pattern), or an .npz; in Python also any "
@@ -98,7 +99,10 @@ def list_for_network(
 
     Raises:
         DataReadError: If nothing there can be read, or labels do not fit the classes.
+        UnsupportedArgumentError: If it is a folder, and nobody knows how the network's images are preprocessed.
     """
+    if Path(path).is_dir():
+        pipeline_of(network)
     classes = network.num_classes or None
     found = list_examples(
         path,

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -133,7 +134,7 @@ class ImageArrays(Source):
         """Whether they are no pixels of 0 to 255."""
         return self.images.dtype != np.uint8
 
-    @property
+    @cached_property
     def names(self) -> Sequence[str]:
         """``data.npz, image 17``."""
         return [f"{self.path.name}, image {row}" for row in self.rows]

@@ -144,13 +144,17 @@ def evaluate_data(
 ) -> Evaluation:
     """``evaluate`` on the images of a path."""
     examples = list_labelled(subject, data, options)
-    return evaluate_examples(subject, examples, options, described(data, options.split), progress)
+    return evaluate_examples(subject, examples, options, described(subject, data, options.split), progress)
 
 
-def described(data: Path, split: str | None) -> str:
-    """Where images are from, in words."""
+def described(subject: Classifier, data: Path, split: str | None) -> str:
+    """Where images are from, in words, and whether a RUN has learned from them."""
     taken = _split_of(data, split)
-    return f"{data}, {taken}" if taken else str(data)
+    where = f"{data}, {taken}" if taken else str(data)
+    learned = subject.trained_on
+    if learned is None or data.resolve() != learned[0] or taken not in (None, learned[1]):
+        return where
+    return f"{where}; the run was trained on images of these: what it has not seen is judged in its report.json"
 
 
 def list_labelled(subject: Classifier, data: Path, options: EvaluationOptions) -> Examples:

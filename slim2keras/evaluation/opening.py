@@ -37,6 +37,7 @@ class Classifier:
         source: Where it is from.
         labels_file: Names of its classes, where it comes with any.
         reading: How its images are read and prepared.
+        trained_on: Data and split that a RUN learned from; ``None`` of others.
     """
 
     model: tf_keras.Model
@@ -44,6 +45,7 @@ class Classifier:
     source: str
     labels_file: Path | None = None
     reading: Reading = field(default_factory=Reading)
+    trained_on: tuple[Path, str] | None = None
 
     @property
     def num_classes(self) -> int:
@@ -91,23 +93,26 @@ def _open_run(run: RunLayout, request: CheckpointRequest, image_size: tuple[int,
             f"`slim2keras finetune --resume {run.directory}`."
         )
     found = classifier_of(_loaded(run.model, request, image_size), str(run.directory))
-    return replace(found, labels_file=run.labels if run.labels.is_file() else None, reading=_recorded_reading(run))
+    labels_file = run.labels if run.labels.is_file() else None
+    return replace(found, labels_file=labels_file, **_recorded(run))
 
 
-def _recorded_reading(run: RunLayout) -> Reading:
-    """How a RUN read the images that it validated with.
+def _recorded(run: RunLayout) -> dict[str, Any]:
+    """How a RUN read the images that it validated with, and what it learned from.
 
     Raises:
         ModelReadError: If what it was asked cannot be read.
     """
     try:
-        options = json.loads(run.request.read_text(encoding="utf-8"))["options"]
+        asked = json.loads(run.request.read_text(encoding="utf-8"))
+        options = asked["options"]
         name = options["preprocessing_name"]
-        return Reading(
+        reading = Reading(
             PreprocessingOptions(crop_image=options["crop_image"], use_grayscale=options["use_grayscale"]),
             preprocessing=None if name is None else pipeline_named(name),
             exif_orientation=options["exif_orientation"],
         )
+        return {"reading": reading, "trained_on": (Path(asked["data"]).resolve(), options["split"])}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelReadError(
             f"{run.request} cannot be read as what was asked of a training: {type(error).__name__}: {error}. Give "

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from rich.console import RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from slim2keras.evaluation.scores import Scores
@@ -45,13 +44,10 @@ class Predictions(Report):
         return [(self.class_names[number], float(probability)) for number, probability in found]
 
     def page(self) -> Iterator[RenderableType]:
-        """A line an image."""
-        table = Table(box=None, pad_edge=False, show_header=False)
-        table.add_column(overflow="fold")
+        """A line an image, the likeliest class first."""
         for place, name in enumerate(self.names):
-            said = (f"{probability:6.1%} {label}" for label, probability in self.labels(place))
-            table.add_row(Text(name), *map(Text, said))
-        yield table
+            first, *others = (f"{label} {probability:.1%}" for label, probability in self.labels(place))
+            yield Text.assemble(f"{name}: ", (first, "bold"), *(f", {other}" for other in others))
         if self.left_out:
             yield Text(f"left out, cannot be read: {', '.join(self.left_out)}", "yellow")
 

@@ -32,12 +32,8 @@ def plot_curves(rows: Sequence[Row], path: Path) -> None:
     with drawing(path, (9.0, 7.2), overwrite=True) as figure:
         loss, accuracy, rate = figure.subplots(3, 1, sharex=True, height_ratios=(3, 3, 1.2))
         best = max(rows, key=lambda row: (row["val_accuracy"], -row["val_loss"]))
-        figure.suptitle(
-            f"Validation accuracy {best['val_accuracy']:.1%}, best after epoch {best['epoch']:.0f} of {len(rows)}",
-            x=0.01,
-            ha="left",
-            fontsize=14,
-        )
+        title = f"Validation accuracy {best['val_accuracy']:.1%}, best after epoch {best['epoch']:.0f} of {len(rows)}"
+        figure.suptitle(title, x=0.01, ha="left", fontsize=14)
         _draw(loss, rows, _LOSSES, "loss")
         _draw(accuracy, rows, _ACCURACIES, "accuracy")
         _draw(rate, rows, _RATES, "learning\nrate")

@@ -10,6 +10,7 @@ from slim2keras.conversion.report import versions_of_all
 from slim2keras.evaluation.plots import plot_confusion
 from slim2keras.files.json_values import finite_or_none
 from slim2keras.files.output_files import whole_or_not_at_all
+from slim2keras.files.reports import plural
 from slim2keras.files.run_layout import RunLayout
 from slim2keras.trainer.curves import plot_curves
 from slim2keras.trainer.epochs import EpochWork
@@ -30,7 +31,7 @@ def finish(training: Training, layout: RunLayout, work: EpochWork) -> TrainingRe
         ModelReadError: If there is none.
         OutputError: If something cannot be written; what was trained stays.
     """
-    judgement = Judge(training, layout, work.validation).judge()
+    judgement = Judge(training, layout, work).judge()
     result = TrainingResult(
         run=layout.directory,
         plan=training.plan,
@@ -53,8 +54,9 @@ def _statistics_left(training: Training, work: EpochWork) -> float | None:
 
 
 def _why_ended(work: EpochWork) -> str:
-    done = f"{work.state.step:,} steps done"
-    return f"{done}, ended early: no better validation in {work.state.waited} epochs" if work.is_impatient else done
+    done = f"{plural(work.state.step, 'step')} done"
+    early = f", ended early: no better validation in {plural(work.state.waited, 'epoch')}"
+    return done + (early if work.is_impatient else "")
 
 
 def _export(training: Training, layout: RunLayout, step: int) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,7 +54,8 @@ def choose_classes(request: TrainingRequest, of_checkpoint: int | None) -> int:
     Raises:
         DataReadError: If the images cannot be listed, or have no labels.
     """
-    own = _lister(request.images)(request.data, _training_split(request), None)
+    # Every image would be decoded for it, and the names of classes do not depend on that.
+    own = _lister(replace(request.images, skip_broken=False))(request.data, _training_split(request), None)
     check_for_training(own)
     count = len(own.class_names)
     return of_checkpoint if of_checkpoint in (count, count + 1) else count

@@ -13,13 +13,17 @@ if TYPE_CHECKING:
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
+class StoppedBetweenSteps(KeyboardInterrupt):
+    """Ctrl-C or SIGTERM, told when no step is half done."""
+
+
 class Interruption:
     """Within it the signals wait for ``check``; the second one is as it was before.
 
     In any thread but the main one nothing is changed, for Python allows no more.
 
     Raises:
-        KeyboardInterrupt: From ``check``, when one has come.
+        StoppedBetweenSteps: From ``check``, when one has come.
     """
 
     def __init__(self) -> None:
@@ -38,7 +42,7 @@ class Interruption:
         """Raise what has come."""
         if self._has_come:
             self._has_come = False
-            raise KeyboardInterrupt
+            raise StoppedBetweenSteps
 
     def _note(self, _number: int, _frame: FrameType | None) -> None:
         self._has_come = True

@@ -8,6 +8,7 @@ from typing import Any
 from slim2keras.batch_norm.decay import share_left
 from slim2keras.batch_norm.modes import BatchNormMode, batch_norm_layers
 from slim2keras.callbacks import BatchNormMonitor
+from slim2keras.data.broken import broken_images_named
 from slim2keras.trainer.datasets import evaluation_images
 from slim2keras.trainer.images import limited
 from slim2keras.trainer.preparing import Training
@@ -33,7 +34,8 @@ def monitor_of(training: Training, epochs: int) -> BatchNormMonitor | None:
     monitor = BatchNormMonitor(evaluation_images(training, few, shuffle_seed=seed))
     monitor.set_model(training.model)
     monitor.set_params({"epochs": epochs})
-    monitor.on_train_begin()
+    with broken_images_named(few, training.network.input_shape[-1]):
+        monitor.on_train_begin()
     return monitor
 
 

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from slim2keras.batch_norm.decay import LARGEST_SHARE_LEFT, share_left
-from slim2keras.conversion.facts import describe_input
+from slim2keras.conversion.facts import FactSource, describe_input
 from slim2keras.files.reports import Report, plural
 
 _SHOWN = 6
@@ -50,6 +50,7 @@ class TrainingPlan(Report):
         precision: Policy of Keras.
         seed: Of everything drawn.
         deterministic: Whether every op gives the same bits each time.
+        of_graph: What must be known of the graph that the network was imported from.
         first_step: Steps that lie behind, of a run that goes on.
         devices: That share each step, of all workers.
         workers: Processes that they are in.
@@ -83,6 +84,7 @@ class TrainingPlan(Report):
     precision: str
     seed: int
     deterministic: bool
+    of_graph: tuple[str, ...] = ()
     first_step: int = 0
     devices: int = 1
     workers: int = 1
@@ -175,20 +177,30 @@ class TrainingPlan(Report):
 
     def remarks(self) -> Iterator[str]:
         """What the user should know before the first step."""
-        if self.lags:
-            instead = "" if self.decay_is_auto else 'take decay="auto" (command line: --decay auto), or '
+        yield from self.of_graph
+        if self.input_shape_source == FactSource.DEFAULT.value and self.preprocessing:
             yield (
-                f"after {plural(self.total_steps, 'step')} at decay {self.decay:.6g} {self.old_statistics_left:.1%} of "
-                f"the old moving statistics will be left (pit two): {instead}train more steps, or recalibrate at the "
-                "end (command line: --recalibrate)."
+                "the checkpoint does not tell the size of the images that it was trained on, so it is the network's "
+                "usual one: if it was another, give image_size (command line: --image-size)."
             )
+        if self.lags:
+            yield self.describe_lag()
         if self.modes.get("batch"):
             yield (
                 f"the statistics of {plural(self.modes['batch'], 'layer')} in mode 'batch' do not move (pit one): "
                 "recalibrate at the end (command line: --recalibrate)."
             )
         if self.left_out:
-            yield f"{plural(len(self.left_out), 'image')} cannot be read and are left out: {_shortened(self.left_out)}"
+            yield f"{plural(len(self.left_out), 'image')} left out, which cannot be read: {_shortened(self.left_out)}"
+
+    def describe_lag(self) -> str:
+        """Pit two in words, and what to do."""
+        instead = "" if self.decay_is_auto else 'take decay="auto" (command line: --decay auto), or '
+        return (
+            f"after {plural(self.total_steps, 'step')} at decay {self.decay:.6g} {self.old_statistics_left:.1%} of the "
+            f"old moving statistics will be left (pit two): {instead}train more steps, or recalibrate at the end "
+            "(command line: --recalibrate)."
+        )
 
     def to_json(self) -> dict[str, Any]:
         """As plain values, for machines; ``from_json`` takes them back."""

@@ -137,6 +137,7 @@ def _plan(
         classifier=_describe_classifier(adapted, source.network, images),
         fresh=tuple(adapted.plan.load.fresh),
         regularization=_describe_regularization(request, network),
+        of_graph=adapted.plan.remarks,
         variables=_count_variables(model),
         modes=_count_modes(model),
         decay=max((float(layer.momentum) for layer in model.moving_layers()), default=None),

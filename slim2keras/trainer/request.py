@@ -5,6 +5,7 @@ Source: research/slim/train_image_classifier.py.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -299,7 +300,7 @@ class TrainingRequest:
 
     def to_json(self) -> dict[str, Any]:
         """As plain values; ``training_request`` takes them back."""
-        paths = {name: str(getattr(self, name)) for name in ("checkpoint", "data", "output")}
+        paths = {name: os.path.abspath(getattr(self, name)) for name in ("checkpoint", "data", "output")}
         return {**paths, "options": self.options()}
 
 
@@ -367,7 +368,7 @@ def _check_names(names: Collection[str]) -> None:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Path):
-        return str(value)
+        return os.path.abspath(value)
     if isinstance(value, tuple):
         return list(value)
     return dict(value) if isinstance(value, Mapping) else value

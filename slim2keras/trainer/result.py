@@ -48,12 +48,6 @@ class TrainingResult(Report):
         return self.judgement.evaluation.accuracy
 
     @property
-    def accuracy_lost(self) -> float | None:
-        """To the moving statistics, where it is more than a point, else ``None``."""
-        gap = self.judgement.gap
-        return gap.accuracy_lost if gap is not None and gap.is_felt else None
-
-    @property
     def images_per_second(self) -> float:
         """Of training, the mean of the epochs."""
         rows = self.state.rows
@@ -76,11 +70,12 @@ class TrainingResult(Report):
             yield Text(f"BatchNorm: {self.judgement.gap.describe()}")
         if self.judgement.recalibration:
             yield Text(self.judgement.recalibration)
-        if self.accuracy_lost is not None:
+        lost = self.judgement.accuracy_lost
+        if lost is not None:
             yield Text(
-                f"remark: the moving statistics cost {self.accuracy_lost:.1%} of accuracy. Repair them: `slim2keras "
-                f"recalibrate {self.run / 'model.keras'} --data IMAGES -o repaired.keras`, or train with "
-                "recalibrate=True (command line: --recalibrate).",
+                f"remark: the moving statistics cost {lost:.1%} of accuracy. Recalibrate them: "
+                f"resumed_request(run, recalibrate=True) (command line: slim2keras finetune --resume {self.run} "
+                "--recalibrate).",
                 "yellow",
             )
 

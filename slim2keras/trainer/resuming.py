@@ -20,7 +20,12 @@ from slim2keras.trainer.state import RunState, read_state
 from slim2keras.trainer.steps import Steps
 from slim2keras.training.model import FineTunedModel
 
-CHANGEABLE = frozenset({"epochs", "max_number_of_steps", "patience", "save_steps", "workers", "export_slim"})
+CHANGEABLE = frozenset(
+    {
+        *("epochs", "max_number_of_steps", "patience", "save_steps"),
+        *("workers", "validation", "export_slim", "recalibrate"),
+    }
+)
 """Options that may differ in a run that goes on: none decides a step that is done already."""
 
 

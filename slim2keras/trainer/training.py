@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from slim2keras.data.broken import broken_images_named
 from slim2keras.errors import MovingStatisticsWarning, UnsupportedArgumentError
 from slim2keras.files.output_files import whole_or_not_at_all
 from slim2keras.files.run_layout import RunLayout, check_run_is_free
@@ -18,7 +19,7 @@ from slim2keras.models.strategies import MULTI_WORKER, Team, open_team
 from slim2keras.trainer.datasets import training_dataset
 from slim2keras.trainer.epochs import EpochWork
 from slim2keras.trainer.finishing import finish
-from slim2keras.trainer.interruption import Interruption
+from slim2keras.trainer.interruption import Interruption, StoppedBetweenSteps
 from slim2keras.trainer.plan import TrainingPlan
 from slim2keras.trainer.preparing import Training, prepare
 from slim2keras.trainer.progress import TrainingProgress
@@ -81,12 +82,12 @@ def train(request: TrainingRequest, *, progress: TrainingProgress | None = None)
         told = progress if progress is not None and team.is_chief else TrainingProgress()
         told.planned(training.plan)
         if progress is None and training.plan.lags:
-            warnings.warn(next(training.plan.remarks()), MovingStatisticsWarning, stacklevel=2)
-        with Interruption() as interruption, _plan_says_what_will_be_left():
+            warnings.warn(training.plan.describe_lag(), MovingStatisticsWarning, stacklevel=2)
+        with Interruption() as interruption, _plan_says_what_will_be_left(), _broken_images_named(training):
             work = EpochWork(training, layout, state, told, interruption)
             _open_run(layout, training, work)
             _run(training, work)
-        result = finish(training, layout, work) if team.is_chief else None
+            result = finish(training, layout, work) if team.is_chief else None
         team.wait()
         return result
 
@@ -162,11 +163,20 @@ def _run(training: Training, work: EpochWork) -> None:
                 callbacks=[work],
                 **(of_rest if work.steps_done else of_whole),
             )
-    except KeyboardInterrupt:
+    except StoppedBetweenSteps:
         # Several workers are asked one by one, and none has the whole state alone.
         if training.team.workers == 1:
             work.save()
         raise
+
+
+@contextlib.contextmanager
+def _broken_images_named(training: Training) -> Iterator[None]:
+    """Within it TensorFlow's errors about an image become one that names the image."""
+    channels = training.network.input_shape[-1]
+    images = training.images
+    with broken_images_named(images.training, channels), broken_images_named(images.validation, channels):
+        yield
 
 
 @contextlib.contextmanager

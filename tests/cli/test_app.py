@@ -19,7 +19,10 @@ from tests.cli.running import LOGITS, Result, fails, ok, spawn
 from tests.reference import SMALL_NET, small_values, values_of, write_checkpoint
 
 CHECKPOINT = "a checkpoint"
-COMMANDS = ("nets", "inspect", "convert", "verify", "export", "doctor", "recalibrate")
+COMMANDS = (
+    *("nets", "inspect", "convert", "verify", "export", "doctor", "recalibrate"),
+    *("finetune", "evaluate", "predict"),
+)
 
 
 def test_help_describes_every_command_and_the_exit_codes() -> None:
@@ -192,6 +195,12 @@ def test_advice_names_options_that_the_command_has(tmp_path: Path, small_checkpo
         (ExitStatus.USAGE, ("verify", CHECKPOINT, "--slim-source", "nowhere")),
         (ExitStatus.UNREADABLE, ("recalibrate", "nowhere", "--data", "images", "-o", "well.ckpt")),
         (ExitStatus.UNREADABLE, ("export", "nowhere.keras", "-o", "model.ckpt-1")),
+        (ExitStatus.UNREADABLE, ("evaluate", "nowhere", "--data", "images")),
+        (ExitStatus.UNREADABLE, ("evaluate", CHECKPOINT, "--data", "images")),
+        (ExitStatus.USAGE, ("evaluate", CHECKPOINT, "--data", ".", "--plot", "picture.doc")),
+        (ExitStatus.UNREADABLE, ("predict", CHECKPOINT, "nowhere.png")),
+        (ExitStatus.UNREADABLE, ("finetune", "nowhere", "--data", ".", "-o", "run", "--batch-norm", "update")),
+        (ExitStatus.USAGE, ("finetune", CHECKPOINT, "--data", ".", "-o", "run")),
     ],
 )
 def test_errors_that_need_no_tensorflow_do_not_wait_for_it(
@@ -207,7 +216,17 @@ def test_errors_that_need_no_tensorflow_do_not_wait_for_it(
         raise AssertionError("TensorFlow was imported for nothing")
 
     monkeypatch.chdir(tmp_path)
-    for command in ("convert", "inspect", "verify", "doctor", "recalibrate", "export"):
+    for command in (
+        "convert",
+        "inspect",
+        "verify",
+        "doctor",
+        "recalibrate",
+        "export",
+        "evaluate",
+        "predict",
+        "finetune",
+    ):
         monkeypatch.setattr(f"slim2keras.cli.{command}.import_tensorflow", imported)
     fails(status, "Error", *(small_checkpoint if item == CHECKPOINT else item for item in arguments))
 

@@ -11,6 +11,7 @@ import pytest
 
 from slim2keras.errors import ExitStatus
 from tests.cli.running import SHAPE, Result, fails, ok
+from tests.data.files import example, png, write_records
 from tests.reference import SHALLOW_NET, SMALL_NET, small_values, write_checkpoint
 
 pytestmark = pytest.mark.usefixtures("shallow_resnets")
@@ -132,3 +133,21 @@ def test_labels_that_do_not_fit_are_refused_and_can_be_ignored(tmp_path: Path, s
     arguments = ("doctor", shallow_checkpoint, "--data", tmp_path, "--input-shape", SHAPE)
     fails(ExitStatus.UNREADABLE, "it is not clear which is which", *arguments)
     assert "labels: labels ignored, as asked" in Result(*arguments, "--ignore-labels").out
+
+
+def test_records_repair_as_well(tmp_path: Path) -> None:
+    """slim's TFRecords by a pattern, labels that count from 1, and a broken record that is left out and named."""
+    checkpoint = never_updated(tmp_path, SHALLOW_NET)
+    random = np.random.RandomState(0)
+    records = [example(png(random.randint(0, 256, 3), (70, 70)), 1 + k % 2, format=b"png") for k in range(8)]
+    write_records(tmp_path / "data" / "flowers_train_00000-of-00001.tfrecord", [*records, example(b"no image", 1)])
+    command = ("recalibrate", checkpoint, "--data", tmp_path / "data" / "flowers_*", "--input-shape", SHAPE)
+    out = ("-o", tmp_path / "well.ckpt")
+    broken = r"tfrecord, record 8 cannot be read as an image: .*--skip-broken"
+    fails(ExitStatus.UNREADABLE, broken, *command, "--labels-offset", 1, *out)
+    assert not (tmp_path / "well.ckpt.index").exists()
+    text = ok(*command, "--labels-offset", 1, "--skip-broken", *out)
+    assert (
+        "less the labels offset of 1; left out, not readable: flowers_train_00000-of-00001.tfrecord, record 8" in text
+    )
+    assert json.loads((tmp_path / "well.ckpt.json").read_text())["after"]["images"] == 8

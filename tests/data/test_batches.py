@@ -173,6 +173,10 @@ def test_what_cannot_be(examples: Examples) -> None:
     """Told before the first batch."""
     with pytest.raises(DataReadError, match="nothing was left"):
         evaluation_batches(examples.subset([]), SPEC, 2)
+    with pytest.raises(UnsupportedArgumentError, match="at least one image"):
+        evaluation_batches(examples, SPEC, 0)
+    with pytest.raises(UnsupportedArgumentError, match=r"each of the 3 classes\. Received: \(2,\)"):
+        training_batches(examples, SPEC, 2, class_weights=[1.0, 2.0])
     with pytest.raises(UnsupportedArgumentError, match="A seed is 0 or more"):
         training_batches(examples, SPEC, 2, seed=-1)
     with pytest.raises(DataReadError, match="There are no labels, which training and accuracy need"):

@@ -72,6 +72,15 @@ def test_alpha_stays_where_the_network_takes_it_and_goes_where_not() -> None:
         np.testing.assert_array_equal(decode_image(contents, 3), PHOTO)
 
 
+def test_a_format_is_told_whatever_bytes_follow() -> None:
+    """The size of the file comes next in a BMP: bytes of any value."""
+    import tensorflow as tf
+
+    for width in range(1, 41):
+        contents = encoded("BMP", PHOTO[:, :width])
+        assert decode_image(tf.constant(contents), 1).shape == (37, width, 1)
+
+
 def test_of_a_gif_the_first_frame() -> None:
     """The others are left."""
     import tensorflow as tf

@@ -32,6 +32,10 @@ def test_hidden_files_are_passed_over_and_others_are_counted(tmp_path: Path) -> 
     for name in ("a/notes.txt", "b/scan.tiff", "readme.md"):
         (tmp_path / name).touch()
     assert list_examples(tmp_path).numbering.endswith("class 1; 3 other files left out")
+    (tmp_path / "a" / "more").mkdir()
+    assert list_examples(tmp_path).numbering.endswith(
+        "class 1; 1 folder within classes left out; 3 other files left out"
+    )
 
 
 def test_an_empty_class_folder_is_named(tmp_path: Path) -> None:

@@ -15,20 +15,23 @@ import slim2keras
 from slim2keras.data.examples import Examples
 from slim2keras.data.listing import list_examples
 from slim2keras.errors import DataReadError, ModelReadError, UnsupportedArgumentError
-from slim2keras.evaluation.evaluating import EvaluationOptions
+from slim2keras.evaluation.evaluating import EvaluationOptions, described, list_labelled
+from slim2keras.evaluation.opening import classifier_of, open_classifier
 from slim2keras.files.run_layout import RunLayout
 from slim2keras.preprocessing import preprocess
 from slim2keras.trainer.request import training_request
-from tests.evaluation.conftest import CLASSES, write_classes
+from tests.evaluation.classifying import CLASSES, write_classes
 
 
-def write_run(directory: Path, model: Path, classes: tuple[str, ...] = CLASSES, **options: Any) -> Path:
+def write_run(
+    directory: Path, model: Path, classes: tuple[str, ...] = CLASSES, data: Path = Path("images"), **options: Any
+) -> Path:
     """What a training leaves that evaluation needs."""
     run = RunLayout(directory)
     directory.mkdir()
     shutil.copy(model, run.model)
     run.labels.write_text("".join(f"{number}:{name}\n" for number, name in enumerate(classes)))
-    request = training_request("model.ckpt", "images", directory, batch_norm="update", **options)
+    request = training_request("model.ckpt", data, directory, batch_norm="update", **options)
     run.request.write_text(json.dumps(request.to_json()))
     return directory
 
@@ -61,7 +64,8 @@ def test_all_kinds_of_data_give_the_same(classifier: Any, classifier_file: Path,
 
 def test_a_limit_keeps_the_share_of_each_class(classifier: Any, classes_folder: Path) -> None:
     """Images that lie class by class are not cut off after the first classes."""
-    assert slim2keras.evaluate(classifier, classes_folder, limit=6).confusion.sum(1).tolist() == [2, 2, 2]
+    found = list_labelled(classifier_of(classifier), classes_folder, EvaluationOptions(limit=6))
+    assert found.class_counts().tolist() == [2, 2, 2]
     with pytest.raises(UnsupportedArgumentError, match="limit must be 1 or greater"):
         slim2keras.evaluate(classifier, classes_folder, limit=0)
 
@@ -70,11 +74,12 @@ def test_of_splits_the_test_is_taken_or_else_the_validation(tmp_path: Path, clas
     """Never the training images, unless they are asked for."""
     for split, images in {"train": 3, "validation": 2}.items():
         write_classes(tmp_path / split, images)
-    found = slim2keras.evaluate(classifier, tmp_path)
-    assert (found.images, found.data) == (6, f"{tmp_path}, validation")
-    assert slim2keras.evaluate(classifier, tmp_path, split="train").images == 9
+    subject = classifier_of(classifier)
+    assert len(list_labelled(subject, tmp_path, EvaluationOptions())) == 6
+    assert described(subject, tmp_path, None) == f"{tmp_path}, validation"
+    assert len(list_labelled(subject, tmp_path, EvaluationOptions(split="train"))) == 9
     write_classes(tmp_path / "test", 1)
-    assert slim2keras.evaluate(classifier, tmp_path).images == 3
+    assert len(list_labelled(subject, tmp_path, EvaluationOptions())) == 3
 
 
 def test_a_run_is_its_best_model_with_its_classes(tmp_path: Path, classifier_file: Path, classifier: Any) -> None:
@@ -96,17 +101,29 @@ def test_a_run_is_its_best_model_with_its_classes(tmp_path: Path, classifier_fil
 
 def test_a_run_reads_images_as_it_validated(tmp_path: Path, classifier_file: Path, classes_folder: Path) -> None:
     """The preprocessing that it was trained with is in its request, and not in the network."""
-    plain = slim2keras.evaluate(write_run(tmp_path / "plain", classifier_file), classes_folder)
     run = write_run(tmp_path / "run", classifier_file, preprocessing_name="cifarnet", use_grayscale=True)
-    other = slim2keras.evaluate(run, classes_folder)
-    assert other.preprocessing.startswith("cifarnet: ")
-    assert other.loss != plain.loss
+    assert slim2keras.evaluate(run, classes_folder, limit=3).preprocessing.startswith("cifarnet: ")
+    assert open_classifier(run).reading.options.use_grayscale
     RunLayout(run).request.write_text("{}")
     with pytest.raises(ModelReadError, match="cannot be read as what was asked of a training: KeyError"):
         slim2keras.evaluate(run, classes_folder)
     RunLayout(run).model.unlink()
     with pytest.raises(ModelReadError, match="stopped before its first validation"):
         slim2keras.evaluate(run, classes_folder)
+
+
+def test_images_that_a_run_was_trained_on_are_told(tmp_path: Path, classifier_file: Path, classes_folder: Path) -> None:
+    """Their accuracy says little; of another split, or of other data, nothing is said."""
+    run = write_run(tmp_path / "run", classifier_file, data=classes_folder)
+    subject = open_classifier(run)
+    assert "the run was trained on images of these" in described(subject, classes_folder, None)
+    assert described(subject, tmp_path, None) == str(tmp_path)
+    split = tmp_path / "split"
+    for name in ("train", "validation"):
+        write_classes(split / name, 1)
+    subject = open_classifier(write_run(tmp_path / "other", classifier_file, data=split))
+    assert described(subject, split, None) == f"{split}, validation"
+    assert "was trained on" in described(subject, split, "train")
 
 
 def test_numbers_in_the_data_are_the_networks(tmp_path: Path, classifier_file: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from slim2keras.files.run_layout import RunLayout
 from slim2keras.graphs import layers
@@ -43,18 +44,19 @@ def tiny_network(num_classes: int = 5, keep_prob: float = 0.8) -> GraphNetwork:
     return GraphNetwork("tiny", graph, "inception", num_classes=num_classes)
 
 
-def write_network(path: Path, num_classes: int = 5, keep_prob: float = 0.8) -> Path:
+def write_network(path: Path, num_classes: int = 5, *, keep_prob: float = 0.8, shift: float = 0.0) -> Path:
+    """A model file; its moving means are shifted, which makes a network with frozen or stale statistics blind."""
     network = tiny_network(num_classes, keep_prob)
     model = build_model(network)
     assign_values(model, values_of(network.graph.variables()))
+    mean = slim_variables(model)["tiny/conv/BatchNorm/moving_mean"]
+    mean.assign_add(tf.fill(mean.shape, shift))
     write_whole(model, ((name, item.numpy()) for name, item in slim_variables(model).items()), path, {})
     return path
 
 
 def write_images(folder: Path, images: int = 12, seed: int = 0) -> Path:
     """Three classes of noise of other brightness."""
-    import tensorflow as tf
-
     random = np.random.RandomState(seed)
     for number, name in enumerate(CLASSES):
         (folder / name).mkdir(parents=True)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +19,31 @@ import pytest
 
 import slim2keras
 from slim2keras.errors import (
+    CheckpointMismatchError,
     CheckpointReadError,
     DataReadError,
+    NonFiniteLossError,
     NoSpaceError,
     OutputError,
 )
 from slim2keras.files.run_layout import RunLayout
+from slim2keras.models.variables import slim_variables
 from slim2keras.trainer.progress import TrainingProgress
+from slim2keras.trainer.request import with_options
 from slim2keras.trainer.resuming import resumed_request
 from slim2keras.trainer.training import plan_training, train
 from slim2keras.training.model import FineTunedModel
-from tests.trainer.runs import CLASSES, Stop, StopsAt, assert_same_runs, history, last_values, request, stop
+from tests.trainer.runs import (
+    CLASSES,
+    Stop,
+    StopsAt,
+    assert_same_runs,
+    history,
+    last_values,
+    request,
+    stop,
+    write_network,
+)
 
 pytestmark = [
     # Few images, few steps: the pits are open, and other tests tell of them.
@@ -145,7 +161,8 @@ class TestGoingOn:
         train(resumed_request(folder / run))
         assert_same_runs(folder / run, whole[0].run)
 
-    @pytest.mark.parametrize("step", [5, pytest.param(3, marks=pytest.mark.slow)])
+    @pytest.mark.slow
+    @pytest.mark.parametrize("step", [3, 5])
     def test_after_ctrl_c(self, whole: tuple[Any, Told], folder: Path, step: int) -> None:
         """The step that is done then is the last one, in an epoch or at its end before the validation."""
         run, before = f"interrupted_{step}", signal.getsignal(signal.SIGINT)
@@ -188,6 +205,43 @@ class TestGoingOn:
             train(resumed_request(tmp_path))
 
 
+def test_a_broken_image_is_named(folder: Path, tmp_path: Path) -> None:
+    """Whether it is trained on or validates; left out on request, and told."""
+    asked = replace(request(folder, "broken"), data=tmp_path / "images")
+    shutil.copytree(folder / "images", asked.data)
+    (asked.data / "rose" / "05.png").write_bytes(b"\x89PNG\r\n\x1a\n no image")
+    with pytest.raises(DataReadError, match=r"rose.05\.png cannot be read as an image"):
+        train(asked)
+    plan = plan_training(replace(with_options(asked, {"skip_broken": True}), output=tmp_path / "run"))
+    assert [Path(name).name for name in plan.left_out] == ["05.png"]
+    assert "1 image left out, which cannot be read" in str(plan)
+
+
+def test_a_damaged_state_is_refused(whole: tuple[Any, Told], tmp_path: Path) -> None:
+    """As a file that cannot be read; nothing is written."""
+    run = shutil.copytree(whole[0].run, tmp_path / "run")
+    (state,) = run.glob("last/*/model.keras")
+    state.write_bytes(state.read_bytes()[:1000])
+    with pytest.raises(CheckpointReadError, match=r"The last state of .* cannot be read"):
+        train(resumed_request(run))
+
+
+def test_a_state_of_another_network_is_refused(whole: tuple[Any, Told], tmp_path: Path) -> None:
+    """Files of two runs are not mixed."""
+    run = shutil.copytree(whole[0].run, tmp_path / "run")
+    asked = (run / "request.json").read_text()
+    (run / "request.json").write_text(asked.replace('"net": "tiny"', '"net": "lenet"'))
+    with pytest.raises(CheckpointMismatchError, match="the state of another network, tiny"):
+        train(resumed_request(run))
+
+
+def test_a_loss_that_is_not_finite_leaves_the_last_state(folder: Path) -> None:
+    """The error says where it begins."""
+    with pytest.raises(NonFiniteLossError):
+        train(request(folder, "diverging", learning_rate=1e30, optimizer="sgd", augment=False))
+    assert last_values(folder / "diverging")[1].step == 0
+
+
 def test_a_full_disk_leaves_the_last_state_whole(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was saved before is there, nothing of the new state is, and the error says what is full."""
     save, calls = FineTunedModel.save, []
@@ -200,9 +254,36 @@ def test_a_full_disk_leaves_the_last_state_whole(folder: Path, monkeypatch: pyte
 
     monkeypatch.setattr(FineTunedModel, "save", failing)
     with pytest.raises(NoSpaceError, match="no space is left"):
-        train(request(folder, "full"))
-    assert last_values(folder / "full")[1].step == 3
+        train(request(folder, "full", save_steps=1))
+    assert last_values(folder / "full")[1].step == 1
     assert len([*(folder / "full" / "last").iterdir()]) == 1
+
+
+@pytest.fixture(scope="module")
+def blind(folder: Path) -> Any:
+    asked = request(folder, "blind", batch_norm="batch", decay=None, learning_rate=0.3, epochs=4)
+    return train(replace(asked, checkpoint=write_network(folder / "shifted.keras", shift=20.0)))
+
+
+class TestPitOne:
+    """A run whose update ops are not run, from statistics that are off: what slim's users fell into."""
+
+    def test_the_gap_is_told(self, blind: Any) -> None:
+        """With what to do, and nothing is repaired unasked."""
+        assert blind.accuracy < 0.5
+        assert blind.judgement.accuracy_lost > 0.4
+        assert f"--resume {blind.run} --recalibrate" in str(blind).replace("\n", " ")
+        assert json.loads((blind.run / "report.json").read_text())["old_statistics_left"] == 1.0
+
+    def test_what_it_says_to_do_repairs_it(self, blind: Any) -> None:
+        """The run goes on for no step, and its model is the better one of those repaired."""
+        result = train(resumed_request(blind.run, recalibrate=True))
+        assert result.accuracy > 0.8
+        assert result.judgement.accuracy_lost is None
+        assert "Recalibrated the network of epoch" in str(result)
+        model = slim2keras.load_model(result.run / "model.keras")
+        mean = slim_variables(model)["tiny/conv/BatchNorm/moving_mean"]
+        assert float(abs(mean).numpy().max()) < 10.0
 
 
 class TestPlan:
@@ -226,6 +307,7 @@ import sys
 from pathlib import Path
 
 from slim2keras.files.run_layout import is_run
+from slim2keras.trainer.request import with_options
 from slim2keras.trainer.resuming import resumed_request
 from slim2keras.trainer.training import train
 from tests.trainer.runs import request

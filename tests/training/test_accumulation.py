@@ -71,6 +71,19 @@ def test_metrics_are_of_all_images() -> None:
     np.testing.assert_allclose(found["accuracy"], hits.mean(), rtol=1e-6)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [1, 2])
+def test_weights_reach_auxiliary_logits(count: int) -> None:
+    """One weight an image weighs the losses of both outputs, in every micro-batch."""
+    tuned = tuned_model(build_ours(NETS["inception_v3"]), batch_norm="frozen", accumulate=count)
+    x = images(0, (16, *NETS["inception_v3"].shape))
+    weights = np.linspace(0.5, 1.5, len(Y)).astype("float32")
+    losses = [SoftmaxCrossEntropy().call(Y, output).numpy() for output in tuned(x, training=False)]
+    wanted = (weights * (losses[0] + 0.4 * losses[1])).mean() + float(tf.add_n(tuned.losses))
+    found = tuned.train_on_batch(x, Y, sample_weight=weights, return_dict=True)["loss"]
+    np.testing.assert_allclose(found, wanted, rtol=1e-5)
+
+
 def test_a_batch_that_cannot_be_split_is_refused() -> None:
     """With its size, and what to do."""
     tuned = tuned_model(accumulate=3, run_eagerly=True)

@@ -1,0 +1,69 @@
+"""The last state of a run, and signals that wait for one."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from slim2keras.files.run_layout import RunLayout
+from slim2keras.trainer.interruption import Interruption
+from slim2keras.trainer.metrics import Accumulators
+from slim2keras.trainer.state import Best, RunState, clear_drafts
+
+
+def row(accuracy: float, loss: float) -> dict[str, float]:
+    return {"epoch": 1, "val_accuracy": accuracy, "val_loss": loss}
+
+
+def test_the_best_epoch_is_the_most_accurate() -> None:
+    """Of two as accurate the one with the smaller loss, of two alike the first."""
+    state = RunState()
+    for accuracy, loss in [(0.5, 1.0), (0.5, 0.9), (0.5, 0.9), (0.4, 0.1)]:
+        state = state.after_epoch(row(accuracy, loss))
+    assert state.best == Best(2, 0.5, 0.9)
+    assert state.waited == 2
+
+
+def test_an_epoch_without_a_single_hit_may_be_the_best() -> None:
+    """There is always a model to go by."""
+    assert RunState().after_epoch(row(0.0, 2.0)).best.epoch == 1
+
+
+def test_a_state_is_read_as_it_was_written() -> None:
+    """Floats keep their bits in JSON."""
+    state = RunState(7, 6, (row(1 / 3, 2 / 3),), Best(1, 1 / 3, 2 / 3), {"loss": [0.1, 3.0]}, 1.5)
+    assert RunState.from_json(state.to_json()) == state
+
+
+def test_drafts_of_dead_runs_are_cleared(tmp_path: Path) -> None:
+    """And states before the last; nothing else is touched."""
+    run = RunLayout(tmp_path)
+    for name in (".model.keras.0123456789ab", "last/.state-000003.0123456789ab", "last/state-000001", ".git.backup"):
+        (tmp_path / name).mkdir(parents=True)
+    (run.last / "state-000002").mkdir()
+    clear_drafts(run)
+    assert {path.name for path in tmp_path.iterdir()} == {"last", ".git.backup"}
+    assert [path.name for path in run.last.iterdir()] == ["state-000002"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_waits_until_it_is_asked_for(number: int) -> None:
+    """Once; the second one is as it was before."""
+    before = signal.getsignal(number)
+    with Interruption() as interruption:
+        interruption.check()
+        os.kill(os.getpid(), number)
+        assert signal.getsignal(number) is before
+        with pytest.raises(KeyboardInterrupt):
+            interruption.check()
+        interruption.check()
+    assert signal.getsignal(number) is before
+
+
+def test_results_are_means_over_the_epoch() -> None:
+    """Whatever Keras calls the accuracy of an output."""
+    sums = {"loss": [6.0, 4.0], "Logits_accuracy": [1.0, 4.0]}
+    assert Accumulators.results(sums) == {"loss": 1.5, "accuracy": 0.25}
