@@ -260,7 +260,7 @@ def shared_work(strategy: str | None, next_step: str) -> Iterator[Team]:
     from slim2keras.models.strategies import open_team
 
     team = open_team(strategy)
-    with team.losses_told(next_step), team.scope():
+    with team.losses_told(lambda: next_step), team.scope():
         yield team
         team.wait()
     if not team.is_chief:

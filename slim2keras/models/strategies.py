@@ -196,11 +196,11 @@ class Team:
         self.gathered(np.zeros(1))
 
     @contextlib.contextmanager
-    def losses_told(self, next_step: str) -> Iterator[None]:
+    def losses_told(self, next_step: Callable[[], str]) -> Iterator[None]:
         """Within it a worker that is lost is told in words.
 
         Args:
-            next_step: What to do about it, a sentence.
+            next_step: Tells what to do about it, a sentence.
 
         Raises:
             WorkerLostError: If one is.
@@ -212,7 +212,7 @@ class Team:
         except tf.errors.OpError as error:
             if self.cluster is None or type(error).__name__ not in _LOSSES:
                 raise
-            raise WorkerLostError(f"{self._describe_loss(error)} {next_step}") from error
+            raise WorkerLostError(f"{self._describe_loss(error)} {next_step()}") from error
 
     def _describe_loss(self, error: Any) -> str:
         assert self.cluster is not None

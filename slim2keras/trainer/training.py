@@ -76,7 +76,7 @@ def train(request: TrainingRequest, *, progress: TrainingProgress | None = None)
     """
     layout = RunLayout(request.output)
     team = open_team(request.strategy)
-    with settings_of(request), team.losses_told(_how_to_go_on(layout)):
+    with settings_of(request), team.losses_told(lambda: _how_to_go_on(layout)):
         training, state = _prepared(request, team)
         _check_same_work(training)
         told = progress if progress is not None and team.is_chief else TrainingProgress()
@@ -93,6 +93,8 @@ def train(request: TrainingRequest, *, progress: TrainingProgress | None = None)
 
 
 def _how_to_go_on(layout: RunLayout) -> str:
+    if not layout.last.is_dir():
+        return "No state was written yet: start all workers again."
     return (
         f"The last state stays. When all workers are there again, or with fewer, go on with it: slim2keras finetune "
         f"--resume {layout.directory}"
