@@ -83,10 +83,12 @@ def train(request: TrainingRequest, *, progress: TrainingProgress | None = None)
         told.planned(training.plan)
         if progress is None and training.plan.lags:
             warnings.warn(training.plan.describe_lag(), MovingStatisticsWarning, stacklevel=2)
-        with Interruption() as interruption, _plan_says_what_will_be_left(), _broken_images_named(training):
-            work = EpochWork(training, layout, state, told, interruption)
-            _open_run(layout, training, work)
-            _run(training, work)
+        with _broken_images_named(training):
+            with Interruption() as interruption, _plan_says_what_will_be_left():
+                work = EpochWork(training, layout, state, told, interruption)
+                _open_run(layout, training, work)
+                _run(training, work)
+                interruption.check()
             result = finish(training, layout, work) if team.is_chief else None
         team.wait()
         return result
