@@ -299,16 +299,17 @@ def check_fit(examples: Examples, network: Network, reading: Reading = Reading()
         UnsupportedArgumentError: If nobody knows the preprocessing.
     """
     if isinstance(examples.source, ImageArrays):
-        _check_arrays(examples.source, network)
+        _check_arrays(examples.source, network, reading)
     if not len(examples):
         raise DataReadError("There are no images: nothing was left of them.")
     if not examples.source.is_prepared:
         _Preparation.checked(examples.source, network, reading)
 
 
-def _check_arrays(source: ImageArrays, network: Network) -> None:
+def _check_arrays(source: ImageArrays, network: Network, reading: Reading) -> None:
     wanted, images = network.input_shape, source.images
-    if images.ndim == len(wanted) + 1 and images.shape[-1] != wanted[-1]:
+    is_made_grey = images.dtype == np.uint8 and images.shape[-1] == 3 and reading.options.use_grayscale
+    if images.ndim == len(wanted) + 1 and images.shape[-1] != wanted[-1] and not is_made_grey:
         raise DataReadError(
             f"{source.path} has images of {images.shape[-1]} channels; {network.name} takes {wanted[-1]}, as its first "
             "weights do."
@@ -317,7 +318,7 @@ def _check_arrays(source: ImageArrays, network: Network) -> None:
         size in (None, given) for size, given in zip(wanted, images.shape[1:], strict=True)
     )
     is_raw = images.dtype == np.uint8 and images.ndim == 4
-    if not len(images) or not (is_raw or (images.dtype == np.float32 and fits)):
+    if not images.size or not (is_raw or (images.dtype == np.float32 and fits)):
         raise DataReadError(
             f"{source.path} has images {images.shape} of {images.dtype}; {network.name} takes (count, "
             f"{', '.join('any' if size is None else str(size) for size in wanted)}) of float32, preprocessed, or "

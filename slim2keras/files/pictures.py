@@ -48,7 +48,9 @@ def drawing(path: str | Path, size: tuple[float, float], *, overwrite: bool = Fa
 
     target = Path(path)
     check_plot_target(target, overwrite=overwrite)
-    with mpl.rc_context({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False}):
+    style = {"font.size": 10, "axes.spines.top": False, "axes.spines.right": False}
+    # A name of a class or a file may have dollar signs.
+    with mpl.rc_context({**style, "text.parse_math": False}):
         figure = Figure(figsize=size, layout="constrained")  # without pyplot, which may want a screen
         yield figure
         with whole_or_not_at_all(target.absolute()) as (draft,):
