@@ -289,7 +289,7 @@ def model_and_plan(
     """The model of a checkpoint, its statistics as they are, and how it was made; no plan of a model file."""
     if isinstance(checkpoint, ModelVariables):
         return checkpoint.model, None
-    plan = plan_conversion(checkpoint, request, can_exclude=False)
+    plan = plan_conversion(checkpoint, request, exclude_by="")
     warn_of_default_size(plan, data)
     return converted_model(checkpoint, plan, replace(request.load, allow_nonfinite=True)), plan
 

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 SLIMS_WEIGHT_DECAY = 4e-5
 
+_EXCLUDE_BY = "checkpoint_exclude_scopes={layers}   (command line: --checkpoint-exclude-scopes {commas})"
+
 
 @dataclass(frozen=True)
 class Source:
@@ -68,7 +70,7 @@ def open_source(request: TrainingRequest) -> Iterator[Source]:
     with open_variables(path, asked.of_graph) as checkpoint:
         if isinstance(checkpoint, ModelVariables):
             asked = replace(asked, network=network_of(checkpoint.model))
-        yield Source(checkpoint, plan_conversion(checkpoint, asked), asked.load)
+        yield Source(checkpoint, plan_conversion(checkpoint, asked, exclude_by=_EXCLUDE_BY), asked.load)
 
 
 def model_of_run(path: Path) -> Path:
@@ -123,7 +125,7 @@ def adapt(source: Source, request: TrainingRequest, num_classes: int) -> Adapted
         accounted=source.plan.load.unused,
     )
     title = f"{network.name} (num_classes={num_classes})"
-    check_plan(plan, title, len([*network.graph.variables()]), str(checkpoint.given), exclude_by="")
+    check_plan(plan, title, len([*network.graph.variables()]), str(checkpoint.given), exclude_by=_EXCLUDE_BY)
     return AdaptedNetwork(replace(source.plan, network=network, load=plan), load, fresh)
 
 

@@ -11,6 +11,7 @@ from slim2keras.data.broken import broken_images_named
 from slim2keras.errors import MovingStatisticsWarning
 from slim2keras.files.output_files import whole_or_not_at_all
 from slim2keras.files.run_layout import RunLayout, check_run_is_free
+from slim2keras.files.run_lock import run_locked
 from slim2keras.trainer.datasets import training_dataset
 from slim2keras.trainer.epochs import EpochWork
 from slim2keras.trainer.finishing import finish
@@ -66,7 +67,9 @@ def train(request: TrainingRequest, *, progress: TrainingProgress | None = None)
         >>> print(result.accuracy, result)
     """
     layout = RunLayout(request.output)
-    with settings_of(request):
+    if not request.is_resumed:
+        check_run_is_free(layout.directory)
+    with run_locked(layout.directory), settings_of(request):
         training, state = _prepared(request, Workplace())
         if progress is not None:
             progress.planned(training.plan)
@@ -77,6 +80,9 @@ def train(request: TrainingRequest, *, progress: TrainingProgress | None = None)
             if training.workplace.is_chief:
                 _open_run(layout, training, work)
             _run(training, work)
+            interruption.check()
+        # Every step is in the last state by now: nothing is lost when a signal stops what follows at once.
+        with _broken_images_named(training):
             return finish(training, layout, work)
 
 
@@ -90,16 +96,16 @@ def _prepared(request: TrainingRequest, workplace: Workplace) -> tuple[Training,
 
 
 def _open_run(layout: RunLayout, training: Training, work: EpochWork) -> None:
-    """Write what is there from the start, the state before the first step too."""
+    """Write what is there from the start; the request last, for what has one can be gone on with."""
     if training.request.is_resumed:
         clear_drafts(layout)
-        return
-    with whole_or_not_at_all(layout.request, layout.labels) as (draft, draft_labels):
-        asked = {**training.request.to_json(), "plan": training.plan.to_json()}
-        draft.write_text(json.dumps(asked, indent=2) + "\n", encoding="utf-8")
+    else:
+        work.save()
+    with whole_or_not_at_all(layout.labels, layout.request) as (draft_labels, draft):
         names = enumerate(training.images.class_names)
         draft_labels.write_text("".join(f"{number}:{name}\n" for number, name in names), encoding="utf-8")
-    work.save()
+        asked = {**training.request.to_json(), "plan": training.plan.to_json()}
+        draft.write_text(json.dumps(asked, indent=2) + "\n", encoding="utf-8")
 
 
 def _run(training: Training, work: EpochWork) -> None:

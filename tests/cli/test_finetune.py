@@ -191,7 +191,8 @@ def test_an_interruption_says_how_to_go_on(
 
     def interrupted(*_: object, **__: object) -> None:
         if has_state:
-            (run / "last").mkdir(parents=True)
+            run.mkdir()
+            (run / "request.json").touch()
         raise KeyboardInterrupt
 
     monkeypatch.setattr("slim2keras.trainer.training.train", interrupted)

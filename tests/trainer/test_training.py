@@ -27,10 +27,11 @@ from slim2keras.errors import (
     OutputError,
 )
 from slim2keras.files.run_layout import RunLayout
+from slim2keras.files.run_lock import run_locked
 from slim2keras.models.variables import slim_variables
 from slim2keras.trainer.progress import TrainingProgress
 from slim2keras.trainer.request import with_options
-from slim2keras.trainer.resuming import resumed_request
+from slim2keras.trainer.resuming import read_request, resumed_request
 from slim2keras.trainer.training import plan_training, train
 from slim2keras.training.model import FineTunedModel
 from tests.trainer.runs import (
@@ -186,6 +187,19 @@ class TestGoingOn:
         assert [row["epoch"] for row in history(short.output)] == ["1", "2", "3"]
         assert last_values(short.output)[1].step == 7
 
+    def test_not_while_another_process_is_at_it(self, whole: tuple[Any, Told]) -> None:
+        """Two would take each other's states away."""
+        with run_locked(whole[0].run), pytest.raises(OutputError, match="by another training"):
+            train(resumed_request(whole[0].run))
+
+    def test_epochs_take_the_place_of_steps(self, whole: tuple[Any, Told], tmp_path: Path) -> None:
+        """Of a run that had a number of steps, none of which is ignored then; and the RUN keeps what is changed."""
+        run = shutil.copytree(whole[0].run, tmp_path / "run")
+        train(resumed_request(run, max_number_of_steps=9))
+        assert read_request(run).loop.max_number_of_steps == 9
+        asked = resumed_request(run, epochs=5)
+        assert (asked.loop.max_number_of_steps, asked.loop.epochs) == (None, 5)
+
     def test_on_other_images_is_refused(self, whole: tuple[Any, Told], folder: Path) -> None:
         """One file with other bytes is enough."""
         image = folder / "images" / "rose" / "03.png"
@@ -203,6 +217,37 @@ class TestGoingOn:
         (tmp_path / "request.json").write_text(asked)
         with pytest.raises(CheckpointReadError, match="before its first state"):
             train(resumed_request(tmp_path))
+
+
+def test_ctrl_c_stops_the_judging_at_once(
+    whole: tuple[Any, Told], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There are no steps any more that a signal had to wait for."""
+
+    def interrupted(*_: object) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.1)
+        raise AssertionError("the signal was kept for a step that does not come")
+
+    run = shutil.copytree(whole[0].run, tmp_path / "run")
+    monkeypatch.setattr("slim2keras.trainer.training.finish", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train(resumed_request(run))
+
+
+def test_what_can_be_gone_on_with_has_a_state(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first one is there before the request that makes a RUN of a directory; what is none can be removed."""
+
+    def killed(*_: object) -> None:
+        raise Stop
+
+    monkeypatch.setattr("slim2keras.trainer.training.whole_or_not_at_all", killed)
+    asked = replace(request(folder), output=tmp_path / "run")
+    with pytest.raises(Stop):
+        train(asked)
+    assert [path.name for path in asked.output.iterdir()] == ["last"]
+    with pytest.raises(OutputError, match=r"no run that was begun\. .*remove it"):
+        train(asked)
 
 
 def test_a_broken_image_is_named(folder: Path, tmp_path: Path) -> None:
@@ -275,6 +320,11 @@ class TestPitOne:
         assert blind.judgement.accuracy_lost > 0.4
         assert f"--resume {blind.run} --recalibrate" in str(blind).replace("\n", " ")
         assert json.loads((blind.run / "report.json").read_text())["old_statistics_left"] == 1.0
+
+    def test_of_frozen_statistics_there_is_nothing_to_repair(self, folder: Path) -> None:
+        """Who asks for it is told so."""
+        result = train(request(folder, "frozen", batch_norm="frozen", decay=None, recalibrate=True, epochs=1))
+        assert "Not recalibrated: no layer was trained on statistics of the batch." in str(result)
 
     def test_what_it_says_to_do_repairs_it(self, blind: Any) -> None:
         """The run goes on for no step, and its model is the better one of those repaired."""
