@@ -111,7 +111,7 @@ def adapt(source: Source, request: TrainingRequest, num_classes: int) -> Adapted
     """
     classified = with_classes(source.network, num_classes)
     network = _with_weight_decay(_with_preprocessing(classified, request), request.network)
-    network = _with_size(network, request.images.image_size)
+    network = _with_size(network, request.images.image_size, is_of_file=isinstance(source.checkpoint, ModelVariables))
     _check_gives_logits(network)
     fresh = fresh_scopes(source.network, classified)
     load = replace(source.load, exclude=(*source.load.exclude, *fresh))
@@ -160,14 +160,15 @@ def _with_weight_decay(network: Network, options: NetworkOptions) -> Network:
     return network
 
 
-def _with_size(network: Network, size: tuple[int, int] | None) -> Network:
+def _with_size(network: Network, size: tuple[int, int] | None, *, is_of_file: bool) -> Network:
     if size is None or network.image_size == size:
         return network
     if not isinstance(network, NetSpec):
         wanted = f"{size[0]},{size[1]},{network.input_shape[-1]}"
+        how = "convert the checkpoint that the file was made from" if is_of_file else "import it"
         raise UnsupportedArgumentError(
             f"The images of {network.name} are {network.image_size[0]} x {network.image_size[1]}, as its graph has "
-            f"them. To train at another size, import it at that: input_shape=({wanted}) (command line: --input-shape "
+            f"them. To train at another size, {how} at that: input_shape=({wanted}) (command line: --input-shape "
             f"{wanted})."
         )
     return replace(network, input_shape=(*network.input_shape[:-3], *size, network.input_shape[-1]))

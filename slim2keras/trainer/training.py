@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import warnings
 from collections.abc import Iterator
 
@@ -12,7 +13,7 @@ from slim2keras.errors import MovingStatisticsWarning
 from slim2keras.files.output_files import whole_or_not_at_all
 from slim2keras.files.run_layout import RunLayout, check_run_is_free
 from slim2keras.files.run_lock import run_locked
-from slim2keras.trainer.datasets import training_dataset
+from slim2keras.trainer.datasets import check_images_fit, training_dataset
 from slim2keras.trainer.epochs import EpochWork
 from slim2keras.trainer.finishing import finish
 from slim2keras.trainer.interruption import Interruption, StoppedBetweenSteps
@@ -92,15 +93,26 @@ def _prepared(request: TrainingRequest, workplace: Workplace) -> tuple[Training,
     if request.is_resumed:
         return prepare_resumed(request, layout, workplace)
     check_run_is_free(layout.directory)
-    return prepare(request, workplace), RunState()
+    training = prepare(request, workplace)
+    check_images_fit(training)
+    return training, RunState()
 
 
 def _open_run(layout: RunLayout, training: Training, work: EpochWork) -> None:
     """Write what is there from the start; the request last, for what has one can be gone on with."""
     if training.request.is_resumed:
         clear_drafts(layout)
-    else:
+        _write_request(layout, training)
+        return
+    try:
         work.save()
+        _write_request(layout, training)
+    except BaseException:
+        shutil.rmtree(layout.last, ignore_errors=True)
+        raise
+
+
+def _write_request(layout: RunLayout, training: Training) -> None:
     with whole_or_not_at_all(layout.labels, layout.request) as (draft_labels, draft):
         names = enumerate(training.images.class_names)
         draft_labels.write_text("".join(f"{number}:{name}\n" for number, name in names), encoding="utf-8")

@@ -97,3 +97,10 @@ def test_a_graph_says_itself_what_it_is(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedArgumentError, match="are 16 x 16, as its graph has them"):
         adapted(path, 3, image_size=32)
     assert adapted(path, 3, image_size=16)[0].fresh == ("tiny/logits",)
+
+
+def test_a_graph_in_a_file_keeps_its_size(tmp_path: Path) -> None:
+    """What takes no input shape is not told to be given one: the checkpoint has to be converted anew."""
+    path = write_network(tmp_path / "tiny.keras")
+    with pytest.raises(UnsupportedArgumentError, match="convert the checkpoint that the file was made from at that"):
+        adapted(path, 5, image_size=(20, 24))

@@ -25,6 +25,7 @@ from slim2keras.errors import (
     NonFiniteLossError,
     NoSpaceError,
     OutputError,
+    UnsupportedArgumentError,
 )
 from slim2keras.files.run_layout import RunLayout
 from slim2keras.files.run_lock import run_locked
@@ -34,6 +35,7 @@ from slim2keras.trainer.request import with_options
 from slim2keras.trainer.resuming import read_request, resumed_request
 from slim2keras.trainer.training import plan_training, train
 from slim2keras.training.model import FineTunedModel
+from tests.trainer import runs
 from tests.trainer.runs import (
     CLASSES,
     Stop,
@@ -43,6 +45,7 @@ from tests.trainer.runs import (
     last_values,
     request,
     stop,
+    tiny_network,
     write_network,
 )
 
@@ -238,14 +241,18 @@ def test_ctrl_c_stops_the_judging_at_once(
 def test_what_can_be_gone_on_with_has_a_state(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first one is there before the request that makes a RUN of a directory; what is none can be removed."""
 
-    def killed(*_: object) -> None:
+    asked, seen = replace(request(folder), output=tmp_path / "run"), []
+
+    def failing(*_: object) -> None:
+        seen.extend(path.name for path in asked.output.iterdir())
         raise Stop
 
-    monkeypatch.setattr("slim2keras.trainer.training.whole_or_not_at_all", killed)
-    asked = replace(request(folder), output=tmp_path / "run")
+    monkeypatch.setattr("slim2keras.trainer.training.whole_or_not_at_all", failing)
     with pytest.raises(Stop):
         train(asked)
-    assert [path.name for path in asked.output.iterdir()] == ["last"]
+    assert seen == ["last"]
+    assert not asked.output.exists()
+    (asked.output / "last").mkdir(parents=True)
     with pytest.raises(OutputError, match=r"no run that was begun\. .*remove it"):
         train(asked)
 
@@ -347,6 +354,16 @@ class TestPlan:
         page = str(plan)
         for text in ("afresh: the checkpoint has 5 classes, the data 3", "27 to train, 9 to validate", "tiny/logits"):
             assert text in page
+
+    def test_images_that_nobody_can_preprocess_are_refused(
+        self, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Before anything is written or promised, with the option that helps."""
+        monkeypatch.setattr(runs, "tiny_network", lambda classes: replace(tiny_network(classes), preprocessing=None))
+        asked = replace(request(folder, "planned"), checkpoint=write_network(tmp_path / "own.keras"))
+        with pytest.raises(UnsupportedArgumentError, match="--preprocessing-name"):
+            plan_training(asked)
+        assert "vgg" in plan_training(with_options(asked, {"preprocessing_name": "vgg"})).augmentation
 
     def test_statistics_that_will_lag_are_told(self, folder: Path) -> None:
         """With how much of the old ones will be left, and what to do."""
