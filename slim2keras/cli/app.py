@@ -201,6 +201,8 @@ def main() -> None:
     """Run the command and exit with a status of ``ExitStatus``."""
     # TensorFlow greets and warns on stderr, where the user looks for ours.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # Else TensorFlow imports Keras 3, a quarter of its own time, which nobody here uses.
+    os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
     _Interruption.listen()
     try:
         app()

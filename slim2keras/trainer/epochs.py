@@ -123,10 +123,6 @@ class EpochWork(tf_keras.callbacks.Callback):  # type: ignore[misc]
         elif every and self.state.step % every == 0:
             self.save()
 
-    def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Let somebody stop within a validation."""
-        self._interruption.check()
-
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Validate, and write all that follows."""
         self.end_epoch()
@@ -143,19 +139,22 @@ class EpochWork(tf_keras.callbacks.Callback):  # type: ignore[misc]
             validated = self._validate()
         row = self._row(learned, validated, seconds)
         after = self.state.after_epoch(row)
+        is_best = after.best.epoch == after.epoch
         if self._training.workplace.is_chief:
-            if after.best.epoch == after.epoch:
+            if is_best:
                 self._best.write({"validation": validated, "epoch": after.epoch, "step": after.step})
             write_history(self._layout.history, after.rows)
             self._events.write(row)
         self.state, self._seconds_before, self._began = after, 0.0, time.perf_counter()
         self._accumulated = Accumulators(self._training.model, {})
         self.save()
-        self._progress.epoch_ends(after.epoch, row)
+        self._progress.epoch_ends(after.epoch, row, is_best=is_best)
 
     def _validate(self) -> dict[str, float]:
         """Loss and accuracy of the validation images, each once, with moving statistics."""
-        logs = self._training.model.evaluate(self.validation, verbose=0, return_dict=True, callbacks=[_Stopping(self)])
+        logs = self._training.model.evaluate(
+            self.validation, verbose=0, return_dict=True, callbacks=[_Stopping(self._interruption)]
+        )
         return {"loss": float(logs["loss"]), "accuracy": float(logs[accuracy_name(logs)])}
 
     def _row(self, learned: Mapping[str, float], validated: Mapping[str, float], seconds: float) -> dict[str, float]:
@@ -191,9 +190,9 @@ class _Stopping(tf_keras.callbacks.Callback):  # type: ignore[misc]
 
     _supports_tf_logs = True
 
-    def __init__(self, work: EpochWork) -> None:
+    def __init__(self, interruption: Interruption) -> None:
         super().__init__()
-        self._work = work
+        self._interruption = interruption
 
     def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
-        self._work.on_test_batch_end(batch)
+        self._interruption.check()

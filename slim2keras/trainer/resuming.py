@@ -81,8 +81,8 @@ def read_request(run: Path) -> TrainingRequest:
 
 def _unreadable(path: Path, error: Exception) -> CheckpointReadError:
     return CheckpointReadError(
-        f"{path} cannot be read as what was asked of a training: {type(error).__name__}: {error}. Train anew into "
-        "another directory."
+        f"{path} cannot be read as what was asked of a training: {type(error).__name__}: {str(error).rstrip('.')}. "
+        "Train anew into another directory."
     )
 
 

@@ -76,14 +76,14 @@ def train(request: TrainingRequest, *, progress: TrainingProgress | None = None)
             progress.planned(training.plan)
         elif training.plan.lags:
             warnings.warn(training.plan.describe_lag(), MovingStatisticsWarning, stacklevel=2)
-        with Interruption() as interruption, _plan_says_what_will_be_left(), _broken_images_named(training):
-            work = EpochWork(training, layout, state, progress or TrainingProgress(), interruption)
-            if training.workplace.is_chief:
-                _open_run(layout, training, work)
-            _run(training, work)
-            interruption.check()
-        # Every step is in the last state by now: nothing is lost when a signal stops what follows at once.
         with _broken_images_named(training):
+            with Interruption() as interruption, _plan_says_what_will_be_left():
+                work = EpochWork(training, layout, state, progress or TrainingProgress(), interruption)
+                if training.workplace.is_chief:
+                    _open_run(layout, training, work)
+                _run(training, work)
+                interruption.check()
+            # Every step is in the last state by now: a signal stops what follows at once, and nothing is lost.
             return finish(training, layout, work)
 
 

@@ -77,8 +77,8 @@ class Told(TrainingProgress):
         assert images_per_second > 0.0
         self.events.append((step, logs["loss"], logs["accuracy"]))
 
-    def epoch_ends(self, epoch: int, row: Any) -> None:
-        self.events.append(("row", dict(row)))
+    def epoch_ends(self, epoch: int, row: Any, *, is_best: bool) -> None:
+        self.events.append(("row", {**row, "is_best": is_best}))
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +115,8 @@ class TestRun:
         assert report["validation"]["accuracy"] == result.accuracy
         best = max(history(result.run), key=lambda row: (float(row["val_accuracy"]), -float(row["val_loss"])))
         assert report["best_epoch"] == int(best["epoch"])
+        told = [event[1]["epoch"] for event in whole[1].events if event[0] == "row" and event[1]["is_best"]]
+        assert told[-1] == int(best["epoch"])
         assert result.accuracy == pytest.approx(float(best["val_accuracy"]))
         assert [row["name"] for row in report["validation"]["per_class"]] == [*CLASSES]
         assert report["options"]["epochs"] == 3
@@ -155,7 +157,26 @@ class TestRun:
 
 
 class TestGoingOn:
-    @pytest.mark.parametrize("step", [8, pytest.param(4, marks=pytest.mark.slow)])
+    def test_after_a_full_disk(self, whole: tuple[Any, Told], folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What was saved before is there whole, nothing of the new state is; and the run ends with the same bits."""
+        save, calls = FineTunedModel.save, []
+
+        def failing(self: Any, path: Any, *args: Any, **kwargs: Any) -> None:
+            calls.append(path)
+            save(self, path, *args, **kwargs)
+            if len(calls) == 5:
+                raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr(FineTunedModel, "save", failing)
+        with pytest.raises(NoSpaceError, match="no space is left"):
+            train(request(folder, "full", save_steps=2, **AVERAGED))
+        assert len([*(folder / "full" / "last").iterdir()]) == 1
+        assert last_values(folder / "full")[1].step == 4
+        train(resumed_request(folder / "full"))
+        assert_same_runs(folder / "full", whole[0].run)
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("step", [4, 8])
     def test_after_an_error(self, whole: tuple[Any, Told], folder: Path, step: int) -> None:
         """From the state of the last save, to the bits of a run that was not stopped."""
         run = f"stopped_{step}"
@@ -195,9 +216,12 @@ class TestGoingOn:
         with run_locked(whole[0].run), pytest.raises(OutputError, match="by another training"):
             train(resumed_request(whole[0].run))
 
-    def test_epochs_take_the_place_of_steps(self, whole: tuple[Any, Told], tmp_path: Path) -> None:
+    def test_epochs_take_the_place_of_steps(
+        self, whole: tuple[Any, Told], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """Of a run that had a number of steps, none of which is ignored then; and the RUN keeps what is changed."""
         run = shutil.copytree(whole[0].run, tmp_path / "run")
+        monkeypatch.setattr("slim2keras.trainer.training.finish", lambda *_: None)
         train(resumed_request(run, max_number_of_steps=9))
         assert read_request(run).loop.max_number_of_steps == 9
         asked = resumed_request(run, epochs=5)
@@ -292,23 +316,6 @@ def test_a_loss_that_is_not_finite_leaves_the_last_state(folder: Path) -> None:
     with pytest.raises(NonFiniteLossError):
         train(request(folder, "diverging", learning_rate=1e30, optimizer="sgd", augment=False))
     assert last_values(folder / "diverging")[1].step == 0
-
-
-def test_a_full_disk_leaves_the_last_state_whole(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was saved before is there, nothing of the new state is, and the error says what is full."""
-    save, calls = FineTunedModel.save, []
-
-    def failing(self: Any, path: Any, *args: Any, **kwargs: Any) -> None:
-        calls.append(path)
-        save(self, path, *args, **kwargs)
-        if len(calls) == 3:
-            raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(FineTunedModel, "save", failing)
-    with pytest.raises(NoSpaceError, match="no space is left"):
-        train(request(folder, "full", save_steps=1))
-    assert last_values(folder / "full")[1].step == 1
-    assert len([*(folder / "full" / "last").iterdir()]) == 1
 
 
 @pytest.fixture(scope="module")
