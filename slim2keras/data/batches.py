@@ -10,7 +10,7 @@ import numpy as np
 
 from slim2keras.data.decoding import JPEG_CHANNELS, decode_image
 from slim2keras.data.examples import Examples
-from slim2keras.data.order import TrainingOrder
+from slim2keras.data.order import TrainingOrder, batches_of_worker
 from slim2keras.data.sources import ImageArrays, Source
 from slim2keras.errors import DataReadError, UnsupportedArgumentError
 from slim2keras.graphs.network import Network
@@ -102,6 +102,7 @@ def evaluation_batches(
     batch_size: int,
     *,
     shuffle_seed: int | None = None,
+    slices: tuple[int, int] = (0, 1),
     reading: Reading = Reading(),
 ) -> tf.data.Dataset:
     """Batches with each image once, prepared as slim does when it evaluates.
@@ -111,6 +112,7 @@ def evaluation_batches(
         network: That they are for: its size, channels and preprocessing.
         batch_size: Images a batch; the last may have fewer.
         shuffle_seed: Of a random order, in which classes are mixed as in training; ``None`` keeps the order listed.
+        slices: (worker, workers): the batches that this worker gets, see ``data.order.batches_of_worker``.
         reading: Preprocessing options, parallelism and orientation.
 
     Returns:
@@ -133,9 +135,10 @@ def evaluation_batches(
 
     columns = [] if examples.labels is None else [examples.labels]
     load = _loader(examples, network, reading, columns)
-    steps = tf.data.Dataset.range(-(-count // batch_size))
+    numbers = batches_of_worker(-(-count // batch_size), *slices)
+    steps = tf.data.Dataset.from_tensor_slices(numbers)
     batches = _batches(examples, steps, choose, load, batch_size, reading)
-    return batches.apply(tf.data.experimental.assert_cardinality(-(-count // batch_size)))
+    return batches.apply(tf.data.experimental.assert_cardinality(len(numbers)))
 
 
 @dataclass(frozen=True)
@@ -296,16 +299,17 @@ def check_fit(examples: Examples, network: Network, reading: Reading = Reading()
         UnsupportedArgumentError: If nobody knows the preprocessing.
     """
     if isinstance(examples.source, ImageArrays):
-        _check_arrays(examples.source, network)
+        _check_arrays(examples.source, network, reading)
     if not len(examples):
         raise DataReadError("There are no images: nothing was left of them.")
     if not examples.source.is_prepared:
         _Preparation.checked(examples.source, network, reading)
 
 
-def _check_arrays(source: ImageArrays, network: Network) -> None:
+def _check_arrays(source: ImageArrays, network: Network, reading: Reading) -> None:
     wanted, images = network.input_shape, source.images
-    if images.ndim == len(wanted) + 1 and images.shape[-1] != wanted[-1]:
+    is_made_grey = images.dtype == np.uint8 and images.shape[-1] == 3 and reading.options.use_grayscale
+    if images.ndim == len(wanted) + 1 and images.shape[-1] != wanted[-1] and not is_made_grey:
         raise DataReadError(
             f"{source.path} has images of {images.shape[-1]} channels; {network.name} takes {wanted[-1]}, as its first "
             "weights do."
@@ -314,7 +318,7 @@ def _check_arrays(source: ImageArrays, network: Network) -> None:
         size in (None, given) for size, given in zip(wanted, images.shape[1:], strict=True)
     )
     is_raw = images.dtype == np.uint8 and images.ndim == 4
-    if not len(images) or not (is_raw or (images.dtype == np.float32 and fits)):
+    if not images.size or not (is_raw or (images.dtype == np.float32 and fits)):
         raise DataReadError(
             f"{source.path} has images {images.shape} of {images.dtype}; {network.name} takes (count, "
             f"{', '.join('any' if size is None else str(size) for size in wanted)}) of float32, preprocessed, or "

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from slim2keras.data.examples import Examples
 from slim2keras.data.labels import SHOWN
+from slim2keras.data.sources import ImageArrays, Source
 from slim2keras.errors import DataReadError
 
 if TYPE_CHECKING:
@@ -61,13 +66,47 @@ def _first_line(error: Exception) -> str:
     return message.split("}} ")[-1].split(" [Op:")[0][:_LONGEST_REASON]
 
 
-def without_broken(examples: Examples, channels: int = _COLOURS) -> Examples:
-    """The images that can be read; the names of the others are in ``broken``. Every image is decoded for that."""
-    found = find_broken(examples, np.arange(len(examples)), channels)
+def without_broken(examples: Examples) -> Examples:
+    """The images that can be read; the names of the others are in ``broken``.
+
+    Every image is decoded for that, once for as long as the files stay as they are. An array has nothing to decode.
+    """
+    found = {} if isinstance(examples.source, ImageArrays) else _broken_of(_Listed(_stamp(examples.source), examples))
     if not found:
         return examples
     whole = examples.subset([index for index in range(len(examples)) if index not in found])
     return replace(whole, broken=(*examples.broken, *(examples.names[index] for index in found)))
+
+
+@dataclass(frozen=True)
+class _Listed:
+    """Images, which are the same where their stamp is."""
+
+    stamp: str
+    examples: Examples = field(compare=False)
+
+
+@lru_cache(maxsize=4)
+def _broken_of(listed: _Listed) -> dict[int, str]:
+    return find_broken(listed.examples, np.arange(len(listed.examples)), _COLOURS)
+
+
+def _stamp(source: Source) -> str:
+    """SHA-256 of where the images are, and of size and time of their files."""
+    found = hashlib.sha256()
+    for path in source.paths:
+        found.update(os.fsencode(path.absolute()) + b"\0%d %d\0" % _size_and_time(path))
+    for place in source.places:
+        found.update(place.tobytes() if place.dtype != object else b"")
+    return found.hexdigest()
+
+
+def _size_and_time(path: Path) -> tuple[int, int]:
+    try:
+        facts = path.stat()
+    except OSError:
+        return -1, -1
+    return facts.st_size, facts.st_mtime_ns
 
 
 @contextmanager

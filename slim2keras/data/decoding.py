@@ -22,11 +22,14 @@ JPEG_CHANNELS = (1, 3)
 
 _ORIENTATION_TAG = 0x0112
 
+_WEBP_FLAGS, _WEBP_ANIMATION, _WEBP_ALPHA = 20, 0x02, 0x10
+"""Where an extended WebP has its flags, and two of them."""
+
 
 def decode_image(contents: tf.Tensor, channels: int, *, exif_orientation: bool = False) -> tf.Tensor:
     """Decode an image, bit for bit as slim's ``tfexample_decoder.Image`` does.
 
-    JPEG, PNG, BMP, the first frame of a GIF, and WebP where TensorFlow can (``tf.io.decode_webp``). What a format has
+    JPEG, PNG, BMP, the first frame of a GIF, and WebP's where TensorFlow can (``tf.io.decode_webp``). What a format has
     not is made: grey by TensorFlow's weights of red, green and blue, alpha as opaque.
 
     Args:
@@ -80,10 +83,31 @@ def _decode_png(contents: tf.Tensor, channels: int) -> tf.Tensor:
 
 
 def _decode_own_channels(contents: tf.Tensor, channels: int) -> tf.Tensor:
-    """BMP, WebP, and the first frame of a GIF: TensorFlow gives the channels that the file has."""
+    """BMP, and the first frame of GIF and WebP: TensorFlow gives the channels that the file has."""
     import tensorflow as tf
 
-    return with_channels(tf.io.decode_image(contents, channels=0, expand_animations=False), channels)
+    image = tf.io.decode_image(_with_room_for_alpha(contents), channels=0, expand_animations=False)
+    return with_channels(image, channels)
+
+
+def _with_room_for_alpha(contents: tf.Tensor) -> tf.Tensor:
+    """The file, if it is an animated WebP, as one that says that it has alpha; its colours stay.
+
+    Of one that says it has none, TensorFlow 2.21 writes four channels into memory for three, and the process dies.
+    """
+    import tensorflow as tf
+
+    flags = _WEBP_FLAGS
+    head = tf.io.decode_raw(tf.strings.substr(contents, 0, flags + 1), tf.uint8, fixed_length=flags + 1)
+    is_extended = tf.reduce_all(tf.equal(head[8:16], [*b"WEBPVP8X"]))
+    is_animated = tf.not_equal(tf.bitwise.bitwise_and(head[flags], _WEBP_ANIMATION), 0)
+
+    def changed() -> tf.Tensor:
+        flag = tf.gather([bytes([number | _WEBP_ALPHA]) for number in range(256)], tf.cast(head[flags], tf.int32))
+        rest = tf.strings.substr(contents, flags + 1, tf.strings.length(contents))
+        return tf.strings.join([tf.strings.substr(contents, 0, flags), flag, rest])
+
+    return tf.cond(is_extended & is_animated, changed, lambda: contents)
 
 
 _DECODERS = (_decode_jpeg, _decode_png, _decode_own_channels)
@@ -151,10 +175,10 @@ def _turn(image: NDArray[Any], contents: Any) -> NDArray[Any]:
 
 def _orientation(contents: bytes) -> int:
     """Value of the EXIF tag, 1 where there is none that can be read."""
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
     try:
         with Image.open(io.BytesIO(contents)) as image:
             return int(image.getexif().get(_ORIENTATION_TAG, 1))
-    except (OSError, SyntaxError, ValueError, TypeError, struct.error, UnidentifiedImageError):
+    except (OSError, SyntaxError, ValueError, TypeError, struct.error, Image.DecompressionBombError):
         return 1

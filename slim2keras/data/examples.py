@@ -95,12 +95,24 @@ class Examples:
         return found.hexdigest()
 
 
+def _as_text(name: str) -> str:
+    """A name without the bytes that are no UTF-8."""
+    return name.encode("utf-8", "ignore").decode()
+
+
 def check_for_training(examples: Examples) -> None:
     """Refuse what no classifier can learn from.
 
     Raises:
-        DataReadError: If there are no labels, or all are of one class.
+        DataReadError: If there are no labels, all are of one class, or the name of a class is no line of a text, as
+            ``labels.txt`` has it.
     """
+    odd = [name for name in examples.class_names if [name] != _as_text(name).strip().splitlines()]
+    if odd:
+        raise DataReadError(
+            f"{', '.join(map(repr, odd))}: names of classes that labels.txt cannot hold, since they are no UTF-8, or "
+            "have line breaks, or spaces at an end. Rename the folders."
+        )
     counts = examples.class_counts()
     present = np.flatnonzero(counts)
     if len(present) < 2:

@@ -36,6 +36,22 @@ def split_called(name: str) -> str | None:
     return next((split for split, names in SPLITS.items() if name.lower() in names), None)
 
 
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether it is one, or leads to one; what leads in a circle is named when it is read."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
+def _waits(entry: os.DirEntry[str]) -> bool:
+    """Whether it is a pipe, a socket or a device, which reading might wait for without an end."""
+    try:
+        return not entry.is_file() and Path(entry).exists()
+    except OSError:
+        return False
+
+
 @dataclass(frozen=True)
 class Folder:
     """What lies in a folder, read once.
@@ -68,7 +84,7 @@ class Folder:
                     if entry.name.startswith(".") or entry.name.lower() in _LITTER:
                         continue
                     is_image = os.path.splitext(entry.name)[1].lower() in IMAGE_SUFFIXES  # noqa: PTH122, 50,000 of them
-                    kind = folders if entry.is_dir() else images if is_image else others
+                    kind = folders if _is_folder(entry) else images if is_image and not _waits(entry) else others
                     kind.append(entry.name)
         except OSError as error:
             raise DataReadError(f"{path} cannot be listed: {error.strerror or error}.") from error
@@ -96,7 +112,7 @@ def list_folder(folder: Folder, split: str | None, options: LabelOptions) -> Exa
         folder = _chosen_split(folder, split)
     elif split is not None:
         raise DataReadError(f"{folder.path} has no split {split!r}: it has no folders train, validation or test.")
-    elif split_called(folder.path.name) is not None:
+    elif split_called(_whole(folder.path).name) is not None:
         siblings = _siblings(folder)
     if not folder.folders:
         files = [*_images_in(folder)]
@@ -120,9 +136,14 @@ def _chosen_split(folder: Folder, split: str | None) -> Folder:
 
 def _siblings(folder: Folder) -> list[Folder]:
     """All splits beside one: a class that one of them lacks is a class all the same."""
-    parent = Folder.read(folder.path.parent)
+    parent = Folder.read(_whole(folder.path).parent)
     named = [name for name in parent.folders if split_called(name) is not None]
     return [Folder.read(parent.path / name) for name in named] if parent.splits else [folder]
+
+
+def _whole(path: Path) -> Path:
+    """The path with the names that ``.`` and ``..`` stand for; a link keeps its own."""
+    return Path(os.path.abspath(path))  # Path.resolve would follow links
 
 
 def _list_classes(folder: Folder, siblings: Sequence[Folder], options: LabelOptions) -> Examples:
@@ -132,7 +153,8 @@ def _list_classes(folder: Folder, siblings: Sequence[Folder], options: LabelOpti
     if not options.wanted:
         return Examples(source, None, numbering="labels ignored, as asked")
     every = sorted({name for sibling in siblings for name in sibling.folders}, key=natural_order)
-    numbering = number_folders([folder.path, folder.path.parent][: 1 + (siblings != [folder])], every, options)
+    places = [folder.path, _whole(folder.path).parent][: 1 + (siblings != [folder])]
+    numbering = number_folders(places, every, options)
     number_of = dict(zip(every, numbering.numbers, strict=True))
     labels = np.array([number_of[name] for name, _ in found], np.int64)
     loose = f"; {plural(len(folder.images), 'image')} beside the folders left out" if folder.images else ""

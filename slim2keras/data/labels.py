@@ -19,7 +19,13 @@ LABELS_FILE = "labels.txt"
 
 SHOWN = 5
 
-IGNORE_LABELS = "To go on without accuracy: labels=False (command line: --ignore-labels)."
+MOST_CLASSES = 1_000_000
+"""Fifty times those of the largest public sets; a larger number is a mistake, and all below it would be classes."""
+
+_LARGEST_FILE = 64 * MOST_CLASSES
+"""Bytes of a ``labels.txt``."""
+
+IGNORE_LABELS = "doctor and recalibrate go on without accuracy by labels=False (command line: --ignore-labels)."
 
 
 @dataclass(frozen=True)
@@ -149,12 +155,13 @@ def checked_numbers(found: NDArray[Any], names: Sequence[str], options: LabelOpt
         DataReadError: If one is no class; it names the first, and counts all.
     """
     labels = found.astype(np.int64) - options.offset
-    classes = 1 + int(labels.max(initial=0)) if options.classes is None else options.classes
+    classes = MOST_CLASSES if options.classes is None else options.classes
     outside = np.flatnonzero((labels < 0) | (labels >= classes))
     if len(outside):
         first = int(outside[0])
+        of_network = "" if options.classes is None else f" of the network, which has {classes}"
         raise DataReadError(
-            f"{where} has {len(outside)} labels that are no classes of the network, which has {classes}, 0 to "
+            f"{where} has {len(outside)} labels that are no classes{of_network}, 0 to "
             f"{classes - 1}{options.remark}: the first is {found[first]}, of {names[first]}."
             f"{_offset_hint(labels, classes)} {IGNORE_LABELS}"
         )
@@ -180,7 +187,10 @@ def read_label_names(path: Path) -> dict[str, int]:
     Source: research/slim/datasets/dataset_utils.py.
     """
     try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        if path.stat().st_size > _LARGEST_FILE:
+            raise DataReadError(f"{path} is no list of classes: it has {path.stat().st_size:,} bytes.")
+        # Notepad begins a file with a mark of its encoding.
+        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
         raise DataReadError(f"{path} cannot be read as text: {error}.") from error
     numbered = [match.groups() for line in lines if (match := re.fullmatch(r"(\d{1,9}):(.+)", line))]
@@ -190,4 +200,6 @@ def read_label_names(path: Path) -> dict[str, int]:
         raise DataReadError(
             f"{path} is no list of {len(lines)} classes: wanted are lines such as 0:daisy, or a name a line, each once."
         )
+    if max(found.values()) >= MOST_CLASSES:
+        raise DataReadError(f"{path} numbers a class {max(found.values())}: numbers go from 0 to {MOST_CLASSES - 1}.")
     return found

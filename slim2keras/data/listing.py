@@ -21,6 +21,10 @@ _GIVE = (
 )
 
 
+_SHOWN_PATH = 200
+"""Characters of a path that is too long for the system."""
+
+
 def list_examples(
     path: str | Path,
     *,
@@ -123,7 +127,11 @@ def check_images_path(path: Path) -> None:
     Raises:
         DataReadError: If there is no such file or folder.
     """
-    if not path.exists() and not matching_files(path):
+    try:
+        is_there = path.is_dir() or path.is_file() or (not path.exists() and matching_files(path))
+    except OSError as error:
+        raise DataReadError(f"{str(path)[:_SHOWN_PATH]} cannot be read: {error.strerror}.") from error
+    if not is_there:
         raise DataReadError(f"There are no images {path}. {_GIVE}")
 
 

@@ -29,6 +29,9 @@ NO_LABEL = np.iinfo(np.int64).min
 
 _RECORDS_AT_ONCE = 32
 
+_MOST_CORRUPT = 64
+"""In a row; what follows them in the file is left out."""
+
 _GZIP = b"\x1f\x8b"
 
 
@@ -248,13 +251,21 @@ def _broken_records(index: RecordIndex) -> DataReadError:
 
 
 def _add_one_by_one(index: RecordIndex) -> None:
-    """Note the records from the first corrupt one on."""
-    for number in range(index.done, len(index)):
-        record = _read_alone(index.path, index.offsets[number] - HEADER, HEADER + index.lengths[number] + FOOTER)
+    """Note the records from the first corrupt one on, as long as there are whole ones among them.
+
+    Of what is no record, zeros for one, any eight bytes are taken for a length.
+    """
+    corrupt = 0
+    while index.done < len(index) and corrupt < _MOST_CORRUPT:
+        offset, length = index.offsets[index.done], index.lengths[index.done]
+        record = _read_alone(index.path, offset - HEADER, HEADER + length + FOOTER)
         if record is None:
+            corrupt += 1
             index.add_broken("its checksum is wrong")
         else:
+            corrupt = 0
             index.add(record)
+    del index.offsets[index.done :], index.lengths[index.done :]
 
 
 def _read_alone(path: Path, offset: int, size: int) -> tf.Tensor | None:

@@ -113,6 +113,11 @@ class Records(Source):
         return self.file_of, self.offsets, self.lengths, self.is_raw
 
     @property
+    def paths(self) -> Sequence[Path]:
+        """Those that images are left of."""
+        return [self.files[file] for file in np.unique(self.file_of)]
+
+    @property
     def is_encoded(self) -> bool:
         """None of them is bare pixels."""
         return not self.is_raw.any()
@@ -162,8 +167,7 @@ class Records(Source):
 
     def hashed_parts(self) -> Iterator[bytes]:
         """Size, and both ends, of each file, and where the records lie."""
-        used = np.unique(self.file_of)
-        yield from hashed_ends([self.files[file] for file in used])
+        yield from hashed_ends(self.paths)
         yield self.offsets.tobytes()
 
 

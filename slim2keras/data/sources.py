@@ -52,6 +52,11 @@ class Source(abc.ABC):
         """Columns, a row an image, that tell ``read`` where it is."""
 
     @property
+    @abc.abstractmethod
+    def paths(self) -> Sequence[Path]:
+        """The files that they lie in, each once."""
+
+    @property
     def is_encoded(self) -> bool:
         """Whether all of them are image files, whose bytes ``contents`` gives."""
         return False
@@ -95,7 +100,12 @@ class ImageFiles(Source):
     @property
     def places(self) -> tuple[NDArray[Any], ...]:
         """The whole paths."""
-        return (np.array([os.fsencode(self.folder / name) for name in self.files], dtype=object),)
+        return (np.array([os.fsencode(path) for path in self.paths], dtype=object),)
+
+    @property
+    def paths(self) -> Sequence[Path]:
+        """Theirs."""
+        return [self.folder / name for name in self.files]
 
     @property
     def is_encoded(self) -> bool:
@@ -112,7 +122,7 @@ class ImageFiles(Source):
 
     def hashed_parts(self) -> Iterator[bytes]:
         """Size, and both ends, of each file."""
-        return hashed_ends([self.folder / name for name in self.files])
+        return hashed_ends(self.paths)
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,6 +160,11 @@ class ImageArrays(Source):
         """The rows."""
         return (self.rows,)
 
+    @property
+    def paths(self) -> Sequence[Path]:
+        """The one."""
+        return [self.path]
+
     def read(self, *place: tf.Tensor, channels: int = 3, exif_orientation: bool = False) -> tf.Tensor:  # noqa: ARG002
         """One image as it stands there; its channels are checked before, see ``batches``."""
         import tensorflow as tf
@@ -160,7 +175,7 @@ class ImageArrays(Source):
 
     def hashed_parts(self) -> Iterator[bytes]:
         """Size, and both ends, of the file, and the rows."""
-        yield from hashed_ends([self.path])
+        yield from hashed_ends(self.paths)
         yield self.rows.tobytes()
 
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from slim2keras.data.batches import Reading, evaluation_batches
-from slim2keras.data.broken import broken_images_named
+from slim2keras.data.batches import Reading
 from slim2keras.data.examples import Examples
+from slim2keras.data.images import ImageBatches
 from slim2keras.data.listing import list_examples, splits_of
 from slim2keras.errors import DataReadError, UnsupportedArgumentError
 from slim2keras.evaluation.classifiers import check_classifier
@@ -20,7 +20,7 @@ from slim2keras.evaluation.opening import Classifier, classifier_of, open_classi
 from slim2keras.evaluation.report import Evaluation
 from slim2keras.evaluation.scores import TOP, Scores, score_images
 from slim2keras.graphs.network import Network
-from slim2keras.preprocessing.factory import pipeline_named, preprocessing_meaning
+from slim2keras.preprocessing.factory import pipeline_named, pipeline_of
 from slim2keras.preprocessing.pipelines import PIPELINES
 from slim2keras.progress import ImageProgress
 
@@ -68,6 +68,11 @@ class EvaluationOptions:
                 raise UnsupportedArgumentError(f"{name} must be 1 or greater. Received: {value!r}")
         if self.preprocessing_name is not None:
             pipeline_named(self.preprocessing_name)
+
+    @property
+    def prepares(self) -> list[str]:
+        """What is asked that is done to images before the network gets them."""
+        return [name for name in ("preprocessing_name", "use_grayscale", "exif_orientation") if getattr(self, name)]
 
     def reading(self, subject: Classifier) -> Reading:
         """How images are read for a classifier: as it was validated in its RUN, but for what is asked otherwise."""
@@ -206,6 +211,10 @@ def evaluate_examples(
         DataReadError: If an image cannot be read, or there are no labels.
     """
     examples.known_labels()
+    if examples.source.is_prepared and options.prepares:
+        raise UnsupportedArgumentError(
+            f"The images are preprocessed already, and taken as they are: leave out {', '.join(options.prepares)}."
+        )
     scores = score_examples(subject, examples, options, progress=progress)
     return Evaluation(
         subject.source,
@@ -234,9 +243,8 @@ def score_examples(
         UnsupportedArgumentError: If nobody knows how its images are to be prepared.
     """
     network = _known_network(subject)
-    batches = evaluation_batches(examples, network, options.batch_size, reading=options.reading(subject))
-    with broken_images_named(examples, network.input_shape[-1]):
-        return score_images(subject.model, batches, top=top, progress=progress)
+    batches = ImageBatches(examples, network, options.batch_size, shuffle_seed=None, reading=options.reading(subject))
+    return score_images(subject.model, batches, top=top, progress=progress)
 
 
 def _known_network(subject: Classifier) -> Network:
@@ -252,8 +260,10 @@ def preprocessing_of(subject: Classifier, examples: Examples, options: Evaluatio
     """What becomes of images before the network gets them, in words."""
     if examples.source.is_prepared:
         return "none, the images are taken as they are"
-    network, key = _known_network(subject), options.reading(subject).preprocessing
-    return (preprocessing_meaning(network) or "") if key is None else PIPELINES[key].describe(*network.image_size)
+    network, reading = _known_network(subject), options.reading(subject)
+    pipeline = pipeline_of(network) if reading.preprocessing is None else PIPELINES[reading.preprocessing]
+    turned = ", turned as EXIF says" if reading.exif_orientation and examples.source.is_encoded else ""
+    return pipeline.describe(*network.image_size, options=reading.options) + turned
 
 
 def _evaluate_batches(

@@ -10,6 +10,7 @@ import numpy as np
 
 from slim2keras.data.examples import Examples
 from slim2keras.data.labels import SHOWN, names_of_classes, read_label_names
+from slim2keras.data.sources import ImageFiles
 from slim2keras.errors import DataReadError, did_you_mean
 
 
@@ -48,8 +49,7 @@ def numbered_by_names(list_images: Callable[[int | None], Examples], labels_file
     found = list_images(None)
     labels = found.known_labels()
     there = [found.class_names[number] for number in np.unique(labels)]
-    if not known.keys() & there and all(name.isdecimal() for name in there):
-        # The data has numbers alone: they are the network's.
+    if _has_numbers_alone(found, known):
         return replace(list_images(num_classes), class_names=names_of_classes(known, num_classes))
     _check_known(there, known, labels_file)
     numbers = np.array([known.get(name, -1) for name in found.class_names], np.int64)
@@ -59,6 +59,15 @@ def numbered_by_names(list_images: Callable[[int | None], Examples], labels_file
         class_names=names_of_classes(known, num_classes),
         numbering=f"by the names in {labels_file}",
     )
+
+
+def _has_numbers_alone(found: Examples, known: Mapping[str, int]) -> bool:
+    """Whether the classes of images have no names; their numbers are the network's then, whatever it calls a class."""
+    numbers = np.unique(found.known_labels())
+    there = [found.class_names[number] for number in numbers]
+    are_strange = not known.keys() & there and all(name.isdecimal() for name in there)
+    # Folders have the names that they have, be they numbers.
+    return are_strange or (not isinstance(found.source, ImageFiles) and there == [*map(str, numbers)])
 
 
 def _check_known(names: list[str], known: Mapping[str, int], labels_file: Path) -> None:

@@ -72,7 +72,13 @@ def _title(evaluation: Evaluation) -> str:
 
 
 def _shortened(name: str) -> str:
+    name = _drawable(name)
     return textwrap.shorten(name, _NAME_WIDTH, placeholder="…") if " " in name else name[:_NAME_WIDTH]
+
+
+def _drawable(name: str) -> str:
+    """What can be drawn of a name that is no UTF-8."""
+    return name.encode("utf-8", "replace").decode()
 
 
 def _shares(counts: NDArray[Any]) -> NDArray[Any]:
@@ -178,7 +184,7 @@ def _draw_image(axes: Axes, evaluation: Evaluation, place: int, image: NDArray[A
     lines = (
         (1.0, 18, f"{_shortened(evaluation.class_names[taken])} {scores.probabilities[place, 0]:.0%}", RED, 10),
         (1.0, 4, f"is {_shortened(evaluation.class_names[true])} {np.exp(-scores.losses[place]):.0%}", BLUE, 10),
-        (0.0, -11, Path(evaluation.names[place]).name[-_LONGEST_FILE_NAME:], GREY, 7),
+        (0.0, -11, _drawable(Path(evaluation.names[place]).name)[-_LONGEST_FILE_NAME:], GREY, 7),
     )
     for height, offset, text, colour, size in lines:
         axes.annotate(

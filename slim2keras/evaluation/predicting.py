@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,10 +71,9 @@ def image_files(paths: Iterable[str | Path]) -> list[str]:
 
 def _files_of(path: str | Path) -> Sequence[str]:
     if Path(path).is_dir():
-        inside = (file for file in Path(path).rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file())
-        found = sorted(map(str, inside), key=natural_order)
+        found = sorted(map(str, _images_within(Path(path))), key=natural_order)
     elif Path(path).exists() or not _PATTERN.intersection(str(path)):
-        found = [str(path)] if Path(path).exists() else []
+        found = [str(path)] if Path(path).is_file() else []
     else:
         # Path.glob takes no absolute patterns.
         found = sorted(glob.glob(str(path), recursive=True), key=natural_order)  # noqa: PTH207
@@ -83,6 +82,14 @@ def _files_of(path: str | Path) -> Sequence[str]:
             f"There are no images {path}. Give image files ({', '.join(sorted(IMAGE_SUFFIXES))}), folders or patterns."
         )
     return found
+
+
+def _images_within(folder: Path) -> Iterator[Path]:
+    """The images of a folder and of those in it; hidden ones are passed over, as in data sets."""
+    for file in folder.rglob("*"):
+        is_hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
+        if file.suffix.lower() in IMAGE_SUFFIXES and not is_hidden and file.is_file():
+            yield file
 
 
 def predict_files(

@@ -35,7 +35,8 @@ def write_csv(report: Evaluation | Predictions, path: Path) -> None:
 
 
 def _write_rows(path: Path, rows: Iterable[Sequence[object]]) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
+    # Names of files are bytes, which may be no UTF-8.
+    with path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows(rows)
 
 

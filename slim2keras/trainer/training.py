@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import shutil
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
 
 from slim2keras.data.broken import broken_images_named
-from slim2keras.errors import MovingStatisticsWarning
+from slim2keras.errors import MovingStatisticsWarning, UnsupportedArgumentError
 from slim2keras.files.output_files import whole_or_not_at_all
-from slim2keras.files.run_layout import RunLayout, check_run_is_free
+from slim2keras.files.run_layout import RunLayout, check_run_is_free, is_run
 from slim2keras.files.run_lock import run_locked
+from slim2keras.models.strategies import MULTI_WORKER, Team, open_team
 from slim2keras.trainer.datasets import check_images_fit, training_dataset
 from slim2keras.trainer.epochs import EpochWork
 from slim2keras.trainer.finishing import finish
@@ -24,7 +29,7 @@ from slim2keras.trainer.request import TrainingRequest
 from slim2keras.trainer.result import TrainingResult
 from slim2keras.trainer.resuming import prepare_resumed
 from slim2keras.trainer.state import RunState, clear_drafts
-from slim2keras.trainer.workplace import Workplace, settings_of
+from slim2keras.trainer.workplace import settings_of
 
 
 def plan_training(request: TrainingRequest) -> TrainingPlan:
@@ -33,11 +38,13 @@ def plan_training(request: TrainingRequest) -> TrainingPlan:
     Raises:
         Slim2KerasError: As ``train`` would before its first step.
     """
+    # Several workers would all have to be there, and have the same plan.
+    team = Team() if request.strategy == MULTI_WORKER else open_team(request.strategy)
     with settings_of(request):
-        return _prepared(request, Workplace())[0].plan
+        return _prepared(request, team)[0].plan
 
 
-def train(request: TrainingRequest, *, progress: TrainingProgress | None = None) -> TrainingResult:
+def train(request: TrainingRequest, *, progress: TrainingProgress | None = None) -> TrainingResult | None:
     """Train a network from a checkpoint on images, validate it each epoch, and write a RUN.
 
     The RUN has ``model.keras``, the network that was best on the validation images; ``last/``, enough to go on, written
@@ -50,13 +57,15 @@ def train(request: TrainingRequest, *, progress: TrainingProgress | None = None)
         progress: Told what happens; the plan first, so that nothing of it needs a warning.
 
     Returns:
-        What came of it, also written as ``report.json``.
+        What came of it, also written as ``report.json``; ``None`` on a worker that is not the chief, who alone has a
+        RUN.
 
     Raises:
         OutputError: If the RUN is there already, or cannot be written.
         NoSpaceError: If the disk fills up; the last state stays.
         DataReadError: If images cannot be read, or are other ones than those of the run that goes on.
         UnsupportedArgumentError: If an option cannot be.
+        WorkerLostError: If another worker died, or never came; the last state stays.
         NonFiniteLossError: If a loss or gradient is NaN or infinite; the last state stays.
         KeyboardInterrupt: If Ctrl-C or SIGTERM came; the last state is that of then.
 
@@ -68,47 +77,82 @@ def train(request: TrainingRequest, *, progress: TrainingProgress | None = None)
         >>> print(result.accuracy, result)
     """
     layout = RunLayout(request.output)
-    if not request.is_resumed:
+    team = open_team(request.strategy)
+    if team.is_chief and not request.is_resumed:
         check_run_is_free(layout.directory)
-    with run_locked(layout.directory), settings_of(request):
-        training, state = _prepared(request, Workplace())
-        if progress is not None:
-            progress.planned(training.plan)
-        elif training.plan.lags:
+    locked = run_locked(layout.directory) if team.is_chief else contextlib.nullcontext()
+    with locked, settings_of(request), team.losses_told(lambda: _how_to_go_on(layout)):
+        training, state = _prepared(request, team)
+        _check_same_work(training)
+        told = progress if progress is not None and team.is_chief else TrainingProgress()
+        told.planned(training.plan)
+        if progress is None and training.plan.lags:
             warnings.warn(training.plan.describe_lag(), MovingStatisticsWarning, stacklevel=2)
         with _broken_images_named(training):
             with Interruption() as interruption, _plan_says_what_will_be_left():
-                work = EpochWork(training, layout, state, progress or TrainingProgress(), interruption)
-                if training.workplace.is_chief:
-                    _open_run(layout, training, work)
+                work = EpochWork(training, layout, state, told, interruption)
+                _open_run(layout, training, work)
                 _run(training, work)
                 interruption.check()
             # Every step is in the last state by now: a signal stops what follows at once, and nothing is lost.
-            return finish(training, layout, work)
+            result = finish(training, layout, work) if team.is_chief else None
+        team.wait()
+        return result
 
 
-def _prepared(request: TrainingRequest, workplace: Workplace) -> tuple[Training, RunState]:
+def _how_to_go_on(layout: RunLayout) -> str:
+    if not is_run(layout.directory):
+        return "No state was written yet: start all workers again."
+    return (
+        f"The last state stays. When all workers are there again, or with fewer, go on with it: slim2keras finetune "
+        f"--resume {layout.directory}"
+    )
+
+
+def _check_same_work(training: Training) -> None:
+    """Refuse workers that were asked for other things, or see other images.
+
+    Raises:
+        UnsupportedArgumentError: If there are such; on every worker.
+    """
+    plan = json.dumps(training.plan.to_json(), sort_keys=True)
+    found = training.team.gathered(np.frombuffer(hashlib.sha256(plan.encode()).digest(), np.int64)[np.newaxis])
+    others = [number for number, row in enumerate(found) if not np.array_equal(row, found[0])]
+    if others:
+        raise UnsupportedArgumentError(
+            f"Workers {', '.join(map(str, others))} have another plan than worker 0: other options, another checkpoint "
+            "or other images. Start all with the same command on the same files; --dry-run shows the plan of each."
+        )
+
+
+def _prepared(request: TrainingRequest, team: Team) -> tuple[Training, RunState]:
     """What trains, and how far it is."""
     layout = RunLayout(request.output)
+    team.share_of(request.images.batch_size)
     if request.is_resumed:
-        return prepare_resumed(request, layout, workplace)
-    check_run_is_free(layout.directory)
-    training = prepare(request, workplace)
-    check_images_fit(training)
-    return training, RunState()
+        training, state = prepare_resumed(request, layout, team)
+    else:
+        if team.is_chief:
+            check_run_is_free(layout.directory)
+        training, state = prepare(request, team), RunState()
+        check_images_fit(training)
+    return replace(training, plan=replace(training.plan, devices=team.replicas, workers=team.workers)), state
 
 
 def _open_run(layout: RunLayout, training: Training, work: EpochWork) -> None:
     """Write what is there from the start; the request last, for what has one can be gone on with."""
     if training.request.is_resumed:
-        clear_drafts(layout)
-        _write_request(layout, training)
+        if training.team.is_chief:
+            clear_drafts(layout)
+            _write_request(layout, training)
         return
     try:
         work.save()
-        _write_request(layout, training)
+        if training.team.is_chief:
+            _write_request(layout, training)
     except BaseException:
-        shutil.rmtree(layout.last, ignore_errors=True)
+        if training.team.is_chief:
+            shutil.rmtree(layout.last, ignore_errors=True)
         raise
 
 
@@ -137,7 +181,9 @@ def _run(training: Training, work: EpochWork) -> None:
                 **(of_rest if work.steps_done else of_whole),
             )
     except StoppedBetweenSteps:
-        work.save()
+        # Several workers are asked one by one, and none has the whole state alone.
+        if training.team.workers == 1:
+            work.save()
         raise
 
 

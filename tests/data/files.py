@@ -21,7 +21,7 @@ def write_image(path: Path, colour: tuple[int, int, int] = GREY, size: tuple[int
     path.parent.mkdir(parents=True, exist_ok=True)
     image = np.broadcast_to(np.array(colour, "uint8"), (*size, 3))
     encode = tf.io.encode_jpeg if path.suffix.lower() in (".jpg", ".jpeg") else tf.io.encode_png
-    tf.io.write_file(str(path), encode(image))
+    path.write_bytes(encode(image).numpy())
     return path
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import slim2keras
+from slim2keras.data import broken
 from slim2keras.data.batches import evaluation_batches, training_batches
 from slim2keras.data.broken import broken_images_named
 from slim2keras.data.listing import list_for_network
@@ -80,3 +81,14 @@ def test_skipping_leaves_it_out_and_lists_it(folder: Path) -> None:
     assert "b/3.jpg" not in examples.names
     np.testing.assert_array_equal(examples.labels, np.repeat([0, 1, 2], [4, 3, 4]))
     assert sum(len(images) for images, _ in evaluation_batches(examples, LENET, 4)) == 11
+
+
+def test_what_was_found_is_kept(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every image is decoded once, however often the data is listed; again where a file is another."""
+    tried = []
+    find = broken.find_broken
+    monkeypatch.setattr(broken, "find_broken", lambda *given: tried.append(given) or find(*given))
+    assert [list_for_network(folder, LENET, skip_broken=True).broken for _ in range(2)] == [("b/3.jpg",)] * 2
+    assert len(tried) == 1
+    write_image(folder / "b" / "3.jpg", size=(60, 80))
+    assert list_for_network(folder, LENET, skip_broken=True).broken == ()

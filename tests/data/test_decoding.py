@@ -114,3 +114,18 @@ def test_a_number_of_channels_that_no_file_has() -> None:
 
     with pytest.raises(UnsupportedArgumentError, match=r"1, 3 or 4 channels, and the network takes 2\. Give an \.npz"):
         decode_image(tf.constant(encoded("PNG")), 2)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_the_first_frame_of_an_animated_webp(mode: str) -> None:
+    """Without alpha, TensorFlow alone writes beyond its memory, so that the process dies sooner or later."""
+    import tensorflow as tf
+    from PIL import Image
+
+    if not can_decode_webp():
+        pytest.skip("this TensorFlow reads no WebP")
+    first, second = (Image.fromarray(pixels).convert(mode) for pixels in (PHOTO, PHOTO[::-1]))
+    buffer = io.BytesIO()
+    first.save(buffer, "WEBP", lossless=True, save_all=True, append_images=[second])
+    for _ in range(20):
+        np.testing.assert_array_equal(decode_image(tf.constant(buffer.getvalue()), 3), PHOTO)

@@ -50,3 +50,10 @@ def test_one_class_teaches_nothing(tmp_path: Path) -> None:
 def test_examples_in_a_prompt(tmp_path: Path) -> None:
     """No lines of paths and arrays."""
     assert len(repr(list_examples(write_classes(tmp_path)))) < 200
+
+
+@pytest.mark.parametrize("name", ["two\nlines", " space", "caf\udce9"])
+def test_names_that_a_labels_file_cannot_hold(tmp_path: Path, name: str) -> None:
+    """A RUN writes one: told before the training, and not after."""
+    with pytest.raises(DataReadError, match=r"labels\.txt cannot hold.*Rename the folders"):
+        check_for_training(list_examples(write_classes(tmp_path, ("a", name), 1)))

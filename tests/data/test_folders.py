@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -108,3 +109,29 @@ def test_a_folder_without_splits(tmp_path: Path) -> None:
     write_image(tmp_path / "a" / "1.png")
     with pytest.raises(DataReadError, match="has no split 'train': it has no folders train"):
         list_examples(tmp_path, split="train")
+
+
+def test_a_split_is_itself_whatever_it_is_called_by(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From within it too: alone, two of three classes would be numbered after a background that is none."""
+    write_classes(tmp_path / "train", "abc", 1)
+    write_classes(tmp_path / "val", "bc", 1)
+    for place, path in (("val", "."), ("val/b", ".."), ("train", "../val"), (".", "val")):
+        monkeypatch.chdir(tmp_path / place)
+        np.testing.assert_array_equal(list_examples(path, classes=3).labels, [1, 2])
+
+
+@pytest.mark.timeout(60)
+def test_pipes_and_links_that_lead_nowhere(tmp_path: Path) -> None:
+    """Nothing waits for a pipe; a link is an image that cannot be read, and named."""
+    write_classes(tmp_path, "ab", 1)
+    os.mkfifo(tmp_path / "a" / "pipe.jpg")
+    for name, target in (("circle.jpg", "circle.jpg"), ("gone.jpg", "nowhere.jpg")):
+        (tmp_path / "b" / name).symlink_to(target)
+    found = list_examples(tmp_path, skip_broken=True)
+    assert [*found.names] == ["a/0.png", "b/0.png"]
+    assert found.broken == ("b/circle.jpg", "b/gone.jpg")
+    assert found.numbering.endswith("1 other file left out")
+    with pytest.raises(DataReadError, match="There are no images"):
+        list_examples(tmp_path / "a" / "pipe.jpg")
+    with pytest.raises(DataReadError, match="File name too long"):
+        list_examples(tmp_path / ("x" * 5000))

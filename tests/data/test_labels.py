@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from slim2keras.data.images import open_images
+from slim2keras.data.labels import read_label_names
+from slim2keras.data.listing import list_examples
 from slim2keras.errors import DataReadError
 from slim2keras.nets.spec import NetSpec
 from tests.data.files import GREEN, GREY, SPEC, opened, write_image
@@ -98,3 +101,26 @@ def test_a_network_that_ends_in_features_takes_no_labels(tmp_path: Path) -> None
     found = open_images(tmp_path, NetSpec.make("resnet_v1_50", (32, 32, 3), {"num_classes": 0}), 2)
     assert found.examples.labels is None
     assert "ends in its features" in found.numbering
+
+
+def test_a_labels_file_of_notepad(tmp_path: Path) -> None:
+    """With the mark of its encoding, and its ends of lines."""
+    path = tmp_path / "labels.txt"
+    path.write_bytes(b"\xef\xbb\xbf0:daisy\r\n1:rose\r\n")
+    assert read_label_names(path) == {"daisy": 0, "rose": 1}
+
+
+def test_numbers_that_no_class_can_have(tmp_path: Path) -> None:
+    """All below one would be a class of its own: there is an error, and not a billion names in memory."""
+    path = tmp_path / "labels.txt"
+    path.write_text("0:daisy\n999999999:rose\n")
+    with pytest.raises(DataReadError, match="numbers a class 999999999: numbers go from 0 to 999999"):
+        read_label_names(path)
+    with path.open("wb") as file:
+        file.truncate(100_000_000)
+    with pytest.raises(DataReadError, match="is no list of classes: it has 100,000,000 bytes"):
+        read_label_names(path)
+    np.savez(tmp_path / "data.npz", images=np.zeros((2, 8, 8, 3), "uint8"), labels=[0, 2**62])
+    path.unlink()
+    with pytest.raises(DataReadError, match=r"no classes, 0 to 999999: the first is 4611686018427387904, of data\.npz"):
+        list_examples(tmp_path / "data.npz")

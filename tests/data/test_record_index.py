@@ -141,3 +141,12 @@ def test_a_file_that_changed_is_gone_through_anew(tmp_path: Path) -> None:
     assert len(index_records(path)) == 1
     write_records(path, [example(png(), 0)] * 3)
     assert len(index_records(path)) == 3
+
+
+def test_a_megabyte_of_zeros(whole: tuple[Path, list[int]]) -> None:
+    """What a broken transfer leaves: not one record in sixteen bytes, each looked at alone."""
+    path, _ = whole
+    path.write_bytes(path.read_bytes() + bytes(1 << 20))
+    index = index_records(path, skip_broken=True)
+    np.testing.assert_array_equal(index.whole, np.arange(40))
+    assert len(index) == 40 + 64

@@ -15,7 +15,7 @@ import slim2keras
 from slim2keras.data.examples import Examples
 from slim2keras.data.listing import list_examples
 from slim2keras.errors import DataReadError, ModelReadError, UnsupportedArgumentError
-from slim2keras.evaluation.evaluating import EvaluationOptions, described, list_labelled
+from slim2keras.evaluation.evaluating import EvaluationOptions, described, evaluate_data, list_labelled
 from slim2keras.evaluation.opening import classifier_of, open_classifier
 from slim2keras.files.run_layout import RunLayout
 from slim2keras.preprocessing import preprocess
@@ -133,6 +133,23 @@ def test_numbers_in_the_data_are_the_networks(tmp_path: Path, classifier_file: P
     np.savez(tmp_path / "data.npz", images=images, labels=[2, 2, 0, 0, 0, 0])
     found = slim2keras.evaluate(run, tmp_path / "data.npz")
     assert [(row.name, row.images) for row in found.per_class] == [("blue", 4), ("green", 0), ("red", 2)]
+    numbered = write_run(tmp_path / "numbered", classifier_file, ("1", "2", "3"))
+    found = slim2keras.evaluate(numbered, tmp_path / "data.npz")
+    assert [(row.name, row.images) for row in found.per_class] == [("1", 4), ("2", 0), ("3", 2)]
+
+
+def test_what_is_done_to_images_is_said_or_refused(tmp_path: Path, classifier: Any, classes_folder: Path) -> None:
+    """Grey and turned images are told as such; what is preprocessed already is taken as it is, or not at all."""
+    subject, grey = classifier_of(classifier), EvaluationOptions(limit=3, use_grayscale=True, exif_orientation=True)
+    found = evaluate_data(subject, classes_folder, grey)
+    assert "in grey" in found.preprocessing
+    assert found.preprocessing.endswith("turned as EXIF says")
+    images = np.random.RandomState(0).randint(0, 255, (6, 28, 28, 3)).astype("uint8")
+    np.savez(tmp_path / "colours.npz", images=images, labels=[0, 1, 2, 0, 1, 2])
+    assert evaluate_data(subject, tmp_path / "colours.npz", grey).images == 3
+    np.savez(tmp_path / "done.npz", images=images[..., :1].astype("float32"), labels=[0, 1, 2, 0, 1, 2])
+    with pytest.raises(UnsupportedArgumentError, match="leave out use_grayscale, exif_orientation"):
+        evaluate_data(subject, tmp_path / "done.npz", grey)
 
 
 def test_images_that_cannot_be_read_are_named(tmp_path: Path, classifier: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import slim2keras
 from slim2keras.errors import DataReadError
 from slim2keras.evaluation.predicting import image_files
 from slim2keras.evaluation.tables import write_csv
+from tests.data.files import write_image
 from tests.evaluation.test_evaluating import write_run
 
 
@@ -66,3 +68,24 @@ def test_csv_has_a_line_an_image(tmp_path: Path, classifier: Any, classes_folder
     assert float(rows[0]["probability"]) == pytest.approx(float(evaluation.scores.probabilities[0, 0]), rel=1e-5)
     write_csv(slim2keras.predict(classifier, classes_folder, top=1), path)
     assert path.read_text().startswith("name,predicted,predicted_name,probability,top_1,top_1_probabilities\n")
+
+
+def test_hidden_files_are_passed_over(tmp_path: Path) -> None:
+    """What macOS leaves beside each file is called as the image is; a pipe is none."""
+    for name in ("a.png", "._a.png", ".cache/b.png", "c/d.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    os.mkfifo(tmp_path / "pipe.png")
+    assert image_files([tmp_path]) == [str(tmp_path / "a.png"), str(tmp_path / "c" / "d.png")]
+    with pytest.raises(DataReadError, match="There are no images"):
+        image_files([tmp_path / "pipe.png"])
+
+
+def test_names_that_are_no_text(tmp_path: Path, classifier: Any) -> None:
+    """A table has the bytes that the file system has."""
+    name = tmp_path / os.fsdecode(b"caf\xe9.png")
+    write_image(name, size=(28, 28))
+    found = slim2keras.predict(classifier, name)
+    write_csv(found, tmp_path / "images.csv")
+    assert b"caf\xe9.png," in (tmp_path / "images.csv").read_bytes()
+    assert json.loads(json.dumps(found.to_json()))["images"][0]["name"] == str(name)
