@@ -366,7 +366,7 @@ class TestPlan:
         self, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Before anything is written or promised, with the option that helps."""
-        monkeypatch.setattr(runs, "tiny_network", lambda classes: replace(tiny_network(classes), preprocessing=None))
+        monkeypatch.setattr(runs, "tiny_network", lambda *given: replace(tiny_network(*given), preprocessing=None))
         asked = replace(request(folder, "planned"), checkpoint=write_network(tmp_path / "own.keras"))
         with pytest.raises(UnsupportedArgumentError, match="--preprocessing-name"):
             plan_training(asked)
