@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -48,10 +49,17 @@ def drawing(path: str | Path, size: tuple[float, float], *, overwrite: bool = Fa
 
     target = Path(path)
     check_plot_target(target, overwrite=overwrite)
-    style = {"font.size": 10, "axes.spines.top": False, "axes.spines.right": False}
-    # A name of a class or a file may have dollar signs.
-    with mpl.rc_context({**style, "text.parse_math": False}):
+    with mpl.rc_context(
+        {
+            "font.size": 10,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "text.parse_math": False,  # a name of a class or a file may have dollar signs
+        }
+    ):
         figure = Figure(figsize=size, layout="constrained")  # without pyplot, which may want a screen
         yield figure
-        with whole_or_not_at_all(target.absolute()) as (draft,):
+        with whole_or_not_at_all(target.absolute()) as (draft,), warnings.catch_warnings():
+            # Letters that the font has not are boxes, which anybody sees; one warning for each says no more.
+            warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
             figure.savefig(draft, dpi=_DOTS_PER_INCH, format=target.suffix[1:].lower())
