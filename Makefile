@@ -28,7 +28,7 @@ test-all: setup
 test-more: setup
 	$(BIN)/python -m pytest $(PARALLEL) -m slow \
 		-k "not large and not 200 and not three_steps and not first_training and not two_pits" \
-		tests/golden tests/doctor tests/stories/test_class_folders.py tests/stories/test_distribution.py \
+		tests/golden tests/doctor tests/trainer tests/stories/test_class_folders.py tests/stories/test_distribution.py \
 		tests/stories/test_examples.py
 
 # Every network against slim and against the golden values, and what else only research/slim can judge.

@@ -17,6 +17,7 @@ class ExitStatus(IntEnum):
     MISMATCH = 4
     SICK = 4
     PARITY = 5
+    WORKER_LOST = 6
     INTERRUPTED = 130
 
 
@@ -106,8 +107,18 @@ class TrainingDataError(Slim2KerasError, ValueError):
     """A batch that cannot be trained on: labels without a class, or one value where a variance is wanted."""
 
 
+class WorkerLostError(Slim2KerasError):
+    """Another process that shares the work died, or never came."""
+
+    exit_status = ExitStatus.WORKER_LOST
+
+
 class MovingStatisticsWarning(UserWarning):
     """The moving statistics of BatchNorm will not keep up with training (pit two)."""
+
+
+class DistributionWarning(UserWarning):
+    """Work that is to be shared, and nobody to share it."""
 
 
 class GraphWarning(UserWarning):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from slim2keras.errors import TrainingDataError
+from slim2keras.models.strategies import Team
 from slim2keras.progress import ImageProgress
 
 if TYPE_CHECKING:
@@ -73,6 +75,27 @@ def images_and_labels(dataset: Iterable[Any], progress: ImageProgress | None = N
         yield images, labels
         if progress:
             progress(len(images))
+
+
+def batches_of_worker(
+    dataset: Iterable[Any], team: Team, progress: ImageProgress | None = None
+) -> Iterator[tuple[tf.Tensor, Any]]:
+    """Those batches of a data set that are this worker's: every ``team.workers``-th.
+
+    A data set that has a method ``share(worker, workers)`` reads only these; of any other, which each worker has as a
+    whole, the rest are passed over. Progress is told as if the others were as far.
+    """
+    if team.workers == 1:
+        yield from images_and_labels(dataset, progress)
+        return
+    if hasattr(dataset, "share"):
+        batches = images_and_labels(dataset.share(team.worker, team.workers))
+    else:
+        batches = islice(images_and_labels(dataset), team.worker, None, team.workers)
+    for images, labels in batches:
+        yield images, labels
+        if progress:
+            progress(len(images) * team.workers)
 
 
 def _as_pair(element: Any) -> tuple[tf.Tensor, Any]:

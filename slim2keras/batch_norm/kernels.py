@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +13,7 @@ import numpy as np
 from slim2keras.batch_norm.modes import BatchNormMode
 from slim2keras.errors import UnsupportedArgumentError
 from slim2keras.models.overrides import Overrides
+from slim2keras.models.strategies import mean_over_replicas
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -49,6 +50,13 @@ def move_statistics(
     rate = np.float32(1.0) - np.float32(layer.momentum if decay is None else decay)
     for moving, batch in ((layer.moving_mean, mean), (layer.moving_variance, variance)):
         moving.assign_sub((moving - batch) * rate)
+
+
+def averaged_over_replicas(batches: Sequence[BatchStatistics]) -> list[BatchStatistics]:
+    """The means of what the replicas saw, so that the moving statistics of all stay the same."""
+    values = mean_over_replicas([value for batch in batches for value in (batch.mean, batch.variance)])
+    pairs = zip(batches, values[::2], values[1::2], strict=True)
+    return [replace(batch, mean=mean, variance=variance) for batch, mean, variance in pairs]
 
 
 @contextlib.contextmanager

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from slim2keras.batch_norm.batches import GIVE_BATCHES, NO_IMAGES, are_mixed, images_and_labels
+from slim2keras.batch_norm.batches import GIVE_BATCHES, NO_IMAGES, are_mixed, batches_of_worker, images_and_labels
 from slim2keras.batch_norm.drift import Drift
 from slim2keras.batch_norm.kernels import explicit_modes, observed_inputs
 from slim2keras.batch_norm.modes import BatchNormMode, batch_norm_layers, check_layer
-from slim2keras.batch_norm.population import Population, checked_count, joined
+from slim2keras.batch_norm.population import Population, checked_count, joined, of_all_workers
 from slim2keras.errors import TrainingDataError, UnsupportedArgumentError
 from slim2keras.files.json_values import finite_or_none
 from slim2keras.models.logits import class_numbers, first_logits
 from slim2keras.models.overrides import dropout_off
+from slim2keras.models.strategies import Team
 from slim2keras.preprocessing.doubts import warn_if_doubtful
 from slim2keras.progress import ImageProgress
 
@@ -131,6 +132,7 @@ class BatchNormProbe:
         if len(getattr(model, "inputs", None) or ()) != 1:
             raise UnsupportedArgumentError(f"{model.name} is not a functional model with one input.")
         self.model = model
+        self._team = Team.of(model)
         every = batch_norm_layers(model)
         self.layers = every if layers is None else list(layers)
         self._others = [layer for layer in every if layer not in self.layers]
@@ -155,26 +157,19 @@ class BatchNormProbe:
         Warns:
             PreprocessingWarning: If the first images can hardly be preprocessed as the network wants them.
         """
-        found: dict[str, Population] = {}
-        tallies, classes, by_pixel = [], [], False
+        found: dict[str, Population | None] = {layer.name: None for layer in self.layers}
+        tally = _Tally(self._team)
         with dropout_off(self.model):
-            for images, labels in images_and_labels(dataset, progress):
-                self._check_images(images)
-                if not self._has_looked:
-                    self._has_looked = True
-                    warn_if_doubtful(images, self.model)
-                batch, moving, moments = self._run(images)
-                numbers = None if labels is None else class_numbers(labels, *batch.shape)
-                tallies.append(_tally(batch.numpy(), moving.numpy(), numbers))
-                by_pixel = batch.shape[1] > 1
-                classes += [] if numbers is None or by_pixel else [numbers[:, 0]]
+            batches = self._checked(batches_of_worker(dataset, self._team, progress))
+            for _, labels, (batch, moving, moments) in self._team.mapped(self._run, batches):
+                tally.add(batch.numpy(), moving.numpy(), labels)
                 for name, values in moments.items():
-                    found[name] = joined(found.get(name), values)
-        populations = {layer.name: checked_count(found.get(layer.name), layer.name) for layer in self.layers}
-        columns = {name: np.concatenate([tally[name] for tally in tallies]) for name in tallies[0]}
-        means = {name: float(np.mean(column)) for name, column in columns.items()}
-        gap = Gap(len(columns["agreement"]), **means, by_pixel=by_pixel)
-        return Measurement(populations, gap, are_mixed(classes))
+                    found[name] = joined(found[name], values)
+        found = of_all_workers(
+            found, {layer.name: int(layer.moving_mean.shape[0]) for layer in self.layers}, self._team
+        )
+        populations = {name: checked_count(population, name) for name, population in found.items()}
+        return Measurement(populations, tally.gap(), tally.is_mixed())
 
     def check(self, dataset: Iterable[Any]) -> None:
         """Refuse a data set whose first batch does not fit the model.
@@ -195,6 +190,14 @@ class BatchNormProbe:
                 f"{tuple(wanted)}. {GIVE_BATCHES}"
             )
 
+    def _checked(self, batches: Iterable[tuple[tf.Tensor, Any]]) -> Iterator[tuple[tf.Tensor, Any]]:
+        for images, labels in batches:
+            self._check_images(images)
+            if not self._has_looked:
+                self._has_looked = True
+                warn_if_doubtful(images, self.model)
+            yield images, labels
+
     def _outputs_and_moments(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, dict[str, Any]]:
         moving = self.model(images, training=False)
         frozen = {layer.name: BatchNormMode.FROZEN for layer in self._others}
@@ -203,16 +206,52 @@ class BatchNormProbe:
         return first_logits(batch), first_logits(moving), moments
 
 
-def _tally(batch: NDArray[Any], moving: NDArray[Any], numbers: NDArray[np.int64] | None) -> dict[str, NDArray[Any]]:
-    """Columns of a ``Gap``, a value for each image; of a map the mean over its pixels."""
+class _Tally:
+    """Of each image what the network says of it; of a map the mean over its pixels.
+
+    Args:
+        team: Who go through the images together.
+    """
+
+    _COLUMNS = ("agreement", "accuracy_batch", "accuracy_moving", "loss_batch", "loss_moving")
+
+    def __init__(self, team: Team) -> None:
+        self._team = team
+        self._rows: list[NDArray[np.float64]] = [np.empty((0, len(self._COLUMNS)))]
+        self._classes: list[NDArray[np.int64]] = [np.empty((0, 2), np.int64)]
+        self._by_pixel = False
+
+    def add(self, batch: NDArray[Any], moving: NDArray[Any], labels: Any) -> None:
+        """Logits of a batch with the statistics of the batch and with the moving ones, (images, pixels, classes)."""
+        numbers = None if labels is None else class_numbers(labels, *batch.shape)
+        self._by_pixel = batch.shape[1] > 1
+        self._rows.append(_row_an_image(batch, moving, numbers))
+        if numbers is not None and not self._by_pixel:
+            number = len(self._classes) * self._team.workers + self._team.worker
+            self._classes.append(np.stack([np.full(len(numbers), number), numbers[:, 0]], axis=1))
+
+    def gap(self) -> Gap:
+        """Over the images of all workers."""
+        rows = self._team.gathered(np.concatenate(self._rows))
+        means = dict(zip(self._COLUMNS, map(float, rows.mean(0)), strict=True))
+        has_labels = not np.isnan(means["accuracy_batch"])
+        by_pixel = bool(self._team.gathered(np.array([self._by_pixel], np.int64)).any())
+        return Gap(len(rows), **(means if has_labels else {"agreement": means["agreement"]}), by_pixel=by_pixel)
+
+    def is_mixed(self) -> bool:
+        """Whether the batches of all workers hold the classes alike."""
+        numbers, classes = self._team.gathered(np.concatenate(self._classes)).T
+        return are_mixed([classes[numbers == number] for number in np.unique(numbers)])
+
+
+def _row_an_image(batch: NDArray[Any], moving: NDArray[Any], numbers: NDArray[np.int64] | None) -> NDArray[np.float64]:
+    """Columns of a ``Gap``, (images, columns); NaN where there are no labels."""
     import tensorflow as tf
 
-    logits = {"batch": batch, "moving": moving}
-    classes = {name: item.argmax(-1) for name, item in logits.items()}
-    found = {"agreement": (classes["batch"] == classes["moving"]).mean(1)}
-    if numbers is None:
-        return found
-    for name, item in logits.items():
-        found[f"accuracy_{name}"] = (classes[name] == numbers).mean(1)
-        found[f"loss_{name}"] = tf.nn.sparse_softmax_cross_entropy_with_logits(numbers, item).numpy().mean(1)
-    return found
+    found, none = (batch.argmax(-1), moving.argmax(-1)), np.full(len(batch), np.nan)
+    columns = [(found[0] == found[1]).mean(1)]
+    columns += [none if numbers is None else (classes == numbers).mean(1) for classes in found]
+    for logits in (batch, moving):
+        cross_entropy = tf.nn.sparse_softmax_cross_entropy_with_logits
+        columns.append(none if numbers is None else cross_entropy(numbers, logits).numpy().mean(1))
+    return np.stack(columns, axis=1).astype(np.float64)

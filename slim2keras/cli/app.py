@@ -25,13 +25,20 @@ from slim2keras.cli.options import (
     flag,
 )
 from slim2keras.cli.slim_flags import SlimSpelling
-from slim2keras.errors import ExitStatus, GraphWarning, MovingStatisticsWarning, PreprocessingWarning, Slim2KerasError
+from slim2keras.errors import (
+    DistributionWarning,
+    ExitStatus,
+    GraphWarning,
+    MovingStatisticsWarning,
+    PreprocessingWarning,
+    Slim2KerasError,
+)
 from slim2keras.files.reports import print_page
 from slim2keras.models.overrides import Overrides
 
 _EPILOG = (
     "Exit codes: 0 ok, 1 unexpected error or disk full, 2 usage, 3 file unreadable, 4 checkpoint or graph does not "
-    "fit, or is sick, 5 parity failed, 130 interrupted."
+    "fit, or is sick, 5 parity failed, 6 another worker lost, 130 interrupted."
 )
 
 
@@ -151,7 +158,7 @@ def _warnings_as_remarks() -> Iterator[None]:
     show = warnings.showwarning
 
     def remark(message: Warning | str, category: type[Warning], *where: Any) -> None:
-        if issubclass(category, (GraphWarning, MovingStatisticsWarning, PreprocessingWarning)):
+        if issubclass(category, (DistributionWarning, GraphWarning, MovingStatisticsWarning, PreprocessingWarning)):
             print_page([Text(f"remark: {message}", "yellow")], stderr)
         else:
             show(message, category, *where)
@@ -201,6 +208,8 @@ def main() -> None:
     """Run the command and exit with a status of ``ExitStatus``."""
     # TensorFlow greets and warns on stderr, where the user looks for ours.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # Else TensorFlow imports Keras 3, a quarter of its own time, which nobody here uses.
+    os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
     _Interruption.listen()
     try:
         app()

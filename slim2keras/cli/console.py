@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from slim2keras.conversion.request import CheckpointRequest
     from slim2keras.graphs.graph import Shape
     from slim2keras.importing.request import GraphRequest
+    from slim2keras.models.strategies import Team
 
 # A file or a pipe takes whole lines.
 stdout = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 160)
@@ -246,6 +247,24 @@ def image_progress(progress: StepProgress | None, what: str, total: int) -> Imag
         progress(what, done, total)
 
     return count
+
+
+@contextlib.contextmanager
+def shared_work(strategy: str | None, next_step: str) -> Iterator[Team]:
+    """Within it models belong to a team; at its end all workers have come so far, so that none misses another.
+
+    Args:
+        strategy: See ``models.strategies.open_team``.
+        next_step: What to do about a lost worker, a sentence.
+    """
+    from slim2keras.models.strategies import open_team
+
+    team = open_team(strategy)
+    with team.losses_told(lambda: next_step), team.scope():
+        yield team
+        team.wait()
+    if not team.is_chief:
+        stderr.print(f"Worker {team.worker} of {team.workers} is done; worker 0 has the result.", highlight=False)
 
 
 @contextlib.contextmanager

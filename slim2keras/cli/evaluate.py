@@ -17,6 +17,7 @@ from slim2keras.cli.console import (
     print_line,
     print_parts,
     progress_bar,
+    shared_work,
     with_function,
 )
 from slim2keras.cli.options import (
@@ -43,6 +44,7 @@ from slim2keras.cli.options import (
     SetOption,
     SkipBrokenOption,
     SplitOption,
+    StrategyOption,
     SubjectArgument,
     UseEmaOption,
     UseGrayscaleOption,
@@ -93,6 +95,7 @@ def evaluate(
     skip_broken: SkipBrokenOption = False,
     batch_size: EvaluationBatchSizeOption = 100,
     workers: WorkersOption = None,
+    strategy: StrategyOption = None,
     csv: CsvOption = None,
     plot: PlotOption = None,
     worst: WorstOption = None,
@@ -141,14 +144,15 @@ def evaluate(
     load = LoadOptions(use_ema=use_ema or moving_average_decay is not None)
     request = checkpoint_request(net, num_classes, settings, input_shape, load, of_graph)
     import_tensorflow()
-    request = with_function(request, network)
-    with progress_bar() as progress:
-        opened = opening.open_classifier(subject, request, size, data=data)
+    with shared_work(strategy, "Start all workers again.") as team, progress_bar() as progress:
+        opened = opening.open_classifier(subject, with_function(request, network), size, data=data)
         examples = evaluating.list_labelled(opened, data, options)
         counted = image_progress(progress, "evaluating", len(examples))
         evaluation = evaluating.evaluate_examples(
             opened, examples, options, evaluating.described(opened, data, split), counted
         )
+    if not team.is_chief:
+        return
     outputs.write(evaluation, examples)
     if json_output:
         print_json({**evaluation.to_json(), **({"worst": evaluation.worst_json(worst)} if worst else {})})

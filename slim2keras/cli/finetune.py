@@ -17,6 +17,7 @@ from slim2keras.cli.console import (
     print_json,
     print_line,
     print_parts,
+    stderr,
     with_function,
 )
 from slim2keras.cli.options import (
@@ -31,6 +32,7 @@ from slim2keras.cli.options import (
     OutputTensorOption,
     PlaceholderOption,
     SetOption,
+    StrategyOption,
     flag,
     option,
 )
@@ -85,6 +87,7 @@ def finetune(
     data: DataIfWantedOption = None,
     output: RunOption = None,
     resume: ResumeOption = None,
+    strategy: StrategyOption = None,
     dry_run: DryRunOption = False,
     log_every: LogEveryOption = None,
     json_output: TrainingJsonOption = False,
@@ -120,6 +123,7 @@ def finetune(
         request = training_request(start, images, run, of_checkpoint=asked, **given)
         import_tensorflow()
         request = replace(request, of_checkpoint=with_function(asked, network))
+    request = replace(request, strategy=strategy)
     if dry_run:
         _show_plan(request, json_output=json_output)
     else:
@@ -182,6 +186,9 @@ def _train(request: TrainingRequest, log_every: int | None, *, json_output: bool
             result = train(request, progress=display)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(_how_to_go_on(RunLayout(request.output))) from None
+    if result is None:
+        stderr.print("This worker is done; the chief has the RUN.", highlight=False)
+        return
     if json_output:
         print_json(result.to_json())
         return

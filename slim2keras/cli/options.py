@@ -146,6 +146,15 @@ PreprocessingNameOption = Annotated[
 ]
 UseGrayscaleOption = Annotated[bool, flag("--use-grayscale", "Make images grey, slim's flag.", IMAGES)]
 BatchSizeOption = Annotated[int, option("--batch-size", "Images a batch.", IMAGES, min=1)]
+StrategyOption = Annotated[
+    str | None,
+    option(
+        "--strategy",
+        "Share the work: mirrored (all GPUs here), or multi_worker (processes; TF_CONFIG lists them).",
+        metavar="mirrored|multi_worker",
+        show_default=False,
+    ),
+]
 CsvOption = Annotated[
     Path | None, option("--csv", "Write a line an image.", RESULT, metavar="FILE", show_default=False)
 ]

@@ -16,6 +16,7 @@ from slim2keras.cli.console import (
     print_line,
     print_parts,
     progress_bar,
+    shared_work,
     with_function,
 )
 from slim2keras.cli.options import (
@@ -37,6 +38,7 @@ from slim2keras.cli.options import (
     SetOption,
     SkipBrokenOption,
     SplitOption,
+    StrategyOption,
     UseEmaOption,
     WorkersOption,
     flag,
@@ -76,6 +78,7 @@ def recalibrate(
     batch_size: BatchSizeOption = 32,
     sequential: SequentialOption = False,
     decay: DecayOption = None,
+    strategy: StrategyOption = None,
     overwrite: OverwriteOption = False,
     json_output: JsonOption = False,
 ) -> None:
@@ -97,13 +100,13 @@ def recalibrate(
     load = LoadOptions(use_ema=use_ema)
     request = checkpoint_request(net, num_classes, settings, input_shape, load, of_graph)
     import_tensorflow()
-    request = with_function(request, network)
-    with progress_bar() as progress:
+    again = "Nothing was written: start all workers again."
+    with shared_work(strategy, again) as team, progress_bar() as progress:
         report = recalibrate_file(
             checkpoint,
             data,
             output,
-            request,
+            with_function(request, network),
             split=split,
             labels=not ignore_labels,
             labels_offset=labels_offset,
@@ -115,6 +118,8 @@ def recalibrate(
             overwrite=overwrite,
             progress=progress,
         )
+    if not team.is_chief:
+        return
     if json_output:
         print_json(report.to_json())
         return

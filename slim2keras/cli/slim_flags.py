@@ -72,14 +72,14 @@ class Refused:
 
 Flags: TypeAlias = Mapping[str, Renamed | Refused]
 
-_ONE_MACHINE = "Leave it out: there are no clusters of parameter servers and clones any more"
+_SHARED = "Leave it out: there are no parameter servers and clones any more; --strategy shares each step"
 _READING = "give --workers, the number of images that are prepared at once"
 _SAVING = "the state is saved each epoch; give --save-steps for more often"
 _NO_QUANTIZATION = "train in floating-point numbers and quantize afterwards, as TensorFlow Lite does"
 _NO_NAME = "the data says itself what it is, by its folders or its .tfrecord files and labels.txt: leave it out"
 
 _OF_BOTH: Flags = {
-    "master": Refused("", _ONE_MACHINE),
+    "master": Refused("", _SHARED),
     "dataset_name": Refused(None, _NO_NAME),
     "dataset_dir": Renamed("--data"),
     "dataset_split_name": Renamed("--split"),
@@ -92,13 +92,13 @@ TRAINING_FLAGS: Flags = {
     **_OF_BOTH,
     "train_dir": Renamed("--output"),
     "train_image_size": Renamed("--image-size"),
-    "num_clones": Refused("1", _ONE_MACHINE),
-    "clone_on_cpu": Refused("false", _ONE_MACHINE, is_boolean=True),
-    "worker_replicas": Refused("1", _ONE_MACHINE),
-    "num_ps_tasks": Refused("0", _ONE_MACHINE),
-    "task": Refused("0", _ONE_MACHINE),
-    "sync_replicas": Refused("false", _ONE_MACHINE, is_boolean=True),
-    "replicas_to_aggregate": Refused("1", f"{_ONE_MACHINE}; --accumulate N adds up the gradients of N batches"),
+    "num_clones": Refused("1", _SHARED),
+    "clone_on_cpu": Refused("false", _SHARED, is_boolean=True),
+    "worker_replicas": Refused("1", _SHARED),
+    "num_ps_tasks": Refused("0", _SHARED),
+    "task": Refused("0", _SHARED),
+    "sync_replicas": Refused("false", _SHARED, is_boolean=True),
+    "replicas_to_aggregate": Refused("1", f"{_SHARED}; --accumulate N adds up the gradients of N batches"),
     "num_readers": Refused("4", _READING),
     "save_interval_secs": Refused("600", _SAVING),
     "save_summaries_secs": Refused("600", "summaries for TensorBoard are written each epoch, to RUN/tensorboard"),

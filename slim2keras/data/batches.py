@@ -10,7 +10,7 @@ import numpy as np
 
 from slim2keras.data.decoding import JPEG_CHANNELS, decode_image
 from slim2keras.data.examples import Examples
-from slim2keras.data.order import TrainingOrder
+from slim2keras.data.order import TrainingOrder, batches_of_worker
 from slim2keras.data.sources import ImageArrays, Source
 from slim2keras.errors import DataReadError, UnsupportedArgumentError
 from slim2keras.graphs.network import Network
@@ -102,6 +102,7 @@ def evaluation_batches(
     batch_size: int,
     *,
     shuffle_seed: int | None = None,
+    slices: tuple[int, int] = (0, 1),
     reading: Reading = Reading(),
 ) -> tf.data.Dataset:
     """Batches with each image once, prepared as slim does when it evaluates.
@@ -111,6 +112,7 @@ def evaluation_batches(
         network: That they are for: its size, channels and preprocessing.
         batch_size: Images a batch; the last may have fewer.
         shuffle_seed: Of a random order, in which classes are mixed as in training; ``None`` keeps the order listed.
+        slices: (worker, workers): the batches that this worker gets, see ``data.order.batches_of_worker``.
         reading: Preprocessing options, parallelism and orientation.
 
     Returns:
@@ -133,9 +135,10 @@ def evaluation_batches(
 
     columns = [] if examples.labels is None else [examples.labels]
     load = _loader(examples, network, reading, columns)
-    steps = tf.data.Dataset.range(-(-count // batch_size))
+    numbers = batches_of_worker(-(-count // batch_size), *slices)
+    steps = tf.data.Dataset.from_tensor_slices(numbers)
     batches = _batches(examples, steps, choose, load, batch_size, reading)
-    return batches.apply(tf.data.experimental.assert_cardinality(-(-count // batch_size)))
+    return batches.apply(tf.data.experimental.assert_cardinality(len(numbers)))
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,12 @@
-"""Images from a path as the doctor and recalibration go through them: shuffled, more than once, broken ones named."""
+"""Images as the doctor, recalibration and evaluation go through them: more than once, broken ones named."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from slim2keras.data.batches import Reading, check_fit, evaluation_batches
 from slim2keras.data.broken import broken_images_named
@@ -15,10 +16,13 @@ from slim2keras.data.listing import list_for_network
 from slim2keras.graphs.network import Network
 from slim2keras.progress import StepProgress
 
+if TYPE_CHECKING:
+    import tensorflow as tf
+
 
 @dataclass(frozen=True)
 class ImageBatches:
-    """Batches of images, or of (images, labels), shuffled, in the same order each time.
+    """Batches of images, or of (images, labels), in the same order each time.
 
     slim trains on shuffled images. Read class by class, a batch would hold one class or two, and its statistics would
     not be those of training.
@@ -27,22 +31,40 @@ class ImageBatches:
         examples: The images.
         network: That they are for.
         batch_size: Images a batch; the last may have fewer.
-        reading: Parallelism.
+        shuffle_seed: Of a random order; ``None`` keeps that listed.
+        reading: Preprocessing options, parallelism and orientation.
+        slices: (worker, workers): the batches that are this worker's.
     """
 
     examples: Examples
     network: Network
     batch_size: int
+    shuffle_seed: int | None = 0
     reading: Reading = field(default_factory=Reading)
+    slices: tuple[int, int] = (0, 1)
 
     def __len__(self) -> int:
         """Number of images."""
         return len(self.examples)
 
     def __iter__(self) -> Iterator[Any]:
-        batches = evaluation_batches(self.examples, self.network, self.batch_size, shuffle_seed=0, reading=self.reading)
         with broken_images_named(self.examples, self.network.input_shape[-1]):
-            yield from batches.as_numpy_iterator()
+            yield from self._batches.as_numpy_iterator()
+
+    @functools.cached_property
+    def _batches(self) -> tf.data.Dataset:
+        return evaluation_batches(
+            self.examples,
+            self.network,
+            self.batch_size,
+            shuffle_seed=self.shuffle_seed,
+            slices=self.slices,
+            reading=self.reading,
+        )
+
+    def share(self, worker: int, workers: int) -> ImageBatches:
+        """The batches of one of several workers; the others' are not read."""
+        return replace(self, slices=(worker, workers))
 
     @property
     def numbering(self) -> str:
@@ -86,7 +108,7 @@ def open_images(
         path, network, split=split, labels=labels, labels_offset=labels_offset, skip_broken=skip_broken
     )
     check_fit(examples, network)
-    return ImageBatches(examples, network, batch_size, Reading(workers=workers))
+    return ImageBatches(examples, network, batch_size, reading=Reading(workers=workers))
 
 
 def image_counter(

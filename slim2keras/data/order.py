@@ -53,6 +53,15 @@ class TrainingOrder:
         return chosen, places
 
 
+def batches_of_worker(count: int, worker: int, workers: int) -> NDArray[np.int64]:
+    """Which of so many batches a worker has: every ``workers``-th.
+
+    The last two stay with one worker, for whom a small last one may join the one before, as on one device.
+    """
+    turns = np.minimum(np.arange(count), max(count - 2, 0))
+    return np.flatnonzero(turns % workers == worker).astype(np.int64)
+
+
 @lru_cache(maxsize=4)
 def permutation(count: int, seed: int, epoch: int) -> NDArray[Any]:
     """Order of an epoch; ``RandomState`` never changes its stream, which NumPy's newer generators may."""

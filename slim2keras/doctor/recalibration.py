@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 from rich.console import RenderableType
 from rich.text import Text
 
-from slim2keras.batch_norm.batches import UNMIXED, images_and_labels
+from slim2keras.batch_norm.batches import UNMIXED, batches_of_worker, images_and_labels
 from slim2keras.batch_norm.decay import check_decay
 from slim2keras.batch_norm.drift import Drift
 from slim2keras.batch_norm.kernels import explicit_modes, move_statistics, observed_inputs
 from slim2keras.batch_norm.modes import BatchNormMode, batch_norm_layers, moving_statistics
-from slim2keras.batch_norm.population import Population, checked_count, joined
+from slim2keras.batch_norm.population import Population, checked_count, joined, of_all_workers
 from slim2keras.batch_norm.probe import FEWEST_IMAGES, BatchNormProbe, Gap
 from slim2keras.checkpoints.locating import CheckpointVersion
 from slim2keras.checkpoints.reading import Checkpoint
@@ -33,6 +33,7 @@ from slim2keras.files.output_files import check_free, report_path, whole_or_not_
 from slim2keras.files.reports import Report
 from slim2keras.models.networks import network_of
 from slim2keras.models.overrides import Overrides, dropout_off
+from slim2keras.models.strategies import Team
 from slim2keras.models.variables import layer_variables, slim_variables
 from slim2keras.outputs.formats import OutputFormat, check_target
 from slim2keras.outputs.outline import outline_of_model
@@ -129,6 +130,12 @@ def recalibrate(
     check_decay(decay)
     if sequential and decay is not None:
         raise UnsupportedArgumentError("sequential is about exact statistics; leave it or decay out.")
+    team = Team.of(model)
+    if decay is not None and team.replicas > 1:
+        raise UnsupportedArgumentError(
+            "decay takes one batch after the other, which cannot be shared by several devices. Leave it out for exact "
+            "statistics, or the strategy."
+        )
     probe = BatchNormProbe(model)
     layers = probe.layers
     seen = probe.measure(dataset, progress)
@@ -181,6 +188,7 @@ def _assign_one_by_one(
 ) -> None:
     import tensorflow as tf
 
+    team = Team.of(model)
     for layer in layers:
 
         @tf.function(autograph=False, reduce_retracing=True)  # type: ignore[untyped-decorator]
@@ -190,9 +198,10 @@ def _assign_one_by_one(
             return seen[layer.name]
 
         found: Population | None = None
-        for images, _ in images_and_labels(dataset, progress):
-            found = joined(found, moments(images))
-        assign_statistics([layer], {layer.name: checked_count(found, layer.name)})
+        for *_, values in team.mapped(moments, batches_of_worker(dataset, team, progress)):
+            found = joined(found, values)
+        every = of_all_workers({layer.name: found}, {layer.name: int(layer.moving_mean.shape[0])}, team)
+        assign_statistics([layer], {layer.name: checked_count(every[layer.name], layer.name)})
 
 
 def _move_over(
@@ -235,6 +244,9 @@ def recalibrate_file(
 ) -> Recalibration:
     """Recalibrate a checkpoint with images, and write it anew.
 
+    Within the scope of a strategy of ``tf.distribute`` its devices and workers share the images. The result is that of
+    one device, and the chief writes it.
+
     Args:
         checkpoint: As in ``convert``, or a model file; its statistics may be NaN, its weights may not.
         data: Images, see ``data.listing.list_examples``.
@@ -249,6 +261,7 @@ def recalibrate_file(
         batch_size: Images a batch.
         sequential: As in ``recalibrate``.
         decay: The same.
+        overwrite: Whether the output may exist already.
         progress: Called with what is done, the number of images done and in all.
 
     Returns:
@@ -274,6 +287,8 @@ def recalibrate_file(
             describe_model(model) if plan is None else describe_plan(plan, request.load, opened, model.count_params())
         )
         facts = {"source": str(checkpoint), "data": str(data), **found.to_json(), **about}
+        if not Team.of(model).is_chief:
+            return found
         if its_format is not None:
             _write_model(model, target, its_format, facts)
         else:

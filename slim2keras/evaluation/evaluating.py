@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from slim2keras.data.batches import Reading, evaluation_batches
-from slim2keras.data.broken import broken_images_named
+from slim2keras.data.batches import Reading
 from slim2keras.data.examples import Examples
+from slim2keras.data.images import ImageBatches
 from slim2keras.data.listing import list_examples, splits_of
 from slim2keras.errors import DataReadError, UnsupportedArgumentError
 from slim2keras.evaluation.classifiers import check_classifier
@@ -243,9 +243,8 @@ def score_examples(
         UnsupportedArgumentError: If nobody knows how its images are to be prepared.
     """
     network = _known_network(subject)
-    batches = evaluation_batches(examples, network, options.batch_size, reading=options.reading(subject))
-    with broken_images_named(examples, network.input_shape[-1]):
-        return score_images(subject.model, batches, top=top, progress=progress)
+    batches = ImageBatches(examples, network, options.batch_size, shuffle_seed=None, reading=options.reading(subject))
+    return score_images(subject.model, batches, top=top, progress=progress)
 
 
 def _known_network(subject: Classifier) -> Network:

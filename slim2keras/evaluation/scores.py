@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from slim2keras.batch_norm.batches import NO_IMAGES, images_and_labels
+from slim2keras.batch_norm.batches import NO_IMAGES, batches_of_worker
 from slim2keras.errors import NonFiniteError, TrainingDataError, UnsupportedArgumentError
 from slim2keras.evaluation.classifiers import check_classifier
 from slim2keras.models.logits import class_numbers, first_logits
+from slim2keras.models.strategies import Team
 from slim2keras.preprocessing.doubts import warn_if_doubtful
 from slim2keras.progress import ImageProgress
 
@@ -64,12 +65,12 @@ class Scores:
         return cls(classes, probabilities, labels, ranks, -of_labels[:, 0])
 
     @classmethod
-    def joined(cls, parts: list[Scores]) -> Scores:
+    def joined(cls, parts: Sequence[Scores], join: Callable[..., NDArray[Any]] = np.concatenate) -> Scores:
         """Of all images, in their order."""
         columns: dict[str, Any] = {}
         for item in fields(cls):
             found = [getattr(part, item.name) for part in parts]
-            columns[item.name] = None if found[0] is None else np.concatenate(found)
+            columns[item.name] = None if found[0] is None else join(found)
         return cls(**columns)
 
 
@@ -94,18 +95,38 @@ def score_images(
         PreprocessingWarning: If the first images can hardly be preprocessed as the network wants them.
     """
     log_probabilities = _log_probabilities(model)
+    team = Team.of(model)
     parts: list[Scores] = []
-    for images, labels in images_and_labels(dataset, progress):
-        if not parts:
-            _check_images(model, images)
-            warn_if_doubtful(images, model)
-        found = _of_images(log_probabilities(images).numpy(), model.name)
+    batches = _checked(batches_of_worker(dataset, team, progress), model)
+    for _, labels, outputs in team.mapped(log_probabilities, batches):
+        found = _of_images(outputs.numpy(), model.name)
         _check_finite(found, sum(map(len, parts)), model.name)
         numbers = None if labels is None else class_numbers(labels, len(found), 1, found.shape[-1])[:, 0]
         parts.append(Scores.of(found, numbers, top))
-    if not parts:
+    return _of_all_workers(parts, team, model.outputs[0].shape[-1], top)
+
+
+def _checked(batches: Iterator[tuple[tf.Tensor, Any]], model: tf_keras.Model) -> Iterator[tuple[tf.Tensor, Any]]:
+    first = next(batches, None)
+    if first is not None:
+        _check_images(model, first[0])
+        warn_if_doubtful(first[0], model)
+        yield first
+    yield from batches
+
+
+def _of_all_workers(parts: Sequence[Scores], team: Team, classes: int, top: int) -> Scores:
+    """Of the images of all workers, in their order; some workers may have none.
+
+    Raises:
+        TrainingDataError: If nobody has any.
+    """
+    has_labels = team.gathered(np.array([part.labels is not None for part in parts[:1]], np.int64))
+    if not len(has_labels):
         raise TrainingDataError(NO_IMAGES)
-    return Scores.joined(parts)
+    labels = np.empty(0, np.int64) if has_labels.all() else None
+    nothing = Scores.of(np.empty((0, classes), np.float32), labels, top)
+    return Scores.joined([nothing, *parts], team.in_order)
 
 
 def _log_probabilities(model: tf_keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:

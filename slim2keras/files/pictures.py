@@ -6,7 +6,7 @@ import contextlib
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from slim2keras.errors import OutputError
 from slim2keras.files.output_files import check_free, whole_or_not_at_all
@@ -49,14 +49,14 @@ def drawing(path: str | Path, size: tuple[float, float], *, overwrite: bool = Fa
 
     target = Path(path)
     check_plot_target(target, overwrite=overwrite)
-    with mpl.rc_context(
-        {
-            "font.size": 10,
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "text.parse_math": False,  # a name of a class or a file may have dollar signs
-        }
-    ):
+    # A name of a class or a file may have dollar signs.
+    style: dict[Any, Any] = {
+        "font.size": 10,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "text.parse_math": False,
+    }
+    with mpl.rc_context(style):
         figure = Figure(figsize=size, layout="constrained")  # without pyplot, which may want a screen
         yield figure
         with whole_or_not_at_all(target.absolute()) as (draft,), warnings.catch_warnings():

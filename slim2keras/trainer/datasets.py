@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from slim2keras.data.batches import Reading, evaluation_batches, training_batches
+from slim2keras.data.batches import Reading, training_batches
 from slim2keras.data.examples import Examples
+from slim2keras.data.images import ImageBatches
 from slim2keras.preprocessing.options import PreprocessingOptions
 from slim2keras.trainer.preparing import Training
 from slim2keras.trainer.request import BALANCED, DataOptions
@@ -20,27 +21,29 @@ def reading_of(options: DataOptions) -> Reading:
     return Reading(chosen, workers=options.workers, exif_orientation=options.exif_orientation)
 
 
-def training_dataset(training: Training, first_step: int) -> tf.data.Dataset:
-    """Endless batches from a step on, a step's micro-batches in one."""
+def training_dataset(training: Training, first_step: int) -> Any:
+    """Endless batches from a step on, a step's micro-batches in one, as ``fit`` takes them."""
     request, images = training.request, training.images
     options = request.images
-    return training_batches(
-        images.training,
-        training.network,
-        training.steps.batch_size,
-        seed=request.loop.seed,
-        first_step=first_step,
-        class_weights=images.class_weights() if options.class_weights == BALANCED else None,
-        slices=training.workplace.slices,
-        shuffle=options.shuffle,
-        augment=options.augment,
-        reading=reading_of(options),
-    )
+
+    def of_worker(worker: int, workers: int) -> tf.data.Dataset:
+        return training_batches(
+            images.training,
+            training.network,
+            training.steps.batch_size,
+            seed=request.loop.seed,
+            first_step=first_step,
+            class_weights=images.class_weights() if options.class_weights == BALANCED else None,
+            slices=(worker, workers),
+            shuffle=options.shuffle,
+            augment=options.augment,
+            reading=reading_of(options),
+        )
+
+    return training.team.shared(of_worker, training.steps.batch_size)
 
 
-def evaluation_dataset(training: Training, examples: Examples, shuffle_seed: int | None = None) -> tf.data.Dataset:
-    """Each image once, preprocessed as in evaluation."""
+def evaluation_images(training: Training, examples: Examples, shuffle_seed: int | None = None) -> ImageBatches:
+    """Each image once, preprocessed as in evaluation; workers may share them."""
     options = training.request.images
-    return evaluation_batches(
-        examples, training.network, options.batch_size, shuffle_seed=shuffle_seed, reading=reading_of(options)
-    )
+    return ImageBatches(examples, training.network, options.batch_size, shuffle_seed, reading_of(options))

@@ -12,15 +12,16 @@ import tf_keras
 
 from slim2keras.files.run_layout import RunLayout
 from slim2keras.trainer.best_model import BestModel, averages_taken
-from slim2keras.trainer.datasets import evaluation_dataset
+from slim2keras.trainer.datasets import evaluation_images
 from slim2keras.trainer.history import EventFiles, write_history
 from slim2keras.trainer.interruption import Interruption
-from slim2keras.trainer.metrics import Accumulators, LazyLogs, accuracy_name
+from slim2keras.trainer.metrics import Accumulators, LazyLogs
 from slim2keras.trainer.monitoring import monitor_of, old_statistics_left
 from slim2keras.trainer.preparing import Training
 from slim2keras.trainer.progress import TrainingProgress
 from slim2keras.trainer.state import RunState, write_state
 from slim2keras.trainer.steps import learning_rate_at
+from slim2keras.trainer.validation import Validation
 
 _SPEED_WINDOW = 20
 """Steps over which images a second are told."""
@@ -54,7 +55,8 @@ class EpochWork(tf_keras.callbacks.Callback):  # type: ignore[misc]
         super().__init__()
         self._training, self._layout, self._progress, self._interruption = training, layout, progress, interruption
         self.state = state
-        self.validation = evaluation_dataset(training, training.images.validation)
+        self.validation = evaluation_images(training, training.images.validation)
+        self._validation = Validation(training, self.validation)
         self._best = BestModel(training.model, layout.model)
         self._events = EventFiles(layout.tensorboard)
         self._accumulated = Accumulators(training.model, state.metrics)
@@ -92,10 +94,11 @@ class EpochWork(tf_keras.callbacks.Callback):  # type: ignore[misc]
 
     def save(self) -> None:
         """Write the last state as of now."""
-        if self._training.workplace.is_chief:
-            metrics = self._accumulated.values() if self.steps_done else {}
+        # Of several workers each has a part of these, so that all must be here.
+        metrics = self._accumulated.values() if self.steps_done else {}
+        if self._training.team.is_chief:
             now = replace(self.state, metrics=metrics, seconds=self._seconds)
-            write_state(self._layout, self._training.model, now)
+            self._training.team.alone(self.model, lambda: write_state(self._layout, self.model, now))
 
     @property
     def _seconds(self) -> float:
@@ -123,10 +126,6 @@ class EpochWork(tf_keras.callbacks.Callback):  # type: ignore[misc]
         elif every and self.state.step % every == 0:
             self.save()
 
-    def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Let somebody stop within a validation."""
-        self._interruption.check()
-
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Validate, and write all that follows."""
         self.end_epoch()
@@ -137,26 +136,22 @@ class EpochWork(tf_keras.callbacks.Callback):  # type: ignore[misc]
         accumulated = self._accumulated.values()
         learned = Accumulators.results(accumulated)
         seconds = max(self._seconds, 1e-9)
-        # From here on a state has the sums of the epoch: validation makes the metrics its own.
-        self._accumulated = Accumulators(self._training.model, accumulated)
         with averages_taken(self._training.model):
-            validated = self._validate()
+            validated = self._validation.measure(lambda _: self._interruption.check())
         row = self._row(learned, validated, seconds)
         after = self.state.after_epoch(row)
-        if self._training.workplace.is_chief:
-            if after.best.epoch == after.epoch:
-                self._best.write({"validation": validated, "epoch": after.epoch, "step": after.step})
-            write_history(self._layout.history, after.rows)
-            self._events.write(row)
+        if self._training.team.is_chief:
+            self._training.team.alone(self.model, lambda: self._write(after, row, validated))
         self.state, self._seconds_before, self._began = after, 0.0, time.perf_counter()
         self._accumulated = Accumulators(self._training.model, {})
         self.save()
         self._progress.epoch_ends(after.epoch, row)
 
-    def _validate(self) -> dict[str, float]:
-        """Loss and accuracy of the validation images, each once, with moving statistics."""
-        logs = self._training.model.evaluate(self.validation, verbose=0, return_dict=True, callbacks=[_Stopping(self)])
-        return {"loss": float(logs["loss"]), "accuracy": float(logs[accuracy_name(logs)])}
+    def _write(self, after: RunState, row: Mapping[str, float], validated: Mapping[str, float]) -> None:
+        if after.best.epoch == after.epoch:
+            self._best.write({"validation": validated, "epoch": after.epoch, "step": after.step})
+        write_history(self._layout.history, after.rows)
+        self._events.write(row)
 
     def _row(self, learned: Mapping[str, float], validated: Mapping[str, float], seconds: float) -> dict[str, float]:
         """A line of history.csv."""
@@ -184,16 +179,3 @@ class EpochWork(tf_keras.callbacks.Callback):  # type: ignore[misc]
     def _images_per_second(self) -> float:
         seconds = self._ends[-1] - self._ends[0]
         return self._training.steps.batch_size * (len(self._ends) - 1) / max(seconds, 1e-9)
-
-
-class _Stopping(tf_keras.callbacks.Callback):  # type: ignore[misc]
-    """Lets somebody stop between the batches of a validation."""
-
-    _supports_tf_logs = True
-
-    def __init__(self, work: EpochWork) -> None:
-        super().__init__()
-        self._work = work
-
-    def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
-        self._work.on_test_batch_end(batch)

@@ -43,7 +43,7 @@ def finish(training: Training, layout: RunLayout, work: EpochWork) -> TrainingRe
         slim=_export(training, layout, work.state.step) if training.request.loop.export_slim else None,
         versions=versions_of_all(),
     )
-    if training.workplace.is_chief:
+    if training.team.is_chief:
         _write(result, layout)
     return result
 

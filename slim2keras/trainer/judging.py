@@ -15,7 +15,7 @@ from slim2keras.evaluation.scores import score_images
 from slim2keras.files.run_layout import RunLayout
 from slim2keras.models.variables import slim_variables
 from slim2keras.trainer.best_model import validated_values, write_whole
-from slim2keras.trainer.datasets import evaluation_dataset
+from slim2keras.trainer.datasets import evaluation_images
 from slim2keras.trainer.epochs import EpochWork
 from slim2keras.trainer.images import limited
 from slim2keras.trainer.preparing import Training
@@ -142,5 +142,5 @@ class Judge:
 
     def _measure(self, images: Examples) -> Measurement:
         """Batch against moving statistics, on images in mixed order."""
-        data = evaluation_dataset(self._training, images, shuffle_seed=self._training.request.loop.seed)
+        data = evaluation_images(self._training, images, shuffle_seed=self._training.request.loop.seed)
         return BatchNormProbe(self._model, self._layers).measure(data)

@@ -48,7 +48,8 @@ class Accumulators:
         self._is_begun = True
         for metric in self._model.metrics:
             for variable, value in zip(metric.variables, self._before.get(metric.name, ()), strict=False):
-                variable.assign_add(value)
+                # Of several replicas each has a part of the sum, to which nothing can be added.
+                variable.assign(variable.numpy() + value)
 
     def values(self) -> dict[str, list[float]]:
         """The sums of now."""

@@ -9,7 +9,7 @@ from slim2keras.batch_norm.decay import share_left
 from slim2keras.batch_norm.modes import BatchNormMode, batch_norm_layers
 from slim2keras.callbacks import BatchNormMonitor
 from slim2keras.data.broken import broken_images_named
-from slim2keras.trainer.datasets import evaluation_dataset
+from slim2keras.trainer.datasets import evaluation_images
 from slim2keras.trainer.images import limited
 from slim2keras.trainer.preparing import Training
 from slim2keras.training.model import FineTunedModel
@@ -31,7 +31,7 @@ def monitor_of(training: Training, epochs: int) -> BatchNormMonitor | None:
         return None
     seed = training.request.loop.seed
     few = limited(training.images.validation, MONITORED_IMAGES, seed)
-    monitor = BatchNormMonitor(evaluation_dataset(training, few, shuffle_seed=seed))
+    monitor = BatchNormMonitor(evaluation_images(training, few, shuffle_seed=seed))
     monitor.set_model(training.model)
     monitor.set_params({"epochs": epochs})
     with broken_images_named(few, training.network.input_shape[-1]):

@@ -52,6 +52,8 @@ class TrainingPlan(Report):
         deterministic: Whether every op gives the same bits each time.
         of_graph: What must be known of the graph that the network was imported from.
         first_step: Steps that lie behind, of a run that goes on.
+        devices: That share each step, of all workers.
+        workers: Processes that they are in.
     """
 
     source: Mapping[str, Any]
@@ -84,6 +86,8 @@ class TrainingPlan(Report):
     deterministic: bool
     of_graph: tuple[str, ...] = ()
     first_step: int = 0
+    devices: int = 1
+    workers: int = 1
 
     @property
     def images_per_step(self) -> int:
@@ -131,7 +135,16 @@ class TrainingPlan(Report):
         yield "steps", self._steps()
         yield "learning rate", self.schedule
         yield "optimizer", f"{self.optimizer}; {self.regularization}"
+        if self.devices > 1:
+            yield "devices", self._devices()
         yield "precision", f"{self.precision}{', deterministic' if self.deterministic else ''}; seed {self.seed}"
+
+    def _devices(self) -> str:
+        where = f" in {self.workers} processes" if self.workers > 1 else ""
+        share = f"{self.devices} devices{where}, {self.images_per_step // self.devices} images of a step each"
+        if set(self.modes) <= {"frozen"}:
+            return share
+        return f"{share}; each normalises with its own {self.batch_size // self.devices}, as slim's clones do"
 
     def _images(self) -> str:
         found = self.images

@@ -15,6 +15,7 @@ from slim2keras.conversion.facts import FactSource
 from slim2keras.conversion.report import format_network
 from slim2keras.graphs.network import Network
 from slim2keras.losses import SoftmaxCrossEntropy
+from slim2keras.models.strategies import Team
 from slim2keras.models.variables import slim_variables
 from slim2keras.preprocessing.factory import preprocessing_meaning
 from slim2keras.trainer.images import TrainingImages, choose_classes, list_images
@@ -22,7 +23,6 @@ from slim2keras.trainer.network import AdaptedNetwork, Source, adapt, open_sourc
 from slim2keras.trainer.plan import TrainingPlan
 from slim2keras.trainer.request import TrainingRequest
 from slim2keras.trainer.steps import Steps, describe_optimizer, describe_schedule, make_optimizer, make_schedule
-from slim2keras.trainer.workplace import Workplace
 from slim2keras.training.finetuning import finetune
 from slim2keras.training.model import FineTunedModel
 
@@ -40,7 +40,7 @@ class Training:
         images: To train on, and to validate.
         steps: How many.
         model: That trains, compiled.
-        workplace: Where it runs.
+        team: The devices and workers that share each step.
     """
 
     request: TrainingRequest
@@ -48,7 +48,7 @@ class Training:
     images: TrainingImages
     steps: Steps
     model: FineTunedModel
-    workplace: Workplace
+    team: Team
 
     @property
     def network(self) -> Network:
@@ -58,7 +58,7 @@ class Training:
         return found
 
 
-def prepare(request: TrainingRequest, workplace: Workplace) -> Training:
+def prepare(request: TrainingRequest, team: Team) -> Training:
     """Open the checkpoint, list the images, and make the model.
 
     Raises:
@@ -69,11 +69,11 @@ def prepare(request: TrainingRequest, workplace: Workplace) -> Training:
         images = list_images(request, classes)
         adapted = adapt(source, request, classes)
         steps = Steps.of(request, len(images.training))
-        with workplace.scope():
+        with team.scope():
             model = _fine_tuned(adapted.model(source.checkpoint), request, steps)
             compile_model(model, request, steps)
         plan = _plan(request, source, adapted, images, steps, model)
-    return Training(request, plan, images, steps, model, workplace)
+    return Training(request, plan, images, steps, model, team)
 
 
 def _fine_tuned(model: tf_keras.Model, request: TrainingRequest, steps: Steps) -> FineTunedModel:

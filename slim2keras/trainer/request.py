@@ -273,6 +273,7 @@ class TrainingRequest:
         loop: How long.
         of_checkpoint: What is asked of the checkpoint, such as ``net``.
         is_resumed: Whether ``output`` is a RUN to go on with, see ``resuming.resumed_request``.
+        strategy: Who shares each step, see ``models.strategies.open_team``; a run may go on with others.
     """
 
     checkpoint: Path
@@ -286,6 +287,7 @@ class TrainingRequest:
     loop: LoopOptions = field(default_factory=LoopOptions)
     of_checkpoint: CheckpointRequest = field(default_factory=CheckpointRequest, repr=False)
     is_resumed: bool = False
+    strategy: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("checkpoint", "data", "output"):

@@ -11,13 +11,13 @@ from typing import Any
 from slim2keras.conversion.report import format_network
 from slim2keras.errors import CheckpointMismatchError, CheckpointReadError, DataReadError, UnsupportedArgumentError
 from slim2keras.files.run_layout import RunLayout
+from slim2keras.models.strategies import Team
 from slim2keras.trainer.images import TrainingImages, list_images
 from slim2keras.trainer.plan import TrainingPlan
 from slim2keras.trainer.preparing import Training, compile_model, fingerprint_of, replanned
 from slim2keras.trainer.request import TrainingRequest, training_request, with_options
 from slim2keras.trainer.state import RunState, read_state
 from slim2keras.trainer.steps import Steps
-from slim2keras.trainer.workplace import Workplace
 from slim2keras.training.model import FineTunedModel
 
 CHANGEABLE = frozenset(
@@ -83,7 +83,7 @@ def _unreadable(path: Path, error: Exception) -> CheckpointReadError:
     )
 
 
-def prepare_resumed(request: TrainingRequest, layout: RunLayout, workplace: Workplace) -> tuple[Training, RunState]:
+def prepare_resumed(request: TrainingRequest, layout: RunLayout, team: Team) -> tuple[Training, RunState]:
     """What trains, and how far it is, from the last state of a RUN.
 
     Raises:
@@ -91,7 +91,7 @@ def prepare_resumed(request: TrainingRequest, layout: RunLayout, workplace: Work
         DataReadError: If the images are not those of the run.
     """
     plan = _stored_plan(layout)
-    with workplace.scope():
+    with team.scope():
         model, state = read_state(layout)
         assert model.slim_network is not None, "a RUN trains a network of slim2keras"
         _check_network(layout, model, plan)
@@ -106,7 +106,7 @@ def prepare_resumed(request: TrainingRequest, layout: RunLayout, workplace: Work
         model.statistics_record.start_optimizer()
     epochs = state.epoch + steps.epochs_after(state.begun_at)
     plan = replace(replanned(plan, request, steps), first_step=state.step, epochs=epochs)
-    return Training(request, plan, images, steps, model, workplace), state
+    return Training(request, plan, images, steps, model, team), state
 
 
 def _stored_plan(layout: RunLayout) -> TrainingPlan:

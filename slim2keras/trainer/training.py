@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
 
 from slim2keras.data.broken import broken_images_named
-from slim2keras.errors import MovingStatisticsWarning
+from slim2keras.errors import MovingStatisticsWarning, UnsupportedArgumentError
 from slim2keras.files.output_files import whole_or_not_at_all
 from slim2keras.files.run_layout import RunLayout, check_run_is_free
+from slim2keras.models.strategies import MULTI_WORKER, Team, open_team
 from slim2keras.trainer.datasets import training_dataset
 from slim2keras.trainer.epochs import EpochWork
 from slim2keras.trainer.finishing import finish
@@ -22,7 +27,7 @@ from slim2keras.trainer.request import TrainingRequest
 from slim2keras.trainer.result import TrainingResult
 from slim2keras.trainer.resuming import prepare_resumed
 from slim2keras.trainer.state import RunState, clear_drafts
-from slim2keras.trainer.workplace import Workplace, settings_of
+from slim2keras.trainer.workplace import settings_of
 
 
 def plan_training(request: TrainingRequest) -> TrainingPlan:
@@ -31,11 +36,13 @@ def plan_training(request: TrainingRequest) -> TrainingPlan:
     Raises:
         Slim2KerasError: As ``train`` would before its first step.
     """
+    # Several workers would all have to be there, and have the same plan.
+    team = Team() if request.strategy == MULTI_WORKER else open_team(request.strategy)
     with settings_of(request):
-        return _prepared(request, Workplace())[0].plan
+        return _prepared(request, team)[0].plan
 
 
-def train(request: TrainingRequest, *, progress: TrainingProgress | None = None) -> TrainingResult:
+def train(request: TrainingRequest, *, progress: TrainingProgress | None = None) -> TrainingResult | None:
     """Train a network from a checkpoint on images, validate it each epoch, and write a RUN.
 
     The RUN has ``model.keras``, the network that was best on the validation images; ``last/``, enough to go on, written
@@ -48,13 +55,15 @@ def train(request: TrainingRequest, *, progress: TrainingProgress | None = None)
         progress: Told what happens; the plan first, so that nothing of it needs a warning.
 
     Returns:
-        What came of it, also written as ``report.json``.
+        What came of it, also written as ``report.json``; ``None`` on a worker that is not the chief, who alone has a
+        RUN.
 
     Raises:
         OutputError: If the RUN is there already, or cannot be written.
         NoSpaceError: If the disk fills up; the last state stays.
         DataReadError: If images cannot be read, or are other ones than those of the run that goes on.
         UnsupportedArgumentError: If an option cannot be.
+        WorkerLostError: If another worker died, or never came; the last state stays.
         NonFiniteLossError: If a loss or gradient is NaN or infinite; the last state stays.
         KeyboardInterrupt: If Ctrl-C or SIGTERM came; the last state is that of then.
 
@@ -66,40 +75,80 @@ def train(request: TrainingRequest, *, progress: TrainingProgress | None = None)
         >>> print(result.accuracy, result)
     """
     layout = RunLayout(request.output)
-    with settings_of(request):
-        training, state = _prepared(request, Workplace())
-        if progress is not None:
-            progress.planned(training.plan)
-        elif training.plan.lags:
+    team = open_team(request.strategy)
+    with settings_of(request), team.losses_told(lambda: _how_to_go_on(layout)):
+        training, state = _prepared(request, team)
+        _check_same_work(training)
+        told = progress if progress is not None and team.is_chief else TrainingProgress()
+        told.planned(training.plan)
+        if progress is None and training.plan.lags:
             warnings.warn(training.plan.describe_lag(), MovingStatisticsWarning, stacklevel=2)
-        with Interruption() as interruption, _plan_says_what_will_be_left(), _broken_images_named(training):
-            work = EpochWork(training, layout, state, progress or TrainingProgress(), interruption)
-            if training.workplace.is_chief:
+        with _broken_images_named(training):
+            with Interruption() as interruption, _plan_says_what_will_be_left():
+                work = EpochWork(training, layout, state, told, interruption)
                 _open_run(layout, training, work)
-            _run(training, work)
-            return finish(training, layout, work)
+                _run(training, work)
+                interruption.check()
+            result = finish(training, layout, work) if team.is_chief else None
+        team.wait()
+        return result
 
 
-def _prepared(request: TrainingRequest, workplace: Workplace) -> tuple[Training, RunState]:
+def _how_to_go_on(layout: RunLayout) -> str:
+    if not layout.last.is_dir():
+        return "No state was written yet: start all workers again."
+    return (
+        f"The last state stays. When all workers are there again, or with fewer, go on with it: slim2keras finetune "
+        f"--resume {layout.directory}"
+    )
+
+
+def _check_same_work(training: Training) -> None:
+    """Refuse workers that were asked for other things, or see other images.
+
+    Raises:
+        UnsupportedArgumentError: If there are such; on every worker.
+    """
+    plan = json.dumps(training.plan.to_json(), sort_keys=True)
+    found = training.team.gathered(np.frombuffer(hashlib.sha256(plan.encode()).digest(), np.int64)[np.newaxis])
+    others = [number for number, row in enumerate(found) if not np.array_equal(row, found[0])]
+    if others:
+        raise UnsupportedArgumentError(
+            f"Workers {', '.join(map(str, others))} have another plan than worker 0: other options, another checkpoint "
+            "or other images. Start all with the same command on the same files; --dry-run shows the plan of each."
+        )
+
+
+def _prepared(request: TrainingRequest, team: Team) -> tuple[Training, RunState]:
     """What trains, and how far it is."""
     layout = RunLayout(request.output)
+    team.share_of(request.images.batch_size)
     if request.is_resumed:
-        return prepare_resumed(request, layout, workplace)
-    check_run_is_free(layout.directory)
-    return prepare(request, workplace), RunState()
+        training, state = prepare_resumed(request, layout, team)
+    else:
+        if team.is_chief:
+            check_run_is_free(layout.directory)
+        training, state = prepare(request, team), RunState()
+    return replace(training, plan=replace(training.plan, devices=team.replicas, workers=team.workers)), state
 
 
 def _open_run(layout: RunLayout, training: Training, work: EpochWork) -> None:
     """Write what is there from the start, the state before the first step too."""
     if training.request.is_resumed:
-        clear_drafts(layout)
+        if training.team.is_chief:
+            clear_drafts(layout)
         return
+    if training.team.is_chief:
+        _write_request(layout, training)
+    work.save()
+
+
+def _write_request(layout: RunLayout, training: Training) -> None:
     with whole_or_not_at_all(layout.request, layout.labels) as (draft, draft_labels):
         asked = {**training.request.to_json(), "plan": training.plan.to_json()}
         draft.write_text(json.dumps(asked, indent=2) + "\n", encoding="utf-8")
         names = enumerate(training.images.class_names)
         draft_labels.write_text("".join(f"{number}:{name}\n" for number, name in names), encoding="utf-8")
-    work.save()
 
 
 def _run(training: Training, work: EpochWork) -> None:
@@ -119,7 +168,9 @@ def _run(training: Training, work: EpochWork) -> None:
                 **(of_rest if work.steps_done else of_whole),
             )
     except StoppedBetweenSteps:
-        work.save()
+        # Several workers are asked one by one, and none has the whole state alone.
+        if training.team.workers == 1:
+            work.save()
         raise
 
 

@@ -15,7 +15,7 @@ import tensorflow as tf
 import tf_keras
 
 from slim2keras.batch_norm.decay import AUTO, SettledDecay, decay_for
-from slim2keras.batch_norm.kernels import BatchStatistics, explicit_modes, move_statistics
+from slim2keras.batch_norm.kernels import BatchStatistics, averaged_over_replicas, explicit_modes, move_statistics
 from slim2keras.batch_norm.modes import BatchNormMode, batch_norm_layers, check_layer
 from slim2keras.drop_path import scheduled_drop_path
 from slim2keras.errors import UnsupportedArgumentError
@@ -250,7 +250,7 @@ class FineTunedModel(tf_keras.Model):  # type: ignore[misc]
         faults = {**loss_faults(found.loss, found.batches), **({} if scales_loss(self) else gradient_faults(gradients))}
         with self._guard.unless(faults, x, y):
             self._apply(gradients)
-            for batch in found.batches:
+            for batch in averaged_over_replicas(found.batches):
                 move_statistics(batch.layer, batch.mean, batch.variance)
             if self.options.ema_decay is not None:
                 move_shadows(self, self._shadows, self.options.ema_decay)

@@ -24,6 +24,7 @@ from slim2keras.nets.spec import NetSpec
 from slim2keras.slim.networks import open_judge
 from slim2keras.slim.runtime import import_tf_slim, slim_graph, tensorflow_1_modules
 from tests.parity.cases import SLIM_SOURCE
+from tests.parity.training_runs import NETS
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class SlimRun:
         images: Number of images in them.
         classes: Number of classes.
         train_dir: Where its checkpoints go.
-        net: Name of the network.
+        net: Name of the network, or of a shallow one of ``training_runs``.
         size: Height and width of its images.
         steps: To train.
         batch: Images a step.
@@ -175,6 +176,10 @@ def _batches(slim: Any, run: SlimRun, prepare: Callable[[Any], Any]) -> tuple[An
 
 @contextlib.contextmanager
 def _network_function(run: SlimRun) -> Iterator[Callable[[Any], Any]]:
+    if run.net in NETS:
+        net, slim = NETS[run.net], import_tf_slim()
+        yield lambda images: (net.theirs(slim, images, net.decay, lambda _: True)[0], {})
+        return
     arguments = {"num_classes": run.classes, "weight_decay": run.weight_decay}
     spec = NetSpec.make(run.net, (run.size, run.size, 3), arguments)
     with open_judge(SLIM_SOURCE if run.in_source else None) as judge:

@@ -2,76 +2,24 @@
 
 from __future__ import annotations
 
-import json
-import os
-import socket
-import subprocess
-import sys
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+
+from tests.stories.clusters import State, run, two_workers
 
 WORKER = Path(__file__).with_name("distribution_worker.py")
 BAR = 1e-5
 """Relative to the largest magnitude of a tensor: the sum over replicas is rounded in another order."""
 
 
-State = dict[str, np.ndarray]
-
-
-def run(directory: Path, *runs: str, clusters: Sequence[Mapping[str, Any] | None] = (None,)) -> list[dict[str, State]]:
-    """Train in processes of their own, one a cluster, since devices are chosen once a process.
-
-    Args:
-        directory: Where each process gets one of its own to write to.
-        runs: ``STRATEGY-CASE`` of each run.
-        clusters: ``TF_CONFIG`` of each process.
-
-    Returns:
-        Of each process the losses and the state that each of its runs ends in.
-    """
-    processes = []
-    for index, cluster in enumerate(clusters):
-        environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(WORKER.parents[2])}
-        if cluster:
-            environment["TF_CONFIG"] = json.dumps(cluster)
-        (directory / str(index)).mkdir()
-        command = [sys.executable, str(WORKER), str(directory / str(index)), *runs]
-        processes.append(
-            subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        )
-    for process in processes:
-        text, _ = process.communicate(timeout=300)
-        assert process.returncode == 0, text[-3000:]
-    return [
-        {name: dict(np.load(directory / str(index) / f"{name}.npz")) for name in runs} for index in range(len(clusters))
-    ]
-
-
 @pytest.fixture(scope="module")
 def states(tmp_path_factory: pytest.TempPathFactory) -> dict[str, State]:
     """Losses and state of each run in one process that has two devices."""
     runs = [f"{strategy}-{case}" for case in ("momentum", "batch_norm") for strategy in ("one", "mirrored")]
-    (found,) = run(tmp_path_factory.mktemp("states"), *runs, "halves-batch_norm")
+    (found,) = run(WORKER, tmp_path_factory.mktemp("states"), *runs, "halves-batch_norm")
     return found
-
-
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    for item in sockets:
-        item.bind(("127.0.0.1", 0))
-    ports = [item.getsockname()[1] for item in sockets]
-    for item in sockets:
-        item.close()
-    return ports
-
-
-def two_workers() -> list[dict[str, Any]]:
-    cluster = {"worker": [f"127.0.0.1:{port}" for port in free_ports(2)]}
-    return [{"cluster": cluster, "task": {"type": "worker", "index": index}} for index in range(2)]
 
 
 def assert_same(found: State, wanted: State) -> None:
@@ -92,14 +40,14 @@ def test_without_batch_norm_replicas_take_the_step_of_one_device(states: dict[st
 @pytest.mark.slow
 def test_with_another_optimizer_too(tmp_path: Path) -> None:
     """Adam's slots and the powers that it keeps."""
-    (found,) = run(tmp_path, "one-adam", "mirrored-adam")
+    (found,) = run(WORKER, tmp_path, "one-adam", "mirrored-adam")
     assert_same(found["mirrored-adam"], found["one-adam"])
 
 
 @pytest.mark.slow
 def test_two_workers_take_the_step_of_one_device(states: dict[str, State], tmp_path: Path) -> None:
     """Each of the processes ends in the same state."""
-    for worker in run(tmp_path, "workers-momentum", clusters=two_workers()):
+    for worker in run(WORKER, tmp_path, "workers-momentum", clusters=two_workers()):
         assert_same(worker["workers-momentum"], states["one-momentum"])
 
 

@@ -34,19 +34,19 @@ OPTIONS: dict[str, Any] = {
 TIMES = {"seconds", "images_per_second"}
 
 
-def tiny_network(num_classes: int = 5) -> GraphNetwork:
+def tiny_network(num_classes: int = 5, keep_prob: float = 0.8) -> GraphNetwork:
     x = layers.inputs((16, 16, 3))
     graph = x.graph
     x = layers.conv2d(x, 4, 3, stride=2, name="tiny/conv", batch_norm=BatchNorm(decay=0.99, epsilon=0.001, scale=True))
     x = layers.global_avg_pool(x, name="tiny/pool", keepdims=False)
-    x = layers.dropout(x, 0.8, name="tiny/dropout")
+    x = layers.dropout(x, keep_prob, name="tiny/dropout")
     graph.outputs.append(layers.fully_connected(x, num_classes, activation=None, name="tiny/logits"))
     return GraphNetwork("tiny", graph, "inception", num_classes=num_classes)
 
 
-def write_network(path: Path, num_classes: int = 5, *, shift: float = 0.0) -> Path:
+def write_network(path: Path, num_classes: int = 5, *, keep_prob: float = 0.8, shift: float = 0.0) -> Path:
     """A model file; its moving means are shifted, which makes a network with frozen or stale statistics blind."""
-    network = tiny_network(num_classes)
+    network = tiny_network(num_classes, keep_prob)
     model = build_model(network)
     assign_values(model, values_of(network.graph.variables()))
     mean = slim_variables(model)["tiny/conv/BatchNorm/moving_mean"]

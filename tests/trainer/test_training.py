@@ -265,6 +265,7 @@ def blind(folder: Path) -> Any:
     return train(replace(asked, checkpoint=write_network(folder / "shifted.keras", shift=20.0)))
 
 
+@pytest.mark.slow
 class TestPitOne:
     """A run whose update ops are not run, from statistics that are off: what slim's users fell into."""
 
