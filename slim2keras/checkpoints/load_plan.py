@@ -212,7 +212,8 @@ def check_plan(
         num_wanted: Number of its variables.
         checkpoint: What to call the checkpoint.
         next_step: Advice that is better than to leave scopes out.
-        exclude_by: How who asks can leave scopes out; empty if not at all.
+        exclude_by: How who asks can leave scopes out, with a place for ``layers``, ``flags`` or ``commas``; empty if
+            not at all.
 
     Raises:
         CheckpointMismatchError: ``-`` missing in the checkpoint, ``+`` in the checkpoint only, ``~`` of another shape.
@@ -233,7 +234,8 @@ def check_plan(
     troubled = [variable.name for variable, _ in plan.wrong_shape] + [v.name for v in plan.missing] + plan.unexpected
     layers = list(dict.fromkeys(name.rpartition("/")[0] or name for name in troubled))
     if exclude_by and 0 < len(layers) <= 4:
-        how = exclude_by.format(layers=layers, flags=" ".join(f"--exclude {layer}" for layer in layers))
+        flags = " ".join(f"--exclude {layer}" for layer in layers)
+        how = exclude_by.format(layers=layers, flags=flags, commas=",".join(layers))
         lines.append(f"To start these layers afresh, or to leave them out: {how}")
     if next_step:
         lines.append(next_step)

@@ -51,6 +51,7 @@ from slim2keras.cli.options import (
     WorkersOption,
     option,
 )
+from slim2keras.errors import UnsupportedArgumentError
 
 if TYPE_CHECKING:
     from slim2keras.data.examples import Examples
@@ -187,6 +188,8 @@ class _Outputs:
         from slim2keras.files.output_files import check_free
         from slim2keras.files.pictures import check_plot_target
 
+        if len({path.absolute() for path in self.paths}) < len(self.paths):
+            raise UnsupportedArgumentError("--csv, --plot and --worst-plot are files of their own: give each a name.")
         if self.csv is not None:
             check_free(self.csv.absolute(), overwrite=self.overwrite)
         for picture in (self.plot, self.worst_plot):

@@ -199,6 +199,8 @@ def _train(request: TrainingRequest, log_every: int | None, *, json_output: bool
 
 def _how_to_go_on(run: RunLayout) -> str:
     """What is left of a run that is interrupted."""
-    if not run.last.is_dir():
+    from slim2keras.files.run_layout import is_run
+
+    if not is_run(run.directory):
         return "Interrupted before the first step; nothing was written."
     return f"Interrupted; the last state is in {run.last}. Go on with it: slim2keras finetune --resume {run.directory}"

@@ -71,12 +71,11 @@ class _Numbers(ProgressColumn):
 
 
 class ShownTraining(TrainingProgress):
-    """The plan, a line an epoch and remarks, on any console."""
+    """The plan and a line an epoch, on any console."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._plan: TrainingPlan | None = None
-        self._best = -1.0
 
     def planned(self, plan: TrainingPlan) -> None:
         """Show everything that decides the result."""
@@ -85,15 +84,9 @@ class ShownTraining(TrainingProgress):
         if plan.first_step < plan.total_steps:
             self._print(f"\n{HEADER}", "bold")
 
-    def epoch_ends(self, epoch: int, row: Mapping[str, float]) -> None:
+    def epoch_ends(self, epoch: int, row: Mapping[str, float], *, is_best: bool) -> None:
         """Show what was learnt, how good that is, and how long it took."""
-        is_best = row["val_accuracy"] > self._best
-        self._best = max(self._best, row["val_accuracy"])
         self._print(describe_epoch(self._number(epoch), row) + ("  best" if is_best else ""))
-
-    def remark(self, text: str) -> None:
-        """Show a remark."""
-        self._print(f"remark: {text}", "yellow")
 
     def _number(self, epoch: int) -> str:
         epochs = 0 if self._plan is None else self._plan.epochs

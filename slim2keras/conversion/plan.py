@@ -64,12 +64,12 @@ class ConversionPlan:
 
 
 def plan_conversion(
-    checkpoint: Checkpoint, request: CheckpointRequest | None = None, *, can_exclude: bool = True
+    checkpoint: Checkpoint, request: CheckpointRequest | None = None, *, exclude_by: str = EXCLUDE_ANYWHERE
 ) -> ConversionPlan:
     """Find the network and account for every variable; nothing is built or read but names and shapes.
 
     Args:
-        can_exclude: Whether who asks can leave scopes out, so that advice to do so makes sense.
+        exclude_by: How who asks can leave scopes out, for advice; empty if not at all, see ``check_plan``.
 
     Raises:
         UnrecognisedNetError: If the network cannot be told.
@@ -77,18 +77,18 @@ def plan_conversion(
     """
     request = request or CheckpointRequest()
     if isinstance(request.network, Network):
-        return ConversionPlan(request.network, _load_plan(checkpoint, request, request.network, {}, can_exclude))
+        return ConversionPlan(request.network, _load_plan(checkpoint, request, request.network, {}, exclude_by))
     if (found := find_graph(checkpoint, request)) is not None:
-        return _plan_of_graph(checkpoint, request, found, can_exclude)
+        return _plan_of_graph(checkpoint, request, found, exclude_by)
     try:
-        return _plan_of_zoo(checkpoint, request, can_exclude)
+        return _plan_of_zoo(checkpoint, request, exclude_by)
     except CheckpointMismatchError as error:
         if request.names_network or not meta_path(checkpoint).is_file():
             raise
-        return _plan_of_graph_beside(checkpoint, request, error, can_exclude)
+        return _plan_of_graph_beside(checkpoint, request, error, exclude_by)
 
 
-def _plan_of_zoo(checkpoint: Checkpoint, request: CheckpointRequest, can_exclude: bool) -> ConversionPlan:
+def _plan_of_zoo(checkpoint: Checkpoint, request: CheckpointRequest, exclude_by: str) -> ConversionPlan:
     candidate = recognise_as_asked(checkpoint, request)
     published = find_published(checkpoint.given, candidate.spec)
     spec, shape_source = candidate.spec, FactSource.GIVEN
@@ -98,12 +98,12 @@ def _plan_of_zoo(checkpoint: Checkpoint, request: CheckpointRequest, can_exclude
     if published:
         spec = replace(spec, preprocessing=published.preprocessing)
     left_out = dict(variables_left_out(candidate, checkpoint.model_shapes))
-    load = _load_plan(checkpoint, request, spec, left_out, can_exclude)
+    load = _load_plan(checkpoint, request, spec, left_out, exclude_by)
     return ConversionPlan(spec, load, published, shape_source, decay_source)
 
 
 def _plan_of_graph_beside(
-    checkpoint: Checkpoint, request: CheckpointRequest, error: CheckpointMismatchError, can_exclude: bool
+    checkpoint: Checkpoint, request: CheckpointRequest, error: CheckpointMismatchError, exclude_by: str
 ) -> ConversionPlan:
     """By the ``.meta`` beside the checkpoint, where the zoo has no network for it.
 
@@ -112,7 +112,7 @@ def _plan_of_graph_beside(
     """
     why = f"No network of slim's zoo fits: the graph beside the checkpoint was taken, {meta_path(checkpoint).name}."
     try:
-        return _plan_of_graph(checkpoint, request, find_graph_beside(checkpoint, request, why), can_exclude)
+        return _plan_of_graph(checkpoint, request, find_graph_beside(checkpoint, request, why), exclude_by)
     except Slim2KerasError as second:
         raise type(error)(
             f"{error}\nBeside it lies its graph, {meta_path(checkpoint).name}, which does not help: {second}"
@@ -120,7 +120,7 @@ def _plan_of_graph_beside(
 
 
 def _plan_of_graph(
-    checkpoint: Checkpoint, request: CheckpointRequest, found: FoundGraph, can_exclude: bool
+    checkpoint: Checkpoint, request: CheckpointRequest, found: FoundGraph, exclude_by: str
 ) -> ConversionPlan:
     network, of_graph = found.imported.network, FactSource.META if found.source.kind == "meta" else FactSource.GRAPH
     others = found.variables - {variable.name for variable in network.graph.variables()}
@@ -128,7 +128,7 @@ def _plan_of_graph(
     available = checkpoint.with_constants(found.imported.constants)
     return ConversionPlan(
         network,
-        _load_plan(available, request, network, left_out, can_exclude),
+        _load_plan(available, request, network, left_out, exclude_by),
         input_shape_source=of_graph if request.input_shape is None else FactSource.GIVEN,
         decay_source=of_graph if found.imported.decay_is_known else FactSource.DEFAULT,
         graph=found,
@@ -152,7 +152,7 @@ def _load_plan(
     request: CheckpointRequest,
     network: Network,
     left_out: Mapping[str, str],
-    can_exclude: bool,
+    exclude_by: str,
 ) -> LoadPlan:
     wanted, options = list(network.graph.variables()), request.load
     there = checkpoint.variables, checkpoint.kinds
@@ -160,8 +160,7 @@ def _load_plan(
     title = f"{network.name} (num_classes={network.num_classes})"
     channels = _channels_hint(load, wanted[0], network) if wanted and request.network is None else ""
     hint = channels or _size_hint(load, network)
-    exclude_by = EXCLUDE_ANYWHERE if can_exclude and not channels else ""
-    check_plan(load, title, len(wanted), str(checkpoint.given), hint, exclude_by=exclude_by)
+    check_plan(load, title, len(wanted), str(checkpoint.given), hint, exclude_by="" if channels else exclude_by)
     return load
 
 

@@ -20,6 +20,11 @@ DECODED_CHANNELS = (1, 3, 4)
 JPEG_CHANNELS = (1, 3)
 """The same of JPEG, which has no alpha."""
 
+MOST_PIXELS = 2**27
+"""Of an image. A few bytes of GIF or PNG may say that they are more, and preprocessing makes 12 bytes of each."""
+
+_TOO_LARGE = "the image has more pixels than anybody would resize: reduce it before"
+
 _ORIENTATION_TAG = 0x0112
 
 _WEBP_FLAGS, _WEBP_ANIMATION, _WEBP_ALPHA = 20, 0x02, 0x10
@@ -54,6 +59,8 @@ def decode_image(contents: tf.Tensor, channels: int, *, exif_orientation: bool =
     kind = _kind_of(contents)
     image = tf.switch_case(kind, [lambda decode=decode: decode(contents, channels) for decode in _DECODERS])
     image.set_shape((None, None, channels))
+    with tf.control_dependencies([tf.debugging.assert_less_equal(tf.size(image) // channels, MOST_PIXELS, _TOO_LARGE)]):
+        image = tf.identity(image)
     return _turned(image, contents) if exif_orientation else image
 
 

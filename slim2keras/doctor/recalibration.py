@@ -310,7 +310,7 @@ def model_and_plan(
         if pipeline is not None:
             checkpoint.model.slim_network = network_of(checkpoint.model).with_preprocessing(pipeline)
         return checkpoint.model, None
-    plan = plan_conversion(checkpoint, request, can_exclude=False)
+    plan = plan_conversion(checkpoint, request, exclude_by="")
     if pipeline is not None:
         plan = replace(plan, network=plan.network.with_preprocessing(pipeline))
     warn_of_default_size(plan, data)

@@ -128,11 +128,11 @@ def _loaded(path: Path, request: CheckpointRequest, image_size: tuple[int, int] 
 
 def _converted(path: Path, request: CheckpointRequest, image_size: tuple[int, int] | None, data: Any) -> tf_keras.Model:
     with open_checkpoint(path, request.of_graph) as opened:
-        plan = plan_conversion(opened, request, can_exclude=False)
+        plan = plan_conversion(opened, request, exclude_by="")
         if image_size is not None and request.input_shape is None:
             # By a plan of its own: what a graph leaves open, and names that go by the size, are told by it.
             request = replace(request, input_shape=(*image_size, plan.network.input_shape[-1]))
-            plan = plan_conversion(opened, request, can_exclude=False)
+            plan = plan_conversion(opened, request, exclude_by="")
         warn_of_default_size(plan, data)
         for remark in plan.remarks:
             warnings.warn(remark, GraphWarning, stacklevel=3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,5 +59,7 @@ def drawing(path: str | Path, size: tuple[float, float], *, overwrite: bool = Fa
     with mpl.rc_context(style):
         figure = Figure(figsize=size, layout="constrained")  # without pyplot, which may want a screen
         yield figure
-        with whole_or_not_at_all(target.absolute()) as (draft,):
+        with whole_or_not_at_all(target.absolute()) as (draft,), warnings.catch_warnings():
+            # Letters that the font has not are boxes, which anybody sees; one warning for each says no more.
+            warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
             figure.savefig(draft, dpi=_DOTS_PER_INCH, format=target.suffix[1:].lower())

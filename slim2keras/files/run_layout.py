@@ -20,7 +20,7 @@ class RunLayout:
 
     @property
     def request(self) -> Path:
-        """What was asked, as JSON; there from the start, and what makes a directory a RUN."""
+        """What was asked, as JSON; written when the first state is there, and what makes a directory a RUN."""
         return self.directory / "request.json"
 
     @property
@@ -80,10 +80,15 @@ def check_run_is_free(directory: Path) -> None:
     Raises:
         OutputError: If it does, or there is no directory to make it in.
     """
-    if directory.is_dir() and any(directory.iterdir()):
+    if is_run(directory):
         raise OutputError(
             f"{directory} exists already and is left as it is. Choose another name, or go on with the run that lies "
             f"there: resumed_request (command line: --resume {directory})."
+        )
+    if directory.is_dir() and any(directory.iterdir()):
+        raise OutputError(
+            f"{directory} exists already and is left as it is; it is no run that was begun. Choose another name, or "
+            "remove it."
         )
     if directory.exists() and not directory.is_dir():
         raise OutputError(f"{directory} is a file, and a RUN is a directory. Choose another name.")

@@ -6,12 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 from slim2keras.preprocessing.options import PreprocessingOptions
 from slim2keras.preprocessing.pipeline import WINDOW, Pipeline
+from slim2keras.preprocessing.pixels import cut
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
 _MARGIN = 8
 """Columns decoded on either side: at the edge of a window libjpeg interpolates colours as at the image's."""
+
+_END = b"\xff\xd9"
+"""Of a whole file. One that is cut short has to fail whatever is drawn, and not after hours: all of it is decoded."""
 
 
 def distort_jpeg(
@@ -46,7 +50,11 @@ def distort_jpeg(
     draws = pipeline.draw(seed, shape, *size, options)
     if WINDOW not in draws:
         return pipeline.apply(tf.io.decode_jpeg(contents, channels=channels), draws, *size, options)
-    part = decode_window(contents, draws[WINDOW], shape[1], channels)
+    part = tf.cond(
+        tf.equal(tf.strings.substr(contents, -len(_END), len(_END)), _END),
+        lambda: decode_window(contents, draws[WINDOW], shape[1], channels),
+        lambda: cut(tf.io.decode_jpeg(contents, channels=channels), draws[WINDOW]),
+    )
     return pipeline.apply_to_window(part, draws, *size, options)
 
 

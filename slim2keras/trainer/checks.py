@@ -8,10 +8,14 @@ from typing import Any
 from slim2keras.errors import UnsupportedArgumentError, did_you_mean
 
 
-def check_count(name: str, value: int | None, least: int = 1) -> None:
-    """Refuse what is no whole number of ``least`` or more; ``None`` passes."""
-    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < least):
-        raise UnsupportedArgumentError(f"{name} must be a whole number, {least} or greater. Received: {value!r}")
+def check_count(name: str, value: int | None, least: int = 1, most: int | None = None) -> None:
+    """Refuse what is no whole number from ``least`` to ``most``; ``None`` passes."""
+    if value is None:
+        return
+    is_whole = isinstance(value, int) and not isinstance(value, bool)
+    if not is_whole or value < least or (most is not None and value > most):
+        bound = f"{least} or greater" if most is None else f"{least} to {most}"
+        raise UnsupportedArgumentError(f"{name} must be a whole number, {bound}. Received: {value!r}")
 
 
 def check_number(name: str, value: float | None, *, above: float | None = None, most: float = float("inf")) -> None:

@@ -145,7 +145,7 @@ class EpochWork(tf_keras.callbacks.Callback):  # type: ignore[misc]
         self.state, self._seconds_before, self._began = after, 0.0, time.perf_counter()
         self._accumulated = Accumulators(self._training.model, {})
         self.save()
-        self._progress.epoch_ends(after.epoch, row)
+        self._progress.epoch_ends(after.epoch, row, is_best=after.best.epoch == after.epoch)
 
     def _write(self, after: RunState, row: Mapping[str, float], validated: Mapping[str, float]) -> None:
         if after.best.epoch == after.epoch:

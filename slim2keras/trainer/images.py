@@ -94,7 +94,9 @@ def _lister(options: DataOptions) -> Callable[[Path, str | None, int | None], Ex
 
 
 def _training_split(request: TrainingRequest) -> str | None:
-    return request.images.split if splits_of(request.data) else None
+    """The split to train on; ``None`` where there are no splits, and none but the usual one was asked for."""
+    split = request.images.split
+    return split if splits_of(request.data) or split != DataOptions.split else None
 
 
 def _validation(request: TrainingRequest, classes: int) -> tuple[Examples | None, str]:

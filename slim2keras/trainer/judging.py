@@ -87,8 +87,10 @@ class Judge:
     def judge(self) -> Judgement:
         """Judge it, and repair it if that was asked for and is a gain."""
         found = Judgement(self._evaluate(), self._gap(), accuracy_lost_at_end(self._state.rows))
-        if not self._training.request.loop.recalibrate or found.gap is None:
+        if not self._training.request.loop.recalibrate:
             return found
+        if found.gap is None:
+            return replace(found, recalibration="Not recalibrated: no layer was trained on statistics of the batch.")
         if found.accuracy_lost is None:
             return replace(found, recalibration="Not recalibrated: there was no gap to speak of.")
         return self._recalibrated(found)

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 SLIMS_WEIGHT_DECAY = 4e-5
 
+_EXCLUDE_BY = "checkpoint_exclude_scopes={layers}   (command line: --checkpoint-exclude-scopes {commas})"
+
 
 @dataclass(frozen=True)
 class Source:
@@ -67,7 +69,7 @@ def open_source(request: TrainingRequest) -> Iterator[Source]:
     with open_variables(path, asked.of_graph) as checkpoint:
         if isinstance(checkpoint, ModelVariables):
             asked = replace(asked, network=network_of(checkpoint.model))
-        yield Source(checkpoint, plan_conversion(checkpoint, asked), asked.load)
+        yield Source(checkpoint, plan_conversion(checkpoint, asked, exclude_by=_EXCLUDE_BY), asked.load)
 
 
 def model_of_run(path: Path) -> Path:
@@ -108,7 +110,7 @@ def adapt(source: Source, request: TrainingRequest, num_classes: int) -> Adapted
     """
     classified = with_classes(source.network, num_classes)
     network = _with_weight_decay(_with_preprocessing(classified, request), request.network)
-    network = _with_size(network, request.images.image_size)
+    network = _with_size(network, request.images.image_size, is_of_file=isinstance(source.checkpoint, ModelVariables))
     _check_gives_logits(network)
     fresh = fresh_scopes(source.network, classified)
     load = replace(source.load, exclude=(*source.load.exclude, *fresh))
@@ -122,7 +124,7 @@ def adapt(source: Source, request: TrainingRequest, num_classes: int) -> Adapted
         accounted=source.plan.load.unused,
     )
     title = f"{network.name} (num_classes={num_classes})"
-    check_plan(plan, title, len([*network.graph.variables()]), str(checkpoint.given), exclude_by="")
+    check_plan(plan, title, len([*network.graph.variables()]), str(checkpoint.given), exclude_by=_EXCLUDE_BY)
     return AdaptedNetwork(replace(source.plan, network=network, load=plan), load, fresh)
 
 
@@ -144,14 +146,15 @@ def _with_weight_decay(network: Network, options: NetworkOptions) -> Network:
     return network
 
 
-def _with_size(network: Network, size: tuple[int, int] | None) -> Network:
+def _with_size(network: Network, size: tuple[int, int] | None, *, is_of_file: bool) -> Network:
     if size is None or network.image_size == size:
         return network
     if not isinstance(network, NetSpec):
         wanted = f"{size[0]},{size[1]},{network.input_shape[-1]}"
+        how = "convert the checkpoint that the file was made from" if is_of_file else "import it"
         raise UnsupportedArgumentError(
             f"The images of {network.name} are {network.image_size[0]} x {network.image_size[1]}, as its graph has "
-            f"them. To train at another size, import it at that: input_shape=({wanted}) (command line: --input-shape "
+            f"them. To train at another size, {how} at that: input_shape=({wanted}) (command line: --input-shape "
             f"{wanted})."
         )
     return replace(network, input_shape=(*network.input_shape[:-3], *size, network.input_shape[-1]))

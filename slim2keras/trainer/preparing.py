@@ -18,6 +18,7 @@ from slim2keras.losses import SoftmaxCrossEntropy
 from slim2keras.models.strategies import Team
 from slim2keras.models.variables import slim_variables
 from slim2keras.preprocessing.factory import preprocessing_meaning
+from slim2keras.scopes import first_matches
 from slim2keras.trainer.images import TrainingImages, choose_classes, list_images
 from slim2keras.trainer.network import AdaptedNetwork, Source, adapt, open_source
 from slim2keras.trainer.plan import TrainingPlan
@@ -25,6 +26,7 @@ from slim2keras.trainer.request import TrainingRequest
 from slim2keras.trainer.steps import Steps, describe_optimizer, describe_schedule, make_optimizer, make_schedule
 from slim2keras.training.finetuning import finetune
 from slim2keras.training.model import FineTunedModel
+from slim2keras.training.plan import learnable_variables
 
 if TYPE_CHECKING:
     import tf_keras
@@ -79,6 +81,8 @@ def prepare(request: TrainingRequest, team: Team) -> Training:
 def _fine_tuned(model: tf_keras.Model, request: TrainingRequest, steps: Steps) -> FineTunedModel:
     step = request.step
     assert step.batch_norm is not None, "StepOptions refuses it"
+    # Here by the name that it has here; finetune calls it train_only.
+    first_matches(step.trainable_scopes, learnable_variables(model), "trainable_scopes")
     tuned: FineTunedModel = finetune(
         model,
         batch_norm=step.batch_norm,

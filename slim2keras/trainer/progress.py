@@ -32,16 +32,14 @@ class TrainingProgress:
             images_per_second: Of the last steps.
         """
 
-    def epoch_ends(self, epoch: int, row: Mapping[str, float]) -> None:
+    def epoch_ends(self, epoch: int, row: Mapping[str, float], *, is_best: bool) -> None:
         """An epoch is done and validated.
 
         Args:
             epoch: From 1.
             row: The line of history.csv.
+            is_best: Whether the network is better than after any epoch before, those of a run that goes on included.
         """
 
     def judging(self) -> None:
         """All steps are done; the best network is evaluated, and report and pictures are written."""
-
-    def remark(self, text: str) -> None:
-        """Something that the user should know, such as why training ends early."""

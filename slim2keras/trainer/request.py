@@ -22,6 +22,9 @@ DECAY_TYPES = ("fixed", "exponential", "polynomial", "cosine")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 BALANCED = "balanced"
 
+LARGEST_SEED = 2**32 - 1
+"""That NumPy takes."""
+
 CHOOSE_A_MODE = """batch_norm has no default (command line: --batch-norm), because both pits of slim lie in it. Choose:
   update   normalise with the batch and move the moving statistics, slim's is_training=True with its update ops;
            for data enough to fill batches of 16 and more
@@ -104,9 +107,9 @@ class NetworkOptions:
     """What becomes of the checkpoint's network.
 
     Attributes:
-        checkpoint_exclude_scopes: Scopes that start afresh; slim's comma list, or a list. Whole scopes, a regular
-            expression each, where slim takes prefixes: ``block1`` is not ``block10``. A classifier whose size is not
-            that of the data starts afresh by itself.
+        checkpoint_exclude_scopes: Scopes that start afresh; slim's comma list, or a list. Whole scopes where slim takes
+            prefixes: ``block1`` is not ``block10``. A classifier whose size is not that of the data starts afresh by
+            itself.
         weight_decay: Of L2 regularization; if left out slim's 4e-5 where the network takes it, and its own elsewhere.
         precision: Policy of Keras: ``float32``, ``mixed_bfloat16`` or ``mixed_float16``.
     """
@@ -254,7 +257,7 @@ class LoopOptions:
     def __post_init__(self) -> None:
         for name in ("epochs", "max_number_of_steps", "patience", "save_steps"):
             check_count(name, getattr(self, name))
-        check_count("seed", self.seed, least=0)
+        check_count("seed", self.seed, least=0, most=LARGEST_SEED)
 
 
 @dataclass(frozen=True)

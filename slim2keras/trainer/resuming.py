@@ -45,6 +45,9 @@ def resumed_request(run: str | Path, data: str | Path | None = None, **changes: 
         >>> train(resumed_request("run/", epochs=20))
     """
     found = read_request(Path(run))
+    if "epochs" in changes:
+        # They were given instead of the steps that the run had.
+        changes = {"max_number_of_steps": None, **changes}
     asked = with_options(found, changes)
     was, now = found.options(), asked.options()
     fixed = {name for name in changes if now[name] != was[name]} - CHANGEABLE
@@ -78,8 +81,8 @@ def read_request(run: Path) -> TrainingRequest:
 
 def _unreadable(path: Path, error: Exception) -> CheckpointReadError:
     return CheckpointReadError(
-        f"{path} cannot be read as what was asked of a training: {type(error).__name__}: {error}. Train anew into "
-        "another directory."
+        f"{path} cannot be read as what was asked of a training: {type(error).__name__}: {str(error).rstrip('.')}. "
+        "Train anew into another directory."
     )
 
 

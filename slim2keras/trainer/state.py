@@ -143,7 +143,7 @@ def read_state(layout: RunLayout) -> tuple[FineTunedModel, RunState]:
 
 def clear_drafts(layout: RunLayout) -> None:
     """Remove what runs left that were killed while they wrote, and states that are not the last."""
-    for directory in (layout.directory, layout.last):
+    for directory in (layout.directory, layout.last, layout.slim):
         for path in directory.glob(".*"):
             if _DRAFT.fullmatch(path.name) and path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)

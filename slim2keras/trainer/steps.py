@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from slim2keras.files.reports import plural
 from slim2keras.trainer.request import OptimizerOptions, ScheduleOptions, TrainingRequest
 
 
@@ -53,10 +54,8 @@ def make_schedule(options: ScheduleOptions, steps: Steps) -> Any:
     rate, end, kind = options.learning_rate, options.end_learning_rate, options.learning_rate_decay_type
     warmup = options.warmup_epochs * steps.images / steps.batch_size
     if kind == "cosine":
-        return optimizers.cosine_decay(
-            rate, steps=steps.total, end_learning_rate=end, warmup_steps=min(round(warmup), steps.total - 1)
-        )
-    decay_steps = max(1, optimizers.decay_steps(steps.images, steps.batch_size, options.num_epochs_per_decay))
+        return optimizers.cosine_decay(rate, steps=steps.total, end_learning_rate=end, warmup_steps=round(warmup))
+    decay_steps = _decay_steps(options, steps)
     schedule = None
     if kind == "exponential":
         schedule = optimizers.exponential_decay(
@@ -69,6 +68,13 @@ def make_schedule(options: ScheduleOptions, steps: Steps) -> Any:
     return rate if schedule is None else schedule
 
 
+def _decay_steps(options: ScheduleOptions, steps: Steps) -> int:
+    """Steps of ``num_epochs_per_decay``, one at least."""
+    from slim2keras import optimizers
+
+    return max(1, optimizers.decay_steps(steps.images, steps.batch_size, options.num_epochs_per_decay))
+
+
 def learning_rate_at(options: ScheduleOptions, steps: Steps, step: int) -> float:
     """Of a step, counted from 0."""
     schedule = make_schedule(options, steps)
@@ -78,11 +84,11 @@ def learning_rate_at(options: ScheduleOptions, steps: Steps, step: int) -> float
 def describe_schedule(options: ScheduleOptions, steps: Steps) -> str:
     """The learning rate in words."""
     rate, end = f"{options.learning_rate:g}", f"{options.end_learning_rate:g}"
-    decay_steps = int(steps.images * options.num_epochs_per_decay / steps.batch_size)
+    decay_steps = plural(_decay_steps(options, steps), "step")
     kinds = {
         "fixed": rate,
-        "exponential": f"{rate}, times {options.learning_rate_decay_factor:g} each {decay_steps} steps",
-        "polynomial": f"{rate}, falling to {end} within {decay_steps} steps, and {end} from there on",
+        "exponential": f"{rate}, times {options.learning_rate_decay_factor:g} each {decay_steps}",
+        "polynomial": f"{rate}, falling to {end} within {decay_steps}, and {end} from there on",
         "cosine": f"{rate}, falling to {end} by half a cosine over all steps",
     }
     warm = f", after a warm-up of {options.warmup_epochs:g} epochs" if options.warmup_epochs else ""

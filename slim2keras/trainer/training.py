@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import shutil
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,9 +15,10 @@ import numpy as np
 from slim2keras.data.broken import broken_images_named
 from slim2keras.errors import MovingStatisticsWarning, UnsupportedArgumentError
 from slim2keras.files.output_files import whole_or_not_at_all
-from slim2keras.files.run_layout import RunLayout, check_run_is_free
+from slim2keras.files.run_layout import RunLayout, check_run_is_free, is_run
+from slim2keras.files.run_lock import run_locked
 from slim2keras.models.strategies import MULTI_WORKER, Team, open_team
-from slim2keras.trainer.datasets import training_dataset
+from slim2keras.trainer.datasets import check_images_fit, training_dataset
 from slim2keras.trainer.epochs import EpochWork
 from slim2keras.trainer.finishing import finish
 from slim2keras.trainer.interruption import Interruption, StoppedBetweenSteps
@@ -76,7 +78,10 @@ def train(request: TrainingRequest, *, progress: TrainingProgress | None = None)
     """
     layout = RunLayout(request.output)
     team = open_team(request.strategy)
-    with settings_of(request), team.losses_told(lambda: _how_to_go_on(layout)):
+    if team.is_chief and not request.is_resumed:
+        check_run_is_free(layout.directory)
+    locked = run_locked(layout.directory) if team.is_chief else contextlib.nullcontext()
+    with locked, settings_of(request), team.losses_told(lambda: _how_to_go_on(layout)):
         training, state = _prepared(request, team)
         _check_same_work(training)
         told = progress if progress is not None and team.is_chief else TrainingProgress()
@@ -89,6 +94,7 @@ def train(request: TrainingRequest, *, progress: TrainingProgress | None = None)
                 _open_run(layout, training, work)
                 _run(training, work)
                 interruption.check()
+            # Every step is in the last state by now: a signal stops what follows at once, and nothing is lost.
             told.judging()
             result = finish(training, layout, work) if team.is_chief else None
         team.wait()
@@ -96,7 +102,7 @@ def train(request: TrainingRequest, *, progress: TrainingProgress | None = None)
 
 
 def _how_to_go_on(layout: RunLayout) -> str:
-    if not layout.last.is_dir():
+    if not is_run(layout.directory):
         return "No state was written yet: start all workers again."
     return (
         f"The last state stays. When all workers are there again, or with fewer, go on with it: slim2keras finetune "
@@ -130,26 +136,33 @@ def _prepared(request: TrainingRequest, team: Team) -> tuple[Training, RunState]
         if team.is_chief:
             check_run_is_free(layout.directory)
         training, state = prepare(request, team), RunState()
+        check_images_fit(training)
     return replace(training, plan=replace(training.plan, devices=team.replicas, workers=team.workers)), state
 
 
 def _open_run(layout: RunLayout, training: Training, work: EpochWork) -> None:
-    """Write what is there from the start, the state before the first step too."""
+    """Write what is there from the start; the request last, for what has one can be gone on with."""
     if training.request.is_resumed:
         if training.team.is_chief:
             clear_drafts(layout)
+            _write_request(layout, training)
         return
-    if training.team.is_chief:
-        _write_request(layout, training)
-    work.save()
+    try:
+        work.save()
+        if training.team.is_chief:
+            _write_request(layout, training)
+    except BaseException:
+        if training.team.is_chief:
+            shutil.rmtree(layout.last, ignore_errors=True)
+        raise
 
 
 def _write_request(layout: RunLayout, training: Training) -> None:
-    with whole_or_not_at_all(layout.request, layout.labels) as (draft, draft_labels):
-        asked = {**training.request.to_json(), "plan": training.plan.to_json()}
-        draft.write_text(json.dumps(asked, indent=2) + "\n", encoding="utf-8")
+    with whole_or_not_at_all(layout.labels, layout.request) as (draft_labels, draft):
         names = enumerate(training.images.class_names)
         draft_labels.write_text("".join(f"{number}:{name}\n" for number, name in names), encoding="utf-8")
+        asked = {**training.request.to_json(), "plan": training.plan.to_json()}
+        draft.write_text(json.dumps(asked, indent=2) + "\n", encoding="utf-8")
 
 
 def _run(training: Training, work: EpochWork) -> None:

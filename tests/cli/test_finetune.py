@@ -146,12 +146,11 @@ def show(display: Any) -> None:
         display.epoch_begins(epoch, 0)
         for step in range(1, steps + 1):
             display.step_ends(step, {"loss": 1.0 / step, "accuracy": 0.5}, 100.0)
-        display.epoch_ends(epoch, ROW)
-    display.remark("mind [this]")
+        display.epoch_ends(epoch, ROW, is_best=epoch == 1)
 
 
 def test_lines_fit_where_nobody_looks() -> None:
-    """No line is longer than 80 characters, the best epoch is marked once, and steps come as often as asked."""
+    """No line is longer than 80 characters, the best epoch is marked, and steps come as often as asked."""
     out = io.StringIO()
     show(LinesOfTraining(Console(file=out, width=160), 2))
     lines = out.getvalue().splitlines()
@@ -162,7 +161,6 @@ def test_lines_fit_where_nobody_looks() -> None:
         "1/2       0.5000     25.0%     0.7500          50.0%     1,234    1:01  best",
         "epoch 2/2  step 2/3  loss 0.5000  accuracy 50.0%  100 images/s",
         "2/2       0.5000     25.0%     0.7500          50.0%     1,234    1:01",
-        "remark: mind [this]",
     ]
     assert max(map(len, lines)) <= 80
 
@@ -194,7 +192,8 @@ def test_an_interruption_says_how_to_go_on(
 
     def interrupted(*_: object, **__: object) -> None:
         if has_state:
-            (run / "last").mkdir(parents=True)
+            run.mkdir()
+            (run / "request.json").touch()
         raise KeyboardInterrupt
 
     monkeypatch.setattr("slim2keras.trainer.training.train", interrupted)

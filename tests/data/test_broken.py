@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import slim2keras
 from slim2keras.data import broken
 from slim2keras.data.batches import evaluation_batches, training_batches
 from slim2keras.data.broken import broken_images_named
@@ -30,16 +29,13 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_training_that_meets_one_names_it(folder: Path) -> None:
-    """TensorFlow's own error says which op failed, in the middle of fit."""
+    """TensorFlow's own error says which op failed."""
     examples = list_for_network(folder, LENET)
-    model = slim2keras.finetune(slim2keras.build("lenet", num_classes=3, input_shape=(28, 28, 3)), batch_norm="update")
-    model.compile(slim2keras.optimizers.GradientDescent(0.1), slim2keras.losses.SoftmaxCrossEntropy())
-    dataset = training_batches(examples, LENET, 4)
     with (
         pytest.raises(DataReadError, match=r"b/3\.jpg cannot be read as an image: .*--skip-broken"),
         broken_images_named(examples, 3),
     ):
-        model.fit(dataset, steps_per_epoch=6, verbose=0)
+        list(training_batches(examples, LENET, 4).take(6))
 
 
 def test_a_file_that_has_gone(folder: Path) -> None:

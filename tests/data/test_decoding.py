@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from slim2keras.data import decoding
 from slim2keras.data.decoding import can_decode_webp, decode_image
 from slim2keras.errors import UnsupportedArgumentError
 from slim2keras.slim.runtime import import_tf_slim
@@ -129,3 +130,14 @@ def test_the_first_frame_of_an_animated_webp(mode: str) -> None:
     first.save(buffer, "WEBP", lossless=True, save_all=True, append_images=[second])
     for _ in range(20):
         np.testing.assert_array_equal(decode_image(tf.constant(buffer.getvalue()), 3), PHOTO)
+
+
+def test_an_image_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of a hundred bytes may say that it has half a billion pixels: an error, before they become floats."""
+    import tensorflow as tf
+
+    monkeypatch.setattr(decoding, "MOST_PIXELS", PHOTO.size // 3)
+    assert decode_image(tf.constant(encoded("GIF")), 3).shape == (37, 50, 3)
+    monkeypatch.setattr(decoding, "MOST_PIXELS", PHOTO.size // 3 - 1)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="more pixels than anybody would resize"):
+        decode_image(tf.constant(encoded("GIF")), 3)

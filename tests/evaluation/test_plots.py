@@ -70,12 +70,12 @@ def test_the_sheet_says_what_was_taken_for_what(tmp_path: Path, channels: int, k
 
 
 def test_names_are_drawn_as_they_are(tmp_path: Path) -> None:
-    """A dollar sign begins no formula; bytes that are no UTF-8 are question marks."""
-    names = ["$a_{$", "\\frac $x", "caf\udce9"]
-    plot_confusion(evaluation(40, 3, names), tmp_path / "confusion.svg")
+    """A dollar sign begins no formula; bytes that are no UTF-8 are question marks; what no font has is no warning."""
+    names = ["$a_{$", "\\frac $x", "caf\udce9", "\u82b1"]
+    plot_confusion(evaluation(40, 4, names), tmp_path / "confusion.svg")
     text = text_of(tmp_path / "confusion.svg")
     assert all(name in text for name in ("$a_{$", "\\frac $x", "caf?"))
-    ours = replace(evaluation(40, 3, names), names=["$\\x^{\udcff.png"] * 40)
+    ours = replace(evaluation(40, 4, names), names=["$\\x^{\udcff.png"] * 40)
     images = ImageArrays(tmp_path / "data.npz", np.zeros((40, 8, 8, 3), "uint8"), np.arange(40))
     plot_worst(ours, Examples(images, None), 2, tmp_path / "worst.svg")
     assert "$\\x^{?.png" in text_of(tmp_path / "worst.svg")

@@ -90,3 +90,17 @@ def test_grey_is_decoded_as_the_options_say() -> None:
         PreprocessingOptions(use_grayscale=True).decoded_channels(3)
     with pytest.raises(UnsupportedArgumentError, match="Received: 1 channels"):
         distort_jpeg(encoded(), PIPELINES["vgg"], (1, 1), (32, 28), channels=1)
+
+
+def test_a_file_that_is_cut_short_fails_whatever_is_drawn() -> None:
+    """Not by chance, in the tenth epoch; one with something behind its end is read as before."""
+    import tensorflow as tf
+
+    contents = encoded().numpy()
+    for number in range(8):
+        with pytest.raises(tf.errors.InvalidArgumentError):
+            distort_jpeg(contents[: len(contents) * 9 // 10], PIPELINES["inception"], (number, 1), (8, 8))
+        longer, whole = (
+            distort_jpeg(data, PIPELINES["vgg"], (number, 1), (8, 8)) for data in (contents + b"x", contents)
+        )
+        np.testing.assert_array_equal(longer, whole)

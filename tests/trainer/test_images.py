@@ -47,6 +47,11 @@ class TestSplits:
         assert (shares(found.training), shares(found.validation)) == ([4, 4, 4], [2, 2, 2])
         assert "'validation'" in found.origin
 
+    def test_one_that_is_not_there_is_refused(self, folder: Path) -> None:
+        """Where there are none at all too: nobody who asks for one means all images."""
+        with pytest.raises(DataReadError, match="has no split 'test'"):
+            list_images(request(folder / "plain", split="test"), 3)
+
     def test_validation_images_may_lie_elsewhere(self, folder: Path) -> None:
         """Then all of the others are trained on."""
         found = list_images(request(folder / "plain", validation=folder / "elsewhere"), 3)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import slim2keras
-from slim2keras.errors import UnsupportedArgumentError
+from slim2keras.errors import CheckpointMismatchError, UnsupportedArgumentError
 from slim2keras.models.variables import slim_variables
 from slim2keras.trainer.network import AdaptedNetwork, adapt, open_source
 from slim2keras.trainer.request import training_request
@@ -47,6 +49,21 @@ def test_other_classes_start_the_classifier_afresh(checkpoint: Path) -> None:
             np.testing.assert_array_equal(values[name], value, err_msg=name)
 
 
+def test_what_does_not_fit_is_told_with_the_option_that_helps(checkpoint: Path, tmp_path: Path) -> None:
+    """And the option as it is told does help."""
+    values = {**stored(checkpoint), "CifarNet/fc3/weights": np.zeros((100, 384), np.float32)}
+    damaged = tmp_path / "model.ckpt"
+    tf.raw_ops.SaveV2(
+        prefix=str(damaged), tensor_names=[*values], shape_and_slices=[""] * len(values), tensors=[*values.values()]
+    )
+    with pytest.raises(CheckpointMismatchError) as caught:
+        adapted(damaged, 10)
+    told = re.search(r"command line: --checkpoint-exclude-scopes (\S+)\)", str(caught.value))
+    assert told is not None, caught.value
+    found, _ = adapted(damaged, 10, checkpoint_exclude_scopes=told[1])
+    assert {name.rpartition("/")[0] for name in found.plan.load.fresh} == {"CifarNet/fc3"}
+
+
 def test_the_same_classes_keep_it(checkpoint: Path) -> None:
     """Unless it is excluded by name; a scope is a whole one."""
     found, values = adapted(checkpoint, 10)
@@ -80,3 +97,10 @@ def test_a_graph_says_itself_what_it_is(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedArgumentError, match="are 16 x 16, as its graph has them"):
         adapted(path, 3, image_size=32)
     assert adapted(path, 3, image_size=16)[0].fresh == ("tiny/logits",)
+
+
+def test_a_graph_in_a_file_keeps_its_size(tmp_path: Path) -> None:
+    """What takes no input shape is not told to be given one: the checkpoint has to be converted anew."""
+    path = write_network(tmp_path / "tiny.keras")
+    with pytest.raises(UnsupportedArgumentError, match="convert the checkpoint that the file was made from at that"):
+        adapted(path, 5, image_size=(20, 24))

@@ -72,6 +72,7 @@ def test_batch_norm_has_no_default(tmp_path):
     [
         ({"epochs": 0}, "epochs must be a whole number, 1 or greater"),
         ({"epochs": True}, "epochs must be a whole number"),
+        ({"seed": 2**32}, "seed must be a whole number, 0 to 4294967295"),
         ({"optimizer": "adm"}, "Did you mean adam"),
         ({"epoch": 3}, "Did you mean epochs"),
         ({"learning_rate": 0.0}, "above 0"),

@@ -44,8 +44,10 @@ def test_drafts_of_dead_runs_are_cleared(tmp_path: Path) -> None:
     for name in (".model.keras.0123456789ab", "last/.state-000003.0123456789ab", "last/state-000001", ".git.backup"):
         (tmp_path / name).mkdir(parents=True)
     (run.last / "state-000002").mkdir()
+    (run.slim / ".model.ckpt-9.index.0123456789ab").mkdir(parents=True)
     clear_drafts(run)
-    assert {path.name for path in tmp_path.iterdir()} == {"last", ".git.backup"}
+    assert {path.name for path in tmp_path.iterdir()} == {"last", "slim", ".git.backup"}
+    assert [*run.slim.iterdir()] == []
     assert [path.name for path in run.last.iterdir()] == ["state-000002"]
 
 

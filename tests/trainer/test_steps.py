@@ -68,6 +68,18 @@ def test_cosine_goes_from_top_to_end_over_all_steps() -> None:
     options = ScheduleOptions(learning_rate_decay_type="cosine", end_learning_rate=0.001, warmup_epochs=1.0)
     rates = [learning_rate_at(options, STEPS, step) for step in (0, 52, 104, 572, 1040)]
     assert rates == pytest.approx([0.0, 0.005, 0.01, 0.0055, 0.001], rel=1e-3)
+
+
+def test_a_warm_up_longer_than_the_training_is_not_hurried() -> None:
+    """As with slim's schedules, the rate grows as slowly as it was told to."""
+    options = ScheduleOptions(learning_rate_decay_type="cosine", warmup_epochs=100.0)
+    assert learning_rate_at(options, STEPS, 1040) == pytest.approx(0.001, rel=1e-2)
+
+
+def test_a_decay_within_less_than_a_step_is_told_as_it_is() -> None:
+    """Which is within one."""
+    options = ScheduleOptions(learning_rate_decay_type="polynomial", num_epochs_per_decay=0.001)
+    assert "falling to 0.0001 within 1 step," in describe_schedule(options, STEPS)
     assert float(cosine_decay(0.1, steps=10)(10)) == pytest.approx(0.0, abs=1e-8)
 
 

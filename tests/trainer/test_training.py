@@ -25,14 +25,17 @@ from slim2keras.errors import (
     NonFiniteLossError,
     NoSpaceError,
     OutputError,
+    UnsupportedArgumentError,
 )
 from slim2keras.files.run_layout import RunLayout
+from slim2keras.files.run_lock import run_locked
 from slim2keras.models.variables import slim_variables
 from slim2keras.trainer.progress import TrainingProgress
 from slim2keras.trainer.request import with_options
-from slim2keras.trainer.resuming import resumed_request
+from slim2keras.trainer.resuming import read_request, resumed_request
 from slim2keras.trainer.training import plan_training, train
 from slim2keras.training.model import FineTunedModel
+from tests.trainer import runs
 from tests.trainer.runs import (
     CLASSES,
     Stop,
@@ -42,6 +45,7 @@ from tests.trainer.runs import (
     last_values,
     request,
     stop,
+    tiny_network,
     write_network,
 )
 
@@ -73,8 +77,8 @@ class Told(TrainingProgress):
         assert images_per_second > 0.0
         self.events.append((step, logs["loss"], logs["accuracy"]))
 
-    def epoch_ends(self, epoch: int, row: Any) -> None:
-        self.events.append(("row", dict(row)))
+    def epoch_ends(self, epoch: int, row: Any, *, is_best: bool) -> None:
+        self.events.append(("row", {**row, "is_best": is_best}))
 
     def judging(self) -> None:
         self.events.append("judging")
@@ -115,6 +119,8 @@ class TestRun:
         assert report["validation"]["accuracy"] == result.accuracy
         best = max(history(result.run), key=lambda row: (float(row["val_accuracy"]), -float(row["val_loss"])))
         assert report["best_epoch"] == int(best["epoch"])
+        told = [event[1]["epoch"] for event in whole[1].events if event[0] == "row" and event[1]["is_best"]]
+        assert told[-1] == int(best["epoch"])
         assert result.accuracy == pytest.approx(float(best["val_accuracy"]))
         assert [row["name"] for row in report["validation"]["per_class"]] == [*CLASSES]
         assert report["options"]["epochs"] == 3
@@ -155,7 +161,26 @@ class TestRun:
 
 
 class TestGoingOn:
-    @pytest.mark.parametrize("step", [8, pytest.param(4, marks=pytest.mark.slow)])
+    def test_after_a_full_disk(self, whole: tuple[Any, Told], folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What was saved before is there whole, nothing of the new state is; and the run ends with the same bits."""
+        save, calls = FineTunedModel.save, []
+
+        def failing(self: Any, path: Any, *args: Any, **kwargs: Any) -> None:
+            calls.append(path)
+            save(self, path, *args, **kwargs)
+            if len(calls) == 5:
+                raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr(FineTunedModel, "save", failing)
+        with pytest.raises(NoSpaceError, match="no space is left"):
+            train(request(folder, "full", save_steps=2, **AVERAGED))
+        assert len([*(folder / "full" / "last").iterdir()]) == 1
+        assert last_values(folder / "full")[1].step == 4
+        train(resumed_request(folder / "full"))
+        assert_same_runs(folder / "full", whole[0].run)
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("step", [4, 8])
     def test_after_an_error(self, whole: tuple[Any, Told], folder: Path, step: int) -> None:
         """From the state of the last save, to the bits of a run that was not stopped."""
         run = f"stopped_{step}"
@@ -190,6 +215,22 @@ class TestGoingOn:
         assert [row["epoch"] for row in history(short.output)] == ["1", "2", "3"]
         assert last_values(short.output)[1].step == 7
 
+    def test_not_while_another_process_is_at_it(self, whole: tuple[Any, Told]) -> None:
+        """Two would take each other's states away."""
+        with run_locked(whole[0].run), pytest.raises(OutputError, match="by another training"):
+            train(resumed_request(whole[0].run))
+
+    def test_epochs_take_the_place_of_steps(
+        self, whole: tuple[Any, Told], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Of a run that had a number of steps, none of which is ignored then; and the RUN keeps what is changed."""
+        run = shutil.copytree(whole[0].run, tmp_path / "run")
+        monkeypatch.setattr("slim2keras.trainer.training.finish", lambda *_: None)
+        train(resumed_request(run, max_number_of_steps=9))
+        assert read_request(run).loop.max_number_of_steps == 9
+        asked = resumed_request(run, epochs=5)
+        assert (asked.loop.max_number_of_steps, asked.loop.epochs) == (None, 5)
+
     def test_on_other_images_is_refused(self, whole: tuple[Any, Told], folder: Path) -> None:
         """One file with other bytes is enough."""
         image = folder / "images" / "rose" / "03.png"
@@ -207,6 +248,41 @@ class TestGoingOn:
         (tmp_path / "request.json").write_text(asked)
         with pytest.raises(CheckpointReadError, match="before its first state"):
             train(resumed_request(tmp_path))
+
+
+def test_ctrl_c_stops_the_judging_at_once(
+    whole: tuple[Any, Told], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There are no steps any more that a signal had to wait for."""
+
+    def interrupted(*_: object) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.1)
+        raise AssertionError("the signal was kept for a step that does not come")
+
+    run = shutil.copytree(whole[0].run, tmp_path / "run")
+    monkeypatch.setattr("slim2keras.trainer.training.finish", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train(resumed_request(run))
+
+
+def test_what_can_be_gone_on_with_has_a_state(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first one is there before the request that makes a RUN of a directory; what is none can be removed."""
+
+    asked, seen = replace(request(folder), output=tmp_path / "run"), []
+
+    def failing(*_: object) -> None:
+        seen.extend(path.name for path in asked.output.iterdir())
+        raise Stop
+
+    monkeypatch.setattr("slim2keras.trainer.training.whole_or_not_at_all", failing)
+    with pytest.raises(Stop):
+        train(asked)
+    assert seen == ["last"]
+    assert not asked.output.exists()
+    (asked.output / "last").mkdir(parents=True)
+    with pytest.raises(OutputError, match=r"no run that was begun\. .*remove it"):
+        train(asked)
 
 
 def test_a_broken_image_is_named(folder: Path, tmp_path: Path) -> None:
@@ -246,23 +322,6 @@ def test_a_loss_that_is_not_finite_leaves_the_last_state(folder: Path) -> None:
     assert last_values(folder / "diverging")[1].step == 0
 
 
-def test_a_full_disk_leaves_the_last_state_whole(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was saved before is there, nothing of the new state is, and the error says what is full."""
-    save, calls = FineTunedModel.save, []
-
-    def failing(self: Any, path: Any, *args: Any, **kwargs: Any) -> None:
-        calls.append(path)
-        save(self, path, *args, **kwargs)
-        if len(calls) == 3:
-            raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(FineTunedModel, "save", failing)
-    with pytest.raises(NoSpaceError, match="no space is left"):
-        train(request(folder, "full", save_steps=1))
-    assert last_values(folder / "full")[1].step == 1
-    assert len([*(folder / "full" / "last").iterdir()]) == 1
-
-
 @pytest.fixture(scope="module")
 def blind(folder: Path) -> Any:
     asked = request(folder, "blind", batch_norm="batch", decay=None, learning_rate=0.3, epochs=4)
@@ -279,6 +338,11 @@ class TestPitOne:
         assert blind.judgement.accuracy_lost > 0.4
         assert f"--resume {blind.run} --recalibrate" in str(blind).replace("\n", " ")
         assert json.loads((blind.run / "report.json").read_text())["old_statistics_left"] == 1.0
+
+    def test_of_frozen_statistics_there_is_nothing_to_repair(self, folder: Path) -> None:
+        """Who asks for it is told so."""
+        result = train(request(folder, "frozen", batch_norm="frozen", decay=None, recalibrate=True, epochs=1))
+        assert "Not recalibrated: no layer was trained on statistics of the batch." in str(result)
 
     def test_what_it_says_to_do_repairs_it(self, blind: Any) -> None:
         """The run goes on for no step, and its model is the better one of those repaired."""
@@ -302,6 +366,16 @@ class TestPlan:
         page = str(plan)
         for text in ("afresh: the checkpoint has 5 classes, the data 3", "27 to train, 9 to validate", "tiny/logits"):
             assert text in page
+
+    def test_images_that_nobody_can_preprocess_are_refused(
+        self, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Before anything is written or promised, with the option that helps."""
+        monkeypatch.setattr(runs, "tiny_network", lambda *given: replace(tiny_network(*given), preprocessing=None))
+        asked = replace(request(folder, "planned"), checkpoint=write_network(tmp_path / "own.keras"))
+        with pytest.raises(UnsupportedArgumentError, match="--preprocessing-name"):
+            plan_training(asked)
+        assert "vgg" in plan_training(with_options(asked, {"preprocessing_name": "vgg"})).augmentation
 
     def test_statistics_that_will_lag_are_told(self, folder: Path) -> None:
         """With how much of the old ones will be left, and what to do."""
