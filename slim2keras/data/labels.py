@@ -81,8 +81,8 @@ def number_folders(places: Sequence[Path], names: Sequence[str], options: LabelO
         return _by_labels_file(labels_file, names, options)
     if options.offset:
         raise UnsupportedArgumentError(
-            f"labels_offset={options.offset} is taken off numbers that stand in the data, and the folders of {places[0]} "
-            f"have none: leave it out (command line: --labels-offset), or write a {LABELS_FILE} there."
+            f"labels_offset={options.offset} is taken off numbers that stand in the data, and the folders of "
+            f"{places[0]} have none: leave it out (command line: --labels-offset), or write a {LABELS_FILE} there."
         )
     classes = len(names) if options.classes is None else options.classes
     by_number = _own_numbers(names, classes)
