@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from slim2keras.errors import DataReadError, did_you_mean
+from slim2keras.errors import DataReadError, UnsupportedArgumentError, did_you_mean
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -74,10 +74,16 @@ def number_folders(places: Sequence[Path], names: Sequence[str], options: LabelO
 
     Raises:
         DataReadError: If it is not clear which is which.
+        UnsupportedArgumentError: If there is an offset, and no numbers to take it off.
     """
     labels_file = find_labels_file(places)
     if labels_file is not None:
         return _by_labels_file(labels_file, names, options)
+    if options.offset:
+        raise UnsupportedArgumentError(
+            f"labels_offset={options.offset} is taken off numbers that stand in the data, and the folders of "
+            f"{places[0]} have none: leave it out (command line: --labels-offset), or write a {LABELS_FILE} there."
+        )
     classes = len(names) if options.classes is None else options.classes
     by_number = _own_numbers(names, classes)
     if by_number:

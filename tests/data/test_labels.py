@@ -11,7 +11,7 @@ import pytest
 from slim2keras.data.images import open_images
 from slim2keras.data.labels import read_label_names
 from slim2keras.data.listing import list_examples
-from slim2keras.errors import DataReadError
+from slim2keras.errors import DataReadError, UnsupportedArgumentError
 from slim2keras.nets.spec import NetSpec
 from tests.data.files import GREEN, GREY, SPEC, opened, write_image
 
@@ -54,6 +54,15 @@ def test_numbered_folders_that_fit_otherwise_come_in_the_order_of_numbers(tmp_pa
     for number in range(1, 13):
         write_image(tmp_path / str(number) / "image.png", GREEN if number == 10 else GREY)
     assert (True, 9) in classes_by_green(opened(tmp_path, spec, 20)[0])
+
+
+def test_an_offset_of_folders_without_numbers_is_refused(tmp_path: Path) -> None:
+    """It is taken off numbers in the data, and there would be none; leaving it out, as the message says, works."""
+    for name in "abc":
+        write_image(tmp_path / name / "image.png")
+    with pytest.raises(UnsupportedArgumentError, match=r"labels_offset=1 .* have none: leave it out"):
+        list_examples(tmp_path, labels_offset=1)
+    assert len(list_examples(tmp_path)) == 3
 
 
 @pytest.mark.parametrize("folders", ["abcd", "a"])
