@@ -92,7 +92,8 @@ def expected_accuracy(story: Story) -> float:
     return float(gap.accuracy_batch)
 
 
-@pytest.mark.parametrize("kind", ["folder", pytest.param("sorted arrays", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["folder", "sorted arrays"])
 def test_a_data_set_by_class_says_of_pit_one_what_shuffled_images_say(
     story: Story, expected_accuracy: float, tmp_path: Path, kind: str
 ) -> None:
