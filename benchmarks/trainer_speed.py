@@ -27,7 +27,7 @@ import numpy as np
 
 from tests.parity.slim_trainer import SlimRun, run_slim
 
-CLASSES, IMAGES, ROUNDS = 5, 480, 3
+CLASSES, IMAGES, VALIDATION, ROUNDS = 5, 2400, 240, 2
 HEIGHT, WIDTH = 375, 500
 
 
@@ -49,7 +49,7 @@ def write_records(directory: Path) -> None:
     import tensorflow as tf
 
     random = np.random.RandomState(0)
-    for split, shards, images in (("train", 2, IMAGES), ("validation", 1, 2 * CLASSES)):
+    for split, shards, images in (("train", 2, IMAGES), ("validation", 1, VALIDATION)):
         for shard in range(shards):
             path = directory / f"flowers_{split}_{shard:05d}-of-{shards:05d}.tfrecord"
             with tf.io.TFRecordWriter(str(path)) as file:
