@@ -79,7 +79,7 @@ def test_the_page_says_it_all() -> None:
         "accuracy ",
         " of 80 images",
         "top 5",
-        "loss",
+        "cross entropy",
         "labels: as in labels.txt",
         "[bold]",
         "Most often mistaken",
