@@ -29,7 +29,8 @@ test-more: setup
 	$(BIN)/python -m pytest $(PARALLEL) -m slow \
 		-k "not large and not 200 and not three_steps and not first_training and not two_pits" \
 		tests/golden tests/doctor tests/trainer tests/stories/test_class_folders.py tests/stories/test_distribution.py \
-		tests/stories/test_examples.py tests/stories/test_out_of_the_pits.py
+		tests/stories/test_examples.py tests/stories/test_out_of_the_pits.py tests/stories/test_lost_workers.py \
+		tests/stories/test_sharing.py
 
 # Every network against slim and against the golden values, and what else only research/slim can judge.
 test-zoo: setup
