@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-NET, SIZE, BATCH, EPOCHS, CLASSES = "resnet_v1_50", 96, 32, 4, 10
+NET, SIZE, BATCH, EPOCHS, CLASSES = "resnet_v1_50", 96, 32, 3, 10
 POLICIES = ("float32", "mixed_bfloat16")
 COLOURS = ("0.6", "tab:blue")
 PICTURE = Path(__file__).parents[1] / "docs" / "images" / "precision.png"
