@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -29,15 +28,14 @@ from slim2keras.conversion.request import CheckpointRequest, check_asks_nothing
 from slim2keras.data.images import image_counter, open_images
 from slim2keras.data.listing import check_images_path
 from slim2keras.errors import MovingStatisticsWarning, TrainingDataError, UnsupportedArgumentError
-from slim2keras.files.output_files import check_free, report_path, whole_or_not_at_all
+from slim2keras.files.output_files import check_free, report_path
 from slim2keras.files.reports import Report
 from slim2keras.models.networks import network_of
 from slim2keras.models.overrides import Overrides, dropout_off
 from slim2keras.models.strategies import Team
 from slim2keras.models.variables import layer_variables, slim_variables
 from slim2keras.outputs.formats import OutputFormat, check_target
-from slim2keras.outputs.outline import outline_of_model
-from slim2keras.outputs.writing import write_model, write_weights
+from slim2keras.outputs.writing import write_with_report
 from slim2keras.preprocessing.factory import pipeline_named
 from slim2keras.progress import ImageProgress, StepProgress
 from slim2keras.training.model_variables import ModelVariables, open_variables
@@ -293,7 +291,8 @@ def recalibrate_file(
         if not Team.of(model).is_chief:
             return found
         if its_format is not None:
-            _write_model(model, target, its_format, facts)
+            current = ((name, item.numpy()) for name, item in slim_variables(model).items())
+            write_with_report(model, current, target, its_format, facts)
         else:
             sources = {name: name for name in opened} if plan is None else plan.load.sources
             values = {**opened, **_repaired(model, sources)}
@@ -332,17 +331,6 @@ def check_recalibration_target(output: Path, *, overwrite: bool) -> tuple[Path, 
     check_checkpoint_target(target, CheckpointVersion.V2, overwrite=overwrite)
     check_free(report_path(target), overwrite=overwrite)
     return target, None
-
-
-def _write_model(model: tf_keras.Model, target: Path, its_format: OutputFormat, facts: Mapping[str, Any]) -> None:
-    with whole_or_not_at_all(target, report_path(target)) as (draft, draft_report):
-        outline = outline_of_model(model)
-        values = ((name, item.numpy()) for name, item in slim_variables(model).items())
-        if its_format is OutputFormat.WEIGHTS:
-            write_weights(outline, values, draft)
-        else:
-            write_model(outline, values, draft, its_format)
-        draft_report.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
 
 
 def _repaired(model: tf_keras.Model, sources: Mapping[str, str]) -> dict[str, NDArray[Any]]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ import numpy as np
 
 from slim2keras.checkpoints.loading import apply_load
 from slim2keras.errors import Slim2KerasError
+from slim2keras.files.output_files import report_path, whole_or_not_at_all
 from slim2keras.models.variables import share_stored_variables, slim_variables
 from slim2keras.outputs.formats import OutputFormat
 from slim2keras.outputs.keras_archive import (
@@ -20,10 +22,11 @@ from slim2keras.outputs.keras_archive import (
     open_weights,
 )
 from slim2keras.outputs.loading import load_file
-from slim2keras.outputs.outline import Outline
+from slim2keras.outputs.outline import Outline, outline_of_model
 
 if TYPE_CHECKING:
     import h5py
+    import tf_keras
     from numpy.typing import NDArray
 
 
@@ -106,6 +109,23 @@ def write_weights(outline: Outline, values: Values, path: Path) -> None:
     """Write a ``.weights.h5`` for ``model.load_weights``, from values that need not be in a model."""
     with _hdf5_for_writing(path, libver=_INDEXED) as file:
         _write_tensors(outline, values, file)
+
+
+def write_with_report(
+    model: tf_keras.Model, values: Values, target: Path, its_format: OutputFormat, report: Mapping[str, Any]
+) -> None:
+    """Write a model with other values, and its report beside it, both whole or not at all.
+
+    Raises:
+        NoSpaceError, OutputError: If they cannot be written; those before stay.
+    """
+    with whole_or_not_at_all(target, report_path(target)) as (draft, draft_report):
+        outline = outline_of_model(model)
+        if its_format is OutputFormat.WEIGHTS:
+            write_weights(outline, values, draft)
+        else:
+            write_model(outline, values, draft, its_format)
+        draft_report.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
 
 
 def _write_tensors(outline: Outline, values: Values, file: h5py.File) -> None:

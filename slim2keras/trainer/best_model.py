@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slim2keras.conversion.report import describe_model, versions_of_all
-from slim2keras.files.output_files import report_path, whole_or_not_at_all
 from slim2keras.models.functional import functional_model
 from slim2keras.models.overrides import Overrides
 from slim2keras.models.precision import in_float32, precision_of
 from slim2keras.models.variables import slim_variables
 from slim2keras.outputs.formats import OutputFormat
-from slim2keras.outputs.outline import outline_of_model
-from slim2keras.outputs.writing import write_model
+from slim2keras.outputs.writing import write_with_report
 from slim2keras.scopes import ema_name
 
 if TYPE_CHECKING:
@@ -59,10 +56,8 @@ def write_whole(model: tf_keras.Model, values: Any, path: Path, facts: Mapping[s
     Raises:
         NoSpaceError, OutputError: If it cannot be written; the one before stays.
     """
-    with whole_or_not_at_all(path, report_path(path)) as (draft, draft_report):
-        write_model(outline_of_model(model), values, draft, OutputFormat.KERAS)
-        report = {**facts, **describe_model(model), "versions": versions_of_all()}
-        draft_report.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    report = {**facts, **describe_model(model), "versions": versions_of_all()}
+    write_with_report(model, values, path, OutputFormat.KERAS, report)
 
 
 def _plain(model: FineTunedModel) -> tf_keras.Model:
