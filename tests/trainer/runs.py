@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,17 @@ def request(tmp_path: Path, run: str = "run", **options: Any) -> TrainingRequest
         write_images(tmp_path / "images")
         write_network(tmp_path / "tiny.keras")
     return training_request(tmp_path / "tiny.keras", tmp_path / "images", tmp_path / run, **{**OPTIONS, **options})
+
+
+class Losses(TrainingProgress):
+    """Takes the loss of each step out of the means over an epoch."""
+
+    def __init__(self) -> None:
+        self.of_steps: list[float] = []
+
+    def step_ends(self, step: int, logs: Mapping[str, float], images_per_second: float) -> None:
+        before = sum(self.of_steps[len(self.of_steps) - step + 1 :])
+        self.of_steps.append(step * logs["loss"] - before)
 
 
 class Stop(Exception):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +15,10 @@ from slim2keras.graphs.network import GraphNetwork, Network
 from slim2keras.models.building import build_model
 from slim2keras.nets.spec import NetSpec
 from slim2keras.scopes import VariableKind
-from slim2keras.trainer.progress import TrainingProgress
 from tests.data.files import example, write_records
 from tests.parity.slim_trainer import SlimRun, run_slim
 from tests.parity.training_runs import CLASSES, NETS
+from tests.trainer.runs import Losses
 
 STEPS, BATCH, IMAGES, SIZE = 20, 8, 160, 64
 CASES = {
@@ -55,17 +54,6 @@ def network_named(name: str) -> Network:
     x = layers.inputs((SIZE, SIZE, 3))
     x.graph.outputs.extend(NETS[name].ours(x, NETS[name].decay))
     return GraphNetwork(name, x.graph, "lenet", num_classes=CLASSES)
-
-
-class Losses(TrainingProgress):
-    """Takes the loss of each step out of the means over an epoch."""
-
-    def __init__(self) -> None:
-        self.of_steps: list[float] = []
-
-    def step_ends(self, step: int, logs: Mapping[str, float], images_per_second: float) -> None:
-        before = sum(self.of_steps[len(self.of_steps) - step + 1 :])
-        self.of_steps.append(step * logs["loss"] - before)
 
 
 @pytest.mark.slow

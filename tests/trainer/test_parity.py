@@ -15,11 +15,11 @@ from slim2keras.graphs.network import GraphNetwork
 from slim2keras.models.building import build_model
 from slim2keras.models.variables import slim_variables
 from slim2keras.trainer.best_model import write_whole
-from slim2keras.trainer.progress import TrainingProgress
 from slim2keras.trainer.request import training_request
 from slim2keras.trainer.training import train
 from tests.parity.training_runs import CLASSES, FEATURES, NETS, STEPS, Case, Run, batch_of, differences, run_theirs
 from tests.reference import assign_values, values_of
+from tests.trainer.runs import Losses
 
 NET, CASE = NETS["separable"], FEATURES["slim's trainer"]
 BARS = {"losses": 1e-4, "variables": 1e-4, "slots": 1e-4, "moving statistics": 1e-5, "shadows": 1e-5}
@@ -39,20 +39,6 @@ OPTIONS: dict[str, Any] = {
     "augment": False,
     "export_slim": True,
 }
-
-
-class Losses(TrainingProgress):
-    """Of each step, from the means that Keras tells."""
-
-    def __init__(self) -> None:
-        self.means: list[float] = []
-
-    def step_ends(self, step: int, logs: Any, images_per_second: float) -> None:
-        self.means.append(logs["loss"])
-
-    def of_steps(self) -> list[float]:
-        sums = np.arange(1, len(self.means) + 1) * np.asarray(self.means)
-        return np.diff(sums, prepend=0.0).tolist()
 
 
 def write_checkpoint_and_images(folder: Path) -> None:
@@ -75,7 +61,7 @@ def run_ours(folder: Path, **changes: Any) -> Run:
         training_request(folder / "separable.keras", folder / "train.npz", folder / "run", **options), progress=losses
     )
     with open_checkpoint(result.run / "slim") as checkpoint:
-        return Run(losses.of_steps(), dict(checkpoint))
+        return Run(losses.of_steps, dict(checkpoint))
 
 
 @pytest.mark.filterwarnings("ignore::slim2keras.errors.MovingStatisticsWarning")
