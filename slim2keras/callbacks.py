@@ -45,6 +45,9 @@ class BatchNormMonitor(tf_keras.callbacks.Callback):  # type: ignore[misc]
         validation_data: Batches of (images, labels) or of images, e.g. a ``tf.data.Dataset``; gone through once an
             epoch. ``dataset.take(10)`` makes it cheap.
 
+    Attributes:
+        measured: What the last epoch's measurement of ``validation_data`` found; ``None`` before the first.
+
     Raises:
         TrainingDataError: When ``fit`` begins, if the batches are not such as the model takes.
 
@@ -61,6 +64,7 @@ class BatchNormMonitor(tf_keras.callbacks.Callback):  # type: ignore[misc]
     def __init__(self, validation_data: Iterable[Any] | None = None) -> None:
         super().__init__()
         self.validation_data = validation_data
+        self.measured: Measurement | None = None
         self._probe: BatchNormProbe | None = None
         self._unmoved: dict[str, tuple[NDArray[Any], NDArray[Any]]] = {}
         self._steps = self._last_batch = self._epochs = 0
@@ -72,7 +76,7 @@ class BatchNormMonitor(tf_keras.callbacks.Callback):  # type: ignore[misc]
         self._unmoved = {layer.name: moving_statistics(layer) for layer in self._layers}
         self._open = set()
         self._steps = self._epochs = 0
-        self._probe = None
+        self._probe = self.measured = None
         if self.validation_data is not None and self._layers:
             self._probe = BatchNormProbe(self.model, self._layers)
             self._probe.check(self.validation_data)
@@ -98,7 +102,7 @@ class BatchNormMonitor(tf_keras.callbacks.Callback):  # type: ignore[misc]
         self._tell_of_pit_one(stuck)
         self._tell_of_pit_two(moving, epoch)
         if self._probe is not None:
-            seen = self._probe.measure(self.validation_data)  # type: ignore[arg-type]
+            seen = self.measured = self._probe.measure(self.validation_data)  # type: ignore[arg-type]
             drifts = seen.drifts(self._layers)
             if self._opens("unmixed", is_open=not seen.is_mixed):
                 self._warn(f"validation_data: {UNMIXED} Until then what is logged of the batch means little.")

@@ -54,7 +54,7 @@ class Scores:
         return self.classes[:, 0]
 
     @classmethod
-    def of(cls, log_probabilities: NDArray[Any], labels: NDArray[np.int64] | None, top: int) -> Scores:
+    def of(cls, log_probabilities: NDArray[Any], labels: NDArray[np.int64] | None, top: int = TOP) -> Scores:
         """From the logarithms of the probabilities of all classes, (images, classes)."""
         classes = np.argsort(-log_probabilities, axis=1, kind="stable")[:, :top]
         probabilities = np.exp(np.take_along_axis(log_probabilities, classes, axis=1))
@@ -100,16 +100,16 @@ def score_images(
     Warns:
         PreprocessingWarning: If the first images can hardly be preprocessed as the network wants them.
     """
-    log_probabilities = _log_probabilities(model)
+    run = _log_probabilities_of(model)
     team = Team.of(model)
     parts: list[Scores] = []
     batches = batches_of_worker(dataset, team, progress)
-    for _, labels, outputs in team.mapped(log_probabilities, _checked(batches, model, as_asked=as_asked)):
+    for _, labels, outputs in team.mapped(run, _checked(batches, model, as_asked=as_asked)):
         found = _of_images(outputs.numpy(), model.name)
         _check_finite(found, sum(map(len, parts)), model.name)
         numbers = None if labels is None else class_numbers(labels, len(found), 1, found.shape[-1])[:, 0]
         parts.append(Scores.of(found, numbers, top))
-    return _of_all_workers(parts, team, model.outputs[0].shape[-1], top)
+    return scores_of_all_workers(parts, team, model.outputs[0].shape[-1], top)
 
 
 def _checked(
@@ -124,7 +124,7 @@ def _checked(
     yield from batches
 
 
-def _of_all_workers(parts: Sequence[Scores], team: Team, classes: int, top: int) -> Scores:
+def scores_of_all_workers(parts: Sequence[Scores], team: Team, classes: int, top: int = TOP) -> Scores:
     """Of the images of all workers, in their order; some workers may have none.
 
     Raises:
@@ -138,19 +138,26 @@ def _of_all_workers(parts: Sequence[Scores], team: Team, classes: int, top: int)
     return Scores.joined([nothing, *parts], team.in_order)
 
 
-def _log_probabilities(model: tf_keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Images to the logarithms of the probabilities of the classes, (batch, pixels, classes), float32."""
+def _log_probabilities_of(model: tf_keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Images to ``log_probabilities``."""
     import tensorflow as tf
 
     gives_probabilities = check_classifier(model)
 
     @tf.function(autograph=False, reduce_retracing=True)  # type: ignore[untyped-decorator]
     def run(images: tf.Tensor) -> tf.Tensor:
-        outputs = first_logits(model(images, training=False))
-        # A probability that rounds to 0 has a loss that is large, and not infinite.
-        return tf.math.log(outputs + _SMALLEST) if gives_probabilities else tf.nn.log_softmax(outputs)
+        return log_probabilities(model(images, training=False), gives_probabilities=gives_probabilities)
 
     return run  # type: ignore[no-any-return]
+
+
+def log_probabilities(outputs: Any, *, gives_probabilities: bool) -> tf.Tensor:
+    """Logarithms of the probabilities of the classes, (batch, pixels, classes), float32, of a model's outputs."""
+    import tensorflow as tf
+
+    logits = first_logits(outputs)
+    # A probability that rounds to 0 has a loss that is large, and not infinite.
+    return tf.math.log(logits + _SMALLEST) if gives_probabilities else tf.nn.log_softmax(logits)
 
 
 def _check_images(model: tf_keras.Model, images: tf.Tensor) -> None:

@@ -114,17 +114,19 @@ def write_weights(outline: Outline, values: Values, path: Path) -> None:
 def write_with_report(
     model: tf_keras.Model, values: Values, target: Path, its_format: OutputFormat, report: Mapping[str, Any]
 ) -> None:
-    """Write a model with other values, and its report beside it, both whole or not at all.
+    """Write a model with other values, and its report beside it, both whole or not at all; reads back what it wrote.
 
     Raises:
         NoSpaceError, OutputError: If they cannot be written; those before stay.
+        Slim2KerasError: If a tensor is another one when it is read back; those before stay.
     """
     with whole_or_not_at_all(target, report_path(target)) as (draft, draft_report):
-        outline = outline_of_model(model)
+        outline, values = outline_of_model(model), list(values)
         if its_format is OutputFormat.WEIGHTS:
             write_weights(outline, values, draft)
         else:
             write_model(outline, values, draft, its_format)
+        largest_read_back_difference(outline, values, draft, its_format)
         draft_report.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import tf_keras
 
+from slim2keras.batch_norm.probe import Gap
+from slim2keras.evaluation.scores import Scores
 from slim2keras.files.run_layout import RunLayout
+from slim2keras.models.precision import precision_of
 from slim2keras.trainer.best_model import BestModel, averages_taken
 from slim2keras.trainer.datasets import evaluation_images
 from slim2keras.trainer.history import EventFiles, write_history
@@ -21,10 +24,23 @@ from slim2keras.trainer.preparing import Training
 from slim2keras.trainer.progress import TrainingProgress
 from slim2keras.trainer.state import RunState, write_state
 from slim2keras.trainer.steps import learning_rate_at
-from slim2keras.trainer.validation import Validation
+from slim2keras.trainer.validation import Validated, Validation
 
 _SPEED_WINDOW = 20
 """Steps over which images a second are told."""
+
+
+@dataclass(frozen=True)
+class BestSeen:
+    """What was seen of a network after an epoch.
+
+    Attributes:
+        scores: Of the validation images.
+        gap: Between batch and moving statistics; ``None`` where no layer normalises with the batch.
+    """
+
+    scores: Scores
+    gap: Gap | None
 
 
 class EpochWork(tf_keras.callbacks.Callback):  # type: ignore[misc]
@@ -40,6 +56,7 @@ class EpochWork(tf_keras.callbacks.Callback):  # type: ignore[misc]
     Attributes:
         state: How far the run is now.
         validation: Batches of the validation images.
+        best: What was seen of ``model.keras`` when it was written; ``None`` if it was by another process.
     """
 
     _supports_tf_logs = True
@@ -57,7 +74,8 @@ class EpochWork(tf_keras.callbacks.Callback):  # type: ignore[misc]
         self.state = state
         self.validation = evaluation_images(training, training.images.validation)
         self._validation = Validation(training, self.validation)
-        self._best = BestModel(training.model, layout.model)
+        self.best: BestSeen | None = None
+        self._best_model = BestModel(training.model, layout.model)
         self._events = EventFiles(layout.tensorboard)
         self._accumulated = Accumulators(training.model, state.metrics)
         self._monitor = monitor_of(training, self.epochs)
@@ -140,6 +158,8 @@ class EpochWork(tf_keras.callbacks.Callback):  # type: ignore[misc]
             validated = self._validation.measure(lambda _: self._interruption.check())
         row = self._row(learned, validated, seconds)
         after = self.state.after_epoch(row)
+        if after.best.epoch == after.epoch:
+            self.best = self._seen(validated)
         if self._training.team.is_chief:
             self._training.team.alone(self.model, lambda: self._write(after, row, validated))
         self.state, self._seconds_before, self._began = after, 0.0, time.perf_counter()
@@ -147,25 +167,35 @@ class EpochWork(tf_keras.callbacks.Callback):  # type: ignore[misc]
         self.save()
         self._progress.epoch_ends(after.epoch, row, is_best=after.best.epoch == after.epoch)
 
-    def _write(self, after: RunState, row: Mapping[str, float], validated: Mapping[str, float]) -> None:
+    def _write(self, after: RunState, row: Mapping[str, float], validated: Validated) -> None:
         if after.best.epoch == after.epoch:
-            self._best.write({"validation": validated, "epoch": after.epoch, "step": after.step})
+            found = {"loss": validated.loss, "accuracy": validated.accuracy}
+            self._best_model.write({"validation": found, "epoch": after.epoch, "step": after.step})
         write_history(self._layout.history, after.rows)
         self._events.write(row)
 
-    def _row(self, learned: Mapping[str, float], validated: Mapping[str, float], seconds: float) -> dict[str, float]:
+    def _row(self, learned: Mapping[str, float], validated: Validated, seconds: float) -> dict[str, float]:
         """A line of history.csv."""
         steps = self._training.steps
         images = self.steps_done * steps.batch_size
         return {
             "epoch": self.state.epoch + 1,
             **learned,
-            **{f"val_{name}": value for name, value in validated.items()},
+            "val_loss": validated.loss,
+            "val_accuracy": validated.accuracy,
             "learning_rate": learning_rate_at(self._training.request.schedule, steps, self.state.step - 1),
             **self._watched(),
             "images_per_second": images / seconds,
             "seconds": self._seconds,
         }
+
+    def _seen(self, validated: Validated) -> BestSeen | None:
+        """Of the model of now, if it will be ``model.keras``, and not one in half precision, or with other values."""
+        model = self._training.model
+        if precision_of(model) != "float32" or model.shadows or not validated.is_finite:
+            return None
+        measured = None if self._monitor is None else self._monitor.measured
+        return BestSeen(validated.scores, None if measured is None else measured.gap)
 
     def _watched(self) -> dict[str, float]:
         """What the monitor sees; of the old statistics what is left of those of the checkpoint, whoever trained."""

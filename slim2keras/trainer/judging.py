@@ -11,26 +11,27 @@ from slim2keras.batch_norm.probe import SMALLEST_FELT_GAP, BatchNormProbe, Gap, 
 from slim2keras.conversion.reading import load_model
 from slim2keras.doctor.recalibration import assign_statistics
 from slim2keras.evaluation import Evaluation
-from slim2keras.evaluation.scores import score_images
+from slim2keras.evaluation.scores import Scores, score_images
 from slim2keras.files.run_layout import RunLayout
 from slim2keras.models.variables import slim_variables
 from slim2keras.trainer.best_model import validated_values, write_whole
 from slim2keras.trainer.datasets import evaluation_images
-from slim2keras.trainer.epochs import EpochWork
-from slim2keras.trainer.images import limited
+from slim2keras.trainer.epochs import BestSeen, EpochWork
+from slim2keras.trainer.monitoring import monitored_images
 from slim2keras.trainer.preparing import Training
 from slim2keras.trainer.state import Row
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    import tf_keras
     from numpy.typing import NDArray
 
     from slim2keras.data.examples import Examples
+    from slim2keras.data.images import ImageBatches
 
 Values: TypeAlias = Mapping[str, "NDArray[Any]"]
 """Of every variable, by slim name."""
-
-GAP_IMAGES = 1000
-"""Of the validation images, on which batch and moving statistics are compared."""
 
 
 @dataclass(frozen=True)
@@ -70,66 +71,58 @@ class Judge:
     Args:
         training: That made it, with the last state.
         layout: Where it lies.
-        work: What followed the training.
-
-    Raises:
-        ModelReadError: If there is none.
+        work: What followed the training. What it saw of ``model.keras`` is not looked at again.
     """
 
     def __init__(self, training: Training, layout: RunLayout, work: EpochWork) -> None:
-        self._training, self._path, self._validation, self._state = training, layout.model, work.validation, work.state
-        self._model = load_model(layout.model)
-        modes = training.model.plan.modes
-        layers = batch_norm_layers(self._model)
-        # Frozen layers were trained with the statistics that they have.
-        self._layers = [layer for layer in layers if modes[layer.name] is not BatchNormMode.FROZEN]
+        self._training, self._path, self._work = training, layout.model, work
 
     def judge(self) -> Judgement:
-        """Judge it, and repair it if that was asked for and is a gain."""
-        found = Judgement(self._evaluate(), self._gap(), accuracy_lost_at_end(self._state.rows))
+        """Judge it, and repair it if that was asked for and is a gain.
+
+        Raises:
+            ModelReadError: If it has to be read, and there is none.
+        """
+        seen = self._work.best
+        if seen is None:
+            read = self._read()
+            seen = BestSeen(read.scores(), read.gap())
+        found = Judgement(self._evaluation(seen.scores), seen.gap, accuracy_lost_at_end(self._work.state.rows))
         if not self._training.request.loop.recalibrate:
             return found
         if found.gap is None:
             return replace(found, recalibration="Not recalibrated: no layer was trained on statistics of the batch.")
         if found.accuracy_lost is None:
             return replace(found, recalibration="Not recalibrated: there was no gap to speak of.")
-        return self._recalibrated(found)
+        return self._recalibrated(found, self._read())
 
-    def _recalibrated(self, before: Judgement) -> Judgement:
-        images, kept = self._training.images.training, self._values()
+    def _read(self) -> _ReadModel:
+        return _ReadModel(load_model(self._path), self._training, self._work.validation)
+
+    def _recalibrated(self, before: Judgement, model: _ReadModel) -> Judgement:
+        images, state = self._training.images.training, self._work.state
         # With statistics that were off, which epoch was the best one was not seen: the last may be the better one.
-        candidates = {f"epoch {self._state.best.epoch}": kept, f"epoch {self._state.epoch}": self._last_values()}
-        repaired = {title: self._repaired(values, images) for title, values in candidates.items()}
-        title, (evaluation, values) = max(repaired.items(), key=lambda item: (item[1][0].accuracy, -item[1][0].loss))
+        candidates = {f"epoch {state.best.epoch}": model.values(), f"epoch {state.epoch}": self._last_values()}
+        repaired = {title: model.repaired(values, images) for title, values in candidates.items()}
+        judged = {title: self._evaluation(scores) for title, (scores, _) in repaired.items()}
+        title, evaluation = max(judged.items(), key=lambda item: (item[1].accuracy, -item[1].loss))
         change = f"accuracy {before.evaluation.accuracy:.1%} before, {evaluation.accuracy:.1%} after"
         if evaluation.accuracy <= before.evaluation.accuracy:
             return replace(before, recalibration=f"Recalibration was no gain and was not kept: {change}.")
-        self._assign(values)
-        write_whole(self._model, values.items(), self._path, {"recalibrated_on": len(images), "of": title})
+        model.assign(repaired[title][1])
+        model.write(self._path, {"recalibrated_on": len(images), "of": title})
         text = f"Recalibrated the network of {title} on {len(images):,} training images: {change}."
-        return Judgement(evaluation, self._gap(), None, text, is_recalibrated=True)
-
-    def _repaired(self, values: Values, images: Examples) -> tuple[Evaluation, Values]:
-        self._assign(values)
-        assign_statistics(self._layers, self._measure(images).populations)
-        return self._evaluate(), self._values()
-
-    def _values(self) -> Values:
-        return {name: variable.numpy() for name, variable in slim_variables(self._model).items()}
+        return Judgement(evaluation, model.gap(), None, text, is_recalibrated=True)
 
     def _last_values(self) -> Values:
         return {name: variable.numpy() for name, variable in validated_values(self._training.model).items()}
 
-    def _assign(self, values: Values) -> None:
-        for name, variable in slim_variables(self._model).items():
-            variable.assign(values[name])
-
-    def _evaluate(self) -> Evaluation:
+    def _evaluation(self, scores: Scores) -> Evaluation:
         training, validation = self._training, self._training.images.validation
         return Evaluation(
             source=str(self._path),
             data=training.images.origin,
-            scores=score_images(self._model, self._validation),
+            scores=scores,
             class_names=training.images.class_names,
             names=validation.names,
             numbering=validation.numbering,
@@ -137,14 +130,44 @@ class Judge:
             left_out=training.plan.left_out,
         )
 
-    def _gap(self) -> Gap | None:
-        if not self._layers:
-            return None
-        return self._measure(
-            limited(self._training.images.validation, GAP_IMAGES, self._training.request.loop.seed)
-        ).gap
 
-    def _measure(self, images: Examples) -> Measurement:
-        """Batch against moving statistics, on images in mixed order."""
-        data = evaluation_images(self._training, images, shuffle_seed=self._training.request.loop.seed)
-        return BatchNormProbe(self._model, self._layers).measure(data)
+class _ReadModel:
+    """``model.keras``, read.
+
+    Args:
+        model: As read.
+        training: That made it.
+        validation: Batches of the validation images.
+    """
+
+    def __init__(self, model: tf_keras.Model, training: Training, validation: ImageBatches) -> None:
+        self._model, self._training, self._validation = model, training, validation
+        modes = training.model.plan.modes
+        # Frozen layers were trained with the statistics that they have.
+        self._layers = [layer for layer in batch_norm_layers(model) if modes[layer.name] is not BatchNormMode.FROZEN]
+
+    def scores(self) -> Scores:
+        return score_images(self._model, self._validation)
+
+    def gap(self) -> Gap | None:
+        return self._measure(monitored_images(self._training)).gap if self._layers else None
+
+    def _measure(self, images: ImageBatches) -> Measurement:
+        return BatchNormProbe(self._model, self._layers).measure(images)
+
+    def values(self) -> Values:
+        return {name: variable.numpy() for name, variable in slim_variables(self._model).items()}
+
+    def assign(self, values: Values) -> None:
+        for name, variable in slim_variables(self._model).items():
+            variable.assign(values[name])
+
+    def repaired(self, values: Values, images: Examples) -> tuple[Scores, Values]:
+        """What it says with these values and statistics of these images, and all values then."""
+        self.assign(values)
+        mixed = evaluation_images(self._training, images, shuffle_seed=self._training.request.loop.seed)
+        assign_statistics(self._layers, self._measure(mixed).populations)
+        return self.scores(), self.values()
+
+    def write(self, path: Path, facts: Mapping[str, Any]) -> None:
+        write_whole(self._model, self.values().items(), path, facts)

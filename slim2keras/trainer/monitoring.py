@@ -9,13 +9,21 @@ from slim2keras.batch_norm.decay import share_left
 from slim2keras.batch_norm.modes import BatchNormMode, batch_norm_layers
 from slim2keras.callbacks import BatchNormMonitor
 from slim2keras.data.broken import broken_images_named
+from slim2keras.data.images import ImageBatches
 from slim2keras.trainer.datasets import evaluation_images
 from slim2keras.trainer.images import limited
 from slim2keras.trainer.preparing import Training
 from slim2keras.training.model import FineTunedModel
 
-MONITORED_IMAGES = 300
+_MONITORED_IMAGES = 500
 """Of the validation images, on which batch and moving statistics are compared after each epoch."""
+
+
+def monitored_images(training: Training) -> ImageBatches:
+    """Some of the validation images, the same whenever, in mixed order."""
+    seed = training.request.loop.seed
+    few = limited(training.images.validation, _MONITORED_IMAGES, seed)
+    return evaluation_images(training, few, shuffle_seed=seed)
 
 
 def monitor_of(training: Training, epochs: int) -> BatchNormMonitor | None:
@@ -29,12 +37,11 @@ def monitor_of(training: Training, epochs: int) -> BatchNormMonitor | None:
     """
     if not batch_norm_layers(training.model):
         return None
-    seed = training.request.loop.seed
-    few = limited(training.images.validation, MONITORED_IMAGES, seed)
-    monitor = BatchNormMonitor(evaluation_images(training, few, shuffle_seed=seed))
+    images = monitored_images(training)
+    monitor = BatchNormMonitor(images)
     monitor.set_model(training.model)
     monitor.set_params({"epochs": epochs})
-    with broken_images_named(few, training.network.input_shape[-1]):
+    with broken_images_named(images.examples, training.network.input_shape[-1]):
         monitor.on_train_begin()
     return monitor
 
