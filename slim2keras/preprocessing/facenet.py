@@ -14,7 +14,7 @@ from math import pi
 from typing import TYPE_CHECKING
 
 from slim2keras.preprocessing.options import PreprocessingOptions, Target
-from slim2keras.preprocessing.pipeline import WINDOW, Draws, Pipeline
+from slim2keras.preprocessing.pipeline import WINDOW, Draws, Pipeline, Pixels
 from slim2keras.preprocessing.pixels import crop_or_pad, cut, flip_if, to_float
 from slim2keras.preprocessing.randomness import between, draw_below, draw_units, heads, split_seed
 
@@ -126,6 +126,8 @@ FACENET_FIXED = Pipeline(
     prepare=_prepare_fixed,
     draw_numbers=_draw,
     distort=partial(_distort, _fixed),
+    geometry={"crop_or_pad": "central"},
+    pixels=Pixels((127.5,), 1.0 / 128.0),
 )
 
 FACENET_PREWHITEN = Pipeline(
@@ -137,4 +139,6 @@ FACENET_PREWHITEN = Pipeline(
     prepare=_prepare_prewhiten,
     draw_numbers=_draw,
     distort=partial(_distort, _standardised),
+    geometry={"crop_or_pad": "central"},
+    pixels=None,
 )

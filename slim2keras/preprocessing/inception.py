@@ -10,7 +10,7 @@ from functools import partial, reduce
 from typing import TYPE_CHECKING
 
 from slim2keras.preprocessing.options import PreprocessingOptions, Target
-from slim2keras.preprocessing.pipeline import WINDOW, Draws, Pipeline
+from slim2keras.preprocessing.pipeline import WINDOW, Draws, Pipeline, Pixels
 from slim2keras.preprocessing.pixels import channels_of, flip_if, resize_bilinear, to_grey
 from slim2keras.preprocessing.randomness import between, draw_below, draw_units, heads, split_seed
 
@@ -166,4 +166,6 @@ INCEPTION = Pipeline(
     prepare=_prepare,
     draw_numbers=_draw,
     distort=_distort,
+    geometry={"central_fraction": _CENTRAL_FRACTION, "resize": "bilinear"},
+    pixels=Pixels((127.5,), 1.0 / 127.5),
 )

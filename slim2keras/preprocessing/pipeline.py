@@ -29,6 +29,19 @@ def draw_nothing(seed: tf.Tensor, rows: tf.Tensor, columns: tf.Tensor, target: T
 
 
 @dataclass(frozen=True)
+class Pixels:
+    """How a pixel of 0 to 255 becomes a value: ``(pixel - mean) * scale``.
+
+    Attributes:
+        mean: Of each channel, or one for all of them.
+        scale: Of all channels.
+    """
+
+    mean: tuple[float, ...]
+    scale: float
+
+
+@dataclass(frozen=True)
 class Pipeline:
     """What becomes of an image before a network sees it.
 
@@ -42,6 +55,9 @@ class Pipeline:
         prepare: Evaluates: image, uint8, (any height, any width, channels), and target to (height, width, channels).
         draw_numbers: Seed, rows and columns of an image, and target, to what is random about it in training.
         distort: Trains: image, or the window of it that was drawn, draws and target to (height, width, channels).
+        geometry: Which part of an image is looked at in evaluation, and how it gets its size; by what TensorFlow calls
+            it, ``{"central_fraction": 0.875, "resize": "bilinear"}``.
+        pixels: What becomes of a pixel, ``None`` where that depends on the image.
         channels: The only number of channels that it takes, ``None`` if it takes any.
     """
 
@@ -53,6 +69,8 @@ class Pipeline:
     prepare: Callable[[tf.Tensor, Target], tf.Tensor]
     draw_numbers: Callable[[tf.Tensor, tf.Tensor, tf.Tensor, Target], Draws]
     distort: Callable[[tf.Tensor, Draws, Target], tf.Tensor]
+    geometry: Mapping[str, Any]
+    pixels: Pixels | None
     channels: int | None = None
 
     def describe(

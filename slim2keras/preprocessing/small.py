@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from slim2keras.preprocessing.options import PreprocessingOptions, Target
-from slim2keras.preprocessing.pipeline import Draws, Pipeline, draw_nothing
+from slim2keras.preprocessing.pipeline import Draws, Pipeline, Pixels, draw_nothing
 from slim2keras.preprocessing.pixels import crop_or_pad, flip_if, to_float, to_grey
 from slim2keras.preprocessing.randomness import between, draw_below, draw_units, heads, split_seed
 
@@ -89,6 +89,8 @@ LENET = Pipeline(
     prepare=_prepare_lenet,
     draw_numbers=draw_nothing,
     distort=_distort_lenet,
+    geometry={"crop_or_pad": "central"},
+    pixels=Pixels((128.0,), 1.0 / 128.0),
 )
 
 CIFARNET = Pipeline(
@@ -102,4 +104,6 @@ CIFARNET = Pipeline(
     prepare=_prepare_cifarnet,
     draw_numbers=_draw_cifarnet,
     distort=_distort_cifarnet,
+    geometry={"crop_or_pad": "central"},
+    pixels=None,
 )

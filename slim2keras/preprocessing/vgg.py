@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from slim2keras.preprocessing.options import PreprocessingOptions, Target
-from slim2keras.preprocessing.pipeline import WINDOW, Draws, Pipeline
+from slim2keras.preprocessing.pipeline import WINDOW, Draws, Pipeline, Pixels
 from slim2keras.preprocessing.pixels import cut, to_float, to_grey
 from slim2keras.preprocessing.randomness import draw_below, draw_units, heads, split_seed
 from slim2keras.preprocessing.resizing import Places, interpolated, places_of, window_of
@@ -119,6 +119,8 @@ _DARKEST, _BRIGHTEST = -max(_MEANS), 255.0 - min(_MEANS)
 
 _TAKES = frozenset({"use_grayscale", "resize_side_min", "resize_side_max"})
 
+_GEOMETRY = {"resize_smaller_side": 256, "resize": "bilinear", "crop": "central"}
+
 VGG = Pipeline(
     name="vgg",
     value_range=(_DARKEST, _BRIGHTEST),
@@ -128,6 +130,8 @@ VGG = Pipeline(
     prepare=partial(_prepare, _rounded),
     draw_numbers=partial(_draw, _rounded),
     distort=partial(_distort, _rounded),
+    geometry=_GEOMETRY,
+    pixels=Pixels(_MEANS, 1.0),
     channels=len(_MEANS),
 )
 
@@ -140,5 +144,7 @@ DENSENET = Pipeline(
     prepare=_prepare_densenet,
     draw_numbers=partial(_draw, _cut_off),
     distort=_distort_densenet,
+    geometry=_GEOMETRY,
+    pixels=Pixels(_MEANS, _DENSENET_SCALE),
     channels=len(_MEANS),
 )
