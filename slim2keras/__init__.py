@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from slim2keras.checkpoints.loading import load_checkpoint
     from slim2keras.conversion.converting import convert
     from slim2keras.conversion.reading import load_model
+    from slim2keras.deployment.deploying import deploy
     from slim2keras.doctor import diagnose
     from slim2keras.doctor.recalibration import recalibrate
     from slim2keras.evaluation.evaluating import evaluate
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = [
     "build",
     "convert",
+    "deploy",
     "diagnose",
     "end_points",
     "evaluate",
@@ -51,6 +53,7 @@ __all__ = [
 _HOME = {
     "build": "models.building",
     "convert": "conversion.converting",
+    "deploy": "deployment.deploying",
     "diagnose": "doctor",
     "end_points": "models.end_points",
     "evaluate": "evaluation",

@@ -51,6 +51,12 @@ class NoSpaceError(OutputError):
     exit_status = ExitStatus.UNEXPECTED
 
 
+class MissingExtraError(Slim2KerasError, ImportError):
+    """A package that is not installed, and which an output needs."""
+
+    exit_status = ExitStatus.USAGE
+
+
 class CheckpointReadError(Slim2KerasError):
     """A file that is missing, truncated, corrupt, or not a checkpoint at all."""
 

@@ -9,9 +9,11 @@ import typer
 
 from slim2keras.cli.console import (
     check_checkpoint,
+    check_classifier,
     checkpoint_request,
     graph_request,
     import_tensorflow,
+    parse_image_size,
     print_json,
     print_line,
     print_parts,
@@ -21,38 +23,71 @@ from slim2keras.cli.console import (
 )
 from slim2keras.cli.options import (
     AllowNonfiniteOption,
-    CheckpointArgument,
+    DataIfWantedOption,
     ExcludeOption,
     GraphOption,
+    ImageSizeOption,
     InputShapeOption,
     InputTensorOption,
     JsonOption,
+    LabelsOption,
     NetOption,
     NetworkOption,
     NumClassesOption,
     OutputTensorOption,
     OverwriteOption,
     PlaceholderOption,
+    PreprocessingNameOption,
     SetOption,
+    SplitOption,
+    SubjectArgument,
     UseEmaOption,
     flag,
+    option,
 )
 from slim2keras.errors import OutputError
 from slim2keras.files.reports import plural
 
 if TYPE_CHECKING:
     from slim2keras.conversion.request import CheckpointRequest
+    from slim2keras.deployment.options import DeploymentOptions
+    from slim2keras.outputs.formats import OutputFormat
 
 OutputOption = Annotated[
     Path | None,
     typer.Option(
-        "--output", "-o", metavar="OUTPUT", help=".keras, .h5, .weights.h5, or a directory without suffix (SavedModel)."
+        "--output",
+        "-o",
+        metavar="OUTPUT",
+        help=".keras, .h5, .weights.h5, .tflite, .onnx, or a directory without suffix (SavedModel).",
+    ),
+]
+RUNTIME = "Where the model goes"
+KerasOption = Annotated[int, option("--keras", "Keras that a .keras is for: 2 is tf_keras, or 3.", RUNTIME)]
+BatchNormLayerOption = Annotated[
+    str,
+    option("--batch-norm-layer", "Of Keras 3: keras, its own; slim trains as slim does.", RUNTIME, metavar="NAME"),
+]
+FoldOption = Annotated[
+    bool, flag("--fold-batch-norm", "Fold BatchNorm into the layers before it, for inference.", RUNTIME)
+]
+QuantizeOption = Annotated[
+    str | None, option("--quantize", "Of TFLite: float16, dynamic, or int8 with --data.", RUNTIME, metavar="NAME")
+]
+OpsetOption = Annotated[int | None, option("--opset", "Of ONNX; that of tf2onnx if left out.", RUNTIME)]
+SignatureOption = Annotated[
+    str,
+    option(
+        "--signature",
+        "Of a SavedModel: raw takes what the network takes, images uint8 of any size, bytes files.",
+        RUNTIME,
+        metavar="NAME",
     ),
 ]
 
 
 def convert(
-    checkpoint: CheckpointArgument,
+    checkpoint: SubjectArgument,
     output: Annotated[Path | None, typer.Argument(metavar="OUTPUT", help="The same as -o.", show_default=False)] = None,
     output_option: OutputOption = None,
     net: NetOption = None,
@@ -67,18 +102,44 @@ def convert(
     output_tensors: OutputTensorOption = None,
     placeholders: PlaceholderOption = None,
     network: NetworkOption = None,
+    keras: KerasOption = 2,
+    batch_norm_layer: BatchNormLayerOption = "keras",
+    fold_batch_norm: FoldOption = False,
+    quantize: QuantizeOption = None,
+    opset: OpsetOption = None,
+    signature: SignatureOption = "raw",
+    labels: LabelsOption = None,
+    data: DataIfWantedOption = None,
+    split: SplitOption = None,
+    image_size: ImageSizeOption = None,
+    preprocessing_name: PreprocessingNameOption = None,
     overwrite: OverwriteOption = False,
     dry_run: Annotated[bool, flag("--dry-run", "Show what would be done, and write nothing.")] = False,
     json_output: JsonOption = False,
 ) -> None:
-    """Convert a slim checkpoint into a tf.keras model file, and write a JSON report beside it.
+    """Convert a slim checkpoint, or the model of a RUN, into a file of tf_keras or of another runtime, with a report.
 
-    The file is read back and every tensor compared. Example: slim2keras convert model.ckpt-5000 -o model.keras
+    A file of tf_keras is read back and every tensor compared; one of another runtime is run by it, and its outputs are.
+    Examples: slim2keras convert model.ckpt-5000 -o model.keras; slim2keras convert run/ -o model.tflite
     """
     from slim2keras.checkpoints.load_plan import LoadOptions
     from slim2keras.conversion.converting import convert_to_file
+    from slim2keras.deployment.options import DeploymentOptions
     from slim2keras.outputs.formats import check_target
 
+    options = DeploymentOptions(
+        keras=keras,
+        batch_norm_layer=batch_norm_layer,
+        fold_batch_norm=fold_batch_norm,
+        quantize=quantize,
+        data=data,
+        split=split,
+        opset=opset,
+        signature=signature,
+        labels=labels,
+        image_size=parse_image_size(image_size),
+        preprocessing_name=preprocessing_name,
+    )
     load = LoadOptions(exclude or (), use_ema, allow_nonfinite)
     of_graph = graph_request(graph, input_tensors, output_tensors, placeholders)
     request = checkpoint_request(net, num_classes, settings, input_shape, load, of_graph)
@@ -86,7 +147,12 @@ def convert(
     if (target is None and not dry_run) or (output_option and output and output_option != output):
         raise OutputError("convert needs one output file: slim2keras convert CHECKPOINT -o OUTPUT")
     if target is not None:
-        check_target(target, overwrite=overwrite)
+        _, its_format = check_target(target, overwrite=overwrite)
+    if target is not None and not dry_run and _goes_elsewhere(checkpoint, its_format, options):
+        check_classifier(checkpoint)
+        import_tensorflow()
+        _deploy(checkpoint, target, options, with_function(request, network), overwrite, json_output)
+        return
     check_checkpoint(checkpoint)
     import_tensorflow()
     request = with_function(request, network)
@@ -94,7 +160,7 @@ def convert(
         _show_plan(checkpoint, request, json_output=json_output)
         return
     with progress_bar() as progress:
-        report = convert_to_file(checkpoint, target, request, overwrite=overwrite, progress=progress)
+        report = convert_to_file(checkpoint, target, request, labels=labels, overwrite=overwrite, progress=progress)
     if json_output:
         print_json(report.to_json())
         return
@@ -105,6 +171,34 @@ def convert(
             "Load it with tf_keras.models.load_model; tf.keras.models.load_model is Keras 3's from TensorFlow 2.16 on, "
             "and fails."
         )
+
+
+def _goes_elsewhere(checkpoint: Path, its_format: OutputFormat, options: DeploymentOptions) -> bool:
+    """Whether more is asked than a checkpoint as a file of tf_keras, tensor by tensor."""
+    from slim2keras.files.run_layout import is_run
+    from slim2keras.outputs.formats import is_model_file
+
+    asks_more = {*options.chosen()} - {"labels"}
+    return bool(asks_more) or not its_format.is_of_keras or is_run(checkpoint) or is_model_file(checkpoint)
+
+
+def _deploy(
+    checkpoint: Path,
+    target: Path,
+    options: DeploymentOptions,
+    request: CheckpointRequest,
+    overwrite: bool,
+    json_output: bool,
+) -> None:
+    from slim2keras.deployment.deploying import deploy
+
+    report = deploy(checkpoint, target, options, request=request, overwrite=overwrite)
+    if json_output:
+        print_json(report.to_json())
+        return
+    print_parts(report.page())
+    print_line(f"Written: {target} and {target}.json")
+    print_line(report.hint)
 
 
 def _show_plan(checkpoint: Path, request: CheckpointRequest, *, json_output: bool) -> None:

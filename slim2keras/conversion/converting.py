@@ -16,7 +16,8 @@ from slim2keras.checkpoints.reading import Checkpoint, open_checkpoint
 from slim2keras.conversion.plan import ConversionPlan, plan_conversion
 from slim2keras.conversion.report import ConversionReport, describe_plan, describe_source, versions_of_all
 from slim2keras.conversion.request import CheckpointRequest, SlimFunction
-from slim2keras.errors import GraphWarning
+from slim2keras.data.labels import names_of_classes, read_label_names
+from slim2keras.errors import GraphWarning, OutputError
 from slim2keras.files.output_files import check_space, report_path, sha256, whole_or_not_at_all
 from slim2keras.graphs.graph import Shape
 from slim2keras.graphs.network import Network
@@ -26,6 +27,7 @@ from slim2keras.models.variables import slim_variables
 from slim2keras.outputs.formats import OutputFormat, check_target
 from slim2keras.outputs.outline import Outline, outline_of_model, outline_of_network
 from slim2keras.outputs.writing import largest_read_back_difference, write_model, write_weights
+from slim2keras.preprocessing.facts import describe_images
 from slim2keras.progress import StepProgress
 
 if TYPE_CHECKING:
@@ -127,6 +129,7 @@ def convert_to_file(
     output: str | Path,
     request: CheckpointRequest | None = None,
     *,
+    labels: Path | None = None,
     overwrite: bool = False,
     progress: StepProgress | None = None,
 ) -> ConversionReport:
@@ -139,6 +142,7 @@ def convert_to_file(
         checkpoint: As in ``convert``.
         output: ``.keras``, ``.h5``, ``.weights.h5``, or a directory without suffix for a SavedModel.
         request: What is asked of the checkpoint.
+        labels: Names of the classes for the report, lines ``0:daisy``.
         overwrite: Replace existing files.
 
     Returns:
@@ -149,6 +153,8 @@ def convert_to_file(
     """
     request = request or CheckpointRequest()
     target, its_format = check_target(Path(output), overwrite=overwrite)
+    if not its_format.is_of_keras:
+        raise OutputError(f"{target.name} is no format of tf_keras: slim2keras.deploy writes it.")
     with ThreadPoolExecutor(1) as pool, open_checkpoint(checkpoint, request.of_graph) as opened:
         plan = plan_conversion(opened, request)
         hashes = pool.submit(_hash_files, opened)
@@ -169,11 +175,16 @@ def convert_to_file(
                 source=describe_source(opened, hashes.result()),
                 output={"path": str(target), "format": its_format.name.lower()},
                 largest_difference=difference,
+                images=describe_images(plan.network, _class_names(labels, plan.network)),
                 versions=versions_of_all(),
                 **describe_plan(plan, request.load, opened, outline.num_parameters),
             )
             draft_report.write_text(json.dumps(report.to_json(), indent=2) + "\n", encoding="utf-8")
     return report
+
+
+def _class_names(labels: Path | None, network: Network) -> Sequence[str] | None:
+    return None if labels is None else names_of_classes(read_label_names(labels), network.num_classes or 0)
 
 
 def _outline_and_variables(plan: ConversionPlan, its_format: OutputFormat) -> tuple[Outline, Mapping[str, Any]]:

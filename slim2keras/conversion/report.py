@@ -54,6 +54,7 @@ class ConversionReport(Report):
         variables: Number of variables, and of parameters.
         output: Path and format.
         largest_difference: Between what was to be written and what was read back; 0.0 means bit for bit.
+        images: What the network wants of its images, in numbers and in words, and the names of its classes.
         versions: Of everything that takes part.
         num_classes: Of the logits.
         drop_path_steps: Steps over which drop-path grows.
@@ -80,6 +81,7 @@ class ConversionReport(Report):
     variables: Mapping[str, int]
     output: Mapping[str, str]
     largest_difference: float
+    images: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     num_classes: int | None = None
     drop_path_steps: int | None = None

@@ -12,24 +12,34 @@ from slim2keras.importing.graph_files import is_saved_model_of_objects
 
 
 class OutputFormat(Enum):
-    """Formats of ``tf_keras``, by suffix; the longest suffix decides."""
+    """Formats by suffix; the longest suffix decides."""
 
     WEIGHTS = ".weights.h5"
     KERAS = ".keras"
     H5 = ".h5"
+    TFLITE = ".tflite"
+    ONNX = ".onnx"
     SAVED_MODEL = ""
+
+    @property
+    def is_of_keras(self) -> bool:
+        """Whether tf_keras writes and loads it."""
+        return self not in (OutputFormat.TFLITE, OutputFormat.ONNX)
 
 
 def output_format(path: Path) -> OutputFormat:
     """Tell the format from the name.
 
     Raises:
-        OutputError: If the suffix is none of tf_keras' own.
+        OutputError: If the suffix is that of another format.
     """
-    for its_format in (OutputFormat.WEIGHTS, OutputFormat.KERAS, OutputFormat.H5):
-        if path.name.endswith(its_format.value):
+    for its_format in OutputFormat:
+        if its_format.value and path.name.endswith(its_format.value):
             return its_format
-    wanted = "a name that ends in .keras, .h5 or .weights.h5, or a directory without suffix for a SavedModel"
+    wanted = (
+        "a name that ends in .keras, .h5 or .weights.h5, in .tflite (pip install 'slim2keras[tflite]') or .onnx (pip "
+        "install 'slim2keras[onnx]'), or a directory without suffix for a SavedModel"
+    )
     if path.suffix == ".ckpt":
         raise OutputError(f"{path} is the name of a checkpoint. Give {wanted}.")
     check_no_format(path, wanted)

@@ -1,0 +1,74 @@
+"""Files read and run in a process of their own, where nothing of slim2keras can be imported."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from slim2keras.errors import Slim2KerasError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_READERS = Path(__file__).parent / "readers"
+_WITHOUT_US = (
+    "import runpy, sys; sys.modules['slim2keras'] = None; sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0])"
+)
+_LONGEST = 1800
+"""Seconds; a network of a thousand layers takes minutes to load on a busy machine."""
+_SHOWN = 2000
+"""Characters at the end of what a process said."""
+
+
+def run_elsewhere(
+    reader: str, file: Path, inputs: Mapping[str, NDArray[Any]], environment: Mapping[str, str] | None = None
+) -> tuple[list[NDArray[Any]], str]:
+    """Let a reader load a file and run it.
+
+    Args:
+        reader: Name of a program in ``readers``, called with the file, an ``.npz`` of the inputs, and one to write:
+            arrays ``output_0``, ``output_1``, ..., in order, and ``runtime``, name and version.
+        file: To read.
+        inputs: By name.
+        environment: Added to that of this process.
+
+    Returns:
+        Outputs, and the runtime.
+
+    Raises:
+        Slim2KerasError: If it fails, with what it said last.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        given, found = Path(name) / "given.npz", Path(name) / "found.npz"
+        np.savez(given, **inputs)  # type: ignore[arg-type]
+        program = [sys.executable, "-I", "-c", _WITHOUT_US, _READERS / f"{reader}.py", file, given, found]
+        quiet = {"TF_CPP_MIN_LOG_LEVEL": "3"}
+        done = subprocess.run(  # noqa: S603
+            [*map(str, program)],
+            env={**os.environ, **quiet, **(environment or {})},
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            timeout=_LONGEST,
+        )
+        if done.returncode != 0 or not found.is_file():
+            raise Slim2KerasError(
+                f"{file.name} was written, but cannot be run where it will be used: {reader} failed in a process of its "
+                f"own (exit {done.returncode}); nothing was kept. It said: {done.stderr.strip()[-_SHOWN:]}"
+            )
+        with np.load(found) as arrays:
+            outputs = _in_order(arrays)
+            return outputs, str(arrays["runtime"])
+
+
+def _in_order(arrays: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
+    names: Sequence[str] = [name for name in arrays if name.startswith("output_")]
+    return [arrays[f"output_{number}"] for number in range(len(names))]

@@ -1,0 +1,65 @@
+"""What may be asked of a model that goes to another runtime."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from slim2keras.errors import UnsupportedArgumentError
+
+KERAS_VERSIONS = (2, 3)
+BATCH_NORM_LAYERS = ("keras", "slim")
+QUANTIZATIONS = ("float16", "dynamic", "int8")
+SIGNATURES = ("raw", "images", "bytes")
+
+
+@dataclass(frozen=True)
+class DeploymentOptions:
+    """What may be asked of a model that goes to another runtime.
+
+    Attributes:
+        keras: Which Keras a ``.keras`` is for: 2 is tf_keras.
+        batch_norm_layer: Of Keras 3: its own, ``"keras"``, or ``"slim"``, whose moving variance is slim's in training.
+        fold_batch_norm: Fold BatchNorm into the layer before it; for inference only.
+        quantize: Of TFLite: ``"float16"``, ``"dynamic"`` or ``"int8"``; ``None`` stays in float32.
+        data: Images that represent what will come, for ``"int8"``, and on which the file is compared with the model.
+        split: Of ``data``.
+        opset: Of ONNX, tf2onnx's own if left out.
+        signature: Of a SavedModel: ``"raw"`` takes what the network takes, ``"images"`` uint8 images of any size,
+            ``"bytes"`` encoded files.
+        labels: Names of the classes, lines ``0:daisy``; those of a RUN if left out.
+        image_size: Height and width of the images, pixels, where they are not the network's, or are to be fixed.
+        preprocessing_name: A network whose preprocessing is taken, or a pipeline.
+
+    Raises:
+        UnsupportedArgumentError: If a value is not among those that there are.
+    """
+
+    keras: int = 2
+    batch_norm_layer: str = "keras"
+    fold_batch_norm: bool = False
+    quantize: str | None = None
+    data: Path | None = None
+    split: str | None = None
+    opset: int | None = None
+    signature: str = "raw"
+    labels: Path | None = None
+    image_size: tuple[int, int] | None = None
+    preprocessing_name: str | None = None
+
+    def __post_init__(self) -> None:
+        allowed = {
+            "keras": KERAS_VERSIONS,
+            "batch_norm_layer": BATCH_NORM_LAYERS,
+            "quantize": (None, *QUANTIZATIONS),
+            "signature": SIGNATURES,
+        }
+        for name, values in allowed.items():
+            given = getattr(self, name)
+            if given not in values:
+                known = ", ".join(str(value) for value in values if value is not None)
+                raise UnsupportedArgumentError(f"{name} must be one of {known}. Received: {name}={given!r}")
+
+    def chosen(self) -> list[str]:
+        """Names of what differs from its default."""
+        return [item.name for item in fields(self) if getattr(self, item.name) != item.default]

@@ -1,0 +1,65 @@
+"""What went to which runtime, and how near its outputs are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from rich.console import RenderableType
+from rich.text import Text
+
+from slim2keras.deployment.proof import Proof
+from slim2keras.files.reports import Report
+
+
+@dataclass(frozen=True, repr=False)
+class DeploymentReport(Report):
+    """What went to which runtime; written as JSON beside the file.
+
+    Attributes:
+        source: Where the model is from.
+        network: Enough to rebuild it, and what ``convert`` says of it.
+        output: Path, format, bytes and SHA-256; of a directory without the last.
+        proof: How near its outputs are to the model's.
+        images: What the network wants of its images, see ``describe_images``.
+        options: What was asked.
+        facts: What else is to be said of the format.
+        versions: Of everything that took part.
+        hint: How the file is loaded.
+    """
+
+    source: str
+    network: Mapping[str, Any]
+    output: Mapping[str, Any]
+    proof: Proof
+    images: Mapping[str, Any]
+    options: Mapping[str, Any]
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    hint: str = ""
+
+    def summary(self) -> str:
+        """In one line."""
+        return f"{self.network['net']} -> {self.output['path']}, {self.proof.describe()}"
+
+    def page(self) -> Iterator[RenderableType]:
+        """Network, images, and the proof."""
+        yield Text(str(self.network["net"]), "bold")
+        yield Text(f"images: {self.images['words'] or 'as the network takes them; nobody knows their preprocessing'}")
+        yield Text(f"{self.output['bytes'] / 1e6:,.1f} MB; {self.proof.describe()}")
+        for remark in self.proof.remarks:
+            yield Text(f"remark: {remark}", "yellow")
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values, for machines."""
+        return {
+            "source": self.source,
+            **self.network,
+            "output": dict(self.output),
+            "proof": self.proof.to_json(),
+            "images": dict(self.images),
+            "options": dict(self.options),
+            **self.facts,
+            "versions": dict(self.versions),
+        }

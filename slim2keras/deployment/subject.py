@@ -1,0 +1,116 @@
+"""What goes to another runtime: a model with its network, the names of its classes, and images to try it on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from slim2keras.conversion.request import CheckpointRequest
+from slim2keras.data.images import ImageBatches
+from slim2keras.data.labels import names_of_classes, read_label_names
+from slim2keras.data.listing import list_for_network
+from slim2keras.deployment.options import DeploymentOptions
+from slim2keras.deployment.proof import noise
+from slim2keras.evaluation.opening import Classifier, classifier_of, open_classifier
+from slim2keras.graphs.network import Network
+from slim2keras.models.networks import keep_network, network_of
+from slim2keras.models.precision import in_float32, precision_of
+from slim2keras.preprocessing.factory import pipeline_named
+from slim2keras.preprocessing.facts import describe_images
+
+if TYPE_CHECKING:
+    import tf_keras
+    from numpy.typing import NDArray
+
+_MOST_IMAGES = 100
+"""Of the data, on which a file is compared with the model."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What goes to another runtime.
+
+    Attributes:
+        model: tf_keras, in float32; BatchNorm folded if that was asked for.
+        network: Of the model.
+        source: Where it is from.
+        class_names: ``None`` if nobody knows.
+        data: Images that represent what will come, in mixed order; ``None`` if none were given.
+        data_path: Where they are from.
+    """
+
+    model: tf_keras.Model
+    network: Network
+    source: str
+    class_names: Sequence[str] | None = None
+    data: ImageBatches | None = None
+    data_path: Path | None = None
+
+    def describe_images(self) -> dict[str, Any]:
+        """What the network wants of its images, as it travels with every file."""
+        return describe_images(self.network, self.class_names)
+
+    def outputs(self, images: NDArray[Any]) -> list[NDArray[Any]]:
+        """Of the model, for inference."""
+        import tensorflow as tf
+
+        return [np.asarray(output) for output in tf.nest.flatten(self.model(images, training=False))]
+
+    def images(self) -> tuple[NDArray[Any], str]:
+        """Images to try a file on, as the network takes them, and what they are: of the data, or else noise."""
+        if self.data is None:
+            return noise(self.network), "noise"
+        found = np.concatenate([*self.representative()])
+        return found, f"of {self.data_path}"
+
+    def representative(self, most: int = _MOST_IMAGES) -> Iterator[NDArray[Any]]:
+        """Images of the data in batches, as the network takes them.
+
+        Args:
+            most: At most so many.
+        """
+        assert self.data is not None
+        left = most
+        for batch in self.data:
+            images = batch[0] if isinstance(batch, tuple) else batch
+            yield images[:left]
+            left -= len(images)
+            if left <= 0:
+                return
+
+
+def open_subject(
+    source: tf_keras.Model | str | Path, options: DeploymentOptions, request: CheckpointRequest
+) -> Subject:
+    """Open a checkpoint, a model file, a RUN, or take a model.
+
+    Raises:
+        Slim2KerasError: If it cannot be read, or what is asked does not fit it.
+    """
+    is_path = isinstance(source, (str, Path))
+    found = open_classifier(source, request, options.image_size) if is_path else classifier_of(source)
+    model = found.model if precision_of(found.model) == "float32" else in_float32(found.model)
+    network = network_of(model)
+    if options.preprocessing_name is not None:
+        network = network.with_preprocessing(pipeline_named(options.preprocessing_name))
+        keep_network(model, network)
+    names = _class_names(found, options, network)
+    return Subject(model, network, found.source, names, _data(options, network), options.data)
+
+
+def _class_names(found: Classifier, options: DeploymentOptions, network: Network) -> Sequence[str] | None:
+    file = options.labels or found.labels_file
+    if file is None or not network.num_classes:
+        return None
+    return names_of_classes(read_label_names(file), network.num_classes)
+
+
+def _data(options: DeploymentOptions, network: Network) -> ImageBatches | None:
+    if options.data is None:
+        return None
+    examples = replace(list_for_network(options.data, network, split=options.split, labels=False), labels=None)
+    return ImageBatches(examples, network, batch_size=16)
