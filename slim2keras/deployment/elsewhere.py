@@ -61,8 +61,8 @@ def run_elsewhere(
         )
         if done.returncode != 0 or not found.is_file():
             raise Slim2KerasError(
-                f"{file.name} was written, but cannot be run where it will be used: {reader} failed in a process of its "
-                f"own (exit {done.returncode}); nothing was kept. It said: {done.stderr.strip()[-_SHOWN:]}"
+                f"{file.name} was written, but cannot be run where it will be used: {reader} failed, in a process of "
+                f"its own (exit {done.returncode}); nothing was kept. It said: {done.stderr.strip()[-_SHOWN:]}"
             )
         with np.load(found) as arrays:
             outputs = _in_order(arrays)
