@@ -32,16 +32,21 @@ def _commands() -> Iterator[Any]:
 
 
 def _command_lines(command: Any) -> Iterator[str]:
-    arguments = " ".join(parameter.make_metavar() for parameter in _of_kind(command, "argument"))
+    arguments = " ".join(map(_argument, _of_kind(command, "argument")))
     yield f"## slim2keras {command.name}\n"
     yield f"`slim2keras {command.name} {arguments} [OPTIONS]`\n"
     yield f"{inspect.cleandoc(command.help)}\n"
     for parameter in _of_kind(command, "argument"):
-        yield f"- **{parameter.make_metavar()}** {_cell(parameter.help)}"
+        yield f"- **{_argument(parameter)}** {_cell(parameter.help)}"
     yield "\n| option | value | default | |\n|---|---|---|---|"
     for parameter in _of_kind(command, "option"):
         yield _option_row(parameter)
     yield ""
+
+
+def _argument(parameter: Any) -> str:
+    name = str(parameter.metavar or parameter.name.upper())
+    return name if parameter.required else f"[{name}]"
 
 
 def _of_kind(command: Any, kind: str) -> list[Any]:
@@ -50,7 +55,7 @@ def _of_kind(command: Any, kind: str) -> list[Any]:
 
 def _option_row(option: Any) -> str:
     names = ", ".join(f"`{name}`" for name in (*option.opts, *option.secondary_opts))
-    value = "" if option.is_flag else (option.metavar or option.type.name).upper()
+    value = "" if option.is_flag else str(option.metavar or "N")
     default = "" if option.default in (None, False, ()) or callable(option.default) else f"`{option.default}`"
     return f"| {names} | {_cell(value)} | {default} | {_cell(option.help)} |"
 
@@ -90,7 +95,7 @@ _CODES_WITHOUT_ERROR: Mapping[int, str] = {0: "none: all is well", 130: "Ctrl-C 
 
 
 def _first_line(item: type) -> str:
-    return _cell((inspect.getdoc(item) or "").splitlines()[0])
+    return _cell((inspect.getdoc(item) or "").splitlines()[0].rstrip("."))
 
 
 def networks() -> str:
