@@ -6,13 +6,13 @@ PARALLEL := -n auto --dist loadfile
 # The last research/slim judges the networks that tf_slim lacks; offline their tests are skipped.
 JUDGED := SLIM_SOURCE=$${SLIM_SOURCE-$$($(BIN)/python -m tests.slim_source .cache/slim)} $(BIN)/python -m pytest
 
-.PHONY: setup demo test test-all test-more test-zoo test-matrix lint bench parity-table training-table
+.PHONY: setup demo docs test test-all test-more test-zoo test-matrix lint bench parity-table training-table
 
 setup: $(VENV)/installed
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,keras3,onnx,tflite]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,docs,keras3,onnx,tflite]'
 	touch $@
 
 demo: setup
@@ -54,6 +54,10 @@ bench: setup
 	$(BIN)/python -m benchmarks.doctor_speed
 	$(BIN)/python -m benchmarks.import_speed
 	$(BIN)/python -m benchmarks.input_speed
+
+# The site, in .cache/site; what it names must be there.
+docs: setup
+	$(BIN)/mkdocs build --quiet
 
 parity-table: setup
 	$(BIN)/python -m benchmarks.parity_table

@@ -130,4 +130,4 @@ _TEXTS: Mapping[str, Callable[[], str]] = {
 def _without_title(name: str) -> str:
     """A document of the top of the repository, its links those of the site."""
     text = (_ROOT / name).read_text(encoding="utf-8").partition("\n")[2]
-    return text.replace("](docs/", "](")
+    return text.replace("](docs/", "](").replace("](SECURITY.md", "](reference/security.md")

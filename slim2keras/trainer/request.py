@@ -331,6 +331,14 @@ def training_request(
 ) -> TrainingRequest:
     """A request from options by their names, whichever group they are in.
 
+    Args:
+        checkpoint: To start from: of slim, or a graph that holds its values itself.
+        data: Images with labels: a folder, slim's TFRecords, or an ``.npz``.
+        output: The RUN to write, which must not exist.
+        of_checkpoint: What is asked of the checkpoint, as ``convert`` asks it.
+        options: Attributes of ``DataOptions``, ``StepOptions``, ``OptimizerOptions``, ``ScheduleOptions`` and
+            ``LoopOptions``, by name: those of ``slim2keras finetune`` with underscores.
+
     Raises:
         UnsupportedArgumentError: If there is no such option, or it cannot have that value.
 

@@ -35,6 +35,9 @@ from slim2keras.trainer.workplace import settings_of
 def plan_training(request: TrainingRequest) -> TrainingPlan:
     """Everything that decides the result of a training; nothing is written.
 
+    Args:
+        request: Of ``training_request``, or of ``resumed_request``.
+
     Raises:
         Slim2KerasError: As ``train`` would before its first step.
     """
