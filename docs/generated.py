@@ -91,7 +91,10 @@ def exit_codes() -> str:
     return "\n".join(rows)
 
 
-_CODES_WITHOUT_ERROR: Mapping[int, str] = {0: "none: all is well", 130: "Ctrl-C or SIGTERM; nothing half-written is left"}
+_CODES_WITHOUT_ERROR: Mapping[int, str] = {
+    0: "none: all is well",
+    130: "Ctrl-C or SIGTERM; nothing half-written is left",
+}
 
 
 def _first_line(item: type) -> str:
