@@ -65,7 +65,7 @@ def _cell(text: str | None) -> str:
 
 
 def trainer_flags() -> str:
-    """slim's flags of training and evaluation, and what became of each."""
+    """Flags of slim, of training and evaluation, and what became of each."""
     from slim2keras.cli.slim_flags import FLAGS_OF_COMMAND, Refused, Renamed
 
     rows = ["| slim's flag | here |", "|---|---|"]
@@ -93,7 +93,7 @@ def exit_codes() -> str:
 
 _CODES_WITHOUT_ERROR: Mapping[int, str] = {
     0: "none: all is well",
-    130: "Ctrl-C or SIGTERM; nothing half-written is left",
+    130: "Ctrl-C or SIGTERM",
 }
 
 
@@ -113,10 +113,9 @@ def networks() -> str:
         decay = "-" if norm is None else f"{norm['decay']:g}, {norm['epsilon']:g}"
         return f"`{network.name}`", size, network.preprocessing, str(network.labels_offset), decay
 
-    lines = ["| net | input | preprocessing | labels offset | BatchNorm: decay, epsilon |", "|---|---|---|---|---|"]
-    for name in list_nets():
-        lines.append(f"| {' | '.join(row(NetSpec.make(name, None, {})))} |")
-    return "\n".join(lines)
+    title = ["| net | input | preprocessing | labels offset | BatchNorm: decay, epsilon |", "|---|---|---|---|---|"]
+    rows = (f"| {' | '.join(row(NetSpec.make(name, None, {})))} |" for name in list_nets())
+    return "\n".join([*title, *rows])
 
 
 _TEXTS: Mapping[str, Callable[[], str]] = {

@@ -55,7 +55,7 @@ def record(page: Path, folder: Path) -> None:
     lines, found, is_output = page.read_text(encoding="utf-8").splitlines(), [], False
     os.chdir(folder)
     for line in lines:
-        is_output = is_output and line != "```"
+        is_output = is_output and line != "```" and not line.startswith("$ ")
         if not is_output:
             found.append(line)
         if line.startswith("$ slim2keras "):
