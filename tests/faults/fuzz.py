@@ -1,0 +1,158 @@
+"""Damaged files, thousands of them: each ends with a documented exit code and a message that names the file.
+
+``python -m tests.faults.fuzz [--inputs N] [--seed N] [KIND ...]`` prints a table, and each input that did not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import selectors
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.faults.samples import SAMPLES
+
+INPUTS = 10_000
+SECONDS = 120
+"""That a command may take on a busy machine, for files of a few kilobytes."""
+EXIT_CODES = {0, 2, 3, 4}
+
+
+def faults_of(found: dict[str, Any]) -> list[str]:
+    """What a command did wrong; nothing of one that read the file, or refused it well."""
+    checks = {
+        "exit code": found["status"] in EXIT_CODES,
+        "unexpected error": "Unexpected error" not in found["says"] and "Traceback" not in found["says"],
+        "the message names no file": not found["status"] or found["names_file"],
+        "something is left": not found["left"],
+        "the file was changed": found["unchanged"],
+    }
+    return [name for name, is_well in checks.items() if not is_well]
+
+
+@dataclass
+class Tally:
+    """What came of the inputs of a kind."""
+
+    statuses: Counter[int] = field(default_factory=Counter)
+    faults: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+    peak: int = 0
+
+    def add(self, found: dict[str, Any]) -> None:
+        self.statuses[found["status"]] += 1
+        self.seconds, self.peak = max(self.seconds, found["seconds"]), max(self.peak, found["peak"])
+        for fault in faults_of(found):
+            self.faults.append(f"{found['kind']}, seed {found['seed']}: {fault} ({found['status']}): {found['says']}")
+
+
+class Worker:
+    """A process that runs one input after the other, and is made anew when one ends it."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[str] | None = None
+
+    def run(self, job: dict[str, Any]) -> dict[str, Any]:
+        process = self._process = self._process or self._start()
+        assert process.stdin is not None
+        process.stdin.write(json.dumps(job) + "\n")
+        process.stdin.flush()
+        line = self._answer(process)
+        if line:
+            found: dict[str, Any] = json.loads(line)
+            return found
+        process.kill()
+        says = f"the process ended, or took {SECONDS} s: {process.wait()}"
+        self._process = None
+        return {
+            **job,
+            "status": -1,
+            "seconds": 0.0,
+            "peak": 0,
+            "says": says,
+            "names_file": True,
+            "left": [],
+            "unchanged": True,
+        }
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+
+    @staticmethod
+    def _start() -> subprocess.Popen[str]:
+        environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+        command = [sys.executable, "-m", "tests.faults.worker"]
+        pipe = subprocess.PIPE
+        return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True, env=environment)
+
+    @staticmethod
+    def _answer(process: subprocess.Popen[str]) -> str:
+        assert process.stdout is not None
+        with selectors.DefaultSelector() as selector:
+            selector.register(process.stdout, selectors.EVENT_READ)
+            return process.stdout.readline() if selector.select(SECONDS) else ""
+
+
+def fuzz(kinds: Sequence[str], inputs: int, seed: int = 0) -> Iterator[tuple[str, Tally]]:
+    """Run the inputs, shared alike by the kinds.
+
+    Args:
+        kinds: Keys of ``SAMPLES``.
+        inputs: In all.
+        seed: The first; each input has its own.
+    """
+    worker = Worker()
+    each = -(-inputs // len(kinds))
+    try:
+        for kind in kinds:
+            yield kind, _of_kind(worker, kind, range(seed, seed + each))
+    finally:
+        worker.stop()
+
+
+def _of_kind(worker: Worker, kind: str, seeds: range) -> Tally:
+    tally = Tally()
+    with tempfile.TemporaryDirectory() as name:
+        good = Path(name) / "good"
+        good.mkdir()
+        SAMPLES[kind].make(good)
+        for seed in seeds:
+            folder = Path(name) / "work"
+            shutil.copytree(good, folder)
+            tally.add(worker.run({"kind": kind, "folder": str(folder), "seed": seed}))
+            shutil.rmtree(folder)
+    return tally
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--inputs", type=int, default=INPUTS)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("kinds", nargs="*", default=[*SAMPLES])
+    asked = parser.parse_args()
+    print("| file | inputs | read | refused: 2, 3, 4 | faults | longest | memory |\n|---|---|---|---|---|---|---|")
+    faults: list[str] = []
+    for kind, tally in fuzz(asked.kinds, asked.inputs, asked.seed):
+        statuses, faults = tally.statuses, [*faults, *tally.faults]
+        refused = ", ".join(str(statuses[code]) for code in (2, 3, 4))
+        print(
+            f"| {kind} | {statuses.total()} | {statuses[0]} | {refused} | {len(tally.faults)} | "
+            f"{tally.seconds:.1f} s | {tally.peak / 2**30:.1f} GiB |",
+            flush=True,
+        )
+    print("\n".join(["", *faults]))
+    return int(bool(faults))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
