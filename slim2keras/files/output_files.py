@@ -6,18 +6,26 @@ import contextlib
 import difflib
 import errno
 import hashlib
+import re
 import secrets
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from slim2keras.errors import NoSpaceError, OutputError, Slim2KerasError
+from slim2keras.files.locks import directory_locked
 
 _FORMATS = (
     *(".keras", ".h5", ".hdf5", ".weights", ".pb", ".pbtxt", ".tf", ".tflite", ".onnx", ".npz", ".npy", ".pt", ".pth"),
     *(".pkl", ".json", ".csv", ".txt", ".zip", ".tar", ".gz", ".tgz", ".index", ".meta"),
 )
 """Suffixes of files that somebody who gives such a name expects."""
+_DRAFT_BYTES, _UNNAMED_BYTES = 6, 12
+"""Of the random part of a name; twice as many digits."""
+_UNNAMED = re.compile(rf"\.[0-9a-f]{{{2 * _UNNAMED_BYTES}}}")
+_LONG_AGO = 3600
+"""Seconds: no living process takes them between making a directory and giving it its name."""
 _FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -95,20 +103,22 @@ def whole_or_not_at_all(*targets: Path) -> Iterator[list[Path]]:
 
     The drafts lie in a hidden directory beside the first target, so that a move is one step of the file system; killed
     at any moment, a target is there whole or not at all. An error or Ctrl-C removes the drafts, and the directory of
-    the targets if it was made for them.
+    the targets if it was made for them. Those of a process that was killed are removed by the next one that writes the
+    same target.
 
     Raises:
         OutputError: If the drafts cannot be written.
         NoSpaceError: If the disk is full.
     """
-    with _write_errors(targets[0]):
+    with _write_errors(targets[0]), contextlib.ExitStack() as stack:
         directory = targets[0].parent
-        drafts_directory = targets[0].with_name(f".{targets[0].name}.{secrets.token_hex(6)}")
+        drafts_directory = targets[0].with_name(f".{targets[0].name}.{secrets.token_hex(_DRAFT_BYTES)}")
         is_made = not directory.exists()
         try:
             # Within the try: Ctrl-C may come right after the directory is there.
             directory.mkdir(exist_ok=True)
-            drafts_directory.mkdir()
+            clear_dead_drafts(targets[0])
+            stack.enter_context(_made_and_locked(drafts_directory))
             drafts = [drafts_directory / target.name for target in targets]
             yield drafts
             for draft, target in zip(drafts, targets, strict=True):
@@ -120,6 +130,33 @@ def whole_or_not_at_all(*targets: Path) -> Iterator[list[Path]]:
             if is_made:
                 with contextlib.suppress(OSError):  # it holds what was written
                     directory.rmdir()
+
+
+@contextlib.contextmanager
+def _made_and_locked(directory: Path) -> Iterator[None]:
+    """A directory that is locked from the first moment at which anybody can find it by its name."""
+    unnamed = directory.with_name(f".{secrets.token_hex(_UNNAMED_BYTES)}")
+    try:
+        unnamed.mkdir()
+        with directory_locked(unnamed):
+            unnamed.rename(directory)
+            yield
+    finally:
+        with contextlib.suppress(OSError):
+            unnamed.rmdir()
+
+
+def clear_dead_drafts(target: Path) -> None:
+    """Remove drafts of a target that belong to no living process; where there are no locks none is known to be dead."""
+    own = re.compile(rf"\.{re.escape(target.name)}\.[0-9a-f]{{{2 * _DRAFT_BYTES}}}")
+    for path in [path for path in target.parent.iterdir() if path.name.startswith(".")]:
+        with contextlib.suppress(OSError):  # another process removed it
+            if own.fullmatch(path.name) and path.is_dir():
+                with directory_locked(path) as is_free:
+                    if is_free:
+                        shutil.rmtree(path, ignore_errors=True)
+            elif _UNNAMED.fullmatch(path.name) and time.time() - path.stat().st_mtime > _LONG_AGO:
+                path.rmdir()
 
 
 @contextlib.contextmanager

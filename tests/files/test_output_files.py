@@ -17,6 +17,7 @@ import pytest
 from slim2keras.conversion import converting
 from slim2keras.conversion.converting import convert_to_file
 from slim2keras.errors import NoSpaceError, OutputError
+from slim2keras.files.output_files import whole_or_not_at_all
 from slim2keras.nets.spec import NetSpec
 from tests.reference import convert_small, values_of, write_checkpoint
 
@@ -140,3 +141,33 @@ def test_killed_at_any_moment_there_is_no_half_file(tmp_path: Path, small_checkp
     process.wait()
     assert process.returncode == -signal.SIGKILL
     assert not [path for path in tmp_path.iterdir() if not path.name.startswith(".")]
+
+
+def test_the_drafts_of_the_dead_are_cleared_and_those_of_the_living_are_not(tmp_path: Path) -> None:
+    """By the next that writes the same target; other targets' drafts and a user's own hidden files stay."""
+    target, names = tmp_path / "model.keras", ("model.keras", "other.keras")
+    dead, of_other = (tmp_path / f".{name}.{'0a' * 6}" for name in names)
+    for path in (dead, of_other, tmp_path / ".model.keras.mine"):
+        path.mkdir()
+        (path / "half").touch()
+    with whole_or_not_at_all(target) as (living,), whole_or_not_at_all(target) as (draft,):
+        assert not dead.exists()
+        assert living.parent.is_dir()
+        draft.touch()
+        living.touch()
+    assert {path.name for path in tmp_path.iterdir()} == {target.name, of_other.name, ".model.keras.mine"}
+
+
+def test_without_locks_no_draft_is_taken_for_dead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the file system cannot say who lives, nothing of anybody is removed."""
+    fcntl = pytest.importorskip("fcntl")
+
+    def unknown(*_: object) -> None:
+        raise OSError("no locks available")
+
+    draft = tmp_path / f".model.keras.{'0a' * 6}"
+    draft.mkdir()
+    monkeypatch.setattr(fcntl, "flock", unknown)
+    with whole_or_not_at_all(tmp_path / "model.keras") as (written,):
+        written.touch()
+    assert {path.name for path in tmp_path.iterdir()} == {"model.keras", draft.name}
