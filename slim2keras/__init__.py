@@ -13,6 +13,7 @@ from slim2keras.version import __version__ as __version__
 if TYPE_CHECKING:
     from slim2keras.checkpoints.loading import load_checkpoint
     from slim2keras.conversion.converting import convert
+    from slim2keras.conversion.integrity import verify_file
     from slim2keras.conversion.reading import load_model
     from slim2keras.deployment.deploying import deploy
     from slim2keras.doctor import diagnose
@@ -48,6 +49,7 @@ __all__ = [
     "train",
     "training_request",
     "verify",
+    "verify_file",
 ]
 
 _HOME = {
@@ -69,6 +71,7 @@ _HOME = {
     "train": "trainer.training",
     "training_request": "trainer.request",
     "verify": "parity.comparing",
+    "verify_file": "conversion.integrity",
 }
 
 _MODULES = frozenset({"callbacks", "data", "drop_path", "losses", "optimizers", "preprocessing"})

@@ -18,7 +18,6 @@ from slim2keras.cli.console import (
     print_parts,
 )
 from slim2keras.cli.options import (
-    CheckpointArgument,
     ExcludeOption,
     GraphOption,
     InputShapeOption,
@@ -37,7 +36,12 @@ from slim2keras.errors import ExitStatus, UnsupportedArgumentError
 
 
 def verify(
-    checkpoint: CheckpointArgument,
+    checkpoint: Annotated[
+        Path,
+        typer.Argument(
+            metavar="CHECKPOINT", help="As in convert; or a model file alone, to look for damage.", show_default=False
+        ),
+    ],
     model: Annotated[
         Path | None,
         typer.Argument(
@@ -72,10 +76,14 @@ def verify(
 ) -> None:
     """Compare a model with slim's own network on the same images: end points, logits, moving statistics, loss.
 
-    An imported network is compared with the graph that it came from.
+    An imported network is compared with the graph that it came from. Given a model file alone it is compared with the
+    checksums in the report beside it, which tells damage.
 
     Exits with 5 if a difference exceeds its bar. Example: slim2keras verify model.ckpt-5000 model.keras
     """
+    if model is None and _is_model(checkpoint):
+        _verify_file(checkpoint, json_output=json_output)
+        return
     check_checkpoint(checkpoint)
     if slim_source is not None and not slim_source.exists():
         raise UnsupportedArgumentError(f"There is no {slim_source}, by which --slim-source is to judge.")
@@ -113,5 +121,24 @@ def verify(
         print_json(report.to_json())
     else:
         print_parts(report.page(show_all=show_all))
+    if not report.passed:
+        raise typer.Exit(ExitStatus.PARITY)
+
+
+def _is_model(path: Path) -> bool:
+    from slim2keras.outputs.formats import is_model_file
+
+    return path.suffix in (".tflite", ".onnx") or is_model_file(path)
+
+
+def _verify_file(path: Path, *, json_output: bool) -> None:
+    from slim2keras.conversion.integrity import verify_file
+
+    import_tensorflow()
+    report = verify_file(path)
+    if json_output:
+        print_json(report.to_json())
+    else:
+        print_parts(report.page())
     if not report.passed:
         raise typer.Exit(ExitStatus.PARITY)

@@ -24,6 +24,7 @@ from slim2keras.graphs.network import Network
 from slim2keras.importing.request import GraphRequest
 from slim2keras.models.building import build_model
 from slim2keras.models.variables import slim_variables
+from slim2keras.outputs.checksums import checksums
 from slim2keras.outputs.formats import OutputFormat, check_target
 from slim2keras.outputs.outline import Outline, outline_of_model, outline_of_network
 from slim2keras.outputs.writing import largest_read_back_difference, write_model, write_weights
@@ -175,6 +176,7 @@ def convert_to_file(
                 source=describe_source(opened, hashes.result()),
                 output={"path": str(target), "format": its_format.name.lower()},
                 largest_difference=difference,
+                tensors=checksums(values),
                 images=describe_images(plan.network, _class_names(labels, plan.network)),
                 versions=versions_of_all(),
                 **describe_plan(plan, request.load, opened, outline.num_parameters),

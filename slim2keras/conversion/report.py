@@ -54,6 +54,7 @@ class ConversionReport(Report):
         variables: Number of variables, and of parameters.
         output: Path and format.
         largest_difference: Between what was to be written and what was read back; 0.0 means bit for bit.
+        tensors: Checksum of each, by slim name, see ``outputs.checksums``.
         images: What the network wants of its images, in numbers and in words, and the names of its classes.
         versions: Of everything that takes part.
         num_classes: Of the logits.
@@ -81,6 +82,7 @@ class ConversionReport(Report):
     variables: Mapping[str, int]
     output: Mapping[str, str]
     largest_difference: float
+    tensors: Mapping[str, str] = field(default_factory=dict)
     images: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     num_classes: int | None = None

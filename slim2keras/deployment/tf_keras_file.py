@@ -12,6 +12,7 @@ from slim2keras.deployment.proof import prove
 from slim2keras.deployment.subject import Subject
 from slim2keras.deployment.ways import Written
 from slim2keras.models.variables import slim_variables
+from slim2keras.outputs.checksums import checksums
 from slim2keras.outputs.formats import OutputFormat, output_format
 from slim2keras.outputs.loading import load_file, load_weights
 from slim2keras.outputs.outline import outline_of_model
@@ -40,4 +41,5 @@ def write(subject: Subject, draft: Path, options: DeploymentOptions) -> Written:
         return [np.asarray(output) for output in tf.nest.flatten(read(images, training=False))]
 
     images, of = subject.images()
-    return Written(prove(subject.outputs, runs, images, runtime=f"tf_keras {tf_keras.__version__}", of=of))
+    proof = prove(subject.outputs, runs, images, runtime=f"tf_keras {tf_keras.__version__}", of=of)
+    return Written(proof, {"tensors": checksums(values)})

@@ -16,6 +16,7 @@ from slim2keras.checkpoints.loading import apply_load
 from slim2keras.errors import Slim2KerasError
 from slim2keras.files.output_files import report_path, whole_or_not_at_all
 from slim2keras.models.variables import share_stored_variables, slim_variables
+from slim2keras.outputs.checksums import checksums
 from slim2keras.outputs.formats import OutputFormat
 from slim2keras.outputs.keras_archive import (
     archive_for_writing,
@@ -127,7 +128,8 @@ def write_with_report(
         else:
             write_model(outline, values, draft, its_format)
         largest_read_back_difference(outline, values, draft, its_format)
-        draft_report.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        told = {**report, "tensors": checksums(values)}
+        draft_report.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
 
 
 def _write_tensors(outline: Outline, values: Values, file: h5py.File) -> None:

@@ -1,0 +1,121 @@
+"""Whether a file still is what was written, by the report beside it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import RenderableType
+from rich.text import Text
+
+from slim2keras.conversion.reading import load_model
+from slim2keras.errors import ModelReadError, ParityError
+from slim2keras.files.output_files import report_path, sha256
+from slim2keras.files.reports import Report, plural
+from slim2keras.models.variables import slim_variables
+from slim2keras.outputs.checksums import checksums
+from slim2keras.outputs.formats import check_model_path, is_model_file
+from slim2keras.outputs.model_safety import LARGEST_CONFIG
+
+_SHOWN = 10
+
+
+@dataclass(frozen=True, repr=False)
+class IntegrityReport(Report):
+    """Whether a file still is what was written.
+
+    Attributes:
+        path: Of the file.
+        compared: What was compared: so many tensors, or the file as a whole.
+        differing: Tensors that are others, or the name of the file.
+    """
+
+    path: str
+    compared: str
+    differing: Sequence[str]
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing differs."""
+        return not self.differing
+
+    def raise_if_failed(self) -> None:
+        """Raise if something differs.
+
+        Raises:
+            ParityError: With the names.
+        """
+        if not self.passed:
+            raise ParityError(self.summary())
+
+    def summary(self) -> str:
+        """In one line."""
+        if self.passed:
+            return f"{self.path} is what was written: {self.compared}"
+        shown = ", ".join(self.differing[:_SHOWN]) + (", ..." if len(self.differing) > _SHOWN else "")
+        return (
+            f"{self.path} is not what was written ({self.compared} compared, {len(self.differing)} differ): {shown}. "
+            "It is damaged, or was saved again since, without its report. Convert the checkpoint again."
+        )
+
+    def page(self) -> Iterator[RenderableType]:
+        """The line, in colour."""
+        yield Text(self.summary(), "" if self.passed else "red")
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values, for machines."""
+        return {**asdict(self), "passed": self.passed}
+
+
+def verify_file(path: str | Path) -> IntegrityReport:
+    """Compare a file with the checksums in the report beside it, without the checkpoint that it came from.
+
+    Args:
+        path: A model file of tf_keras, whose tensors are compared; or one of another runtime, the file as a whole.
+
+    Raises:
+        ModelReadError: If the file is missing or cannot be read, or the report is not beside it or has no checksums.
+
+    Example:
+        >>> verify_file("resnet.h5").raise_if_failed()
+    """
+    path = Path(path)
+    check_model_path(path)
+    report = _read_report(path)
+    tensors, whole = report.get("tensors"), _output(report).get("sha256")
+    if is_model_file(path) and isinstance(tensors, Mapping):
+        found = checksums((name, item.numpy()) for name, item in slim_variables(load_model(path)).items())
+        differing = sorted(name for name in {*tensors, *found} if tensors.get(name) != found.get(name))
+        return IntegrityReport(str(path), plural(len(tensors), "tensor"), differing)
+    if isinstance(whole, str) and path.is_file():
+        return IntegrityReport(str(path), "its SHA-256", [] if sha256(path) == whole else [path.name])
+    raise ModelReadError(
+        f"{report_path(path)} has no checksums: it is of an older version, or of another file. Convert again; or "
+        f"compare with the checkpoint: slim2keras verify CHECKPOINT {path}"
+    )
+
+
+def _read_report(path: Path) -> Mapping[str, Any]:
+    beside = report_path(path)
+    try:
+        if beside.stat().st_size > LARGEST_CONFIG:
+            raise ValueError(f"it is larger than {LARGEST_CONFIG / 2**20:.0f} MiB")
+        report = json.loads(beside.read_text(encoding="utf-8"))
+        if not isinstance(report, dict):
+            raise TypeError("it is no object")
+    except FileNotFoundError as error:
+        raise ModelReadError(
+            f"There is no {beside}, which says what {path.name} was when it was written. With the checkpoint: "
+            f"slim2keras verify CHECKPOINT {path}"
+        ) from error
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        raise ModelReadError(f"{beside} cannot be read as a report: {type(error).__name__}: {error}.") from error
+    return report
+
+
+def _output(report: Mapping[str, Any]) -> Mapping[str, Any]:
+    output = report.get("output")
+    return output if isinstance(output, Mapping) else {}
