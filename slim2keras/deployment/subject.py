@@ -16,7 +16,9 @@ from slim2keras.data.listing import list_for_network
 from slim2keras.deployment.options import DeploymentOptions
 from slim2keras.deployment.proof import noise
 from slim2keras.evaluation.opening import Classifier, classifier_of, open_classifier
+from slim2keras.graphs.folding import Folding
 from slim2keras.graphs.network import Network
+from slim2keras.models.folding import folded
 from slim2keras.models.networks import keep_network, network_of
 from slim2keras.models.precision import in_float32, precision_of
 from slim2keras.preprocessing.factory import pipeline_named
@@ -41,6 +43,8 @@ class Subject:
         class_names: ``None`` if nobody knows.
         data: Images that represent what will come, in mixed order; ``None`` if none were given.
         data_path: Where they are from.
+        unfolded: The model from before folding, by which a file is judged; ``None`` if nothing was folded.
+        folding: What became of its BatchNorm layers.
     """
 
     model: tf_keras.Model
@@ -49,16 +53,23 @@ class Subject:
     class_names: Sequence[str] | None = None
     data: ImageBatches | None = None
     data_path: Path | None = None
+    unfolded: tf_keras.Model | None = None
+    folding: Folding | None = None
 
     def describe_images(self) -> dict[str, Any]:
         """What the network wants of its images, as it travels with every file."""
         return describe_images(self.network, self.class_names)
 
     def outputs(self, images: NDArray[Any]) -> list[NDArray[Any]]:
-        """Of the model, for inference."""
+        """Of the model for inference, from before its BatchNorm was folded."""
         import tensorflow as tf
 
-        return [np.asarray(output) for output in tf.nest.flatten(self.model(images, training=False))]
+        judge = self.model if self.unfolded is None else self.unfolded
+        return [np.asarray(output) for output in tf.nest.flatten(judge(images, training=False))]
+
+    def facts(self) -> dict[str, Any]:
+        """What a report says of the model beside its network, as plain values."""
+        return {} if self.folding is None else {"folding": self.folding.to_json()}
 
     def images(self) -> tuple[NDArray[Any], str]:
         """Images to try a file on, as the network takes them, and what they are: of the data, or else noise."""
@@ -99,7 +110,14 @@ def open_subject(
         network = network.with_preprocessing(pipeline_named(options.preprocessing_name))
         keep_network(model, network)
     names = _class_names(found, options, network)
-    return Subject(model, network, found.source, names, _data(options, network), options.data)
+    subject = Subject(model, network, found.source, names, _data(options, network), options.data)
+    return _folded(subject) if options.fold_batch_norm else subject
+
+
+def _folded(subject: Subject) -> Subject:
+    found = folded(subject.model)
+    made = {"model": found.model, "network": network_of(found.model)}
+    return replace(subject, **made, unfolded=subject.model, folding=found.folding)
 
 
 def _class_names(found: Classifier, options: DeploymentOptions, network: Network) -> Sequence[str] | None:
