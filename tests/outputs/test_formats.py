@@ -26,7 +26,7 @@ def test_the_suffix_decides_about_the_format(name: str, expected: OutputFormat) 
     assert output_format(Path(name)) is expected
 
 
-@pytest.mark.parametrize("name", ["model.pb", "model.hdf5", "model.tflite", "model.json"])
+@pytest.mark.parametrize("name", ["model.pb", "model.hdf5", "model.tflit", "model.json"])
 def test_an_unknown_suffix_is_refused(tmp_path: Path, small_checkpoint: Path, name: str) -> None:
     """Nothing is written in a format that nobody asked for."""
     with pytest.raises(OutputError, match="unknown format"):
