@@ -15,10 +15,12 @@ from slim2keras.data.labels import names_of_classes, read_label_names
 from slim2keras.data.listing import list_for_network
 from slim2keras.deployment.options import DeploymentOptions
 from slim2keras.deployment.proof import noise
+from slim2keras.errors import UnsupportedArgumentError
 from slim2keras.evaluation.opening import Classifier, classifier_of, open_classifier
 from slim2keras.graphs.network import Network
 from slim2keras.models.networks import keep_network, network_of
 from slim2keras.models.precision import in_float32, precision_of
+from slim2keras.models.resizing import resized_model
 from slim2keras.preprocessing.factory import pipeline_named
 from slim2keras.preprocessing.facts import describe_images
 
@@ -92,14 +94,27 @@ def open_subject(
         Slim2KerasError: If it cannot be read, or what is asked does not fit it.
     """
     is_path = isinstance(source, (str, Path))
-    found = open_classifier(source, request, options.image_size) if is_path else classifier_of(source)
+    found = open_classifier(source, request, options.image_size) if is_path else _given(source, options)
     model = found.model if precision_of(found.model) == "float32" else in_float32(found.model)
     network = network_of(model)
+    _check_one_input(network)
     if options.preprocessing_name is not None:
         network = network.with_preprocessing(pipeline_named(options.preprocessing_name))
         keep_network(model, network)
     names = _class_names(found, options, network)
     return Subject(model, network, found.source, names, _data(options, network), options.data)
+
+
+def _given(model: tf_keras.Model, options: DeploymentOptions) -> Classifier:
+    return classifier_of(model if options.image_size is None else resized_model(model, options.image_size))
+
+
+def _check_one_input(network: Network) -> None:
+    if len(network.input_shapes) > 1:
+        raise UnsupportedArgumentError(
+            f"{network.name} has {len(network.input_shapes)} inputs, {network.input_shapes}; what goes to another "
+            "runtime takes images alone. Cut the others out: --input-tensor, --placeholder."
+        )
 
 
 def _class_names(found: Classifier, options: DeploymentOptions, network: Network) -> Sequence[str] | None:
