@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from slim2keras.deployment.proof import LARGEST_DIFFERENCE, Proof, prove
 from slim2keras.deployment.subject import Subject
 from slim2keras.deployment.tflite_conversion import Representative, convert_to_tflite, inference_function
 from slim2keras.deployment.tflite_metadata import append_files, described, model_metadata
+from slim2keras.deployment.tflite_operators import float_operators, operators
 from slim2keras.deployment.tflite_runtime import LiteRT
 from slim2keras.deployment.ways import Written
 from slim2keras.errors import UnsupportedArgumentError
@@ -36,7 +38,15 @@ def write_and_prove(content: bytes, subject: Subject, draft: Path, quantize: str
     draft.write_bytes(described(content, model_metadata(subject.network.name, images, names), names))
     append_files(draft, images)
     runtime = LiteRT(draft)
-    return Written(_proof(subject, runtime, quantize), {"tflite": {"quantize": quantize, **_facts(runtime)}})
+    in_float = float_operators(draft) if quantize == "int8" else {}
+    facts = {
+        "quantize": quantize,
+        "inputs": _ends(runtime.inputs),
+        "outputs": _ends(runtime.outputs),
+        "operators": dict(operators(draft)),
+        "float_operators": dict(in_float),
+    }
+    return Written(_proof(subject, runtime, quantize, in_float), {"tflite": facts})
 
 
 def _fixed_shape(subject: Subject) -> tuple[int, ...]:
@@ -60,21 +70,22 @@ def _representative(subject: Subject, options: DeploymentOptions) -> Representat
     return subject.representative
 
 
-def _proof(subject: Subject, runtime: LiteRT, quantize: str | None) -> Proof:
+def _proof(subject: Subject, runtime: LiteRT, quantize: str | None, in_float: Mapping[str, int]) -> Proof:
     images, of = subject.images()
     bar = LARGEST_DIFFERENCE if quantize is None else None
     proof = prove(subject.outputs, runtime, images, runtime=runtime.version, of=of, bar=bar)
-    if quantize is None or subject.data is not None:
-        return proof
-    remark = "How far quantization changes answers is told by images, not by noise: give some with --data."
-    return replace(proof, remarks=(remark,))
+    return replace(proof, remarks=[*_remarks(subject, quantize, in_float)])
 
 
-def _facts(runtime: LiteRT) -> dict[str, Any]:
-    return {"inputs": _ends(runtime.inputs), "outputs": _ends(runtime.outputs)}
+def _remarks(subject: Subject, quantize: str | None, in_float: Mapping[str, int]) -> Iterator[str]:
+    if quantize is not None and subject.data is None:
+        yield "How far quantization changes answers is told by images, not by noise: give some with --data."
+    if in_float:
+        yield f"{', '.join(in_float)} cannot compute in int8, and do so in float32; hardware may lack that."
 
 
-def _ends(details: list[dict[str, Any]]) -> dict[str, list[int | str]]:
+def _ends(details: Sequence[Mapping[str, Any]]) -> dict[str, list[int | str]]:
+    """Shapes by name."""
     return {
         item["name"]: ["batch" if size == -1 else int(size) for size in item["shape_signature"]] for item in details
     }
