@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from slim2keras.conversion.request import CheckpointRequest
+from slim2keras.data.batches import Reading
 from slim2keras.data.images import ImageBatches
-from slim2keras.data.labels import names_of_classes, read_label_names
 from slim2keras.data.listing import list_for_network
 from slim2keras.deployment.options import DeploymentOptions
 from slim2keras.deployment.proof import noise
 from slim2keras.errors import UnsupportedArgumentError
+from slim2keras.evaluation.labels import class_names
 from slim2keras.evaluation.opening import Classifier, classifier_of, open_classifier
 from slim2keras.graphs.network import Network
 from slim2keras.models.networks import keep_network, network_of
@@ -43,6 +44,7 @@ class Subject:
         class_names: ``None`` if nobody knows.
         data: Images that represent what will come, in mixed order; ``None`` if none were given.
         data_path: Where they are from.
+        reading: How its images are read and prepared: as a RUN did when it validated.
     """
 
     model: tf_keras.Model
@@ -51,10 +53,12 @@ class Subject:
     class_names: Sequence[str] | None = None
     data: ImageBatches | None = None
     data_path: Path | None = None
+    reading: Reading = field(default_factory=Reading)
 
     def describe_images(self) -> dict[str, Any]:
         """What the network wants of its images, as it travels with every file."""
-        return describe_images(self.network, self.class_names)
+        turned = {"exif_orientation": self.reading.exif_orientation}
+        return describe_images(self.network, self.class_names, self.reading.options) | turned
 
     def outputs(self, images: NDArray[Any]) -> list[NDArray[Any]]:
         """Of the model, for inference."""
@@ -93,20 +97,24 @@ def open_subject(
     Raises:
         Slim2KerasError: If it cannot be read, or what is asked does not fit it.
     """
-    is_path = isinstance(source, (str, Path))
-    found = open_classifier(source, request, options.image_size) if is_path else _given(source, options)
+    found = _opened(source, options, request)
     model = found.model if precision_of(found.model) == "float32" else in_float32(found.model)
-    network = network_of(model)
+    network, reading = network_of(model), found.reading
     _check_one_input(network)
+    pipeline = reading.preprocessing
     if options.preprocessing_name is not None:
-        network = network.with_preprocessing(pipeline_named(options.preprocessing_name))
+        pipeline, reading = pipeline_named(options.preprocessing_name), Reading()
+    if pipeline is not None:
+        network, reading = network.with_preprocessing(pipeline), replace(reading, preprocessing=None)
         keep_network(model, network)
     names = _class_names(found, options, network)
-    return Subject(model, network, found.source, names, _data(options, network), options.data)
+    return Subject(model, network, found.source, names, _data(options, network, reading), options.data, reading)
 
 
-def _given(model: tf_keras.Model, options: DeploymentOptions) -> Classifier:
-    return classifier_of(model if options.image_size is None else resized_model(model, options.image_size))
+def _opened(source: tf_keras.Model | str | Path, options: DeploymentOptions, request: CheckpointRequest) -> Classifier:
+    if isinstance(source, (str, Path)):
+        return open_classifier(source, request, options.image_size)
+    return classifier_of(source if options.image_size is None else resized_model(source, options.image_size))
 
 
 def _check_one_input(network: Network) -> None:
@@ -121,11 +129,11 @@ def _class_names(found: Classifier, options: DeploymentOptions, network: Network
     file = options.labels or found.labels_file
     if file is None or not network.num_classes:
         return None
-    return names_of_classes(read_label_names(file), network.num_classes)
+    return class_names(file, network.num_classes)
 
 
-def _data(options: DeploymentOptions, network: Network) -> ImageBatches | None:
+def _data(options: DeploymentOptions, network: Network, reading: Reading) -> ImageBatches | None:
     if options.data is None:
         return None
     examples = replace(list_for_network(options.data, network, split=options.split, labels=False), labels=None)
-    return ImageBatches(examples, network, batch_size=16)
+    return ImageBatches(examples, network, batch_size=16, reading=reading)
