@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from slim2keras.conversion.request import CheckpointRequest
+from slim2keras.data.batches import Reading
 from slim2keras.data.images import ImageBatches
-from slim2keras.data.labels import names_of_classes, read_label_names
 from slim2keras.data.listing import list_for_network
 from slim2keras.deployment.options import DeploymentOptions
 from slim2keras.deployment.proof import noise
+from slim2keras.errors import UnsupportedArgumentError
+from slim2keras.evaluation.labels import class_names
 from slim2keras.evaluation.opening import Classifier, classifier_of, open_classifier
 from slim2keras.graphs.folding import Folding
 from slim2keras.graphs.network import Network
 from slim2keras.models.folding import folded
 from slim2keras.models.networks import keep_network, network_of
 from slim2keras.models.precision import in_float32, precision_of
+from slim2keras.models.resizing import resized_model
 from slim2keras.preprocessing.factory import pipeline_named
 from slim2keras.preprocessing.facts import describe_images
 
@@ -43,6 +46,7 @@ class Subject:
         class_names: ``None`` if nobody knows.
         data: Images that represent what will come, in mixed order; ``None`` if none were given.
         data_path: Where they are from.
+        reading: How its images are read and prepared: as a RUN did when it validated.
         unfolded: The model from before folding, by which a file is judged; ``None`` if nothing was folded.
         folding: What became of its BatchNorm layers.
     """
@@ -53,12 +57,14 @@ class Subject:
     class_names: Sequence[str] | None = None
     data: ImageBatches | None = None
     data_path: Path | None = None
+    reading: Reading = field(default_factory=Reading)
     unfolded: tf_keras.Model | None = None
     folding: Folding | None = None
 
     def describe_images(self) -> dict[str, Any]:
         """What the network wants of its images, as it travels with every file."""
-        return describe_images(self.network, self.class_names)
+        turned = {"exif_orientation": self.reading.exif_orientation}
+        return describe_images(self.network, self.class_names, self.reading.options) | turned
 
     def outputs(self, images: NDArray[Any]) -> list[NDArray[Any]]:
         """Of the model for inference, from before its BatchNorm was folded."""
@@ -102,15 +108,18 @@ def open_subject(
     Raises:
         Slim2KerasError: If it cannot be read, or what is asked does not fit it.
     """
-    is_path = isinstance(source, (str, Path))
-    found = open_classifier(source, request, options.image_size) if is_path else classifier_of(source)
+    found = _opened(source, options, request)
     model = found.model if precision_of(found.model) == "float32" else in_float32(found.model)
-    network = network_of(model)
+    network, reading = network_of(model), found.reading
+    _check_one_input(network)
+    pipeline = reading.preprocessing
     if options.preprocessing_name is not None:
-        network = network.with_preprocessing(pipeline_named(options.preprocessing_name))
+        pipeline, reading = pipeline_named(options.preprocessing_name), Reading()
+    if pipeline is not None:
+        network, reading = network.with_preprocessing(pipeline), replace(reading, preprocessing=None)
         keep_network(model, network)
     names = _class_names(found, options, network)
-    subject = Subject(model, network, found.source, names, _data(options, network), options.data)
+    subject = Subject(model, network, found.source, names, _data(options, network, reading), options.data, reading)
     return _folded(subject) if options.fold_batch_norm else subject
 
 
@@ -120,15 +129,29 @@ def _folded(subject: Subject) -> Subject:
     return replace(subject, **made, unfolded=subject.model, folding=found.folding)
 
 
+def _opened(source: tf_keras.Model | str | Path, options: DeploymentOptions, request: CheckpointRequest) -> Classifier:
+    if isinstance(source, (str, Path)):
+        return open_classifier(source, request, options.image_size)
+    return classifier_of(source if options.image_size is None else resized_model(source, options.image_size))
+
+
+def _check_one_input(network: Network) -> None:
+    if len(network.input_shapes) > 1:
+        raise UnsupportedArgumentError(
+            f"{network.name} has {len(network.input_shapes)} inputs, {network.input_shapes}; what goes to another "
+            "runtime takes images alone. Cut the others out: --input-tensor, --placeholder."
+        )
+
+
 def _class_names(found: Classifier, options: DeploymentOptions, network: Network) -> Sequence[str] | None:
     file = options.labels or found.labels_file
     if file is None or not network.num_classes:
         return None
-    return names_of_classes(read_label_names(file), network.num_classes)
+    return class_names(file, network.num_classes)
 
 
-def _data(options: DeploymentOptions, network: Network) -> ImageBatches | None:
+def _data(options: DeploymentOptions, network: Network, reading: Reading) -> ImageBatches | None:
     if options.data is None:
         return None
     examples = replace(list_for_network(options.data, network, split=options.split, labels=False), labels=None)
-    return ImageBatches(examples, network, batch_size=16)
+    return ImageBatches(examples, network, batch_size=16, reading=reading)
