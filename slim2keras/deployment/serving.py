@@ -97,7 +97,7 @@ def write(subject: Subject, draft: Path, options: DeploymentOptions) -> Written:
         return [np.asarray(outputs[name]) for name in floats]
 
     proof = prove(ours, lambda _: [found[_SERVE, name] for name in floats], prepared, runtime=runtime, of=of)
-    facts = {"signature": options.signature, "input": _described(entry.spec), "outputs": [*head.served]}
+    facts: dict[str, Any] = {"signature": options.signature, "input": _described(entry.spec), "outputs": [*head.served]}
     if entry.prepare is not None:
         facts["preprocessing_difference"] = relative_difference(found[_PREPROCESS, IMAGES], prepared)
     return Written(proof, {"serving": facts})
