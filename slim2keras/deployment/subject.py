@@ -21,6 +21,7 @@ from slim2keras.evaluation.opening import Classifier, classifier_of, open_classi
 from slim2keras.graphs.folding import Folding
 from slim2keras.graphs.network import Network
 from slim2keras.models.folding import folded
+from slim2keras.models.functional import functional_model
 from slim2keras.models.networks import keep_network, network_of
 from slim2keras.models.precision import in_float32, precision_of
 from slim2keras.models.resizing import resized_model
@@ -68,10 +69,14 @@ class Subject:
 
     def outputs(self, images: NDArray[Any]) -> list[NDArray[Any]]:
         """Of the model for inference, from before its BatchNorm was folded."""
-        import tensorflow as tf
+        return outputs_of(self.model if self.unfolded is None else self.unfolded, images)
 
-        judge = self.model if self.unfolded is None else self.unfolded
-        return [np.asarray(output) for output in tf.nest.flatten(judge(images, training=False))]
+    @property
+    def advice(self) -> str:
+        """What to do if a file differs from the model, empty where nobody knows."""
+        if self.folding is None:
+            return ""
+        return " Values that cancel out lose digits in float32, folded or not: write it without fold_batch_norm."
 
     def facts(self) -> dict[str, Any]:
         """What a report says of the model beside its network, as plain values."""
@@ -100,6 +105,13 @@ class Subject:
                 return
 
 
+def outputs_of(model: tf_keras.Model, images: NDArray[Any]) -> list[NDArray[Any]]:
+    """Every output of a model of tf_keras, for inference."""
+    import tensorflow as tf
+
+    return [np.asarray(output) for output in tf.nest.flatten(model(images, training=False))]
+
+
 def open_subject(
     source: tf_keras.Model | str | Path, options: DeploymentOptions, request: CheckpointRequest
 ) -> Subject:
@@ -109,7 +121,7 @@ def open_subject(
         Slim2KerasError: If it cannot be read, or what is asked does not fit it.
     """
     found = _opened(source, options, request)
-    model = found.model if precision_of(found.model) == "float32" else in_float32(found.model)
+    model = _plain(found.model)
     network, reading = network_of(model), found.reading
     _check_one_input(network)
     pipeline = reading.preprocessing
@@ -133,6 +145,16 @@ def _opened(source: tf_keras.Model | str | Path, options: DeploymentOptions, req
     if isinstance(source, (str, Path)):
         return open_classifier(source, request, options.image_size)
     return classifier_of(source if options.image_size is None else resized_model(source, options.image_size))
+
+
+def _plain(model: tf_keras.Model) -> tf_keras.Model:
+    """The network alone, in float32: the step that trains it, with its shadows and its precision, stays behind."""
+    is_wide = precision_of(model) == "float32"
+    plain = functional_model(model.input, model.output, model.name) if is_wide else in_float32(model)
+    for name in ("slim_network", "slim_load_options"):
+        if getattr(model, name, None) is not None:
+            setattr(plain, name, getattr(model, name))
+    return plain
 
 
 def _check_one_input(network: Network) -> None:
