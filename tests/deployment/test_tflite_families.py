@@ -9,14 +9,12 @@ import pytest
 
 import slim2keras
 from slim2keras.deployment.options import DeploymentOptions
-from slim2keras.errors import UnsupportedGraphError
 from tests.evaluation.classifying import write_classes
 from tests.parity.cases import QUICK, SHAPES
 from tests.reference import assign_values, values_of
 
 pytestmark = pytest.mark.slow
 
-OF_VIDEOS = ("s3dg",)
 OF_PHONES = tuple(net for net in QUICK if net.startswith("mobilenet"))
 
 
@@ -26,7 +24,7 @@ def built(net: str) -> Any:
     return model
 
 
-@pytest.mark.parametrize("net", [net for net in QUICK if net not in OF_VIDEOS])
+@pytest.mark.parametrize("net", QUICK)
 def test_litert_computes_what_a_network_does(net: str, tmp_path: Path) -> None:
     """Within 1e-5, which writing the file itself checks, with operators of TFLite alone."""
     report = slim2keras.deploy(built(net), tmp_path / "net.tflite")
@@ -42,10 +40,3 @@ def test_a_mobilenet_computes_in_integers(net: str, tmp_path: Path) -> None:
     report = slim2keras.deploy(built(net), tmp_path / "net.tflite", DeploymentOptions(quantize="int8", data=images))
     assert report.facts["tflite"]["float_operators"] == {}
     assert report.proof.agreement is not None
-
-
-@pytest.mark.parametrize("net", OF_VIDEOS)
-def test_networks_of_videos_are_refused(net: str, tmp_path: Path) -> None:
-    """TFLite has no pooling over frames, and says where the network has it."""
-    with pytest.raises(UnsupportedGraphError, match="MaxPool3D, of InceptionV1/MaxPool_"):
-        slim2keras.deploy(built(net), tmp_path / "net.tflite")
