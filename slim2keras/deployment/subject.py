@@ -15,6 +15,7 @@ from slim2keras.data.images import ImageBatches
 from slim2keras.data.listing import list_for_network
 from slim2keras.deployment.options import DeploymentOptions
 from slim2keras.deployment.proof import noise
+from slim2keras.errors import UnsupportedArgumentError
 from slim2keras.evaluation.labels import class_names
 from slim2keras.evaluation.opening import Classifier, classifier_of, open_classifier
 from slim2keras.graphs.network import Network
@@ -94,11 +95,13 @@ def open_subject(
     """Open a checkpoint, a model file, a RUN, or take a model.
 
     Raises:
+        UnsupportedArgumentError: If it has several inputs.
         Slim2KerasError: If it cannot be read, or what is asked does not fit it.
     """
     found = _opened(source, options, request)
     model = found.model if precision_of(found.model) == "float32" else in_float32(found.model)
     network, reading = network_of(model), found.reading
+    _check_inputs(network)
     pipeline = reading.preprocessing
     if options.preprocessing_name is not None:
         pipeline, reading = pipeline_named(options.preprocessing_name), Reading()
@@ -107,6 +110,15 @@ def open_subject(
         keep_network(model, network)
     names = _class_names(found, options, network)
     return Subject(model, network, found.source, names, _data(options, network, reading), options.data, reading)
+
+
+def _check_inputs(network: Network) -> None:
+    names = [layer.name for layer in network.graph.input_layers]
+    if len(names) > 1:
+        raise UnsupportedArgumentError(
+            f"{network.name} has {len(names)} inputs ({', '.join(names)}), and what goes to another runtime takes one, "
+            "images. `slim2keras convert CHECKPOINT -o model.keras` writes it for tf_keras."
+        )
 
 
 def _opened(source: tf_keras.Model | str | Path, options: DeploymentOptions, request: CheckpointRequest) -> Classifier:

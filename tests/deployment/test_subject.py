@@ -11,8 +11,10 @@ import slim2keras
 from slim2keras.conversion.request import CheckpointRequest
 from slim2keras.deployment.options import DeploymentOptions
 from slim2keras.deployment.subject import open_subject
-from slim2keras.errors import DataReadError
+from slim2keras.errors import DataReadError, UnsupportedArgumentError
 from slim2keras.files.run_layout import RunLayout
+from slim2keras.models.building import build_model
+from tests.towers_network import towers_network
 
 
 def write_run(directory: Path, **options: object) -> Path:
@@ -55,3 +57,9 @@ def test_names_of_classes_that_the_network_has_not_are_refused(tmp_path: Path) -
     labels.write_text("0:a\n3:d\n")
     with pytest.raises(DataReadError, match=r"numbers beyond the 3 classes of the network: d \(3\)"):
         open_subject(model, DeploymentOptions(labels=labels), CheckpointRequest())
+
+
+def test_a_network_of_several_inputs_is_refused() -> None:
+    """By their names, with what writes it."""
+    with pytest.raises(UnsupportedArgumentError, match=r"towers has 2 inputs \(left, right\).*-o model.keras"):
+        open_subject(build_model(towers_network()), DeploymentOptions(), CheckpointRequest())
