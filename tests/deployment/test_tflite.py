@@ -28,8 +28,8 @@ from slim2keras.graphs.graph import Layer
 from slim2keras.graphs.network import GraphNetwork
 from slim2keras.models.building import build_model
 from tests.cli.running import fails
+from tests.deployment.models import valued
 from tests.own_network import CLASSES, SHAPE, own_network
-from tests.reference import assign_values, values_of
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,7 @@ class Deployed:
 
 @pytest.fixture(scope="module")
 def model() -> Any:
-    found = build_model(own_network())
-    assign_values(found, values_of(found.slim_network.graph.variables()))
-    return found
+    return valued(build_model(own_network()))
 
 
 @pytest.fixture(scope="module")
