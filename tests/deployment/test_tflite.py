@@ -23,7 +23,7 @@ from slim2keras.deployment.report import DeploymentReport
 from slim2keras.deployment.tflite_operators import operators
 from slim2keras.deployment.tflite_runtime import LiteRT
 from slim2keras.errors import ExitStatus, NoSpaceError, ParityError, UnsupportedArgumentError, UnsupportedGraphError
-from slim2keras.graphs import layers
+from slim2keras.graphs import layers, shapes
 from slim2keras.graphs.graph import Layer
 from slim2keras.graphs.network import GraphNetwork
 from slim2keras.models.building import build_model
@@ -175,6 +175,23 @@ def test_an_op_that_tflite_lacks_is_named_with_its_layer(tmp_path: Path) -> None
     with pytest.raises(UnsupportedGraphError, match=r"for 1 of the ops:\n  Erfc, of own/tail\n(.|\n)*\.onnx"):
         slim2keras.deploy(model, tmp_path / "net.tflite")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_outputs_keep_their_order_and_names(tmp_path: Path) -> None:
+    """Also where they have one shape, and the converter puts them in an order of its own."""
+    network = own_network()
+    pooled, (logits,) = network.graph.end_points["second"], network.graph.outputs
+    heads = [
+        layers.fully_connected(shapes.flatten(pooled, name=f"{name}/flat"), CLASSES, activation=None, name=name)
+        for name in ("own/AuxLogits", "own/more")
+    ]
+    network.graph.outputs = [logits, *heads]
+    model = valued(build_model(network))
+    report = slim2keras.deploy(model, tmp_path / "net.tflite")
+    assert list(report.facts["tflite"]["outputs"]) == ["logits", "AuxLogits", "more"]
+    found = Interpreter(str(tmp_path / "net.tflite")).get_signature_runner()(images=images(2))
+    for name, wanted in zip(("logits", "AuxLogits", "more"), model(images(2)), strict=True):
+        np.testing.assert_allclose(found[name], wanted, atol=1e-5)
 
 
 def test_networks_of_videos_go_to_tflite(tmp_path: Path) -> None:
