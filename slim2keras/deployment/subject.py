@@ -118,12 +118,13 @@ def open_subject(
     """Open a checkpoint, a model file, a RUN, or take a model.
 
     Raises:
+        UnsupportedArgumentError: If it has several inputs.
         Slim2KerasError: If it cannot be read, or what is asked does not fit it.
     """
     found = _opened(source, options, request)
     model = _plain(found.model)
     network, reading = network_of(model), found.reading
-    _check_one_input(network)
+    _check_inputs(network)
     pipeline = reading.preprocessing
     if options.preprocessing_name is not None:
         pipeline, reading = pipeline_named(options.preprocessing_name), Reading()
@@ -141,6 +142,15 @@ def _folded(subject: Subject) -> Subject:
     return replace(subject, **made, unfolded=subject.model, folding=found.folding)
 
 
+def _check_inputs(network: Network) -> None:
+    names = [layer.name for layer in network.graph.input_layers]
+    if len(names) > 1:
+        raise UnsupportedArgumentError(
+            f"{network.name} has {len(names)} inputs ({', '.join(names)}), and what goes to another runtime takes one, "
+            "images. `slim2keras convert CHECKPOINT -o model.keras` writes it for tf_keras."
+        )
+
+
 def _opened(source: tf_keras.Model | str | Path, options: DeploymentOptions, request: CheckpointRequest) -> Classifier:
     if isinstance(source, (str, Path)):
         return open_classifier(source, request, options.image_size)
@@ -155,14 +165,6 @@ def _plain(model: tf_keras.Model) -> tf_keras.Model:
         if getattr(model, name, None) is not None:
             setattr(plain, name, getattr(model, name))
     return plain
-
-
-def _check_one_input(network: Network) -> None:
-    if len(network.input_shapes) > 1:
-        raise UnsupportedArgumentError(
-            f"{network.name} has {len(network.input_shapes)} inputs, {network.input_shapes}; what goes to another "
-            "runtime takes images alone. Cut the others out: --input-tensor, --placeholder."
-        )
 
 
 def _class_names(found: Classifier, options: DeploymentOptions, network: Network) -> Sequence[str] | None:

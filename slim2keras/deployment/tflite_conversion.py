@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from slim2keras.deployment.ends import IMAGES
+from slim2keras.deployment.tflite_pooling import pooling_in_two_steps
 from slim2keras.errors import UnsupportedGraphError
 from slim2keras.files.native_output import stderr_captured
 
@@ -33,7 +34,8 @@ def inference_function(model: tf_keras.Model, image_shape: Sequence[int]) -> tf.
 
     signature = [tf.TensorSpec((None, *image_shape), tf.float32, IMAGES)]
     outputs = tf.function(lambda images: tf.nest.flatten(model(images, training=False)), input_signature=signature)
-    return outputs.get_concrete_function()
+    with pooling_in_two_steps(model):
+        return outputs.get_concrete_function()
 
 
 def convert_to_tflite(
