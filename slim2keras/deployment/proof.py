@@ -50,10 +50,12 @@ class Proof:
         Raises:
             ParityError: If the difference is over the bar, or no number.
         """
-        if self.bar is not None and not self.largest_difference <= self.bar:
+        held = np.isfinite(self.largest_difference) if self.bar is None else self.largest_difference <= self.bar
+        if not held:
+            allowed = "numbers are wanted" if self.bar is None else f"at most {self.bar:g} is allowed"
             raise ParityError(
-                f"{what} differs from the model by {self.largest_difference:.3g} when {self.runtime} runs it; at most "
-                f"{self.bar:g} is allowed. Nothing was written."
+                f"{what} differs from the model by {self.largest_difference:.3g} when {self.runtime} runs it; {allowed}. "
+                "Nothing was written."
             )
 
     def describe(self) -> str:

@@ -15,12 +15,14 @@ from slim2keras.data.labels import names_of_classes, read_label_names
 from slim2keras.data.listing import list_for_network
 from slim2keras.deployment.options import DeploymentOptions
 from slim2keras.deployment.proof import noise
+from slim2keras.errors import UnsupportedArgumentError
 from slim2keras.evaluation.opening import Classifier, classifier_of, open_classifier
 from slim2keras.graphs.folding import Folding
 from slim2keras.graphs.network import Network
 from slim2keras.models.folding import folded
 from slim2keras.models.networks import keep_network, network_of
 from slim2keras.models.precision import in_float32, precision_of
+from slim2keras.models.resizing import resized_model
 from slim2keras.preprocessing.factory import pipeline_named
 from slim2keras.preprocessing.facts import describe_images
 
@@ -103,9 +105,10 @@ def open_subject(
         Slim2KerasError: If it cannot be read, or what is asked does not fit it.
     """
     is_path = isinstance(source, (str, Path))
-    found = open_classifier(source, request, options.image_size) if is_path else classifier_of(source)
+    found = open_classifier(source, request, options.image_size) if is_path else _given(source, options)
     model = found.model if precision_of(found.model) == "float32" else in_float32(found.model)
     network = network_of(model)
+    _check_one_input(network)
     if options.preprocessing_name is not None:
         network = network.with_preprocessing(pipeline_named(options.preprocessing_name))
         keep_network(model, network)
@@ -118,6 +121,18 @@ def _folded(subject: Subject) -> Subject:
     found = folded(subject.model)
     made = {"model": found.model, "network": network_of(found.model)}
     return replace(subject, **made, unfolded=subject.model, folding=found.folding)
+
+
+def _given(model: tf_keras.Model, options: DeploymentOptions) -> Classifier:
+    return classifier_of(model if options.image_size is None else resized_model(model, options.image_size))
+
+
+def _check_one_input(network: Network) -> None:
+    if len(network.input_shapes) > 1:
+        raise UnsupportedArgumentError(
+            f"{network.name} has {len(network.input_shapes)} inputs, {network.input_shapes}; what goes to another "
+            "runtime takes images alone. Cut the others out: --input-tensor, --placeholder."
+        )
 
 
 def _class_names(found: Classifier, options: DeploymentOptions, network: Network) -> Sequence[str] | None:

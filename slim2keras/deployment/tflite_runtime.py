@@ -1,0 +1,60 @@
+"""A TFLite file, run by LiteRT."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from slim2keras.files.native_output import stderr_captured
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_BATCH = 8
+
+
+class LiteRT:
+    """A TFLite file, as LiteRT runs it.
+
+    Attributes:
+        version: Of the runtime, with its name.
+        inputs: What the runtime says of them.
+        outputs: The same of these, in the order of the model.
+    """
+
+    version = "ai_edge_litert"
+
+    def __init__(self, file: Path) -> None:
+        from ai_edge_litert.interpreter import Interpreter
+
+        with stderr_captured():
+            self._interpreter = Interpreter(str(file))
+            self._interpreter.allocate_tensors()
+        self.version = f"ai_edge_litert {importlib.metadata.version('ai-edge-litert')}"
+        self.inputs: list[dict[str, Any]] = self._interpreter.get_input_details()
+        self.outputs: list[dict[str, Any]] = self._interpreter.get_output_details()
+
+    def __call__(self, images: NDArray[Any]) -> list[NDArray[Any]]:
+        """Every output, of the first image by itself and of the others in batches."""
+        found = [self._run(batch) for batch in _batches(images)]
+        return [np.concatenate(parts) for parts in zip(*found, strict=True)]
+
+    def _run(self, batch: NDArray[Any]) -> list[NDArray[Any]]:
+        number = self.inputs[0]["index"]
+        with stderr_captured():
+            self._interpreter.resize_tensor_input(number, batch.shape)
+            self._interpreter.allocate_tensors()
+            self._interpreter.set_tensor(number, batch)
+            self._interpreter.invoke()
+        return [self._interpreter.get_tensor(output["index"]) for output in self.outputs]
+
+
+def _batches(images: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    """One image, as on a phone, and then more at once."""
+    yield images[:1]
+    for start in range(1, len(images), _BATCH):
+        yield images[start : start + _BATCH]
