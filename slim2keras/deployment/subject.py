@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from slim2keras.checkpoints.reading import open_checkpoint
 from slim2keras.conversion.request import CheckpointRequest
 from slim2keras.data.images import ImageBatches
 from slim2keras.data.labels import names_of_classes, read_label_names
 from slim2keras.data.listing import list_for_network
 from slim2keras.deployment.options import DeploymentOptions
 from slim2keras.deployment.proof import noise
+from slim2keras.deployment.trained_ranges import Range, read_ranges
 from slim2keras.errors import UnsupportedArgumentError
 from slim2keras.evaluation.opening import Classifier, classifier_of, open_classifier
+from slim2keras.files.run_layout import is_run
 from slim2keras.graphs.folding import Folding
 from slim2keras.graphs.network import Network
 from slim2keras.models.folding import folded
 from slim2keras.models.networks import keep_network, network_of
 from slim2keras.models.precision import in_float32, precision_of
 from slim2keras.models.resizing import resized_model
+from slim2keras.outputs.formats import is_model_file
 from slim2keras.preprocessing.factory import pipeline_named
 from slim2keras.preprocessing.facts import describe_images
 
@@ -47,6 +51,7 @@ class Subject:
         data_path: Where they are from.
         unfolded: The model from before folding, by which a file is judged; ``None`` if nothing was folded.
         folding: What became of its BatchNorm layers.
+        ranges: Of quantization-aware training, where int8 is asked for, by the name of what rounds.
     """
 
     model: tf_keras.Model
@@ -57,6 +62,7 @@ class Subject:
     data_path: Path | None = None
     unfolded: tf_keras.Model | None = None
     folding: Folding | None = None
+    ranges: Mapping[str, Range] = field(default_factory=dict)
 
     def describe_images(self) -> dict[str, Any]:
         """What the network wants of its images, as it travels with every file."""
@@ -113,8 +119,17 @@ def open_subject(
         network = network.with_preprocessing(pipeline_named(options.preprocessing_name))
         keep_network(model, network)
     names = _class_names(found, options, network)
-    subject = Subject(model, network, found.source, names, _data(options, network), options.data)
+    ranges = _ranges(Path(source), request) if is_path and options.quantize == "int8" else {}
+    subject = Subject(model, network, found.source, names, _data(options, network), options.data, ranges=ranges)
     return _folded(subject) if options.fold_batch_norm else subject
+
+
+def _ranges(path: Path, request: CheckpointRequest) -> dict[str, Range]:
+    """Of a checkpoint; a model file and a RUN have none."""
+    if is_run(path) or is_model_file(path):
+        return {}
+    with open_checkpoint(path, request.of_graph) as opened:
+        return read_ranges(opened)
 
 
 def _folded(subject: Subject) -> Subject:

@@ -1,0 +1,88 @@
+"""A network that computes in float32 what quantization leaves of every number, by TensorFlow's own ops for that."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from slim2keras.deployment.quantized_weights import Weights
+from slim2keras.deployment.trained_ranges import Range
+from slim2keras.graphs.graph import Layer, LayerGraph
+
+if TYPE_CHECKING:
+    import tf_keras
+
+
+@dataclass(frozen=True)
+class FakeQuantized:
+    """A network that computes in float32 what quantization leaves of every number.
+
+    Attributes:
+        model: BatchNorm folded.
+        graph: Its layers.
+        weights: By layer.
+        rounded: Ranges of what leaves a layer, where it is rounded.
+        known: Of what leaves a layer, also where it is a choice of numbers that are rounded already; weights and biases
+            are those of int8 then. ``None`` has them as training for quantization does.
+    """
+
+    model: tf_keras.Model
+    graph: LayerGraph
+    weights: Mapping[str, Weights]
+    rounded: Mapping[str, Range]
+    known: Mapping[str, Range] | None = None
+
+    def __call__(self, images: Any) -> list[Any]:
+        """From images, float32, (batch, height, width, channels), to the outputs."""
+        found = self.activations(images)
+        return [found[tensor.layer_name] for tensor in self.graph.outputs]
+
+    def activations(self, images: Any) -> dict[str, Any]:
+        """What leaves every layer that leads to an output."""
+        used = self.graph.layers_to(self.graph.outputs)
+        found: dict[str, Any] = {}
+        for layer in (layer for layer in self.graph.layers.values() if layer.name in used):
+            given = [found[tensor.layer_name] for tensor in layer.inputs] or [images]
+            found[layer.name] = self.activation(layer, given)
+        return found
+
+    def activation(self, layer: Layer, given: Sequence[Any]) -> Any:
+        """What leaves a layer, of what goes into it."""
+        import tensorflow as tf
+
+        computed, found = self._computed(layer, given), self.rounded.get(layer.name)
+        if found is None:
+            return computed
+        return tf.quantization.fake_quant_with_min_max_vars(computed, found.low, found.high)
+
+    def _computed(self, layer: Layer, given: Sequence[Any]) -> Any:
+        if layer.kind == "InputLayer":
+            return given[0]
+        owner = self.graph.owner_of(layer)
+        keras_layer = self.model.get_layer(owner.name)
+        if owner.name not in self.weights:
+            return keras_layer(given[0] if len(given) == 1 else [*given], training=False)
+        return self._weighted(layer, owner, given[0])
+
+    def _weighted(self, layer: Layer, owner: Layer, x: Any) -> Any:
+        import tensorflow as tf
+
+        weights, biases = self.weights[owner.name], self.weights[owner.name].biases
+        kernel = tf.constant(weights.trained)
+        if self.known is not None:
+            kernel, biases = weights.as_int8(), weights.biases_as_int8(self.known.get(layer.inputs[0].layer_name))
+        x = convolved(owner.kind, self.model.get_layer(owner.name), x, kernel)
+        return x if biases is None else tf.nn.bias_add(x, biases)
+
+
+def convolved(kind: str, layer: tf_keras.layers.Layer, x: Any, kernel: Any) -> Any:
+    """What a layer computes with other weights, before its biases."""
+    import tensorflow as tf
+
+    if kind == "Dense":
+        return tf.matmul(x, kernel)
+    if kind == "Conv2D":
+        return layer.convolution_op(x, kernel)
+    strides = (1, *layer.strides, 1)
+    return tf.nn.depthwise_conv2d(x, kernel, strides, layer.padding.upper(), dilations=layer.dilation_rate)
