@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -35,26 +35,33 @@ class FakeQuantized:
 
     def __call__(self, images: Any) -> list[Any]:
         """From images, float32, (batch, height, width, channels), to the outputs."""
-        found = self.activations(images)
+        found = dict(self.activations(images))
         return [found[tensor.layer_name] for tensor in self.graph.outputs]
 
-    def activations(self, images: Any) -> dict[str, Any]:
-        """What leaves every layer that leads to an output."""
+    def activations(self, images: Any, seen: Mapping[str, Any] | None = None) -> Iterator[tuple[str, Any]]:
+        """What leaves every layer that leads to an output, by name, in order.
+
+        Args:
+            images: As in a call.
+            seen: What left layers elsewhere: the layers after them are computed of that.
+        """
         used = self.graph.layers_to(self.graph.outputs)
         found: dict[str, Any] = {}
         for layer in (layer for layer in self.graph.layers.values() if layer.name in used):
             given = [found[tensor.layer_name] for tensor in layer.inputs] or [images]
-            found[layer.name] = self.activation(layer, given)
-        return found
+            computed = self.activation(layer, given)
+            yield layer.name, computed
+            found[layer.name] = (seen or {}).get(layer.name, computed)
 
     def activation(self, layer: Layer, given: Sequence[Any]) -> Any:
         """What leaves a layer, of what goes into it."""
         import tensorflow as tf
 
-        computed, found = self._computed(layer, given), self.rounded.get(layer.name)
-        if found is None:
-            return computed
-        return tf.quantization.fake_quant_with_min_max_vars(computed, found.low, found.high)
+        with tf.name_scope(layer.name):
+            computed, found = self._computed(layer, given), self.rounded.get(layer.name)
+            if found is None:
+                return computed
+            return tf.quantization.fake_quant_with_min_max_vars(computed, found.low, found.high)
 
     def _computed(self, layer: Layer, given: Sequence[Any]) -> Any:
         if layer.kind == "InputLayer":

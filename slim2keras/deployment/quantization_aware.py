@@ -11,12 +11,13 @@ import numpy as np
 from slim2keras.deployment.derived_ranges import RangesOfAll, derive_ranges
 from slim2keras.deployment.ends import IMAGES
 from slim2keras.deployment.fake_quantized import FakeQuantized
+from slim2keras.deployment.layer_proof import NEAR
 from slim2keras.deployment.placed_ranges import QUANTIZED_KINDS, PlacedRanges, place_ranges
 from slim2keras.deployment.proof import prove
 from slim2keras.deployment.quantized_weights import rounded_weights
 from slim2keras.deployment.subject import Subject
 from slim2keras.deployment.trained_ranges import Range
-from slim2keras.errors import ParityError, UnsupportedArgumentError
+from slim2keras.errors import UnsupportedArgumentError
 from slim2keras.files.reports import plural
 from slim2keras.graphs.folding import fold_graph
 from slim2keras.graphs.network import Network
@@ -28,11 +29,6 @@ if TYPE_CHECKING:
     import tensorflow as tf
     from numpy.typing import NDArray
 
-_NEAR = 1.01
-"""Steps: one, and what float32 adds to it."""
-_WITHIN_A_STEP = 0.5
-"""Part of the outputs. Kernels round a rare tie the other way, of which a deep network may make more; outputs of
-another network are within a step by chance alone."""
 _NAMED = 3
 
 
@@ -116,21 +112,7 @@ class QuantizationAware:
         ]
         steps = np.concatenate(off or [np.zeros(1)])
         same = prove(lambda _: wanted, lambda _: found, images, runtime="", of="", bar=None).agreement
-        return Distance(float(steps.max()), float((steps <= _NEAR).mean()), same)
-
-    def compared(self, found: Sequence[NDArray[Any]], images: NDArray[Any]) -> dict[str, Distance]:
-        """A file's outputs against int8 and against training, both computed by TensorFlow.
-
-        Raises:
-            ParityError: If less than half of the outputs are within one step of int8.
-        """
-        of_int8 = self.distance(found, self.as_int8, images)
-        if of_int8.within_a_step < _WITHIN_A_STEP:
-            raise ParityError(
-                f"The int8 file computes something else than its arithmetic in TensorFlow: {of_int8.describe()}. "
-                "Nothing was written."
-            )
-        return {"from_int8": of_int8, "from_training": self.distance(found, self.as_trained, images)}
+        return Distance(float(steps.max()), float((steps <= NEAR).mean()), same)
 
     def facts(self) -> dict[str, Any]:
         """What a report says of the ranges, as plain values."""
@@ -197,12 +179,6 @@ def _range_of_images(network: Network) -> Range:
             "takes. Say it: preprocessing_name=NETWORK (command line: --preprocessing-name NETWORK)."
         )
     return Range(*map(float, pipeline.value_range))
-
-
-def told(distances: Mapping[str, Distance]) -> Iterator[str]:
-    """What ``QuantizationAware.compared`` found, for people."""
-    yield f"Against the arithmetic of int8 in TensorFlow: {distances['from_int8'].describe()}."
-    yield f"Against the network as training rounds it: {distances['from_training'].describe()}."
 
 
 def _by_origin(derived: Mapping[str, str]) -> str:

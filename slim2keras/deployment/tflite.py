@@ -8,16 +8,20 @@ from pathlib import Path
 from typing import Any
 
 from slim2keras.deployment.ends import output_names
+from slim2keras.deployment.layer_proof import prove_layers
 from slim2keras.deployment.options import DeploymentOptions
 from slim2keras.deployment.proof import LARGEST_DIFFERENCE, Proof, prove
-from slim2keras.deployment.quantization_aware import quantization_aware, told
+from slim2keras.deployment.quantization_aware import quantization_aware
 from slim2keras.deployment.subject import Subject
 from slim2keras.deployment.tflite_conversion import Representative, convert_to_tflite, inference_function
 from slim2keras.deployment.tflite_metadata import append_files, described, model_metadata
 from slim2keras.deployment.tflite_operators import float_operators, operators
-from slim2keras.deployment.tflite_runtime import LiteRT
+from slim2keras.deployment.tflite_runtime import LiteRT, activations
 from slim2keras.deployment.ways import Written
 from slim2keras.errors import UnsupportedArgumentError
+
+_FEW = 4
+"""Images of which every activation is kept in memory."""
 
 
 def write(subject: Subject, draft: Path, options: DeploymentOptions) -> Written:
@@ -46,9 +50,16 @@ def _write_with_trained_ranges(subject: Subject, draft: Path) -> Written:
     content = convert_to_tflite(aware.function(_fixed_shape(subject)), aware.as_int8.model, "int8")
     written = write_and_prove(content, subject, draft, "int8")
     images, _ = subject.images()
-    distances = aware.compared(LiteRT(draft)(images), images)
-    remarks = [*aware.remarks(subject.data is not None), *told(distances), *written.proof.remarks]
-    facts = {**aware.facts(), **{name: asdict(distance) for name, distance in distances.items()}}
+    by_layer = prove_layers(aware.as_int8, images[:_FEW], activations(draft, images[:_FEW]))
+    by_layer.check()
+    from_training = aware.distance(LiteRT(draft)(images), aware.as_trained, images)
+    remarks = [
+        *aware.remarks(subject.data is not None),
+        f"Against the arithmetic of int8 in TensorFlow: {by_layer.describe()}.",
+        f"Against the network as training rounds it: {from_training.describe()}.",
+        *written.proof.remarks,
+    ]
+    facts = {**aware.facts(), "layers": by_layer.to_json(), "from_training": asdict(from_training)}
     return Written(replace(written.proof, remarks=remarks), {**written.facts, "quantization_aware": facts})
 
 
