@@ -76,10 +76,10 @@ QuantizeOption = Annotated[
 ]
 OpsetOption = Annotated[int | None, option("--opset", "Of ONNX; that of tf2onnx if left out.", RUNTIME)]
 SignatureOption = Annotated[
-    str,
+    str | None,
     option(
         "--signature",
-        "Of a SavedModel: raw takes what the network takes, images uint8 of any size, bytes files.",
+        "SavedModel for serving: raw takes what the network takes, images uint8 of any size, bytes files.",
         RUNTIME,
         metavar="NAME",
     ),
@@ -107,7 +107,7 @@ def convert(
     fold_batch_norm: FoldOption = False,
     quantize: QuantizeOption = None,
     opset: OpsetOption = None,
-    signature: SignatureOption = "raw",
+    signature: SignatureOption = None,
     labels: LabelsOption = None,
     data: DataIfWantedOption = None,
     split: SplitOption = None,

@@ -13,6 +13,8 @@ from slim2keras.graphs.graph import Layer, LayerGraph
 if TYPE_CHECKING:
     import tf_keras
 
+_IMAGE_RANK = 4
+
 
 @dataclass(frozen=True)
 class FakeQuantized:
@@ -68,9 +70,25 @@ class FakeQuantized:
             return given[0]
         owner = self.graph.owner_of(layer)
         keras_layer = self.model.get_layer(owner.name)
+        if layer.kind == "Concatenate" and self.known is not None:
+            given = [
+                self._kept_apart(layer, tensor.layer_name, x) for tensor, x in zip(layer.inputs, given, strict=True)
+            ]
         if owner.name not in self.weights:
             return keras_layer(given[0] if len(given) == 1 else [*given], training=False)
         return self._weighted(layer, owner, given[0])
+
+    def _kept_apart(self, concatenation: Layer, name: str, x: Any) -> Any:
+        """A part of a concatenation that has another range, through a pool of one pixel.
+
+        TFLite's converter has a layer give the range of the concatenation at once, and what lies beyond the trained
+        one is not cut off. A pool, which keeps its range, makes it convert between the two.
+        """
+        import tensorflow as tf
+
+        known = self.known or {}
+        is_other = known.get(name) != known.get(concatenation.name)
+        return tf.nn.max_pool2d(x, 1, 1, "VALID") if is_other and len(x.shape) == _IMAGE_RANK else x
 
     def _weighted(self, layer: Layer, owner: Layer, x: Any) -> Any:
         import tensorflow as tf

@@ -90,12 +90,12 @@ def _converted(subject: Subject, opset: int | None) -> onnx.ModelProto:
     names = output_names(subject.network)
     signature = [tf.TensorSpec(subject.model.inputs[0].shape, tf.float32, name=IMAGES)]
 
-    @tf.function(input_signature=signature)
     def infer(images: tf.Tensor) -> dict[str, tf.Tensor]:
         return dict(zip(names, tf.nest.flatten(subject.model(images, training=False)), strict=True))
 
+    message: onnx.ModelProto
     with _told_by_tf2onnx(subject.network.name):
-        message, _ = tf2onnx.convert.from_function(infer, signature, opset=opset)
+        message, _ = tf2onnx.convert.from_function(tf.function(infer, signature), signature, opset=opset)
     by_name = {output.name: output for output in message.graph.output}
     del message.graph.output[:]
     message.graph.output.extend(by_name[name] for name in names)

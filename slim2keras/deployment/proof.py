@@ -54,8 +54,8 @@ class Proof:
         if not held:
             allowed = "numbers are wanted" if self.bar is None else f"at most {self.bar:g} is allowed"
             raise ParityError(
-                f"{what} differs from the model by {self.largest_difference:.3g} when {self.runtime} runs it; {allowed}. "
-                "Nothing was written."
+                f"{what} differs from the model by {self.largest_difference:.3g} when {self.runtime} runs it; "
+                f"{allowed}. Nothing was written."
             )
 
     def describe(self) -> str:

@@ -11,13 +11,14 @@ import numpy as np
 
 from slim2keras.checkpoints.reading import open_checkpoint
 from slim2keras.conversion.request import CheckpointRequest
+from slim2keras.data.batches import Reading
 from slim2keras.data.images import ImageBatches
-from slim2keras.data.labels import names_of_classes, read_label_names
 from slim2keras.data.listing import list_for_network
 from slim2keras.deployment.options import DeploymentOptions
 from slim2keras.deployment.proof import noise
 from slim2keras.deployment.trained_ranges import Range, read_ranges
 from slim2keras.errors import UnsupportedArgumentError
+from slim2keras.evaluation.labels import class_names
 from slim2keras.evaluation.opening import Classifier, classifier_of, open_classifier
 from slim2keras.files.run_layout import is_run
 from slim2keras.graphs.folding import Folding
@@ -52,6 +53,7 @@ class Subject:
         unfolded: The model from before folding, by which a file is judged; ``None`` if nothing was folded.
         folding: What became of its BatchNorm layers.
         ranges: Of quantization-aware training, where int8 is asked for, by the name of what rounds.
+        reading: How its images are read and prepared: as a RUN did when it validated.
     """
 
     model: tf_keras.Model
@@ -63,10 +65,12 @@ class Subject:
     unfolded: tf_keras.Model | None = None
     folding: Folding | None = None
     ranges: Mapping[str, Range] = field(default_factory=dict)
+    reading: Reading = field(default_factory=Reading)
 
     def describe_images(self) -> dict[str, Any]:
         """What the network wants of its images, as it travels with every file."""
-        return describe_images(self.network, self.class_names)
+        turned = {"exif_orientation": self.reading.exif_orientation}
+        return describe_images(self.network, self.class_names, self.reading.options) | turned
 
     def outputs(self, images: NDArray[Any]) -> list[NDArray[Any]]:
         """Of the model for inference, from before its BatchNorm was folded."""
@@ -110,17 +114,21 @@ def open_subject(
     Raises:
         Slim2KerasError: If it cannot be read, or what is asked does not fit it.
     """
-    is_path = isinstance(source, (str, Path))
-    found = open_classifier(source, request, options.image_size) if is_path else _given(source, options)
+    found = _opened(source, options, request)
     model = found.model if precision_of(found.model) == "float32" else in_float32(found.model)
-    network = network_of(model)
+    network, reading = network_of(model), found.reading
     _check_one_input(network)
+    pipeline = reading.preprocessing
     if options.preprocessing_name is not None:
-        network = network.with_preprocessing(pipeline_named(options.preprocessing_name))
+        pipeline, reading = pipeline_named(options.preprocessing_name), Reading()
+    if pipeline is not None:
+        network, reading = network.with_preprocessing(pipeline), replace(reading, preprocessing=None)
         keep_network(model, network)
     names = _class_names(found, options, network)
-    ranges = _ranges(Path(source), request) if is_path and options.quantize == "int8" else {}
-    subject = Subject(model, network, found.source, names, _data(options, network), options.data, ranges=ranges)
+    data = _data(options, network, reading)
+    subject = Subject(model, network, found.source, names, data, options.data, reading=reading)
+    if options.quantize == "int8" and isinstance(source, (str, Path)):
+        subject = replace(subject, ranges=_ranges(Path(source), request))
     return _folded(subject) if options.fold_batch_norm else subject
 
 
@@ -138,8 +146,10 @@ def _folded(subject: Subject) -> Subject:
     return replace(subject, **made, unfolded=subject.model, folding=found.folding)
 
 
-def _given(model: tf_keras.Model, options: DeploymentOptions) -> Classifier:
-    return classifier_of(model if options.image_size is None else resized_model(model, options.image_size))
+def _opened(source: tf_keras.Model | str | Path, options: DeploymentOptions, request: CheckpointRequest) -> Classifier:
+    if isinstance(source, (str, Path)):
+        return open_classifier(source, request, options.image_size)
+    return classifier_of(source if options.image_size is None else resized_model(source, options.image_size))
 
 
 def _check_one_input(network: Network) -> None:
@@ -154,11 +164,11 @@ def _class_names(found: Classifier, options: DeploymentOptions, network: Network
     file = options.labels or found.labels_file
     if file is None or not network.num_classes:
         return None
-    return names_of_classes(read_label_names(file), network.num_classes)
+    return class_names(file, network.num_classes)
 
 
-def _data(options: DeploymentOptions, network: Network) -> ImageBatches | None:
+def _data(options: DeploymentOptions, network: Network, reading: Reading) -> ImageBatches | None:
     if options.data is None:
         return None
     examples = replace(list_for_network(options.data, network, split=options.split, labels=False), labels=None)
-    return ImageBatches(examples, network, batch_size=16)
+    return ImageBatches(examples, network, batch_size=16, reading=reading)

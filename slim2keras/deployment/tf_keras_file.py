@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def write(subject: Subject, draft: Path, options: DeploymentOptions) -> Written:  # noqa: ARG001  as every writer
-    """Write ``.keras``, ``.h5`` or ``.weights.h5``, read it back, and compare."""
+    """Write ``.keras``, ``.h5``, ``.weights.h5`` or a SavedModel, read it back, and compare."""
     import tensorflow as tf
     import tf_keras
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from slim2keras.deployment.ends import IMAGES
+from slim2keras.deployment.tflite_pooling import pooling_in_two_steps
 from slim2keras.errors import UnsupportedGraphError
 from slim2keras.files.native_output import stderr_captured
 
@@ -20,6 +21,7 @@ Representative = Callable[[], Iterator["NDArray[Any]"]]
 """Gives images that represent what will come, in batches, float32, (batch, height, width, channels)."""
 
 _STRANGE_OPS = re.compile(r"(?:TF Select|Custom) ops: (.+)")
+_SHOWN = 10
 
 
 def inference_function(model: tf_keras.Model, image_shape: Sequence[int]) -> tf.types.experimental.ConcreteFunction:
@@ -32,7 +34,8 @@ def inference_function(model: tf_keras.Model, image_shape: Sequence[int]) -> tf.
 
     signature = [tf.TensorSpec((None, *image_shape), tf.float32, IMAGES)]
     outputs = tf.function(lambda images: tf.nest.flatten(model(images, training=False)), input_signature=signature)
-    return outputs.get_concrete_function()
+    with pooling_in_two_steps(model):
+        return outputs.get_concrete_function()
 
 
 def convert_to_tflite(
@@ -87,14 +90,16 @@ def _strange_ops(message: str) -> list[str]:
     return sorted({name.strip() for names in _STRANGE_OPS.findall(message) for name in names.split(",")})
 
 
-def _refusal(function: tf.types.experimental.ConcreteFunction, strange: Iterable[str]) -> str:
-    rows = [
-        f"  {operation.type}   in {operation.name.partition('/')[2] or operation.name}"
-        for operation in function.graph.get_operations()
-        if operation.type in strange
-    ]
-    ops = "\n".join(rows or [f"  {name}" for name in strange])
+def _refusal(function: tf.types.experimental.ConcreteFunction, strange: Sequence[str]) -> str:
+    operations = [operation for operation in function.graph.get_operations() if operation.type in strange]
+    rows = [f"{operation.type}, of {_layer_of(operation.name)}" for operation in operations] or strange
+    ops = "".join(f"  {row}\n" for row in rows[:_SHOWN])
     return (
-        f"TFLite has no kernel for:\n{ops}\nThe file would need TensorFlow's own (TF Select), which the runtime does "
-        "not have by itself. Write ONNX (.onnx), or a SavedModel: a directory without suffix."
+        f"TFLite has no kernel for {len(rows)} of the ops:\n{ops}The file would need those of TensorFlow (TF Select), "
+        "which runtimes on devices lack. Write ONNX (.onnx), or a SavedModel (a directory without suffix)."
     )
+
+
+def _layer_of(operation: str) -> str:
+    """Layer of an op that Keras named: model, layer, and the op's own name."""
+    return operation.partition("/")[2].rpartition("/")[0] or operation

@@ -7,13 +7,28 @@ from typing import Any
 
 from slim2keras.graphs.network import Network
 from slim2keras.preprocessing.factory import preprocessing_meaning
+from slim2keras.preprocessing.options import PreprocessingOptions, Target
+from slim2keras.preprocessing.pipeline import Pipeline, Pixels
 from slim2keras.preprocessing.pipelines import PIPELINES
 
 _COLOURS = {1: "grey", 3: "RGB"}
 
 
-def describe_images(network: Network, class_names: Sequence[str] | None = None) -> dict[str, Any]:
+_GREY = (0.2989, 0.587, 0.114)
+"""Weights of red, green and blue in ``tf.image.rgb_to_grayscale``."""
+
+
+def describe_images(
+    network: Network,
+    class_names: Sequence[str] | None = None,
+    options: PreprocessingOptions = PreprocessingOptions(),  # noqa: B008  frozen
+) -> dict[str, Any]:
     """What a network wants of its images, as plain values.
+
+    Args:
+        network: Of the images.
+        class_names: ``None`` if nobody knows.
+        options: Of slim's pipelines, as they are prepared with.
 
     Returns:
         ``size``: [height, width], ``None`` where open; ``channels``; ``colours``: ``"RGB"``, ``"grey"`` or ``None``;
@@ -32,10 +47,29 @@ def describe_images(network: Network, class_names: Sequence[str] | None = None) 
         "layout": "NHWC",
         "dtype": "float32",
         "pipeline": None if pipeline is None else pipeline.name,
-        "mean": None if pixels is None else list(pixels.mean),
+        "mean": None if pixels is None else _mean(pixels, options),
         "scale": None if pixels is None else pixels.scale,
-        "geometry": None if pipeline is None else dict(pipeline.geometry),
-        "words": preprocessing_meaning(network),
+        "geometry": None if pipeline is None else _geometry(pipeline, network, options),
+        "words": preprocessing_meaning(network, options),
         "labels_offset": network.labels_offset,
         "class_names": None if class_names is None else list(class_names),
     }
+
+
+def _mean(pixels: Pixels, options: PreprocessingOptions) -> list[float]:
+    if options.use_grayscale and len(pixels.mean) == len(_GREY):
+        return [sum(weight * mean for weight, mean in zip(_GREY, pixels.mean, strict=True))]
+    return list(pixels.mean)
+
+
+def _geometry(pipeline: Pipeline, network: Network, options: PreprocessingOptions) -> dict[str, Any]:
+    found = dict(pipeline.geometry)
+    if not options.crop_image:
+        found.pop("central_fraction", None)
+    if _SIDE in found:
+        height, width = network.image_size
+        found[_SIDE] = Target(height or 0, width or 0, options).sides[0]
+    return found
+
+
+_SIDE = "resize_smaller_side"

@@ -22,7 +22,7 @@ def main(file: str, given: str, written: str) -> None:
         session.run(None, {name: images[start:end]}) for start, end in zip(starts, [*starts[1:], None], strict=True)
     ]
     outputs = {f"output_{place}": np.concatenate(parts) for place, parts in enumerate(zip(*batches, strict=True))}
-    np.savez(written, runtime=f"onnxruntime {onnxruntime.__version__}", **outputs)
+    np.savez(written, runtime=f"onnxruntime {onnxruntime.__version__}", **outputs)  # type: ignore[arg-type]
 
 
 if __name__ == "__main__":
