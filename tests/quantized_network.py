@@ -1,4 +1,4 @@
-"""MobileNets as tf.contrib.quantize rewrites them, on plain ops of TensorFlow 1: the judge of quantization-aware ones.
+"""Networks as tf.contrib.quantize rewrites them, on plain ops of TensorFlow 1: the judge of quantization-aware ones.
 
 BatchNorm is folded into weights, of which training rounds the smallest to the largest, and what leaves an activation is
 rounded to a zero-debiased moving average of its range. Scopes of ops repeat the root in MobileNet v1, and names of
@@ -18,6 +18,13 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from slim2keras.graphs import layers
+from slim2keras.graphs.activations import relu
+from slim2keras.graphs.arithmetic import add
+from slim2keras.graphs.layers import BatchNorm
+from slim2keras.graphs.network import GraphNetwork
+from slim2keras.graphs.shapes import concat, reshape
+
 v1 = tf.compat.v1
 
 EPSILON, DECAY, EMA_DECAY = 1e-3, 0.5, 0.999
@@ -31,12 +38,16 @@ class Rewritten:
     Attributes:
         is_training: Whether ranges and moving statistics are learned.
         symmetric: Whether ranges of weights are, as ``experimental_create_training_graph(symmetric=True)`` has them.
+        rounds_all: Whether averages and concatenations are rounded too, as int8 has to.
         updates: Ops that a step runs.
+        ends: Of ranges of activations.
     """
 
     is_training: bool
     symmetric: bool = False
+    rounds_all: bool = False
     updates: list[Any] = field(default_factory=list)
+    ends: dict[str, list[Any]] = field(default_factory=dict)
 
     def variable(self, name: str, shape: tuple[int, ...], start: Any, *, trainable: bool = True) -> Any:
         return v1.get_variable(name, shape, initializer=start, trainable=trainable, use_resource=False)
@@ -60,7 +71,15 @@ class Rewritten:
         if self.is_training:
             low, high = tf.minimum(tf.reduce_min(x), 0.0), tf.maximum(tf.reduce_max(x), 0.0)
             ends = [self.averaged(end, value) for end, value in zip(ends, (low, high), strict=True)]
+        self.ends[quantizer] = ends
         return tf.quantization.fake_quant_with_min_max_vars(x, *ends)
+
+    def round_anew(self, x: Any, *quantizers: str) -> Any:
+        """Nothing in ``Quantize``; int8 rounds in the whole of the ranges of what went in."""
+        if not self.rounds_all:
+            return x
+        low, high = zip(*(self.ends[name] for name in quantizers), strict=True)
+        return tf.quantization.fake_quant_with_min_max_vars(x, tf.reduce_min(low), tf.reduce_max(high))
 
     def averaged(self, end: Any, value: Any) -> Any:
         """``assign_moving_average`` with ``zero_debias``, whose state lies below the variable's name, twice."""
@@ -106,17 +125,74 @@ class Rewritten:
         correction = tf.math.rsqrt(batch_variance + EPSILON) / tf.math.rsqrt(variance + EPSILON)
         return computed(kernel) * correction + (beta - batch_mean * gamma * tf.math.rsqrt(batch_variance + EPSILON))
 
+    def layer(
+        self,
+        x: Any,
+        name: str,
+        scope: str,
+        size: int,
+        filters: int | None,
+        stride: int = 1,
+        *,
+        activation: Any = tf.nn.relu6,
+    ) -> Any:
+        """A convolution with its activation, and the rounding behind that."""
+        x = self.weighted(x, name, scope, size, filters, stride)
+        return self.round_output(activation(x), f"{scope}/act_quant")
+
+
+SHAPE = (32, 32, 3)
+
+
+def small(rewritten: Rewritten, x: Any) -> Any:
+    """Logits of a network with everything that the rewrite tells apart."""
+    x = rewritten.layer(x, "Small/Conv", "Small/Small/Conv", 3, 8, 2)
+    shortcut = x
+    x = rewritten.layer(x, "Small/Block/depthwise", "Small/Block/depthwise", 3, None)
+    x = rewritten.layer(x, "Small/Block/project", "Small/Block/project", 1, 8, activation=tf.identity)
+    x = rewritten.round_output(x + shortcut, "Small/Block/post_activation_bypass_quant", -6.0)
+    shortcut = x
+    x = rewritten.weighted(x, "Small/Unit/conv1", "Small/Unit/conv1", 3, 8)
+    x = rewritten.round_output(x, "Small/Unit/conv1/conv_quant", -6.0)
+    x = rewritten.round_output(tf.nn.relu(shortcut + x), "Small/Unit/act_quant")
+    branches = [("Small/Mixed/Branch_0", 1), ("Small/Mixed/Branch_1", 3)]
+    x = tf.concat([rewritten.layer(x, name, name, size, 8, 2) for name, size in branches], -1)
+    given = [f"{name}/act_quant" for name, _ in branches]
+    x = rewritten.round_anew(tf.reduce_mean(rewritten.round_anew(x, *given), (1, 2), keepdims=True), *given)
+    x = rewritten.weighted(x, "Small/Logits", "Small/Logits", 1, CLASSES, has_bias=True)
+    return tf.squeeze(rewritten.round_output(x, "Small/Logits/act_quant", -6.0), (1, 2))
+
+
+def small_network() -> GraphNetwork:
+    """The same as layers of slim, before the rewrite."""
+    norm = BatchNorm(DECAY, EPSILON, scale=True)
+    x = layers.inputs(SHAPE)
+    graph = x.graph
+    x = shortcut = layers.conv2d(x, 8, 3, stride=2, activation="relu6", batch_norm=norm, name="Small/Conv")
+    x = layers.depthwise_conv2d(x, 3, activation="relu6", batch_norm=norm, name="Small/Block/depthwise")
+    x = layers.conv2d(x, 8, 1, activation=None, batch_norm=norm, name="Small/Block/project")
+    x = shortcut = add([x, shortcut], name="Small/Block/add")
+    x = layers.conv2d(x, 8, 3, activation=None, batch_norm=norm, name="Small/Unit/conv1")
+    x = relu(add([shortcut, x], name="Small/Unit/add"), name="Small/Unit/Relu")
+    x = concat(
+        [
+            layers.conv2d(x, 8, 1, stride=2, activation="relu6", batch_norm=norm, name="Small/Mixed/Branch_0"),
+            layers.conv2d(x, 8, 3, stride=2, activation="relu6", batch_norm=norm, name="Small/Mixed/Branch_1"),
+        ],
+        name="Small/Mixed/concat",
+    )
+    x = layers.global_avg_pool(x, name="Small/pool")
+    x = layers.conv2d(x, CLASSES, 1, activation=None, name="Small/Logits")
+    graph.outputs = [reshape(x, (CLASSES,), name="Small/squeeze")]
+    return GraphNetwork("small", graph, preprocessing="inception", num_classes=CLASSES)
+
 
 def mobilenet_v1(rewritten: Rewritten, x: Any, multiplier: float = 0.25) -> Any:
     """Logits of slim's MobileNet v1."""
     rows = [(64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *[(512, 1)] * 5, (1024, 2), (1024, 1)]
 
-    def activated(x: Any, scope: str) -> Any:
-        return rewritten.round_output(tf.nn.relu6(x), f"{scope}/act_quant")
-
     def layer(x: Any, leaf: str, size: int, filters: int | None, stride: int) -> Any:
-        scope = f"MobilenetV1/MobilenetV1/{leaf}"
-        return activated(rewritten.weighted(x, f"MobilenetV1/{leaf}", scope, size, filters, stride), scope)
+        return rewritten.layer(x, f"MobilenetV1/{leaf}", f"MobilenetV1/MobilenetV1/{leaf}", size, filters, stride)
 
     def depth(filters: int) -> int:
         return max(int(filters * multiplier), 8)
@@ -125,10 +201,33 @@ def mobilenet_v1(rewritten: Rewritten, x: Any, multiplier: float = 0.25) -> Any:
     for number, (filters, stride) in enumerate(rows, start=1):
         x = layer(x, f"Conv2d_{number}_depthwise", 3, None, stride)
         x = layer(x, f"Conv2d_{number}_pointwise", 1, depth(filters), 1)
-    x = tf.nn.avg_pool2d(x, x.shape[1:3], 2, "VALID")
-    scope = "MobilenetV1/Logits/Conv2d_1c_1x1"
+    return _logits(rewritten, x, "MobilenetV1/MobilenetV1/Conv2d_13_pointwise", "MobilenetV1/Logits/Conv2d_1c_1x1")
+
+
+def mobilenet_v2(rewritten: Rewritten, x: Any) -> Any:
+    """Logits of slim's MobileNet v2, of the usual width."""
+    rows = [(1, 16, 1), *_group(24, 2, 2), *_group(32, 3, 2), *_group(64, 4, 2), *_group(96, 3, 1), *_group(160, 3, 2)]
+    x = rewritten.layer(x, "MobilenetV2/Conv", "MobilenetV2/Conv", 3, 32, 2)
+    for number, (expansion, filters, stride) in enumerate([*rows, (6, 320, 1)]):
+        block, given = "MobilenetV2/expanded_conv" + (f"_{number}" if number else ""), x
+        if expansion > 1:
+            x = rewritten.layer(x, f"{block}/expand", f"{block}/expand", 1, expansion * x.shape[-1])
+        x = rewritten.layer(x, f"{block}/depthwise", f"{block}/depthwise", 3, None, stride)
+        x = rewritten.layer(x, f"{block}/project", f"{block}/project", 1, filters, activation=tf.identity)
+        if stride == 1 and filters == given.shape[-1]:
+            x = rewritten.round_output(x + given, f"{block}/post_activation_bypass_quant", -6.0)
+    x = rewritten.layer(x, "MobilenetV2/Conv_1", "MobilenetV2/Conv_1", 1, 1280)
+    return _logits(rewritten, x, "MobilenetV2/Conv_1", "MobilenetV2/Logits/Conv2d_1c_1x1")
+
+
+def _group(filters: int, count: int, stride: int) -> list[tuple[int, int, int]]:
+    return [(6, filters, stride), *[(6, filters, 1)] * (count - 1)]
+
+
+def _logits(rewritten: Rewritten, x: Any, last: str, scope: str) -> Any:
+    x = rewritten.round_anew(tf.nn.avg_pool2d(x, x.shape[1:3], 2, "VALID"), f"{last}/act_quant")
     x = rewritten.weighted(x, scope, scope, 1, CLASSES, has_bias=True)
-    return tf.squeeze(rewritten.round_output(x, f"{scope}/act_quant"), (1, 2))
+    return tf.squeeze(rewritten.round_output(x, f"{scope}/act_quant", -6.0), (1, 2))
 
 
 def train(network: Callable[..., Any], prefix: Path, size: int, steps: int = 4, *, symmetric: bool = False) -> Path:
@@ -158,10 +257,10 @@ def examples(random: np.random.RandomState, classes: Any, size: int) -> np.ndarr
     return np.clip(coarse.repeat(size // 4, 1).repeat(size // 4, 2) + fine, -1, 1).astype("float32")
 
 
-def run(network: Callable[..., Any], prefix: Path, images: np.ndarray) -> np.ndarray:
+def run(network: Callable[..., Any], prefix: Path, images: np.ndarray, *, rounds_all: bool = False) -> np.ndarray:
     """The logits of the rewritten graph for inference, with the values of a checkpoint."""
     with tf.Graph().as_default():
-        logits = network(Rewritten(is_training=False), tf.constant(images))
+        logits = network(Rewritten(is_training=False, rounds_all=rounds_all), tf.constant(images))
         with v1.Session() as session:
             v1.train.Saver().restore(session, str(prefix))
             return session.run(logits)
