@@ -26,6 +26,7 @@ class Network(abc.ABC):
         num_classes: Of the logits, 0 or ``None`` where the network ends in its features.
         arguments: slim's arguments, none where it is no network of slim's zoo.
         drop_path_steps: Steps over which the rate of drop-path grows, ``None`` where it does not.
+        is_folded: Whether BatchNorm is in the weights of other layers, so that it is for inference only.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Network(abc.ABC):
     num_classes: int | None
     arguments: Mapping[str, Any]
     drop_path_steps: int | None
+    is_folded: bool = False
 
     @functools.cached_property
     def graph(self) -> LayerGraph:
@@ -126,6 +128,7 @@ class GraphNetwork(Network):
     num_classes: int | None = None
     drop_path_steps: int | None = None
     origin: Mapping[str, Any] | None = None
+    is_folded: bool = False
     arguments: Mapping[str, Any] = field(init=False, default_factory=dict)
     input_shape: Shape = field(init=False)
 
@@ -159,6 +162,7 @@ class GraphNetwork(Network):
             "num_classes": self.num_classes,
             "drop_path_steps": self.drop_path_steps,
             "origin": None if self.origin is None else dict(self.origin),
+            "is_folded": self.is_folded,
         }
 
     @classmethod
@@ -176,6 +180,7 @@ class GraphNetwork(Network):
             num_classes=_count(config["num_classes"]),
             drop_path_steps=_count(config["drop_path_steps"]),
             origin=None if config.get("origin") is None else dict(config["origin"]),
+            is_folded=bool(config.get("is_folded", False)),
         )
         if not network.layers.outputs:
             raise ValueError(f"the graph of {network.name} has no outputs")
