@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from slim2keras.checkpoints.reading import open_checkpoint
 from slim2keras.conversion.request import CheckpointRequest
 from slim2keras.data.batches import Reading
 from slim2keras.data.images import ImageBatches
 from slim2keras.data.listing import list_for_network
 from slim2keras.deployment.options import DeploymentOptions
 from slim2keras.deployment.proof import noise
+from slim2keras.deployment.trained_ranges import Range, read_ranges
 from slim2keras.errors import UnsupportedArgumentError
 from slim2keras.evaluation.labels import class_names
 from slim2keras.evaluation.opening import Classifier, classifier_of, open_classifier
+from slim2keras.files.run_layout import is_run
 from slim2keras.graphs.folding import Folding
 from slim2keras.graphs.network import Network
 from slim2keras.models.folding import folded
@@ -25,6 +28,7 @@ from slim2keras.models.functional import functional_model
 from slim2keras.models.networks import keep_network, network_of
 from slim2keras.models.precision import in_float32, precision_of
 from slim2keras.models.resizing import resized_model
+from slim2keras.outputs.formats import is_model_file
 from slim2keras.preprocessing.factory import pipeline_named
 from slim2keras.preprocessing.facts import describe_images
 
@@ -47,9 +51,10 @@ class Subject:
         class_names: ``None`` if nobody knows.
         data: Images that represent what will come, in mixed order; ``None`` if none were given.
         data_path: Where they are from.
-        reading: How its images are read and prepared: as a RUN did when it validated.
         unfolded: The model from before folding, by which a file is judged; ``None`` if nothing was folded.
         folding: What became of its BatchNorm layers.
+        ranges: Of quantization-aware training, where int8 is asked for, by the name of what rounds.
+        reading: How its images are read and prepared: as a RUN did when it validated.
     """
 
     model: tf_keras.Model
@@ -58,9 +63,10 @@ class Subject:
     class_names: Sequence[str] | None = None
     data: ImageBatches | None = None
     data_path: Path | None = None
-    reading: Reading = field(default_factory=Reading)
     unfolded: tf_keras.Model | None = None
     folding: Folding | None = None
+    ranges: Mapping[str, Range] = field(default_factory=dict)
+    reading: Reading = field(default_factory=Reading)
 
     def describe_images(self) -> dict[str, Any]:
         """What the network wants of its images, as it travels with every file."""
@@ -132,8 +138,19 @@ def open_subject(
         network, reading = network.with_preprocessing(pipeline), replace(reading, preprocessing=None)
         keep_network(model, network)
     names = _class_names(found, options, network)
-    subject = Subject(model, network, found.source, names, _data(options, network, reading), options.data, reading)
+    data = _data(options, network, reading)
+    subject = Subject(model, network, found.source, names, data, options.data, reading=reading)
+    if options.quantize == "int8" and isinstance(source, (str, Path)):
+        subject = replace(subject, ranges=_ranges(Path(source), request))
     return _folded(subject) if options.fold_batch_norm else subject
+
+
+def _ranges(path: Path, request: CheckpointRequest) -> dict[str, Range]:
+    """Of a checkpoint; a model file and a RUN have none."""
+    if is_run(path) or is_model_file(path):
+        return {}
+    with open_checkpoint(path, request.of_graph) as opened:
+        return read_ranges(opened)
 
 
 def _folded(subject: Subject) -> Subject:

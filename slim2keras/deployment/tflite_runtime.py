@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,8 +26,6 @@ class LiteRT:
         inputs: What the runtime says of them.
         outputs: The same of these, in the order of the model.
     """
-
-    version = "ai_edge_litert"
 
     def __init__(self, file: Path) -> None:
         from ai_edge_litert.interpreter import Interpreter
@@ -58,3 +57,30 @@ def _batches(images: NDArray[Any]) -> Iterator[NDArray[Any]]:
     yield images[:1]
     for start in range(1, len(images), _BATCH):
         yield images[start : start + _BATCH]
+
+
+def activations(file: Path, images: NDArray[Any]) -> Iterator[tuple[str, float, NDArray[np.float32]]]:
+    """What every op of an int8 file gives, where that is int8 with one step, in float32.
+
+    Args:
+        images: As the file takes them.
+
+    Yields:
+        Name of the tensor, its step, and its values; of constants with one step too.
+    """
+    from ai_edge_litert.interpreter import Interpreter
+
+    with stderr_captured(), warnings.catch_warnings():
+        # It takes memory, which is why it is done with few images.
+        warnings.filterwarnings("ignore", "(?s).*experimental_preserve_all_tensors", UserWarning)
+        interpreter = Interpreter(str(file), experimental_preserve_all_tensors=True)
+        given = interpreter.get_input_details()[0]["index"]
+        interpreter.resize_tensor_input(given, images.shape)
+        interpreter.allocate_tensors()
+        interpreter.set_tensor(given, images)
+        interpreter.invoke()
+    for item in interpreter.get_tensor_details():
+        step, zero = item["quantization"]
+        if item["dtype"] == np.int8 and step:
+            values = interpreter.get_tensor(item["index"]).astype("float32")
+            yield item["name"], step, (values - np.float32(zero)) * np.float32(step)
