@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from slim2keras.doctor.recalibration import recalibrate
     from slim2keras.evaluation.evaluating import evaluate
     from slim2keras.evaluation.predicting import predict
+    from slim2keras.keras3.building import to_keras3
     from slim2keras.models.building import build
     from slim2keras.models.end_points import end_points
     from slim2keras.nets import list_nets
@@ -45,6 +46,7 @@ __all__ = [
     "predict",
     "recalibrate",
     "resumed_request",
+    "to_keras3",
     "train",
     "training_request",
     "verify",
@@ -66,6 +68,7 @@ _HOME = {
     "predict": "evaluation",
     "recalibrate": "doctor.recalibration",
     "resumed_request": "trainer.resuming",
+    "to_keras3": "keras3.building",
     "train": "trainer.training",
     "training_request": "trainer.request",
     "verify": "parity.comparing",

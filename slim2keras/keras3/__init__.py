@@ -1,0 +1,31 @@
+"""Networks of slim in Keras 3, on any of its backends.
+
+Importing this package registers the layers that a file may need, and imports Keras 3 with the backend of
+``KERAS_BACKEND``; TensorFlow is needed to make a model of a tf_keras one, and not to load or run it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from slim2keras.keras3 import layers as layers
+
+if TYPE_CHECKING:
+    from slim2keras.keras3.building import to_keras3
+
+__all__ = ["to_keras3"]
+
+_HOME = {
+    "to_keras3": "building",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'slim2keras.keras3' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"slim2keras.keras3.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]
