@@ -12,12 +12,16 @@ from slim2keras.graphs.graph import Layer
 from slim2keras.graphs.network import Network
 from slim2keras.keras3 import layers as our_layers
 from slim2keras.keras3.naming import to_keras3_name
+from slim2keras.keras3.pooling import average_pooling
 from slim2keras.models.functional import deep_recursion
 from slim2keras.models.networks import network_of
 from slim2keras.models.variables import assign_stored, keep_stored_variables, slim_variables, variables_as_in
 
 if TYPE_CHECKING:
     import tf_keras
+
+_RENAMED = {"LeakyReLU": {"alpha": "negative_slope"}}
+"""By kind, what Keras 3 calls arguments otherwise than tf_keras."""
 
 
 def to_keras3(model: tf_keras.Model, *, batch_norm_layer: str = "keras") -> keras.Model:
@@ -75,6 +79,8 @@ def _call_layer(
     layer: Layer, owner: Layer, made: MutableMapping[str, keras.layers.Layer], tensors: Mapping[str, Any]
 ) -> Any:
     inputs = _one_or_list([tensors[tensor.layer_name] for tensor in layer.inputs])
+    if owner.kind.startswith("AveragePooling"):
+        return average_pooling(layer.name, owner.config, inputs)
     if owner.name in made:
         return made[owner.name](inputs)
     keras_layer = made[owner.name] = _make_layer(owner)
@@ -88,9 +94,10 @@ def _call_layer(
 
 
 def _make_layer(layer: Layer) -> keras.layers.Layer:
-    of_stock = getattr(keras.layers, layer.kind, None)
-    kind = of_stock or getattr(our_layers, layer.kind)
-    return kind(name=to_keras3_name(layer.name), **layer.config)
+    kind = getattr(keras.layers, layer.kind, None) or getattr(our_layers, layer.kind)
+    renamed = _RENAMED.get(layer.kind, {})
+    config = {renamed.get(name, name): value for name, value in layer.config.items()}
+    return kind(name=to_keras3_name(layer.name), **config)
 
 
 def _copy_trainable(layer: Any, built: keras.Model) -> None:
