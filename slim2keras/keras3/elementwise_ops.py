@@ -129,7 +129,8 @@ def _bias_add(attributes: Attributes, x: Any, bias: Any) -> Any:
 
 @computes("Cast")
 def _cast(attributes: Attributes, x: Any) -> Any:
-    return ops.cast(x, attributes["DstT"])
+    # JAX has whole numbers of 32 bits, and numbers of a network fit into them.
+    return ops.cast(x, {"int64": "int32"}.get(attributes["DstT"], attributes["DstT"]))
 
 
 @computes("ClipByValue")
@@ -155,13 +156,13 @@ def _select(_: Attributes, condition: Any, x: Any, y: Any) -> Any:
 
 
 @computes("ArgMax")
-def _arg_max(attributes: Attributes, x: Any, axis: Any) -> Any:
-    return ops.cast(ops.argmax(x, axis=number(axis)), attributes.get("output_type", "int64"))
+def _arg_max(_: Attributes, x: Any, axis: Any) -> Any:
+    return ops.cast(ops.argmax(x, axis=number(axis)), "int32")
 
 
 @computes("ArgMin")
-def _arg_min(attributes: Attributes, x: Any, axis: Any) -> Any:
-    return ops.cast(ops.argmin(x, axis=number(axis)), attributes.get("output_type", "int64"))
+def _arg_min(_: Attributes, x: Any, axis: Any) -> Any:
+    return ops.cast(ops.argmin(x, axis=number(axis)), "int32")
 
 
 @computes("Cumsum")

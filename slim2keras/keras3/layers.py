@@ -5,22 +5,20 @@ A model with such a layer needs ``import slim2keras.keras3`` before it is loaded
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
-import numpy as np
 from keras import ops
 
 from slim2keras.errors import UnsupportedGraphError
 from slim2keras.keras3 import elementwise_ops, network_ops, shape_ops  # noqa: F401  they fill the table
-from slim2keras.keras3 import elementwise_ops, network_ops, shape_ops
+from slim2keras.keras3.applied_op import AppliedOp
 from slim2keras.keras3.naming import to_slim_name
-from slim2keras.keras3.op_table import OPS, NotOnEveryBackendError
+from slim2keras.keras3.network_ops import local_response_normalization
+from slim2keras.keras3.op_table import NotOnEveryBackendError
 from slim2keras.keras3.registration import registered
-
-_TABLE_OF = (elementwise_ops, network_ops, shape_ops)
-"""Modules that fill the table of ops when they are imported."""
 
 
 @registered
@@ -39,7 +37,7 @@ class LocalResponseNormalization(keras.layers.Layer):  # type: ignore[misc]
 
     def call(self, inputs: Any) -> Any:
         """Normalise (batch, height, width, channels)."""
-        return apply_op("LRN", self.constants, [inputs])[0]
+        return local_response_normalization(self.constants, inputs)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """As that of the input."""
@@ -99,68 +97,44 @@ class TensorFlowOp(keras.layers.Layer):  # type: ignore[misc]
     Called on the tensors that are no constants: one, or a list of them. They need not be batches, nor of floats.
 
     Args:
-        op: Name in ``tf.raw_ops``.
-        attributes: Of the op, plain values.
-        operands: In the op's order: ``None`` for the next tensor that the layer is called on, else a constant,
-            ``{"dtype": "int32", "value": [0, -1]}``.
-        output: Which output of the op is the layer's.
+        applied: The op with its constants, as ``AppliedOp.to_config`` has it.
+        result: Shape and dtype of the output, as TensorFlow tells them.
 
     Raises:
         UnsupportedGraphError: If ``keras.ops`` has no equal of the op.
     """
 
-    def __init__(
-        self,
-        op: str,
-        attributes: Mapping[str, Any],
-        operands: Sequence[Mapping[str, Any] | None],
-        output: int = 0,
-        **kwargs: Any,
-    ) -> None:
+    def __init__(self, applied: Mapping[str, Any], result: Mapping[str, Any], **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.op, self.output_number = op, output
-        # Past Keras, which would track them as state.
-        vars(self)["_given"] = (dict(attributes), [_constant(item) for item in operands])
+        with told_of(to_slim_name(self.name), applied["op"]):
+            made = AppliedOp.from_config(applied)
+        # Past Keras, which would take containers for state.
+        vars(self)["_applied"], vars(self)["_result"] = made, dict(result)
 
     def call(self, inputs: Any) -> Any:
         """Apply the op to a tensor, or to a list of them, of any shapes."""
-        tensors = iter(inputs if isinstance(inputs, list | tuple) else [inputs])
-        attributes, operands = vars(self)["_given"]
-        given = [next(tensors) if item is None else item for item in operands]
-        dtype = next((item.dtype for item in given if ops.is_tensor(item) and _is_float(item)), None)
-        try:
-            return apply_op(self.op, attributes, [_in_dtype(item, dtype) for item in given])[self.output_number]
-        except NotOnEveryBackendError as error:
-            raise UnsupportedGraphError(
-                f"{to_slim_name(self.name)}: {self.op} is not possible in Keras 3: {error}."
-            ) from error
+        applied: AppliedOp = vars(self)["_applied"]
+        with told_of(to_slim_name(self.name), applied.op):
+            found = applied.to(inputs if isinstance(inputs, list | tuple) else [inputs])
+            return found if ops.is_tensor(found) else ops.convert_to_tensor(found)
+
+    def compute_output_spec(self, inputs: Any) -> keras.KerasTensor:  # noqa: ARG002  as Keras calls it
+        """As TensorFlow has told it: no backend but TensorFlow's can infer shapes of open sizes."""
+        result = vars(self)["_result"]
+        return keras.KerasTensor(tuple(result["shape"]), result["dtype"])
 
     def get_config(self) -> dict[str, Any]:
         """Arguments to make the layer again."""
-        attributes, operands = vars(self)["_given"]
-        constants = [None if item is None else {"dtype": item.dtype.name, "value": item.tolist()} for item in operands]
-        given = {"op": self.op, "attributes": attributes, "operands": constants, "output": self.output_number}
-        return {**super().get_config(), **given}
+        applied, result = vars(self)["_applied"].to_config(), vars(self)["_result"]
+        return {**super().get_config(), "applied": applied, "result": result}
 
 
-def apply_op(op: str, attributes: Mapping[str, Any], operands: Sequence[Any]) -> list[Any]:
-    """All outputs of an op."""
-    if op not in OPS:
-        raise NotOnEveryBackendError("keras.ops has no equal of it")
-    found = OPS[op](attributes, *operands)
-    return found if isinstance(found, list) else [found]
-
-
-def _constant(operand: Mapping[str, Any] | None) -> Any:
-    return None if operand is None else np.asarray(operand["value"], operand["dtype"])
-
-
-def _is_float(item: Any) -> bool:
-    return bool(keras.backend.is_float_dtype(keras.backend.standardize_dtype(item.dtype)))
-
-
-def _in_dtype(operand: Any, dtype: Any) -> Any:
-    """A constant of floats as a tensor in the dtype of the others; whole numbers, which may be sizes, as they are."""
-    if ops.is_tensor(operand) or operand.dtype.kind != "f":
-        return operand
-    return ops.convert_to_tensor(operand, dtype)
+@contextlib.contextmanager
+def told_of(name: str, op: str) -> Iterator[None]:
+    """Say of an op that is not possible which it is, and of which layer."""
+    try:
+        yield
+    except NotOnEveryBackendError as error:
+        raise UnsupportedGraphError(
+            f"{name}: {op} is not possible in Keras 3: {error}. A SavedModel can have it."
+        ) from error

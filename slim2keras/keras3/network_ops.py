@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from keras import ops
 
-from slim2keras.keras3.op_table import Attributes, channels_last, computes, inner, numbers, refuse_unless
+from slim2keras.keras3.op_table import Attributes, channels_last, computes, inner, refuse_unless, sizes
 from slim2keras.keras3.pooling import same_average_pool
 
 
@@ -36,26 +35,28 @@ def _padded(attributes: Attributes, x: Any) -> tuple[Any, str]:
 
 
 @computes("Conv2DBackpropInput", "Conv3DBackpropInputV2")
-def _transposed_convolution(attributes: Attributes, sizes: Any, kernel: Any, x: Any) -> Any:
+def _transposed_convolution(attributes: Attributes, shape: Any, kernel: Any, x: Any) -> Any:
     """Of the whole that every pixel's kernel lies in, the part that a convolution would not have padded."""
     channels_last(attributes)
     refuse_unless(attributes["padding"] != "EXPLICIT", "explicit padding is not supported")
     refuse_unless({*(attributes.get("dilations") or [1])} == {1}, "dilations are not supported")
     strides = inner(attributes["strides"])
     whole = ops.conv_transpose(x, kernel, strides, "valid", data_format="channels_last")
-    steps, extents = ops.shape(x)[1:-1], kernel.shape
-    for axis, (asked, stride) in enumerate(zip(inner(numbers(sizes)), strides, strict=True), start=1):
-        covered = (steps[axis - 1] - 1) * stride + extents[axis - 1]
-        before = max(covered - asked, 0) // 2 if attributes["padding"] == "SAME" else 0
-        whole = _part(whole, axis, before, asked)
+    steps, asked = ops.shape(x)[1:-1], inner(sizes(shape))
+    for axis, stride in enumerate(strides):
+        covered = (steps[axis] - 1) * stride + kernel.shape[axis]
+        before = _larger(covered - asked[axis], 0) // 2 if attributes["padding"] == "SAME" else 0
+        whole = _part(whole, axis + 1, before, asked[axis], at_most=stride)
     return whole
 
 
-def _part(x: Any, axis: int, before: int, size: int) -> Any:
-    """``size`` pixels of an axis, zeros where it ends."""
-    lacking = max(before + size - x.shape[axis], 0)
-    if lacking:
-        x = ops.pad(x, [(0, lacking if place == axis else 0) for place in range(len(x.shape))])
+def _larger(one: Any, other: int) -> Any:
+    return ops.maximum(one, other) if ops.is_tensor(one) else max(one, other)
+
+
+def _part(x: Any, axis: int, before: Any, size: Any, at_most: int) -> Any:
+    """``size`` pixels of an axis; where it ends, ``at_most`` so many zeros follow."""
+    x = ops.pad(x, [(0, at_most if place == axis else 0) for place in range(len(x.shape))])
     return x[(*(slice(None),) * axis, slice(before, before + size))]
 
 
@@ -114,36 +115,45 @@ def local_response_normalization(attributes: Attributes, x: Any) -> Any:
 
 @computes("ResizeBilinear")
 def _resize_bilinear(attributes: Attributes, images: Any, size: Any) -> Any:
-    x = ops.cast(images, "float32")
+    x, wanted = ops.cast(images, "float32"), sizes(size)
     # TensorFlow goes along the rows first.
-    for axis, wanted in ((2, numbers(size)[1]), (1, numbers(size)[0])):
-        places = _places(attributes, x.shape[axis], wanted)
-        low = np.floor(places)
-        first, second = (np.clip(item, 0, x.shape[axis] - 1).astype("int32") for item in (low, np.ceil(places)))
-        share = np.reshape(places - low, [-1 if place == axis else 1 for place in range(4)])
-        above, below = (ops.take(x, item, axis=axis) for item in (first, second))
+    for axis in (2, 1):
+        extent = ops.shape(x)[axis]
+        places = _places(attributes, extent, wanted[axis - 1])
+        low = ops.floor(places)
+        above, below = (_taken(x, item, axis) for item in (low, ops.ceil(places)))
+        share = ops.reshape(places - low, [-1 if place == axis else 1 for place in range(4)])
         x = above + (below - above) * share
     return x
 
 
 @computes("ResizeNearestNeighbor")
 def _resize_nearest(attributes: Attributes, images: Any, size: Any) -> Any:
-    x, is_centred = images, attributes.get("half_pixel_centers")
-    for axis, wanted in ((2, numbers(size)[1]), (1, numbers(size)[0])):
-        # The pixel that a centre falls into, which is half a pixel further than where its value is taken to lie.
-        places = _places(attributes, x.shape[axis], wanted) + np.float32(0.5 if is_centred else 0.0)
-        nearest = np.floor(places + np.float32(0.5)) if attributes.get("align_corners") else np.floor(places)
-        x = ops.take(x, np.clip(nearest, 0, x.shape[axis] - 1).astype("int32"), axis=axis)
+    x, wanted = images, sizes(size)
+    # The pixel that a centre falls into, which is half a pixel further than where its value is taken to lie.
+    shift = 0.5 if attributes.get("half_pixel_centers") or attributes.get("align_corners") else 0.0
+    for axis in (2, 1):
+        places = _places(attributes, ops.shape(x)[axis], wanted[axis - 1])
+        x = _taken(x, ops.floor(places + shift), axis)
     return x
 
 
-def _places(attributes: Attributes, size: Any, wanted: int) -> Any:
+def _taken(x: Any, places: Any, axis: int) -> Any:
+    """Pixels along an axis, the last one where a place is further out."""
+    last = ops.cast(ops.shape(x)[axis] - 1, "float32")
+    return ops.take(x, ops.cast(ops.minimum(ops.maximum(places, 0.0), last), "int32"), axis=axis)
+
+
+def _places(attributes: Attributes, size: Any, wanted: Any) -> Any:
     """Where in the image the pixels of the result lie, float32 as TensorFlow computes them."""
-    refuse_unless(isinstance(size, int), "it resizes images of open size")
-    steps = np.arange(wanted, dtype="float32")
-    if attributes.get("align_corners") and wanted > 1:
-        return steps * (np.float32(size - 1) / np.float32(wanted - 1))
-    scale = np.float32(size) / np.float32(wanted)
+    steps = ops.cast(ops.arange(wanted), "float32")
+    if attributes.get("align_corners") and (ops.is_tensor(wanted) or wanted > 1):
+        return steps * (_float(size - 1) / _float(wanted - 1))
+    scale = _float(size) / _float(wanted)
     if attributes.get("half_pixel_centers"):
-        return (steps + np.float32(0.5)) * scale - np.float32(0.5)
+        return (steps + 0.5) * scale - 0.5
     return steps * scale
+
+
+def _float(size: Any) -> Any:
+    return ops.cast(size, "float32")

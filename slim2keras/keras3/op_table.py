@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -72,6 +72,6 @@ def sizes(value: Any) -> Any:
     return value if ops.is_tensor(value) else tuple(numbers(value))
 
 
-def inner(values: Sequence[int]) -> tuple[int, ...]:
-    """Of an attribute with a number an axis those of height and width."""
-    return tuple(values[1:-1])
+def inner(values: Any) -> Any:
+    """Of numbers, one an axis, those of height and width."""
+    return values[1:-1] if ops.is_tensor(values) else tuple(values[1:-1])

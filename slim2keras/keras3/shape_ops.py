@@ -80,13 +80,13 @@ def _roll(_: Attributes, x: Any, shift: Any, axis: Any) -> Any:
 
 
 @computes("Shape")
-def _shape(attributes: Attributes, x: Any) -> Any:
-    return ops.cast(ops.convert_to_tensor(ops.shape(x)), attributes.get("out_type", "int32"))
+def _shape(_: Attributes, x: Any) -> Any:
+    return ops.stack(ops.shape(x))
 
 
 @computes("Size")
-def _size(attributes: Attributes, x: Any) -> Any:
-    return ops.cast(ops.size(x), attributes.get("out_type", "int32"))
+def _size(_: Attributes, x: Any) -> Any:
+    return ops.size(x)
 
 
 @computes("Slice")
@@ -118,7 +118,7 @@ def _squeeze(attributes: Attributes, x: Any) -> Any:
 
 @computes("StridedSlice")
 def _strided_slice(attributes: Attributes, x: Any, begin: Any, end: Any, strides: Any) -> Any:
-    index = list(_index(attributes, numbers(begin), numbers(end), numbers(strides)))
+    index = strided_index(attributes, begin, end, strides)
     # PyTorch takes no negative step.
     backwards = [item for item in index if isinstance(item, slice) and (item.step or 1) < 0]
     refuse_unless(all(item == slice(None, None, -1) for item in backwards), "it goes backwards through a part")
@@ -132,8 +132,12 @@ def _kind(item: Any) -> Any:
     return item if item in (None, Ellipsis) else type(item)
 
 
+def strided_index(attributes: Attributes, begin: Any, end: Any, strides: Any) -> tuple[Any, ...]:
+    """A slice of ``StridedSlice`` as Python indexes."""
+    return tuple(_index(attributes, numbers(begin), numbers(end), numbers(strides)))
+
+
 def _index(attributes: Attributes, begin: Sequence[int], end: Sequence[int], strides: Sequence[int]) -> Iterator[Any]:
-    """As Python indexes."""
     for axis, (start, stop, step) in enumerate(zip(begin, end, strides, strict=True)):
         if _has(attributes, "ellipsis_mask", axis):
             yield Ellipsis
@@ -214,7 +218,9 @@ def _batch_to_space(_: Attributes, x: Any, block: Any, crops: Any) -> Any:
     return x[(slice(None), *cropped)]
 
 
-def _pairs(amounts: Any) -> list[tuple[int, int]]:
+def _pairs(amounts: Any) -> list[tuple[Any, Any]]:
     """Amounts before and behind of each axis."""
+    if ops.is_tensor(amounts):
+        return [(amounts[axis, 0], amounts[axis, 1]) for axis in range(amounts.shape[0])]
     flat = numbers(amounts)
     return list(zip(flat[::2], flat[1::2], strict=True))
