@@ -51,7 +51,7 @@ def moving_statistics(layer: tf_keras.layers.Layer) -> tuple[NDArray[Any], NDArr
     return layer.moving_mean.numpy(), layer.moving_variance.numpy()
 
 
-def plan_modes(layers: Sequence[tf_keras.layers.Layer], batch_norm: ModeArgument) -> dict[str, BatchNormMode]:
+def plan_modes(layers: Sequence[tf_keras.layers.Layer], batch_norm: ModeArgument | None) -> dict[str, BatchNormMode]:
     """Choose the mode of every layer.
 
     Returns:
@@ -125,6 +125,15 @@ def check_layer(layer: tf_keras.layers.Layer, mode: BatchNormMode) -> None:
             f"{layer.name!r} is a {type(layer).__name__} over axis {list(layer.axis)} of rank {rank}; only a stock, "
             "unsynchronized BatchNormalization over the last axis can be given a mode."
         )
+    check_flag(layer, mode)
+
+
+def check_flag(layer: Any, mode: BatchNormMode) -> None:
+    """Refuse a layer, of tf_keras or of Keras 3, that is not trainable and is to have another mode than ``"frozen"``.
+
+    Raises:
+        UnsupportedArgumentError: With what to do instead.
+    """
     if not layer.trainable and mode is not BatchNormMode.FROZEN:
         raise UnsupportedArgumentError(
             f"{layer.name!r} has trainable = False, which in Keras means moving statistics and a fixed gamma and beta, "

@@ -11,19 +11,24 @@ from typing import TYPE_CHECKING, Any
 
 from slim2keras.keras3 import batch_norm as batch_norm
 from slim2keras.keras3 import layers as layers
+from slim2keras.keras3 import model as model
 from slim2keras.keras3 import optimizers as optimizers
 
 if TYPE_CHECKING:
     from slim2keras.keras3.batch_norm import BatchNormalization
     from slim2keras.keras3.building import to_keras3
+    from slim2keras.keras3.copying import plain_model
+    from slim2keras.keras3.finetuning import finetune
     from slim2keras.keras3.optimizers import Momentum, RMSProp
 
-__all__ = ["BatchNormalization", "Momentum", "RMSProp", "to_keras3"]
+__all__ = ["BatchNormalization", "Momentum", "RMSProp", "finetune", "plain_model", "to_keras3"]
 
 _HOME = {
     "BatchNormalization": "batch_norm",
     "Momentum": "optimizers",
     "RMSProp": "optimizers",
+    "finetune": "finetuning",
+    "plain_model": "copying",
     "to_keras3": "building",
 }
 

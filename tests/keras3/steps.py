@@ -6,13 +6,15 @@ As a program: ``python -m tests.keras3.steps FOUND.npz``, in a process that has 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-SHAPES = {2: (6, 3), 3: (2, 5, 3), 4: (2, 3, 5, 3), 5: (2, 3, 2, 3, 3)}
+SHAPES = {2: (6, 3), 4: (2, 3, 5, 3), 5: (2, 3, 2, 3, 3)}
 """Of the activations, by their rank."""
+LAYERS = ((2, "update"), (4, "update"), (5, "update"), (4, "batch"), (4, "frozen"))
+"""Ranks and modes."""
 START = {"gamma": (0.8, 1.1, 1.4), "beta": (0.2, -0.1, 0.3)}
 MOVING = {"moving_mean": (0.1, -0.2, 0.3), "moving_variance": (0.5, 1.5, 2.5)}
 MOMENTUM, EPSILON, RATE = 0.9, 1e-6, 0.1
@@ -25,12 +27,14 @@ OPTIMIZERS: dict[str, tuple[str, dict[str, Any]]] = {
     "centred RMSProp": ("RMSProp", {"decay": 0.9, "momentum": 0.9, "epsilon": 1.0, "centered": True}),
 }
 """Class and arguments, which ``slim2keras.optimizers`` and ``slim2keras.keras3`` share."""
+OPTIMIZER_RUNS = [*((name, RATE) for name in OPTIMIZERS), ("Momentum", "schedule"), ("centred RMSProp", "schedule")]
+"""Optimizers and rates."""
 STEPS, VARIABLES = 20, ((3, 4), (5,))
 
 
 def activations(rank: int) -> np.ndarray:
     """Off zero, so that a difference of squares shows."""
-    return (3 * np.random.RandomState(rank).standard_normal(SHAPES[rank]) + 20).astype("float32")
+    return (3 * np.random.RandomState(rank).standard_normal(SHAPES[rank]) + 5).astype("float32")
 
 
 def targets(rank: int) -> np.ndarray:
@@ -43,15 +47,18 @@ def gradients(step: int) -> list[np.ndarray]:
     return [random.standard_normal(shape).astype("float32") for shape in VARIABLES]
 
 
-def batch_norm_step(rank: int, mode: str, layer: Callable[..., Any] | None = None) -> dict[str, np.ndarray]:
-    """One step of plain ``fit`` by gradient descent, of one layer; its variables, and the loss."""
+def batch_norm_step(rank: int, **options: Any) -> dict[str, np.ndarray]:
+    """One step of plain ``fit`` by gradient descent, of one layer; its variables, and the loss.
+
+    Args:
+        options: Of slim's layer; without any it is Keras' own.
+    """
     import keras
 
     from slim2keras.keras3 import BatchNormalization
 
-    made = (layer or BatchNormalization)(
-        momentum=MOMENTUM, epsilon=EPSILON, name="norm", **({} if layer else {"mode": mode})
-    )
+    kind = BatchNormalization if options else keras.layers.BatchNormalization
+    made = kind(momentum=MOMENTUM, epsilon=EPSILON, name="norm", **options)
     inputs = keras.Input(SHAPES[rank][1:])
     model = keras.Model(inputs, made(inputs))
     for name, value in {**START, **MOVING}.items():
@@ -88,9 +95,9 @@ def schedule() -> Any:
 def everything() -> dict[str, np.ndarray]:
     """All steps, by what is stepped."""
     found: dict[str, Mapping[str, np.ndarray]] = {
-        f"{rank} {mode}": batch_norm_step(rank, mode) for rank in SHAPES for mode in ("update", "batch", "frozen")
+        f"{rank} {mode}": batch_norm_step(rank, mode=mode) for rank, mode in LAYERS
     }
-    found |= {f"{name} {rates}": optimizer_steps(name, rates) for name in OPTIMIZERS for rates in (RATE, "schedule")}
+    found |= {f"{name} {rates}": optimizer_steps(name, rates) for name, rates in OPTIMIZER_RUNS}
     return {f"{what}: {key}": value for what, values in found.items() for key, value in values.items()}
 
 
