@@ -1,7 +1,7 @@
 """Networks of slim in Keras 3, on any of its backends.
 
-Importing this package registers the layers that a file may need, and imports Keras 3 with the backend of
-``KERAS_BACKEND``; TensorFlow is needed to make a model of a tf_keras one, and not to load or run it.
+Importing this package registers what a file may need, layers and optimizers, and imports Keras 3 with the backend of
+``KERAS_BACKEND``; TensorFlow is needed to make a model of a tf_keras one, and not to load, run or train it.
 """
 
 from __future__ import annotations
@@ -9,14 +9,26 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from slim2keras.keras3 import batch_norm as batch_norm
 from slim2keras.keras3 import layers as layers
+from slim2keras.keras3 import model as model
+from slim2keras.keras3 import optimizers as optimizers
 
 if TYPE_CHECKING:
+    from slim2keras.keras3.batch_norm import BatchNormalization
     from slim2keras.keras3.building import to_keras3
+    from slim2keras.keras3.copying import plain_model
+    from slim2keras.keras3.finetuning import finetune
+    from slim2keras.keras3.optimizers import Momentum, RMSProp
 
-__all__ = ["to_keras3"]
+__all__ = ["BatchNormalization", "Momentum", "RMSProp", "finetune", "plain_model", "to_keras3"]
 
 _HOME = {
+    "BatchNormalization": "batch_norm",
+    "Momentum": "optimizers",
+    "RMSProp": "optimizers",
+    "finetune": "finetuning",
+    "plain_model": "copying",
     "to_keras3": "building",
 }
 
