@@ -10,6 +10,7 @@ from slim2keras.errors import UnsupportedArgumentError
 from slim2keras.graphs.graph import Layer, LayerGraph
 from slim2keras.graphs.network import Network
 from slim2keras.keras3 import layers as our_layers
+from slim2keras.keras3.batch_norm import BatchNormalization
 from slim2keras.keras3.naming import to_keras3_name
 from slim2keras.keras3.pooling import average_pooling
 from slim2keras.keras3.sizes import ComputedSizes
@@ -21,6 +22,7 @@ from slim2keras.models.variables import assign_stored, keep_stored_variables, sl
 if TYPE_CHECKING:
     import tf_keras
 
+BATCH_NORM_LAYERS = {"keras": keras.layers.BatchNormalization, "slim": BatchNormalization}
 _RENAMED = {"LeakyReLU": {"alpha": "negative_slope"}}
 """By kind, what Keras 3 calls arguments otherwise than tf_keras."""
 
@@ -57,10 +59,11 @@ def to_keras3(model: tf_keras.Model, *, batch_norm_layer: str = "keras") -> kera
 
 def build_keras3(network: Network, *, batch_norm_layer: str = "keras") -> keras.Model:
     """Make the functional Keras 3 model of a network, its weights freshly initialised."""
-    if batch_norm_layer != "keras":
-        raise UnsupportedArgumentError(f'batch_norm_layer must be "keras". Received: {batch_norm_layer!r}')
+    if batch_norm_layer not in BATCH_NORM_LAYERS:
+        known = " or ".join(map(repr, BATCH_NORM_LAYERS))
+        raise UnsupportedArgumentError(f"batch_norm_layer must be {known}. Received: {batch_norm_layer!r}")
     graph = network.graph
-    tensors = _Building(graph).tensors()
+    tensors = _Building(graph, BATCH_NORM_LAYERS[batch_norm_layer]).tensors()
     inputs = [tensors[layer.name] for layer in graph.input_layers]
     outputs = [tensors[output.layer_name] for output in graph.outputs]
     with deep_recursion():
@@ -72,8 +75,9 @@ def build_keras3(network: Network, *, batch_norm_layer: str = "keras") -> keras.
 class _Building:
     """Layers and KerasTensors of a graph, by slim's names."""
 
-    def __init__(self, graph: LayerGraph) -> None:
+    def __init__(self, graph: LayerGraph, batch_norm: type[keras.layers.Layer]) -> None:
         self._graph = graph
+        self._batch_norm = batch_norm
         self._sizes = ComputedSizes(graph)
         self._made: dict[str, keras.layers.Layer] = {}
         self._tensors: dict[str, Any] = {}
@@ -112,7 +116,7 @@ class _Building:
         return self._first_call(owner, inputs)
 
     def _first_call(self, layer: Layer, inputs: Any) -> Any:
-        made = self._made[layer.name] = _make_layer(layer)
+        made = self._made[layer.name] = self._make_layer(layer)
         output = made(inputs)
         # A layer knows what a checkpoint calls its variables: its own name is not quite slim's.
         keep_stored_variables(made, variables_as_in(made, layer))
@@ -121,12 +125,11 @@ class _Building:
             variable.assign(initial_value(tuple(variable.shape)))
         return output
 
-
-def _make_layer(layer: Layer) -> keras.layers.Layer:
-    kind = getattr(keras.layers, layer.kind, None) or getattr(our_layers, layer.kind)
-    renamed = _RENAMED.get(layer.kind, {})
-    config = {renamed.get(name, name): value for name, value in layer.config.items()}
-    return kind(name=to_keras3_name(layer.name), **config)
+    def _make_layer(self, layer: Layer) -> keras.layers.Layer:
+        stock = self._batch_norm if layer.kind == "BatchNormalization" else getattr(keras.layers, layer.kind, None)
+        renamed = _RENAMED.get(layer.kind, {})
+        config = {renamed.get(name, name): value for name, value in layer.config.items()}
+        return (stock or getattr(our_layers, layer.kind))(name=to_keras3_name(layer.name), **config)
 
 
 def _copy_trainable(layer: Any, built: keras.Model) -> None:
