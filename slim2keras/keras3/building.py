@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
-from slim2keras.errors import UnsupportedArgumentError
+from slim2keras.errors import UnsupportedArgumentError, UnsupportedGraphError
 from slim2keras.graphs.graph import Layer, LayerGraph, Tensor
 from slim2keras.graphs.network import Network
 from slim2keras.keras3 import layers as our_layers
@@ -138,10 +138,17 @@ class Building:
         return output
 
     def _make_layer(self, layer: Layer) -> keras.layers.Layer:
-        stock = self._batch_norm if layer.kind == "BatchNormalization" else getattr(keras.layers, layer.kind, None)
         renamed = _RENAMED.get(layer.kind, {})
         config = {renamed.get(name, name): value for name, value in layer.config.items()}
-        return (stock or getattr(our_layers, layer.kind))(name=to_keras3_name(layer.name), **config)
+        return self._class_of(layer)(name=to_keras3_name(layer.name), **config)
+
+    def _class_of(self, layer: Layer) -> type[keras.layers.Layer]:
+        if layer.kind == "BatchNormalization":
+            return self._batch_norm
+        found: type | None = getattr(keras.layers, layer.kind, None) or getattr(our_layers, layer.kind, None)
+        if found is None:
+            raise UnsupportedGraphError(f"{layer.name}: Keras {keras.__version__} has no layer {layer.kind}.")
+        return found
 
 
 def _copy_trainable(layer: Any, built: keras.Model) -> None:

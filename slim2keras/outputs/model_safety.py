@@ -123,8 +123,8 @@ def _refuse_keras3(path: Path, archive: zipfile.ZipFile) -> None:
     version = str(_object(_bounded(archive.open(METADATA), f"{METADATA} of {path}")).get("keras_version", ""))
     if version.startswith("3."):
         raise ModelReadError(
-            f"{path} is a file of Keras {version}, and tf_keras cannot load it. Load it with keras.models.load_model or "
-            "slim2keras.keras3.load_model; for tf_keras convert the checkpoint without --keras 3."
+            f"{path} is a file of Keras {version}, and tf_keras cannot load it. Load it with keras.models.load_model "
+            "or slim2keras.keras3.load_model; for tf_keras convert the checkpoint without --keras 3."
         )
 
 
