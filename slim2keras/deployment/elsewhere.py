@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 _READERS = Path(__file__).parent / "readers"
 _WITHOUT_US = (
-    "import runpy, sys; sys.modules['slim2keras'] = None; sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0])"
+    "import runpy, sys; sys.modules['slim2keras'] = None; sys.argv = sys.argv[1:]; "
+    "runpy.run_path(sys.argv[0], run_name='__main__')"
 )
 _LONGEST = 1800
 """Seconds; a network of a thousand layers takes minutes to load on a busy machine."""

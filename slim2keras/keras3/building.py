@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any
 
 import keras
 
 from slim2keras.errors import UnsupportedArgumentError
-from slim2keras.graphs.graph import Layer
+from slim2keras.graphs.graph import Layer, LayerGraph
 from slim2keras.graphs.network import Network
 from slim2keras.keras3 import layers as our_layers
 from slim2keras.keras3.naming import to_keras3_name
+from slim2keras.keras3.pooling import average_pooling
+from slim2keras.keras3.sizes import ComputedSizes
+from slim2keras.keras3.tensorflow_ops import apply_tensorflow_op
 from slim2keras.models.functional import deep_recursion
 from slim2keras.models.networks import network_of
 from slim2keras.models.variables import assign_stored, keep_stored_variables, slim_variables, variables_as_in
 
 if TYPE_CHECKING:
     import tf_keras
+
+_RENAMED = {"LeakyReLU": {"alpha": "negative_slope"}}
+"""By kind, what Keras 3 calls arguments otherwise than tf_keras."""
 
 
 def to_keras3(model: tf_keras.Model, *, batch_norm_layer: str = "keras") -> keras.Model:
@@ -55,14 +60,7 @@ def build_keras3(network: Network, *, batch_norm_layer: str = "keras") -> keras.
     if batch_norm_layer != "keras":
         raise UnsupportedArgumentError(f'batch_norm_layer must be "keras". Received: {batch_norm_layer!r}')
     graph = network.graph
-    used = graph.layers_to(graph.outputs)
-    made: dict[str, keras.layers.Layer] = {}
-    tensors: dict[str, Any] = {}
-    for layer in graph.layers.values():
-        if layer.kind == "InputLayer":
-            tensors[layer.name] = keras.Input(layer.config["input_shape"], name=to_keras3_name(layer.name))
-        elif layer.name in used:
-            tensors[layer.name] = _call_layer(layer, graph.owner_of(layer), made, tensors)
+    tensors = _Building(graph).tensors()
     inputs = [tensors[layer.name] for layer in graph.input_layers]
     outputs = [tensors[output.layer_name] for output in graph.outputs]
     with deep_recursion():
@@ -71,26 +69,64 @@ def build_keras3(network: Network, *, batch_norm_layer: str = "keras") -> keras.
     return model
 
 
-def _call_layer(
-    layer: Layer, owner: Layer, made: MutableMapping[str, keras.layers.Layer], tensors: Mapping[str, Any]
-) -> Any:
-    inputs = _one_or_list([tensors[tensor.layer_name] for tensor in layer.inputs])
-    if owner.name in made:
-        return made[owner.name](inputs)
-    keras_layer = made[owner.name] = _make_layer(owner)
-    output = keras_layer(inputs)
-    # A layer knows what a checkpoint calls its variables: its own name is not quite slim's.
-    keep_stored_variables(keras_layer, variables_as_in(keras_layer, owner))
-    for leaf, initial_value in owner.initial_values.items():
-        variable = getattr(keras_layer, leaf)
-        variable.assign(initial_value(tuple(variable.shape)))
-    return output
+class _Building:
+    """Layers and KerasTensors of a graph, by slim's names."""
+
+    def __init__(self, graph: LayerGraph) -> None:
+        self._graph = graph
+        self._sizes = ComputedSizes(graph)
+        self._made: dict[str, keras.layers.Layer] = {}
+        self._tensors: dict[str, Any] = {}
+
+    def tensors(self) -> dict[str, Any]:
+        """Call the layers that lead to the outputs."""
+        wanted = self._wanted()
+        for layer in self._graph.layers.values():
+            if layer.kind == "InputLayer":
+                shape = layer.config["input_shape"]
+                self._tensors[layer.name] = keras.Input(shape, name=to_keras3_name(layer.name))
+            elif layer.name in wanted:
+                self._tensors[layer.name] = self._called(layer)
+        return self._tensors
+
+    def _wanted(self) -> set[str]:
+        """Layers of which a tensor is made: sizes are computed by the ops that take them, if nothing else does."""
+        layers = self._graph.layers
+        used = self._graph.layers_to(self._graph.outputs)
+        of_outputs = {output.layer_name for output in self._graph.outputs}
+        of_others = {
+            tensor.layer_name for name in used if layers[name].kind != "TensorFlowOp" for tensor in layers[name].inputs
+        }
+        return {name for name in used if not self._sizes.are_given_by(layers[name])} | of_others | of_outputs
+
+    def _called(self, layer: Layer) -> Any:
+        owner = self._graph.owner_of(layer)
+        if layer.kind == "TensorFlowOp":
+            config, called_on = self._sizes.within(layer)
+            return apply_tensorflow_op(layer.name, config, [self._tensors[name] for name in called_on])
+        inputs = _one_or_list([self._tensors[tensor.layer_name] for tensor in layer.inputs])
+        if owner.kind.startswith("AveragePooling"):
+            return average_pooling(layer.name, owner.config, inputs)
+        if owner.name in self._made:
+            return self._made[owner.name](inputs)
+        return self._first_call(owner, inputs)
+
+    def _first_call(self, layer: Layer, inputs: Any) -> Any:
+        made = self._made[layer.name] = _make_layer(layer)
+        output = made(inputs)
+        # A layer knows what a checkpoint calls its variables: its own name is not quite slim's.
+        keep_stored_variables(made, variables_as_in(made, layer))
+        for leaf, initial_value in layer.initial_values.items():
+            variable = getattr(made, leaf)
+            variable.assign(initial_value(tuple(variable.shape)))
+        return output
 
 
 def _make_layer(layer: Layer) -> keras.layers.Layer:
-    of_stock = getattr(keras.layers, layer.kind, None)
-    kind = of_stock or getattr(our_layers, layer.kind)
-    return kind(name=to_keras3_name(layer.name), **layer.config)
+    kind = getattr(keras.layers, layer.kind, None) or getattr(our_layers, layer.kind)
+    renamed = _RENAMED.get(layer.kind, {})
+    config = {renamed.get(name, name): value for name, value in layer.config.items()}
+    return kind(name=to_keras3_name(layer.name), **config)
 
 
 def _copy_trainable(layer: Any, built: keras.Model) -> None:

@@ -5,16 +5,23 @@ A model with such a layer needs ``import slim2keras.keras3`` before it is loaded
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
 from keras import ops
 
-PACKAGE = "slim2keras"
+from slim2keras.errors import UnsupportedGraphError
+from slim2keras.keras3 import elementwise_ops, network_ops, shape_ops  # noqa: F401  they fill the table
+from slim2keras.keras3.applied_op import AppliedOp
+from slim2keras.keras3.naming import to_slim_name
+from slim2keras.keras3.network_ops import local_response_normalization
+from slim2keras.keras3.op_table import NotOnEveryBackendError
+from slim2keras.keras3.registration import registered
 
 
-@keras.saving.register_keras_serializable(package=PACKAGE)
+@registered
 class LocalResponseNormalization(keras.layers.Layer):  # type: ignore[misc]
     """``tf.nn.lrn``: divide by ``(bias + alpha * sum of squares over near channels) ** beta``.
 
@@ -26,15 +33,11 @@ class LocalResponseNormalization(keras.layers.Layer):  # type: ignore[misc]
 
     def __init__(self, depth_radius: int, bias: float, alpha: float, beta: float, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.depth_radius, self.bias, self.alpha, self.beta = depth_radius, bias, alpha, beta
+        self.constants = {"depth_radius": depth_radius, "bias": bias, "alpha": alpha, "beta": beta}
 
     def call(self, inputs: Any) -> Any:
         """Normalise (batch, height, width, channels)."""
-        channels, width = inputs.shape[-1], 2 * self.depth_radius + 1
-        padding = [(0, 0)] * (len(inputs.shape) - 1) + [(self.depth_radius, self.depth_radius)]
-        squares = ops.pad(ops.square(inputs), padding)
-        total = sum(squares[..., start : start + channels] for start in range(width))
-        return inputs / ops.power(self.bias + self.alpha * total, self.beta)
+        return local_response_normalization(self.constants, inputs)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """As that of the input."""
@@ -42,11 +45,10 @@ class LocalResponseNormalization(keras.layers.Layer):  # type: ignore[misc]
 
     def get_config(self) -> dict[str, Any]:
         """Arguments to make the layer again."""
-        names = ("depth_radius", "bias", "alpha", "beta")
-        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
+        return {**super().get_config(), **self.constants}
 
 
-@keras.saving.register_keras_serializable(package=PACKAGE)
+@registered
 class LooseVariable(keras.layers.Layer):  # type: ignore[misc]
     """A variable that belongs to no layer: a scale, a table of positions. Imported graphs need it.
 
@@ -86,3 +88,53 @@ class LooseVariable(keras.layers.Layer):  # type: ignore[misc]
             "initializer": keras.initializers.serialize(self.initializer),
             "regularizer": keras.regularizers.serialize(self.regularizer),
         }
+
+
+@registered
+class TensorFlowOp(keras.layers.Layer):  # type: ignore[misc]
+    """One op of TensorFlow that only computes, written with ``keras.ops``. Imported graphs need it.
+
+    Called on the tensors that are no constants: one, or a list of them. They need not be batches, nor of floats.
+
+    Args:
+        applied: The op with its constants, as ``AppliedOp.to_config`` has it.
+        result: Shape and dtype of the output, as TensorFlow tells them.
+
+    Raises:
+        UnsupportedGraphError: If ``keras.ops`` has no equal of the op.
+    """
+
+    def __init__(self, applied: Mapping[str, Any], result: Mapping[str, Any], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        with told_of(to_slim_name(self.name), applied["op"]):
+            made = AppliedOp.from_config(applied)
+        # Past Keras, which would take containers for state.
+        vars(self)["_applied"], vars(self)["_result"] = made, dict(result)
+
+    def call(self, inputs: Any) -> Any:
+        """Apply the op to a tensor, or to a list of them, of any shapes."""
+        applied: AppliedOp = vars(self)["_applied"]
+        with told_of(to_slim_name(self.name), applied.op):
+            found = applied.to(inputs if isinstance(inputs, list | tuple) else [inputs])
+            return found if ops.is_tensor(found) else ops.convert_to_tensor(found)
+
+    def compute_output_spec(self, inputs: Any) -> keras.KerasTensor:  # noqa: ARG002  as Keras calls it
+        """As TensorFlow has told it: no backend but TensorFlow's can infer shapes of open sizes."""
+        result = vars(self)["_result"]
+        return keras.KerasTensor(tuple(result["shape"]), result["dtype"])
+
+    def get_config(self) -> dict[str, Any]:
+        """Arguments to make the layer again."""
+        applied, result = vars(self)["_applied"].to_config(), vars(self)["_result"]
+        return {**super().get_config(), "applied": applied, "result": result}
+
+
+@contextlib.contextmanager
+def told_of(name: str, op: str) -> Iterator[None]:
+    """Say of an op that is not possible which it is, and of which layer."""
+    try:
+        yield
+    except NotOnEveryBackendError as error:
+        raise UnsupportedGraphError(
+            f"{name}: {op} is not possible in Keras 3: {error}. A SavedModel can have it."
+        ) from error
