@@ -73,12 +73,14 @@ def both_runs(net: Net, mode: Any, optimizer: str = "Momentum") -> tuple[Run, Ru
         return lambda record: library.callbacks.LambdaCallback(on_train_batch_end=record)
 
     model = network_model(net)
-    tuned = keras3.finetune(keras3.to_keras3(model), batch_norm=mode)
+    moves = "update" in (mode.values() if isinstance(mode, dict) else [mode])
+    options = {"batch_norm": mode, "decay": 0.9 if moves else None}
+    tuned = keras3.finetune(keras3.to_keras3(model), **options)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     rule = getattr(keras3, optimizer)(RATE, *OPTIMIZERS[optimizer])
     ours = Run.of(tuned, recorder(keras), rule, loss, net.shape, jit_compile=False)
     rule = getattr(optimizers, optimizer)(RATE, *OPTIMIZERS[optimizer])
-    tuned = slim2keras.finetune(model, batch_norm=mode)
+    tuned = slim2keras.finetune(model, **options)
     return Run.of(tuned, recorder(tf_keras), rule, losses.SoftmaxCrossEntropy(), net.shape), ours
 
 
@@ -98,6 +100,29 @@ class TestTwentySteps:
         """One network a family; auxiliary logits of the Inception share labels and loss."""
         theirs, ours = both_runs(NETS[net], mode, optimizer)
         assert theirs.difference(ours) <= BAR
+
+    @pytest.mark.slow
+    def test_what_the_stock_layer_costs(self) -> None:
+        """The mutant: its moving variance is smaller by (n - 1) / n, with n = 32 at the end of this network."""
+        import keras
+
+        from slim2keras import keras3
+
+        model = keras3.to_keras3(network_model(NETS["resnet_v1"]))
+        logits, variances = [], []
+        for tuned in (keras3.plain_model(model), keras3.finetune(model, batch_norm="update")):
+            for layer in tuned.layers:
+                if hasattr(layer, "momentum"):
+                    layer.momentum = 0.8
+            loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+            x, y = images(0, (STEPS * BATCH, *NETS["resnet_v1"].shape)), labels(1, CLASSES, STEPS * BATCH)
+            tuned.compile(keras3.Momentum(RATE, 0.9), loss, jit_compile=False)
+            tuned.fit(x, y, batch_size=BATCH, shuffle=False, verbose=0)
+            logits.append(tuned.predict(x, verbose=0))
+            variances.append({name: item for name, item in values(tuned).items() if name.endswith("moving_variance")})
+        ratios = {name: np.median(value / variances[0][name]) for name, value in variances[1].items()}
+        assert max(ratios.values()) == pytest.approx(32 / 31, rel=1e-3)
+        assert np.max(np.abs(logits[0] - logits[1])) > 0.05 * np.max(np.abs(logits[1]))
 
     def test_every_backend(self, found_steps: dict[str, np.ndarray]) -> None:
         """Has the numbers of this one, in all three modes."""
