@@ -1,6 +1,6 @@
 """Training steps in Keras 3, on whatever backend it has: of one BatchNorm layer, and of an optimizer.
 
-As a program: ``python -m tests.keras3.steps FOUND.npz``, in a process that has the backend.
+As a program: ``python -m tests.keras3.steps FUNCTION FOUND.npz``, in a process that has the backend.
 """
 
 from __future__ import annotations
@@ -103,12 +103,14 @@ def small_model(**options: Any) -> Any:
     """
     import keras
 
+    # JAX compiles each draw of each shape, for seconds.
+    zeros = {"kernel_initializer": "zeros"}
     x = inputs = keras.Input((8, 8, 3), name="inputs")
     for number, (filters, stride) in enumerate(((4, 1), (6, 2), (8, 2)), start=1):
-        x = keras.layers.Conv2D(filters, 3, stride, "same", use_bias=False, name=f"net>conv{number}")(x)
+        x = keras.layers.Conv2D(filters, 3, stride, "same", use_bias=False, name=f"net>conv{number}", **zeros)(x)
         x = keras.layers.BatchNormalization(name=f"net>conv{number}>BatchNorm", **options)(x)
         x = keras.layers.ReLU()(x)
-    x = keras.layers.Dense(CLASSES, name="net>logits")(keras.layers.GlobalAveragePooling2D()(x))
+    x = keras.layers.Dense(CLASSES, name="net>logits", **zeros)(keras.layers.GlobalAveragePooling2D()(x))
     model = keras.Model(inputs, x, name="net")
     for number, variable in enumerate(model.weights):
         random = np.random.RandomState(number)
@@ -142,23 +144,29 @@ def values(model: Any) -> dict[str, np.ndarray]:
 
 
 def tuned_steps() -> dict[str, np.ndarray]:
-    """Values and losses after steps of ``finetune`` in all three modes."""
+    """Values and losses after steps of ``finetune`` in all three modes, at two decays."""
+    import keras
+
     from slim2keras.keras3 import finetune
 
-    tuned = compiled(finetune(small_model(), batch_norm=MODES, decay=0.5), run_eagerly=False)
-    history = tuned.fit(*batches(), batch_size=4, epochs=2, shuffle=False, verbose=0)
-    return {**values(tuned), "loss": np.asarray(history.history["loss"])}
+    tuned = compiled(finetune(small_model(), batch_norm=MODES, decay="auto"), run_eagerly=False)
+    stop = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: setattr(tuned, "stop_training", True))
+    losses = []
+    for epochs in (1, 50):
+        history = tuned.fit(*batches(), batch_size=4, epochs=epochs, shuffle=False, verbose=0, callbacks=[stop])
+        losses += history.history["loss"]
+    return {**values(tuned), "loss": np.asarray(losses)}
 
 
-def everything() -> dict[str, np.ndarray]:
-    """All steps, by what is stepped."""
+def single_steps() -> dict[str, np.ndarray]:
+    """Of layers and optimizers, by what is stepped."""
     found: dict[str, Mapping[str, np.ndarray]] = {
         f"{rank} {mode}": batch_norm_step(rank, mode=mode) for rank, mode in LAYERS
     }
     found |= {f"{name} {rates}": optimizer_steps(name, rates) for name, rates in OPTIMIZER_RUNS}
-    found |= {"tuned": tuned_steps()}
     return {f"{what}: {key}": value for what, values in found.items() for key, value in values.items()}
 
 
 if __name__ == "__main__":
-    np.savez(sys.argv[1], **everything())
+    function, path = sys.argv[1:]
+    np.savez(path, **globals()[function]())

@@ -13,6 +13,7 @@ import slim2keras
 from slim2keras.errors import MovingStatisticsWarning, UnsupportedArgumentError
 from slim2keras.models.variables import slim_variables
 from tests.keras3 import steps
+from tests.keras3.backends import steps_with
 from tests.keras3.steps import MODES, batches, compiled, small_model, values
 from tests.parity.training_runs import CLASSES, NETS, Net, build_ours
 from tests.reference import images, labels
@@ -124,11 +125,13 @@ class TestTwentySteps:
         assert max(ratios.values()) == pytest.approx(32 / 31, rel=1e-3)
         assert np.max(np.abs(logits[0] - logits[1])) > 0.05 * np.max(np.abs(logits[1]))
 
-    def test_every_backend(self, found_steps: dict[str, np.ndarray]) -> None:
-        """Has the numbers of this one, in all three modes."""
-        for name, wanted in steps.tuned_steps().items():
-            found = found_steps[f"tuned: {name}"]
-            assert np.max(np.abs(found - wanted)) <= 1e-5 * max(1.0, np.max(np.abs(wanted))), name
+    @pytest.mark.slow
+    @pytest.mark.parametrize("backend", ["jax", "torch"])
+    def test_every_backend(self, backend: str, tmp_path: Path) -> None:
+        """Has the numbers of this one, in all three modes, and at another decay too."""
+        wanted, found = steps.tuned_steps(), steps_with(backend, "tuned_steps", tmp_path)
+        for name, value in wanted.items():
+            assert np.max(np.abs(found[name] - value)) <= 1e-5 * max(1.0, np.max(np.abs(value))), name
 
 
 @quiet
@@ -282,6 +285,8 @@ class TestDecay:
         loaded.fit(x, y, batch_size=8, verbose=0)
         assert loaded.get_layer("net>conv3>BatchNorm").momentum == pytest.approx(decay)
 
+    # Keras 3 says so of every data set that does not know its length.
+    @pytest.mark.filterwarnings("ignore:Your input ran out of data:UserWarning")
     def test_a_data_set_of_unknown_length(self) -> None:
         """Is counted; ``"auto"`` asks for the number instead."""
         import tensorflow as tf
