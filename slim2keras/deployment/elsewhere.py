@@ -22,6 +22,11 @@ _WITHOUT_US = (
     "import runpy, sys; sys.modules['slim2keras'] = None; sys.argv = sys.argv[1:]; "
     "runpy.run_path(sys.argv[0], run_name='__main__')"
 )
+_WITH_OUR = (
+    "import importlib, runpy, sys; sys.path.insert(0, {root!r}); importlib.import_module({module!r}); "
+    "sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"
+)
+_ROOT = Path(__file__).parents[2]
 _LONGEST = 1800
 """Seconds; a network of a thousand layers takes minutes to load on a busy machine."""
 _SHOWN = 2000
@@ -29,7 +34,13 @@ _SHOWN = 2000
 
 
 def run_elsewhere(
-    reader: str, file: Path, inputs: Mapping[str, NDArray[Any]], environment: Mapping[str, str] | None = None
+    reader: str,
+    file: Path,
+    inputs: Mapping[str, NDArray[Any]],
+    environment: Mapping[str, str] | None = None,
+    *,
+    module: str = "",
+    interpreter: str = sys.executable,
 ) -> tuple[list[NDArray[Any]], str]:
     """Let a reader load a file and run it.
 
@@ -39,6 +50,8 @@ def run_elsewhere(
         file: To read.
         inputs: By name.
         environment: Added to that of this process.
+        module: Of slim2keras, where a file cannot be read without it: it is imported first.
+        interpreter: Of the environment to run it in, which need not be this one.
 
     Returns:
         Outputs, and the runtime.
@@ -49,7 +62,8 @@ def run_elsewhere(
     with tempfile.TemporaryDirectory() as name:
         given, found = Path(name) / "given.npz", Path(name) / "found.npz"
         np.savez(given, **inputs)  # type: ignore[arg-type]
-        program = [sys.executable, "-I", "-c", _WITHOUT_US, _READERS / f"{reader}.py", file, given, found]
+        start = _WITH_OUR.format(root=str(_ROOT), module=module) if module else _WITHOUT_US
+        program = [interpreter, "-I", "-c", start, _READERS / f"{reader}.py", file, given, found]
         quiet = {"TF_CPP_MIN_LOG_LEVEL": "3"}
         done = subprocess.run(  # noqa: S603
             [*map(str, program)],

@@ -19,15 +19,31 @@ if TYPE_CHECKING:
     from slim2keras.keras3.building import to_keras3
     from slim2keras.keras3.copying import plain_model
     from slim2keras.keras3.finetuning import finetune
+    from slim2keras.keras3.loading import end_points, export_checkpoint, load_checkpoint, load_model
     from slim2keras.keras3.optimizers import Momentum, RMSProp
 
-__all__ = ["BatchNormalization", "Momentum", "RMSProp", "finetune", "plain_model", "to_keras3"]
+__all__ = [
+    "BatchNormalization",
+    "Momentum",
+    "RMSProp",
+    "end_points",
+    "export_checkpoint",
+    "finetune",
+    "load_checkpoint",
+    "load_model",
+    "plain_model",
+    "to_keras3",
+]
 
 _HOME = {
     "BatchNormalization": "batch_norm",
     "Momentum": "optimizers",
     "RMSProp": "optimizers",
+    "end_points": "loading",
+    "export_checkpoint": "loading",
     "finetune": "finetuning",
+    "load_checkpoint": "loading",
+    "load_model": "loading",
     "plain_model": "copying",
     "to_keras3": "building",
 }

@@ -107,26 +107,28 @@ class TensorFlowOp(keras.layers.Layer):  # type: ignore[misc]
     def __init__(self, applied: Mapping[str, Any], result: Mapping[str, Any], **kwargs: Any) -> None:
         super().__init__(**kwargs)
         with told_of(to_slim_name(self.name), applied["op"]):
-            made = AppliedOp.from_config(applied)
-        # Past Keras, which would take containers for state.
-        vars(self)["_applied"], vars(self)["_result"] = made, dict(result)
+            self._applied = AppliedOp.from_config(applied)
+        self._result = keras.KerasTensor(tuple(result["shape"]), result["dtype"])
+
+    @property
+    def says(self) -> str:
+        """What it applies, behind the name of its class."""
+        return f"({self._applied.op})"
 
     def call(self, inputs: Any) -> Any:
         """Apply the op to a tensor, or to a list of them, of any shapes."""
-        applied: AppliedOp = vars(self)["_applied"]
-        with told_of(to_slim_name(self.name), applied.op):
-            found = applied.to(inputs if isinstance(inputs, list | tuple) else [inputs])
+        with told_of(to_slim_name(self.name), self._applied.op):
+            found = self._applied.to(inputs if isinstance(inputs, list | tuple) else [inputs])
             return found if ops.is_tensor(found) else ops.convert_to_tensor(found)
 
     def compute_output_spec(self, inputs: Any) -> keras.KerasTensor:  # noqa: ARG002  as Keras calls it
         """As TensorFlow has told it: no backend but TensorFlow's can infer shapes of open sizes."""
-        result = vars(self)["_result"]
-        return keras.KerasTensor(tuple(result["shape"]), result["dtype"])
+        return keras.KerasTensor(self._result.shape, self._result.dtype)
 
     def get_config(self) -> dict[str, Any]:
         """Arguments to make the layer again."""
-        applied, result = vars(self)["_applied"].to_config(), vars(self)["_result"]
-        return {**super().get_config(), "applied": applied, "result": result}
+        result = {"shape": list(self._result.shape), "dtype": self._result.dtype}
+        return {**super().get_config(), "applied": self._applied.to_config(), "result": result}
 
 
 @contextlib.contextmanager

@@ -105,8 +105,8 @@ def _split(attributes: Attributes, axis: Any, x: Any) -> Any:
 def _split_by_sizes(_: Attributes, x: Any, extents: Any, axis: Any) -> Any:
     along = number(axis)
     given = numbers(extents)
-    total = x.shape[along] if -1 in given else None
-    known = [total - sum(given) - 1 if extent < 0 else extent for extent in given]
+    rest = x.shape[along] - sum(given) - 1 if -1 in given else 0
+    known = [rest if extent < 0 else extent for extent in given]
     return list(ops.split(x, np.cumsum(known)[:-1].tolist(), axis=along))
 
 
