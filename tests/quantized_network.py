@@ -240,7 +240,7 @@ def train(network: Callable[..., Any], prefix: Path, size: int, steps: int = 4, 
         labels = v1.placeholder(tf.int32, (8,))
         logits = network(rewritten, images)
         loss = v1.losses.sparse_softmax_cross_entropy(labels, logits)
-        step = v1.train.MomentumOptimizer(0.01, 0.9).minimize(loss, v1.train.get_or_create_global_step())
+        step = v1.train.MomentumOptimizer(0.05, 0.9).minimize(loss, v1.train.get_or_create_global_step())
         with v1.Session() as session:
             session.run(v1.global_variables_initializer())
             for _ in range(steps):

@@ -64,7 +64,7 @@ def read_ranges(checkpoint: Checkpoint) -> dict[str, Range]:
         raise CheckpointMismatchError(
             f"{plural(len(problems), 'range')} of quantization-aware training in {checkpoint.given} cannot be used:\n"
             + listed(problems)
-            + "\nGive images, and take a checkpoint without such ranges; or train further."
+            + "\nTrain further; or quantize without them: write a .keras file, and of that one int8 with --data."
         )
     return {name: item for name, item in found.items() if isinstance(item, Range)}
 
@@ -82,7 +82,7 @@ def _range(checkpoint: Checkpoint, ends: Mapping[str, str]) -> Range | str:
         return f"it has a {next(iter(ends))} alone"
     low, high = checkpoint[ends["min"]], checkpoint[ends["max"]]
     if low.shape or high.shape:
-        return f"one number is wanted, and it has {low.size}"
+        return f"one number is wanted, and it has {max(low.size, high.size)}"
     if not (np.isfinite(low) and np.isfinite(high) and low <= high):
         return f"from {low:g} to {high:g}"
     return Range(float(low), float(high))
