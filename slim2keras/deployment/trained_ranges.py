@@ -16,17 +16,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from slim2keras.errors import CheckpointMismatchError
+from slim2keras.checkpoints.reading import Checkpoint, GraphVariables
+from slim2keras.errors import CheckpointMismatchError, UnsupportedGraphError
 from slim2keras.files.reports import plural
+from slim2keras.importing.nodes import Nodes
 from slim2keras.scopes import VariableKind
 
 if TYPE_CHECKING:
-    from slim2keras.checkpoints.reading import Checkpoint
+    from slim2keras.importing.sources import GraphSource
 
 _END = re.compile(r"(?P<quantizer>.*_quant(?:_\d+)?)/(?P<end>min|max)")
 _STEPS = "local_step"
 """Of a zero-debiased moving average: how often it was updated."""
 _STEPS_OF_ACTIVATION = 255
+_FAKE_QUANT = "FakeQuantWithMinMaxVars"
+_BITS = 8
 _SHOWN = 10
 
 
@@ -47,11 +51,14 @@ class Range:
 
 
 def read_ranges(checkpoint: Checkpoint) -> dict[str, Range]:
-    """The ranges in a checkpoint, by the name of what rounds: ``MobilenetV2/Conv/weights_quant``.
+    """The ranges in a checkpoint or a frozen graph, by the name of what rounds: ``MobilenetV2/Conv/weights_quant``.
 
     Raises:
         CheckpointMismatchError: If one lacks an end, is none, or was never trained.
+        UnsupportedGraphError: If a frozen graph rounds to other numbers than those of 8 bits.
     """
+    if isinstance(checkpoint, GraphVariables) and checkpoint.source.checkpoint is None:
+        return _frozen_ranges(checkpoint.source)
     names = checkpoint.names(VariableKind.QUANTIZATION)
     ends: dict[str, dict[str, str]] = {}
     for name in names:
@@ -74,6 +81,22 @@ def listed(problems: Iterable[str]) -> str:
     lines = [f"  {problem}" for problem in problems]
     more = [f"  and {len(lines) - _SHOWN} more"] if len(lines) > _SHOWN else []
     return "\n".join([*lines[:_SHOWN], *more])
+
+
+def _frozen_ranges(source: GraphSource) -> dict[str, Range]:
+    """By the scopes of FakeQuant ops whose ends are constants."""
+    nodes = Nodes(source.graph)
+    rounding = [node for node in nodes.by_name.values() if node.op == _FAKE_QUANT]
+    others = [node.name for node in rounding if "num_bits" in node.attr and node.attr["num_bits"].i != _BITS]
+    if others:
+        raise UnsupportedGraphError(
+            f"{plural(len(others), 'FakeQuant op')} of {source.path} round to other than {_BITS} bits, which int8 is:\n"
+            + listed(others)
+        )
+    ends = {node.name.rpartition("/")[0]: [nodes.scalar(tensor) for tensor in node.inputs[1:]] for node in rounding}
+    return {
+        quantizer: Range(low, high) for quantizer, (low, high) in ends.items() if low is not None and high is not None
+    }
 
 
 def _range(checkpoint: Checkpoint, ends: Mapping[str, str]) -> Range | str:

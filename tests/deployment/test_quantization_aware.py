@@ -23,9 +23,10 @@ from slim2keras.deployment.subject import open_subject
 from slim2keras.deployment.tflite_operators import operators
 from slim2keras.deployment.tflite_runtime import LiteRT, activations
 from slim2keras.deployment.trained_ranges import read_ranges
-from slim2keras.errors import CheckpointMismatchError, ParityError, UnsupportedArgumentError
+from slim2keras.errors import CheckpointMismatchError, GraphWarning, ParityError, UnsupportedArgumentError
 from slim2keras.graphs.network import Network
 from tests import quantized_network as judge
+from tests.cli.running import ok
 from tests.reference import write_checkpoint
 
 INT8 = DeploymentOptions(quantize="int8")
@@ -201,15 +202,27 @@ def test_the_range_of_images_must_be_known(trained: Path, tmp_path: Path) -> Non
     assert not [*tmp_path.glob("*.tflite*")]
 
 
+def test_a_frozen_graph_brings_its_ranges(trained: Path, tmp_path: Path) -> None:
+    """The ranges of its FakeQuant ops, which a conversion leaves out, are found by the scopes of these."""
+    frozen = judge.freeze(judge.small, trained, tmp_path / "frozen.pb", judge.SHAPE[0])
+    with pytest.warns(GraphWarning, match="16 FakeQuant ops are left out"):
+        subject = open_subject(frozen, replace(INT8, preprocessing_name="inception"), CheckpointRequest())
+    found = quantization_aware(subject)
+    assert len(found.trained) == 16
+    steps = np.abs(np.squeeze(found.as_trained(images())[0]) - judge.run(judge.small, trained, images()))
+    assert steps.max() <= NEAR * step(trained, LOGITS)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("network", [judge.mobilenet_v1, judge.mobilenet_v2], ids=lambda network: network.__name__)
 def test_mobilenets(network: Callable[..., Any], tmp_path: Path) -> None:
     """A MobileNet is recognised, every range finds its layer, each layer is within a step of int8."""
-    checkpoint, size = judge.train(network, tmp_path / "model.ckpt-9", 64, 9), (64, 64, 3)
-    request, file = CheckpointRequest(input_shape=size), tmp_path / "mobilenet.tflite"
-    told = slim2keras.deploy(checkpoint, file, INT8, request=request).facts["quantization_aware"]
+    checkpoint, file = judge.train(network, tmp_path / "model.ckpt-40", 64, 40), tmp_path / "mobilenet.tflite"
+    ok("convert", checkpoint, "-o", file, "--quantize", "int8", "--input-shape", "64,64,3")
+    told = json.loads(Path(f"{file}.json").read_text(encoding="utf-8"))["quantization_aware"]
     assert told["layers"]["layers"] == told["layers"]["rounded"]
     assert told["in_float32"] == told["weights_without_range"] == []
-    found = quantization_aware(open_subject(checkpoint, INT8, request)).as_trained(images(5, 64))[0].numpy()
+    subject = open_subject(checkpoint, INT8, CheckpointRequest(input_shape=(64, 64, 3)))
+    found = quantization_aware(subject).as_trained(images(5, 64))[0].numpy()
     steps = np.abs(found - judge.run(network, checkpoint, images(5, 64)))
     assert np.median(steps) <= NEAR * step(checkpoint, f"MobilenetV{network.__name__[-1]}/Logits/Conv2d_1c_1x1")
