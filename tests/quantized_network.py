@@ -27,7 +27,7 @@ from slim2keras.graphs.shapes import concat, reshape
 
 v1 = tf.compat.v1
 
-EPSILON, DECAY, EMA_DECAY = 1e-3, 0.5, 0.999
+EPSILON, DECAY, EMA_DECAY = 1e-3, 0.5, 0.9
 CLASSES = 5
 
 
@@ -63,7 +63,8 @@ class Rewritten:
             if self.symmetric:
                 low, high = tf.minimum(low, -high), tf.maximum(high, -low)
             ends = [v1.assign(ends[0], low), v1.assign(ends[1], high)]
-        return tf.quantization.fake_quant_with_min_max_vars(weights, *ends, 8, narrow_range=True)
+        name = f"{scope}/weights_quant/FakeQuantWithMinMaxVars"
+        return tf.quantization.fake_quant_with_min_max_vars(weights, *ends, 8, narrow_range=True, name=name)
 
     def round_output(self, x: Any, quantizer: str, start: float = 0.0) -> Any:
         """``MovingAvgQuantize``."""
@@ -72,7 +73,7 @@ class Rewritten:
             low, high = tf.minimum(tf.reduce_min(x), 0.0), tf.maximum(tf.reduce_max(x), 0.0)
             ends = [self.averaged(end, value) for end, value in zip(ends, (low, high), strict=True)]
         self.ends[quantizer] = ends
-        return tf.quantization.fake_quant_with_min_max_vars(x, *ends)
+        return tf.quantization.fake_quant_with_min_max_vars(x, *ends, name=f"{quantizer}/FakeQuantWithMinMaxVars")
 
     def round_anew(self, x: Any, *quantizers: str) -> Any:
         """Nothing in ``Quantize``; int8 rounds in the whole of the ranges of what went in."""
@@ -100,12 +101,12 @@ class Rewritten:
 
         def computed(kernel: Any) -> Any:
             if filters:
-                return tf.nn.conv2d(x, kernel, stride, "SAME")
-            return tf.nn.depthwise_conv2d(x, kernel, (1, stride, stride, 1), "SAME")
+                return tf.nn.conv2d(x, kernel, stride, "SAME", name=f"{scope}/Conv2D_Fold")
+            return tf.nn.depthwise_conv2d(x, kernel, (1, stride, stride, 1), "SAME", name=f"{scope}/depthwise_Fold")
 
         if has_bias:
             bias = self.constant(f"{name}/biases", (filters,), 0.0, trainable=True)
-            return tf.nn.bias_add(computed(self.round_weights(weights, scope)), bias)
+            return tf.nn.bias_add(computed(self.round_weights(weights, scope)), bias, name=f"{scope}/BiasAdd")
         return self.folded(computed, weights, filters or channels, name, scope)
 
     def folded(self, computed: Callable[[Any], Any], weights: Any, channels: int, name: str, scope: str) -> Any:
@@ -118,7 +119,7 @@ class Rewritten:
         shape = (channels, 1) if weights.op.name.endswith("depthwise_weights") else (channels,)
         kernel = self.round_weights(weights * tf.reshape(scale, shape), scope)
         if not self.is_training:
-            return computed(kernel) + (beta - mean * scale)
+            return tf.add(computed(kernel), beta - mean * scale, name=f"{scope}/add_fold")
         batch_mean, batch_variance = tf.nn.moments(computed(weights), (0, 1, 2))
         for moving, of_batch in ((mean, batch_mean), (variance, batch_variance)):
             self.updates.append(v1.assign_sub(moving, (moving - of_batch) * (1 - DECAY)))
@@ -150,7 +151,7 @@ def small(rewritten: Rewritten, x: Any) -> Any:
     shortcut = x
     x = rewritten.layer(x, "Small/Block/depthwise", "Small/Block/depthwise", 3, None)
     x = rewritten.layer(x, "Small/Block/project", "Small/Block/project", 1, 8, activation=tf.identity)
-    x = rewritten.round_output(x + shortcut, "Small/Block/post_activation_bypass_quant", -6.0)
+    x = rewritten.round_output(tf.add(x, shortcut, "Small/Block/add"), "Small/Block/post_activation_bypass_quant", -6.0)
     shortcut = x
     x = rewritten.weighted(x, "Small/Unit/conv1", "Small/Unit/conv1", 3, 8)
     x = rewritten.round_output(x, "Small/Unit/conv1/conv_quant", -6.0)
@@ -240,7 +241,7 @@ def train(network: Callable[..., Any], prefix: Path, size: int, steps: int = 4, 
         labels = v1.placeholder(tf.int32, (8,))
         logits = network(rewritten, images)
         loss = v1.losses.sparse_softmax_cross_entropy(labels, logits)
-        step = v1.train.MomentumOptimizer(0.01, 0.9).minimize(loss, v1.train.get_or_create_global_step())
+        step = v1.train.MomentumOptimizer(0.05, 0.9).minimize(loss, v1.train.get_or_create_global_step())
         with v1.Session() as session:
             session.run(v1.global_variables_initializer())
             for _ in range(steps):
@@ -248,6 +249,18 @@ def train(network: Callable[..., Any], prefix: Path, size: int, steps: int = 4, 
                 session.run([step, *rewritten.updates], {images: examples(random, classes, size), labels: classes})
             v1.train.Saver().save(session, str(prefix), write_meta_graph=False)
     return prefix
+
+
+def freeze(network: Callable[..., Any], prefix: Path, file: Path, size: int) -> Path:
+    """The rewritten graph for inference with the values of a checkpoint in it, as slim's tools freeze one."""
+    with tf.Graph().as_default() as graph:
+        images = v1.placeholder(tf.float32, (None, size, size, 3), "input")
+        logits = tf.identity(network(Rewritten(is_training=False), images), "output")
+        with v1.Session() as session:
+            v1.train.Saver().restore(session, str(prefix))
+            frozen = v1.graph_util.convert_variables_to_constants(session, graph.as_graph_def(), [logits.op.name])
+    file.write_bytes(frozen.SerializeToString())
+    return file
 
 
 def examples(random: np.random.RandomState, classes: Any, size: int) -> np.ndarray:

@@ -17,8 +17,9 @@ Source: tensorflow/contrib/quantize/python/quantize.py of TensorFlow 1.15, ``Qua
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from slim2keras.deployment.trained_ranges import Range, listed
 from slim2keras.errors import CheckpointMismatchError
@@ -28,6 +29,7 @@ from slim2keras.graphs.graph import Layer, LayerGraph
 QUANTIZED_KINDS = ("Conv2D", "DepthwiseConv2D", "Dense")
 """Layers whose weights are rounded."""
 _ACTIVATIONS = ("relu", "relu6", "linear")
+_LAST_OPS = ("add_fold", "BiasAdd", "Conv2D", "MatMul", "depthwise")
 _SUMS = ("Add", "Multiply")
 
 
@@ -55,7 +57,7 @@ def place_ranges(graph: LayerGraph, ranges: Mapping[str, Range]) -> PlacedRanges
         ranges: Of ``read_ranges``.
 
     Raises:
-        CheckpointMismatchError: If there is no such layer, with every range that has none.
+        CheckpointMismatchError: If there is no such layer, or two are of one; with every range that has none.
     """
     placing = _Placing(graph, ranges)
     weights: dict[str, Range] = {}
@@ -63,11 +65,11 @@ def place_ranges(graph: LayerGraph, ranges: Mapping[str, Range]) -> PlacedRanges
     homeless = []
     for quantizer, found in ranges.items():
         scope, kind = _scope_and_kind(quantizer)
-        layer = placing.layer_of(scope, kind)
-        if layer is None:
+        layer, placed = placing.layer_of(scope, kind), weights if kind == "weights_quant" else outputs
+        if layer is None or layer.name in placed:
             homeless.append(quantizer)
         else:
-            (weights if kind == "weights_quant" else outputs)[layer.name] = found
+            placed[layer.name] = found
     if homeless:
         raise CheckpointMismatchError(
             f"{len(homeless)} of {plural(len(ranges), 'range')} of quantization-aware training belong to no layer of "
@@ -94,19 +96,18 @@ class _Placing:
             return None if layer is None else self._activated(layer)
         if kind in ("add_quant", "post_activation_bypass_quant"):
             return self._sum_around(scope)
-        return self._named(scope, _SUMS)
+        return self._named(_SUMS, partial(is_same_scope, scope))
 
-    def _named(self, scope: str, kinds: Collection[str], *, inside: bool = False) -> Layer | None:
-        """The layer of the scope of an op, or the one right inside of it."""
-        found = [
-            layer
-            for layer in self._layers
-            if layer.kind in kinds and is_same_scope(scope, layer.name.rpartition("/")[0] if inside else layer.name)
-        ]
-        return max(found, key=lambda layer: layer.name.count("/"), default=None)
+    def _named(self, kinds: Collection[str], names: Callable[[str], bool]) -> Layer | None:
+        """The one layer of a name, ``None`` if there are several."""
+        found = [layer for layer in self._layers if layer.kind in kinds and names(layer.name)]
+        return found[0] if len(found) == 1 else None
 
     def _weighted(self, scope: str) -> Layer | None:
-        return self._named(scope, QUANTIZED_KINDS)
+        """The layer of a scope; one of a frozen graph has the name of its last op, inside of it."""
+        return self._named(QUANTIZED_KINDS, partial(is_same_scope, scope)) or self._named(
+            QUANTIZED_KINDS, lambda name: _is_last_op(name) and is_same_scope(scope, name.rpartition("/")[0])
+        )
 
     def _sum_around(self, scope: str) -> Layer | None:
         """The sum in a scope: what takes the output of a layer in it that has a range before the sum."""
@@ -115,7 +116,7 @@ class _Placing:
             user = None if layer is None else self._only_user(layer)
             if user is not None and user.kind in _SUMS:
                 return user
-        return self._named(scope, _SUMS, inside=True)
+        return self._named(_SUMS, lambda name: is_same_scope(scope, name.rpartition("/")[0]))
 
     def _activated(self, layer: Layer) -> Layer:
         """The activation after a layer, or itself."""
@@ -153,6 +154,10 @@ def users_of(graph: LayerGraph) -> dict[str, list[Layer]]:
         for tensor in layer.inputs if layer.name in used else ():
             users.setdefault(tensor.layer_name, []).append(layer)
     return users
+
+
+def _is_last_op(name: str) -> bool:
+    return name.rpartition("/")[2].removesuffix("_Fold") in _LAST_OPS
 
 
 def _scope_and_kind(quantizer: str) -> tuple[str, str]:

@@ -16,17 +16,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from slim2keras.errors import CheckpointMismatchError
+from slim2keras.checkpoints.reading import Checkpoint, GraphVariables
+from slim2keras.errors import CheckpointMismatchError, UnsupportedGraphError
 from slim2keras.files.reports import plural
+from slim2keras.importing.nodes import Nodes
 from slim2keras.scopes import VariableKind
 
 if TYPE_CHECKING:
-    from slim2keras.checkpoints.reading import Checkpoint
+    from slim2keras.importing.sources import GraphSource
 
 _END = re.compile(r"(?P<quantizer>.*_quant(?:_\d+)?)/(?P<end>min|max)")
 _STEPS = "local_step"
 """Of a zero-debiased moving average: how often it was updated."""
 _STEPS_OF_ACTIVATION = 255
+_FAKE_QUANT = "FakeQuantWithMinMaxVars"
+_BITS = 8
 _SHOWN = 10
 
 
@@ -47,11 +51,14 @@ class Range:
 
 
 def read_ranges(checkpoint: Checkpoint) -> dict[str, Range]:
-    """The ranges in a checkpoint, by the name of what rounds: ``MobilenetV2/Conv/weights_quant``.
+    """The ranges in a checkpoint or a frozen graph, by the name of what rounds: ``MobilenetV2/Conv/weights_quant``.
 
     Raises:
         CheckpointMismatchError: If one lacks an end, is none, or was never trained.
+        UnsupportedGraphError: If a frozen graph rounds to other numbers than those of 8 bits.
     """
+    if isinstance(checkpoint, GraphVariables) and checkpoint.source.checkpoint is None:
+        return _frozen_ranges(checkpoint.source)
     names = checkpoint.names(VariableKind.QUANTIZATION)
     ends: dict[str, dict[str, str]] = {}
     for name in names:
@@ -64,7 +71,7 @@ def read_ranges(checkpoint: Checkpoint) -> dict[str, Range]:
         raise CheckpointMismatchError(
             f"{plural(len(problems), 'range')} of quantization-aware training in {checkpoint.given} cannot be used:\n"
             + listed(problems)
-            + "\nGive images, and take a checkpoint without such ranges; or train further."
+            + "\nTrain further; or quantize without them: write a .keras file, and of that one int8 with --data."
         )
     return {name: item for name, item in found.items() if isinstance(item, Range)}
 
@@ -76,13 +83,29 @@ def listed(problems: Iterable[str]) -> str:
     return "\n".join([*lines[:_SHOWN], *more])
 
 
+def _frozen_ranges(source: GraphSource) -> dict[str, Range]:
+    """By the scopes of FakeQuant ops whose ends are constants."""
+    nodes = Nodes(source.graph)
+    rounding = [node for node in nodes.by_name.values() if node.op == _FAKE_QUANT]
+    others = [node.name for node in rounding if "num_bits" in node.attr and node.attr["num_bits"].i != _BITS]
+    if others:
+        raise UnsupportedGraphError(
+            f"{plural(len(others), 'FakeQuant op')} of {source.path} round to other than {_BITS} bits, which int8 is:\n"
+            + listed(others)
+        )
+    ends = {node.name.rpartition("/")[0]: [nodes.scalar(tensor) for tensor in node.inputs[1:]] for node in rounding}
+    return {
+        quantizer: Range(low, high) for quantizer, (low, high) in ends.items() if low is not None and high is not None
+    }
+
+
 def _range(checkpoint: Checkpoint, ends: Mapping[str, str]) -> Range | str:
     """A range, or what is wrong with it."""
     if len(ends) < 2:
         return f"it has a {next(iter(ends))} alone"
     low, high = checkpoint[ends["min"]], checkpoint[ends["max"]]
     if low.shape or high.shape:
-        return f"one number is wanted, and it has {low.size}"
+        return f"one number is wanted, and it has {max(low.size, high.size)}"
     if not (np.isfinite(low) and np.isfinite(high) and low <= high):
         return f"from {low:g} to {high:g}"
     return Range(float(low), float(high))

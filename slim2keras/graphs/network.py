@@ -12,6 +12,7 @@ from slim2keras.graphs.graph import Layer, LayerGraph, Shape
 
 _BATCH_NORM = "BatchNormalization"
 _PROBABILITIES = ("softmax", "sigmoid")
+_IMAGE_RANK = 3
 _CHANGES_SHAPE_ONLY = ("Flatten", "Permute", "Reshape", "ExpandDims", "Identity", "Squeeze")
 
 
@@ -75,8 +76,8 @@ class Network(abc.ABC):
 
     @property
     def image_size(self) -> tuple[int | None, int | None]:
-        """Height and width of its images, the usual ones where they are open."""
-        height, width = self.usual_shape[-3:-1]
+        """Height and width of its images, the usual ones where they are open; ``None`` of what is no image."""
+        height, width = self.usual_shape[-3:-1] if len(self.usual_shape) >= _IMAGE_RANK else (None, None)
         return height, width
 
     @property
