@@ -14,7 +14,13 @@ from slim2keras import keras3
 from slim2keras.deployment import keras3_file
 from slim2keras.deployment.elsewhere import run_elsewhere
 from slim2keras.deployment.options import DeploymentOptions
-from slim2keras.errors import NoSpaceError, ParityError, Slim2KerasError, UnsupportedArgumentError, UnsupportedGraphError
+from slim2keras.errors import (
+    NoSpaceError,
+    ParityError,
+    Slim2KerasError,
+    UnsupportedArgumentError,
+    UnsupportedGraphError,
+)
 from tests.keras3.networks import applying, model_of
 from tests.own_network import SHAPE, own_network
 from tests.reference import images
