@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -14,6 +15,17 @@ from slim2keras.errors import UnsupportedArgumentError
 
 _FUSED_RANKS = (4, 5)
 """Of the activations for which TensorFlow has a fused kernel, whose moving variance is unbiased."""
+
+
+def check_arguments(arguments: Mapping[str, Any]) -> None:
+    """Refuse arguments of Keras' layer that slim has no numbers for.
+
+    Raises:
+        UnsupportedArgumentError: With the name.
+    """
+    for name in ("renorm", "synchronized"):
+        if arguments.get(name):
+            raise UnsupportedArgumentError(f"slim's BatchNormalization has no {name}. Received: {name}=True")
 
 
 @keras.saving.register_keras_serializable(package="slim2keras")
@@ -39,9 +51,7 @@ class BatchNormalization(keras.layers.BatchNormalization):  # type: ignore[misc]
     """
 
     def __init__(self, *, mode: str = "update", **kwargs: Any) -> None:
-        for name in ("renorm", "synchronized"):
-            if kwargs.get(name):
-                raise UnsupportedArgumentError(f"slim's BatchNormalization has no {name}. Received: {name}=True")
+        check_arguments(kwargs)
         check_mode(mode)
         super().__init__(**kwargs)
         self.mode = mode

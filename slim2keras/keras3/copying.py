@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from slim2keras.errors import UnsupportedArgumentError
-from slim2keras.keras3.batch_norm import BatchNormalization
+from slim2keras.keras3.batch_norm import BatchNormalization, check_arguments
 from slim2keras.models.functional import deep_recursion
 from slim2keras.models.variables import all_layers, share_stored_variables
 
@@ -67,6 +67,8 @@ def slim_layer(layer: keras.layers.BatchNormalization) -> BatchNormalization:
             f"{layer.name!r} is a {type(layer).__name__}; only keras.layers.BatchNormalization and "
             "slim2keras.keras3.BatchNormalization can be given a mode."
         )
+    # Keras would wrap what the constructor raises.
+    check_arguments(layer.get_config())
     made: BatchNormalization = BatchNormalization.from_config(layer.get_config())
     return made
 

@@ -8,7 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from tests.keras3 import steps
 
 BACKENDS = ("tensorflow", "jax", "torch")
 _ROOT = Path(__file__).parents[2]
@@ -30,3 +33,15 @@ def run_module(backend: str, module: str, *arguments: str | Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr[-4000:]
+
+
+def steps_with(backend: str, function: str, path: Path) -> dict[str, np.ndarray]:
+    """What a function of ``steps`` gives with a backend, in another process unless it is that of this one."""
+    import keras
+
+    if backend == keras.backend.backend():
+        found: dict[str, np.ndarray] = getattr(steps, function)()
+        return found
+    run_module(backend, steps.__name__, function, path / "found.npz")
+    with np.load(path / "found.npz") as arrays:
+        return dict(arrays)

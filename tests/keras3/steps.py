@@ -1,6 +1,6 @@
 """Training steps in Keras 3, on whatever backend it has: of one BatchNorm layer, and of an optimizer.
 
-As a program: ``python -m tests.keras3.steps FOUND.npz``, in a process that has the backend.
+As a program: ``python -m tests.keras3.steps FUNCTION FOUND.npz``, in a process that has the backend.
 """
 
 from __future__ import annotations
@@ -29,6 +29,9 @@ OPTIMIZERS: dict[str, tuple[str, dict[str, Any]]] = {
 """Class and arguments, which ``slim2keras.optimizers`` and ``slim2keras.keras3`` share."""
 OPTIMIZER_RUNS = [*((name, RATE) for name in OPTIMIZERS), ("Momentum", "schedule"), ("centred RMSProp", "schedule")]
 """Optimizers and rates."""
+MODES = {"net/conv1": "frozen", "net/conv2": "batch", ".*": "update"}
+"""Of ``small_model``."""
+CLASSES = 3
 STEPS, VARIABLES = 20, ((3, 4), (5,))
 
 
@@ -92,8 +95,71 @@ def schedule() -> Any:
     return keras.optimizers.schedules.ExponentialDecay(RATE, 7, 0.5, staircase=True)
 
 
-def everything() -> dict[str, np.ndarray]:
-    """All steps, by what is stepped."""
+def small_model(**options: Any) -> Any:
+    """Three convolutions with Keras' own BatchNorm, and a classifier; the same values on every backend.
+
+    Args:
+        options: Of BatchNorm.
+    """
+    import keras
+
+    # JAX compiles each draw of each shape, for seconds.
+    zeros = {"kernel_initializer": "zeros"}
+    x = inputs = keras.Input((8, 8, 3), name="inputs")
+    for number, (filters, stride) in enumerate(((4, 1), (6, 2), (8, 2)), start=1):
+        x = keras.layers.Conv2D(filters, 3, stride, "same", use_bias=False, name=f"net>conv{number}", **zeros)(x)
+        x = keras.layers.BatchNormalization(name=f"net>conv{number}>BatchNorm", **options)(x)
+        x = keras.layers.ReLU()(x)
+    x = keras.layers.Dense(CLASSES, name="net>logits", **zeros)(keras.layers.GlobalAveragePooling2D()(x))
+    model = keras.Model(inputs, x, name="net")
+    for number, variable in enumerate(model.weights):
+        random = np.random.RandomState(number)
+        deviation = np.sqrt(2 / np.prod(variable.shape[:-1]))
+        is_vector = len(variable.shape) == 1
+        drawn = random.uniform(0.5, 1.5, variable.shape) if is_vector else random.normal(0, deviation, variable.shape)
+        variable.assign(drawn)
+    return model
+
+
+def batches(count: int = 16) -> tuple[np.ndarray, np.ndarray]:
+    random = np.random.RandomState(0)
+    return random.uniform(-1, 1, (count, 8, 8, 3)).astype("float32"), random.randint(0, CLASSES, count)
+
+
+def compiled(model: Any, **options: Any) -> Any:
+    import keras
+
+    from slim2keras.keras3 import Momentum
+
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(Momentum(0.01, 0.9), loss, **{"run_eagerly": True, **options})
+    return model
+
+
+def values(model: Any) -> dict[str, np.ndarray]:
+    import keras
+
+    weights = {f"{layer.name}>{item.name}": item for layer in model.layers for item in layer.weights}
+    return {name: keras.ops.convert_to_numpy(item) for name, item in weights.items()}
+
+
+def tuned_steps() -> dict[str, np.ndarray]:
+    """Values and losses after steps of ``finetune`` in all three modes, at two decays."""
+    import keras
+
+    from slim2keras.keras3 import finetune
+
+    tuned = compiled(finetune(small_model(), batch_norm=MODES, decay="auto"), run_eagerly=False)
+    stop = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: setattr(tuned, "stop_training", True))
+    losses = []
+    for epochs in (1, 50):
+        history = tuned.fit(*batches(), batch_size=4, epochs=epochs, shuffle=False, verbose=0, callbacks=[stop])
+        losses += history.history["loss"]
+    return {**values(tuned), "loss": np.asarray(losses)}
+
+
+def single_steps() -> dict[str, np.ndarray]:
+    """Of layers and optimizers, by what is stepped."""
     found: dict[str, Mapping[str, np.ndarray]] = {
         f"{rank} {mode}": batch_norm_step(rank, mode=mode) for rank, mode in LAYERS
     }
@@ -102,4 +168,5 @@ def everything() -> dict[str, np.ndarray]:
 
 
 if __name__ == "__main__":
-    np.savez(sys.argv[1], **everything())
+    function, path = sys.argv[1:]
+    np.savez(path, **globals()[function]())
