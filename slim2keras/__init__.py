@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from slim2keras.keras3.building import to_keras3
     from slim2keras.models.building import build
     from slim2keras.models.end_points import end_points
+    from slim2keras.models.folding import fold_batch_norm
     from slim2keras.nets import list_nets
     from slim2keras.parity.comparing import verify
     from slim2keras.trainer.request import training_request
@@ -39,6 +40,7 @@ __all__ = [
     "evaluate",
     "export_checkpoint",
     "finetune",
+    "fold_batch_norm",
     "list_nets",
     "load_checkpoint",
     "load_model",
@@ -61,6 +63,7 @@ _HOME = {
     "evaluate": "evaluation",
     "export_checkpoint": "training.export",
     "finetune": "training.finetuning",
+    "fold_batch_norm": "models.folding",
     "list_nets": "nets",
     "load_checkpoint": "checkpoints.loading",
     "load_model": "conversion.reading",

@@ -64,24 +64,33 @@ def run_elsewhere(
         np.savez(given, **inputs)  # type: ignore[arg-type]
         start = _WITH_OUR.format(root=str(_ROOT), module=module) if module else _WITHOUT_US
         program = [interpreter, "-I", "-c", start, _READERS / f"{reader}.py", file, given, found]
-        quiet = {"TF_CPP_MIN_LOG_LEVEL": "3"}
+        fault = _fault([*map(str, program)], environment or {})
+        if fault or not found.is_file():
+            raise Slim2KerasError(
+                f"{file.name} was written, but cannot be run where it will be used: {reader} failed, in a process of "
+                f"its own; nothing was kept. {fault or 'It gave no outputs.'}"
+            )
+        with np.load(found) as arrays:
+            outputs = _in_order(arrays)
+            return outputs, str(arrays["runtime"])
+
+
+def _fault(program: Sequence[str], environment: Mapping[str, str]) -> str:
+    """How a program failed, empty if it did not."""
+    quiet = {"TF_CPP_MIN_LOG_LEVEL": "3"}
+    try:
         done = subprocess.run(  # noqa: S603
-            [*map(str, program)],
-            env={**os.environ, **quiet, **(environment or {})},
+            program,
+            env={**os.environ, **quiet, **environment},
             capture_output=True,
             text=True,
             errors="replace",
             check=False,
             timeout=_LONGEST,
         )
-        if done.returncode != 0 or not found.is_file():
-            raise Slim2KerasError(
-                f"{file.name} was written, but cannot be run where it will be used: {reader} failed, in a process of "
-                f"its own (exit {done.returncode}); nothing was kept. It said: {done.stderr.strip()[-_SHOWN:]}"
-            )
-        with np.load(found) as arrays:
-            outputs = _in_order(arrays)
-            return outputs, str(arrays["runtime"])
+    except subprocess.TimeoutExpired:
+        return f"It was stopped after {_LONGEST} seconds."
+    return f"Exit {done.returncode}, it said: {done.stderr.strip()[-_SHOWN:]}" if done.returncode != 0 else ""
 
 
 def _in_order(arrays: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:

@@ -25,14 +25,14 @@ class DeploymentOptions:
         data: Images that represent what will come, for ``"int8"``, and on which the file is compared with the model.
         split: Of ``data``.
         opset: Of ONNX, tf2onnx's own if left out.
-        signature: Of a SavedModel: ``"raw"`` takes what the network takes, ``"images"`` uint8 images of any size,
-            ``"bytes"`` encoded files.
+        signature: Of a SavedModel that TensorFlow alone serves: ``"raw"`` takes what the network takes, ``"images"``
+            uint8 images of any size, ``"bytes"`` encoded files. ``None`` is a SavedModel of tf_keras.
         labels: Names of the classes, lines ``0:daisy``; those of a RUN if left out.
         image_size: Height and width of the images, pixels, where they are not the network's, or are to be fixed.
         preprocessing_name: A network whose preprocessing is taken, or a pipeline.
 
     Raises:
-        UnsupportedArgumentError: If a value is not among those that there are.
+        UnsupportedArgumentError: If a value is not among those that there are, or there is a split and no data.
     """
 
     keras: int = 2
@@ -42,7 +42,7 @@ class DeploymentOptions:
     data: Path | None = None
     split: str | None = None
     opset: int | None = None
-    signature: str = "raw"
+    signature: str | None = None
     labels: Path | None = None
     image_size: tuple[int, int] | None = None
     preprocessing_name: str | None = None
@@ -52,13 +52,15 @@ class DeploymentOptions:
             "keras": KERAS_VERSIONS,
             "batch_norm_layer": BATCH_NORM_LAYERS,
             "quantize": (None, *QUANTIZATIONS),
-            "signature": SIGNATURES,
+            "signature": (None, *SIGNATURES),
         }
         for name, values in allowed.items():
             given = getattr(self, name)
             if given not in values:
                 known = ", ".join(str(value) for value in values if value is not None)
                 raise UnsupportedArgumentError(f"{name} must be one of {known}. Received: {name}={given!r}")
+        if self.split is not None and self.data is None:
+            raise UnsupportedArgumentError(f"split is of data: give data too (--data). Received: split={self.split!r}")
 
     def chosen(self) -> list[str]:
         """Names of what differs from its default."""

@@ -286,7 +286,8 @@ def _saved_model_findings(path: Path) -> Iterator[str]:
     descriptions = [*_metadata_file(path), *(text for graph in saved.meta_graphs for text in _metadata_of(graph))]
     if not descriptions:
         raise ModelReadError(
-            f"{path} is a SavedModel without Keras metadata; model.save of tf_keras writes one with it."
+            f"{path} is a SavedModel without Keras metadata, one for serving perhaps: it has functions and no layers. "
+            "Run it with tf.saved_model.load; or give the checkpoint, or the file of model.save, that it was made of."
         )
     for description in descriptions:
         metadata = _object(description)

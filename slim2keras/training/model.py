@@ -19,6 +19,7 @@ from slim2keras.batch_norm.kernels import BatchStatistics, averaged_over_replica
 from slim2keras.batch_norm.modes import BatchNormMode, batch_norm_layers, check_layer
 from slim2keras.drop_path import scheduled_drop_path
 from slim2keras.errors import UnsupportedArgumentError
+from slim2keras.models.folding import refuse_folded
 from slim2keras.models.networks import find_network, keep_network, with_its_decay
 from slim2keras.models.variables import restore_stored_variables, slim_variables, stored_variables_config
 from slim2keras.nets.spec import network_from_config
@@ -58,8 +59,10 @@ class FineTunedModel(tf_keras.Model):  # type: ignore[misc]
                 f"finetune wants a functional model, whose layers it can see. Received: {type(model).__name__}. Make "
                 "one with tf_keras.Model(inputs, outputs)."
             )
+        network = find_network(model)
+        refuse_folded(network, "trained")
         super().__init__(inputs=model.input, outputs=model.output, name=model.name)
-        self.slim_network = find_network(model)
+        self.slim_network = network
         self.options = options
         self.plan = plan_fine_tuning(model, options)
         self._shadows: list[Any] = []
