@@ -188,6 +188,27 @@ class TestWhatMovesAndLearns:
         assert sum(changes) == len(tuned.trainable_variables) == 2
 
 
+@quiet
+def test_auxiliary_logits_share_labels_and_loss() -> None:
+    """At ``aux_weight``; metrics are of the logits alone."""
+    import keras
+
+    from slim2keras.keras3 import finetune
+
+    model = small_model()
+    auxiliary = keras.layers.Dense(steps.CLASSES, name="net>AuxLogits")(model.get_layer("net>logits").input)
+    tuned = finetune(keras.Model(model.input, [model.output, auxiliary]), batch_norm="frozen", aux_weight=0.3)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    tuned.compile("sgd", loss, metrics=["accuracy"], run_eagerly=True)
+    x, y = batches()
+    found = tuned.evaluate(x, y, verbose=0, return_dict=True)
+    logits, auxiliary = tuned(x)
+    assert found["loss"] == pytest.approx(float(loss(y, logits)) + 0.3 * float(loss(y, auxiliary)), rel=1e-5)
+    accuracies = [value for name, value in found.items() if "accuracy" in name]
+    assert accuracies == pytest.approx([np.mean(np.argmax(logits, -1) == y)])
+    assert np.isfinite(tuned.fit(x, y, verbose=0).history["loss"][0])
+
+
 class TestWhatIsRefused:
     @pytest.mark.parametrize(
         ("options", "message"),
