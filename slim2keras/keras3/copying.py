@@ -49,13 +49,25 @@ def copy_model(model: keras.Model, replace: Replace) -> keras.Model:
     with deep_recursion():
         clone = keras.models.clone_model(model, clone_function=copied, recursive=True)
         # The clone is compiled as the model was, and a file of it asks for the optimizer.
-        copy = keras.Model(clone.input, clone.output, name=model.name)
-    for ours, theirs in zip(all_layers(copy), all_layers(model), strict=True):
+        copy = keras.Model(*_ends(clone), name=model.name)
+    for ours, theirs in zip(_with_weights(copy), _with_weights(model), strict=True):
         ours.set_weights(theirs.get_weights())
     share_stored_variables(model, copy)
     if hasattr(model, "slim_network"):
         copy.slim_network = model.slim_network
     return copy
+
+
+def _ends(model: keras.Model) -> tuple[Any, Any]:
+    """Inputs and outputs as the model takes and gives them."""
+    if isinstance(model, keras.Sequential):
+        return model.inputs[0], model.outputs[0]
+    return model.input, model.output
+
+
+def _with_weights(model: keras.Model) -> list[keras.layers.Layer]:
+    # A sequential model does not count its input among its layers.
+    return [layer for layer in all_layers(model) if layer.weights]
 
 
 def slim_layer(layer: keras.layers.BatchNormalization) -> BatchNormalization:

@@ -190,6 +190,22 @@ class TestWhatMovesAndLearns:
 
 
 @quiet
+def test_models_that_are_not_of_slim2keras() -> None:
+    """Sequential ones, and those with ops of ``keras.ops`` between their layers."""
+    import keras
+
+    from slim2keras.keras3 import finetune
+
+    norm, inputs, (x, y) = keras.layers.BatchNormalization, keras.Input((8, 8, 3)), batches()
+    outputs = keras.layers.Dense(steps.CLASSES)(keras.ops.mean(keras.ops.relu(norm()(inputs)) * 2.0, (1, 2)))
+    layers = [keras.Input((8, 8, 3)), norm(), keras.layers.Flatten(), keras.layers.Dense(steps.CLASSES)]
+    for model in (keras.Sequential(layers), keras.Model(inputs, outputs)):
+        tuned = compiled(finetune(model, batch_norm="update"))
+        np.testing.assert_array_equal(tuned.predict(x, verbose=0), model.predict(x, verbose=0))
+        assert np.isfinite(tuned.fit(x, y, verbose=0).history["loss"][0])
+
+
+@quiet
 def test_auxiliary_logits_share_labels_and_loss() -> None:
     """At ``aux_weight``; metrics are of the logits alone."""
     import keras
