@@ -1,4 +1,4 @@
-"""Runs the tests of Keras 3 with each of its backends, PyTorch in an environment of its own; see ``make test-backends``.
+"""Runs the tests of Keras 3 with each backend, PyTorch in an environment of its own; see ``make test-backends``.
 
 That environment lies in ``.cache/backends`` and has neither TensorFlow nor this package installed.
 """

@@ -129,6 +129,15 @@ def test_a_network_that_cannot_go_leaves_nothing(tmp_path: Path) -> None:
     assert not [*tmp_path.iterdir()]
 
 
+@pytest.mark.usefixtures("here")
+def test_a_folded_model_goes_too(model: Any, tmp_path: Path) -> None:
+    """Without BatchNorm, and judged by the model that has it."""
+    report = slim2keras.deploy(model, tmp_path / "m.keras", DeploymentOptions(keras=3, fold_batch_norm=True))
+    kinds = {type(layer).__name__ for layer in keras.models.load_model(tmp_path / "m.keras").layers}
+    assert "BatchNormalization" not in kinds
+    assert report.proof.largest_difference <= 1e-5
+
+
 def test_a_full_disk_leaves_nothing(model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither file nor report."""
 
