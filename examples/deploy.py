@@ -28,7 +28,7 @@ from slim2keras.deployment.options import DeploymentOptions
 from slim2keras.errors import MissingExtraError
 from slim2keras.preprocessing import preprocess
 
-SIZE, CLASSES, EPOCHS = 48, 10, 3
+SIZE, CLASSES, EPOCHS = 48, 10, 5
 REQUEST = CheckpointRequest(input_shape=(SIZE, SIZE, 3))
 
 
@@ -124,7 +124,7 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    # Three epochs are few for the decay of MobileNet, and slim2keras says so.
+    # Five epochs are few for the decay of MobileNet, and slim2keras says so.
     warnings.filterwarnings("ignore", category=slim2keras.errors.MovingStatisticsWarning)
     if len(sys.argv) > 1:
         main(Path(sys.argv[1]))
