@@ -72,7 +72,10 @@ FoldOption = Annotated[
     bool, flag("--fold-batch-norm", "Fold BatchNorm into the layers before it, for inference.", RUNTIME)
 ]
 QuantizeOption = Annotated[
-    str | None, option("--quantize", "Of TFLite: float16, dynamic, or int8 with --data.", RUNTIME, metavar="NAME")
+    str | None,
+    option(
+        "--quantize", "Of TFLite: float16, dynamic, or int8 with --data or trained ranges.", RUNTIME, metavar="NAME"
+    ),
 ]
 OpsetOption = Annotated[int | None, option("--opset", "Of ONNX; that of tf2onnx if left out.", RUNTIME)]
 SignatureOption = Annotated[

@@ -62,7 +62,7 @@ def deploy(
             proof=written.proof,
             images=subject.describe_images(),
             options={name: _plain(value) for name, value in asdict(options).items()},
-            facts=written.facts,
+            facts={**subject.facts(), **written.facts},
             versions=versions_of_all(),
             hint=way.hint,
         )

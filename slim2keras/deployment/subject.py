@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from slim2keras.checkpoints.reading import open_checkpoint
 from slim2keras.conversion.request import CheckpointRequest
 from slim2keras.data.batches import Reading
 from slim2keras.data.images import ImageBatches
 from slim2keras.data.listing import list_for_network
 from slim2keras.deployment.options import DeploymentOptions
 from slim2keras.deployment.proof import noise
+from slim2keras.deployment.trained_ranges import Range, read_ranges
 from slim2keras.errors import UnsupportedArgumentError
 from slim2keras.evaluation.labels import class_names
 from slim2keras.evaluation.opening import Classifier, classifier_of, open_classifier
+from slim2keras.files.run_layout import is_run
+from slim2keras.graphs.folding import Folding
 from slim2keras.graphs.network import Network
+from slim2keras.models.folding import folded
+from slim2keras.models.functional import functional_model
 from slim2keras.models.networks import keep_network, network_of
 from slim2keras.models.precision import in_float32, precision_of
 from slim2keras.models.resizing import resized_model
+from slim2keras.outputs.formats import is_model_file
 from slim2keras.preprocessing.factory import pipeline_named
 from slim2keras.preprocessing.facts import describe_images
 
@@ -44,6 +51,9 @@ class Subject:
         class_names: ``None`` if nobody knows.
         data: Images that represent what will come, in mixed order; ``None`` if none were given.
         data_path: Where they are from.
+        unfolded: The model from before folding, by which a file is judged; ``None`` if nothing was folded.
+        folding: What became of its BatchNorm layers.
+        ranges: Of quantization-aware training, where int8 is asked for, by the name of what rounds.
         reading: How its images are read and prepared: as a RUN did when it validated.
     """
 
@@ -53,6 +63,9 @@ class Subject:
     class_names: Sequence[str] | None = None
     data: ImageBatches | None = None
     data_path: Path | None = None
+    unfolded: tf_keras.Model | None = None
+    folding: Folding | None = None
+    ranges: Mapping[str, Range] = field(default_factory=dict)
     reading: Reading = field(default_factory=Reading)
 
     def describe_images(self) -> dict[str, Any]:
@@ -61,10 +74,19 @@ class Subject:
         return describe_images(self.network, self.class_names, self.reading.options) | turned
 
     def outputs(self, images: NDArray[Any]) -> list[NDArray[Any]]:
-        """Of the model, for inference."""
-        import tensorflow as tf
+        """Of the model for inference, from before its BatchNorm was folded."""
+        return outputs_of(self.model if self.unfolded is None else self.unfolded, images)
 
-        return [np.asarray(output) for output in tf.nest.flatten(self.model(images, training=False))]
+    @property
+    def advice(self) -> str:
+        """What to do if a file differs from the model, empty where nobody knows."""
+        if self.folding is None:
+            return ""
+        return " Values that cancel out lose digits in float32, folded or not: write it without fold_batch_norm."
+
+    def facts(self) -> dict[str, Any]:
+        """What a report says of the model beside its network, as plain values."""
+        return {} if self.folding is None else {"folding": self.folding.to_json()}
 
     def images(self) -> tuple[NDArray[Any], str]:
         """Images to try a file on, as the network takes them, and what they are: of the data, or else noise."""
@@ -89,6 +111,13 @@ class Subject:
                 return
 
 
+def outputs_of(model: tf_keras.Model, images: NDArray[Any]) -> list[NDArray[Any]]:
+    """Every output of a model of tf_keras, for inference."""
+    import tensorflow as tf
+
+    return [np.asarray(output) for output in tf.nest.flatten(model(images, training=False))]
+
+
 def open_subject(
     source: tf_keras.Model | str | Path, options: DeploymentOptions, request: CheckpointRequest
 ) -> Subject:
@@ -99,7 +128,7 @@ def open_subject(
         Slim2KerasError: If it cannot be read, or what is asked does not fit it.
     """
     found = _opened(source, options, request)
-    model = found.model if precision_of(found.model) == "float32" else in_float32(found.model)
+    model = _plain(found.model)
     network, reading = network_of(model), found.reading
     _check_inputs(network)
     pipeline = reading.preprocessing
@@ -109,7 +138,25 @@ def open_subject(
         network, reading = network.with_preprocessing(pipeline), replace(reading, preprocessing=None)
         keep_network(model, network)
     names = _class_names(found, options, network)
-    return Subject(model, network, found.source, names, _data(options, network, reading), options.data, reading)
+    data = _data(options, network, reading)
+    subject = Subject(model, network, found.source, names, data, options.data, reading=reading)
+    if options.quantize == "int8" and isinstance(source, (str, Path)):
+        subject = replace(subject, ranges=_ranges(Path(source), request))
+    return _folded(subject) if options.fold_batch_norm else subject
+
+
+def _ranges(path: Path, request: CheckpointRequest) -> dict[str, Range]:
+    """Of a checkpoint; a model file and a RUN have none."""
+    if is_run(path) or is_model_file(path):
+        return {}
+    with open_checkpoint(path, request.of_graph) as opened:
+        return read_ranges(opened)
+
+
+def _folded(subject: Subject) -> Subject:
+    found = folded(subject.model)
+    made = {"model": found.model, "network": network_of(found.model)}
+    return replace(subject, **made, unfolded=subject.model, folding=found.folding)
 
 
 def _check_inputs(network: Network) -> None:
@@ -125,6 +172,16 @@ def _opened(source: tf_keras.Model | str | Path, options: DeploymentOptions, req
     if isinstance(source, (str, Path)):
         return open_classifier(source, request, options.image_size)
     return classifier_of(source if options.image_size is None else resized_model(source, options.image_size))
+
+
+def _plain(model: tf_keras.Model) -> tf_keras.Model:
+    """The network alone, in float32: the step that trains it, with its shadows and its precision, stays behind."""
+    is_wide = precision_of(model) == "float32"
+    plain = functional_model(model.input, model.output, model.name) if is_wide else in_float32(model)
+    for name in ("slim_network", "slim_load_options"):
+        if getattr(model, name, None) is not None:
+            setattr(plain, name, getattr(model, name))
+    return plain
 
 
 def _class_names(found: Classifier, options: DeploymentOptions, network: Network) -> Sequence[str] | None:
