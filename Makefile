@@ -54,6 +54,7 @@ bench: setup
 	$(BIN)/python -m benchmarks.doctor_speed
 	$(BIN)/python -m benchmarks.import_speed
 	$(BIN)/python -m benchmarks.input_speed
+	$(BIN)/python -m benchmarks.folding_speed
 
 parity-table: setup
 	$(BIN)/python -m benchmarks.parity_table

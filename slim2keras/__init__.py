@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from slim2keras.doctor.recalibration import recalibrate
     from slim2keras.evaluation.evaluating import evaluate
     from slim2keras.evaluation.predicting import predict
+    from slim2keras.keras3.building import to_keras3
     from slim2keras.models.building import build
     from slim2keras.models.end_points import end_points
     from slim2keras.models.folding import fold_batch_norm
@@ -47,6 +48,7 @@ __all__ = [
     "predict",
     "recalibrate",
     "resumed_request",
+    "to_keras3",
     "train",
     "training_request",
     "verify",
@@ -69,6 +71,7 @@ _HOME = {
     "predict": "evaluation",
     "recalibrate": "doctor.recalibration",
     "resumed_request": "trainer.resuming",
+    "to_keras3": "keras3.building",
     "train": "trainer.training",
     "training_request": "trainer.request",
     "verify": "parity.comparing",

@@ -48,11 +48,10 @@ def write(subject: Subject, draft: Path, options: DeploymentOptions) -> Written:
     _check_opset(options.opset)
     _check_size(subject)
     message = _converted(subject, options.opset)
-    _check_ops(message, subject.network.name)
     _name_axes(message, subject)
     _describe(message, subject)
     onnx.save(message, draft)
-    onnx.checker.check_model(draft, full_check=True)
+    _check_file(draft, subject.network.name)
     facts = {
         "exporter": f"tf2onnx {tf2onnx.__version__}",
         "opset": _opset_of(message),
@@ -94,8 +93,13 @@ def _converted(subject: Subject, opset: int | None) -> onnx.ModelProto:
         return dict(zip(names, tf.nest.flatten(subject.model(images, training=False)), strict=True))
 
     message: onnx.ModelProto
-    with _told_by_tf2onnx(subject.network.name):
-        message, _ = tf2onnx.convert.from_function(tf.function(infer, signature), signature, opset=opset)
+    with _told_by_tf2onnx() as said:
+        try:
+            message, _ = tf2onnx.convert.from_function(tf.function(infer, signature), signature, opset=opset)
+        except Exception as error:
+            # tf2onnx has no errors of its own.
+            raise _unsupported(subject.network.name, said or [f"{type(error).__name__}: {error}"]) from error
+    _check_ops(message, subject.network.name)
     by_name = {output.name: output for output in message.graph.output}
     del message.graph.output[:]
     message.graph.output.extend(by_name[name] for name in names)
@@ -103,19 +107,15 @@ def _converted(subject: Subject, opset: int | None) -> onnx.ModelProto:
 
 
 @contextlib.contextmanager
-def _told_by_tf2onnx(network: str) -> Iterator[None]:
-    """What tf2onnx logs stands in an error, if it fails, and nowhere else."""
+def _told_by_tf2onnx() -> Iterator[list[str]]:
+    """Within it tf2onnx logs its errors to a list, and nothing to anybody else."""
     said: list[str] = []
     handler, logger = logging.Handler(logging.ERROR), logging.getLogger("tf2onnx")
     handler.emit = lambda record: said.append(record.getMessage())  # type: ignore[method-assign]
     with Overrides() as overrides:
         overrides.set(logger, "propagate", False)
         overrides.set(logger, "handlers", [handler])
-        try:
-            yield
-        except Exception as error:
-            # tf2onnx has no errors of its own.
-            raise _unsupported(network, said or [f"{type(error).__name__}: {error}"]) from error
+        yield said
 
 
 def _check_ops(message: onnx.ModelProto, network: str) -> None:
@@ -128,21 +128,38 @@ def _check_ops(message: onnx.ModelProto, network: str) -> None:
 
     strange = [node for node in message.graph.node if not onnx.defs.has(node.op_type, node.domain)]
     if strange:
-        raise _unsupported(network, [f"{node.op_type}, of {_layer_of(node.name, network)}" for node in strange])
+        raise _unsupported(
+            network, [f"tf2onnx does not know {node.op_type}, of {_layer_of(node.name, network)}" for node in strange]
+        )
+
+
+def _check_file(file: Path, network: str) -> None:
+    """Let ONNX look at the file, and go through its shapes.
+
+    Raises:
+        UnsupportedGraphError: If it finds fault.
+    """
+    import onnx
+
+    try:
+        onnx.checker.check_model(file, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise _unsupported(network, [f"tf2onnx wrote what ONNX does not take: {error}"]) from error
 
 
 def _layer_of(node: str, network: str) -> str:
     return node.removeprefix(f"{network}/").rpartition("/")[0] or node
 
 
-_SHOWN = 10
+_SHOWN, _LONGEST_LINE = 10, 300
 
 
 def _unsupported(network: str, problems: list[str]) -> UnsupportedGraphError:
+    lines = [f"  {problem[:_LONGEST_LINE]}" for problem in problems[:_SHOWN]]
+    more = [f"  and {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else []
     return UnsupportedGraphError(
-        f"{network} cannot be an ONNX file: tf2onnx does not know {len(problems)} of its ops.\n"
-        + "".join(f"  {problem[:300]}\n" for problem in problems[:_SHOWN])
-        + "Try another --opset; a SavedModel (a directory without suffix) and TFLite take any op that TensorFlow has."
+        "\n".join([f"{network} cannot be an ONNX file:", *lines, *more])
+        + "\nWrite a SavedModel, a directory without suffix, which takes any op of TensorFlow."
     )
 
 

@@ -32,7 +32,7 @@ class DeploymentOptions:
         preprocessing_name: A network whose preprocessing is taken, or a pipeline.
 
     Raises:
-        UnsupportedArgumentError: If a value is not among those that there are.
+        UnsupportedArgumentError: If a value is not among those that there are, or there is a split and no data.
     """
 
     keras: int = 2
@@ -59,6 +59,8 @@ class DeploymentOptions:
             if given not in values:
                 known = ", ".join(str(value) for value in values if value is not None)
                 raise UnsupportedArgumentError(f"{name} must be one of {known}. Received: {name}={given!r}")
+        if self.split is not None and self.data is None:
+            raise UnsupportedArgumentError(f"split is of data: give data too (--data). Received: split={self.split!r}")
 
     def chosen(self) -> list[str]:
         """Names of what differs from its default."""

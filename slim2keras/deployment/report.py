@@ -69,8 +69,10 @@ class DeploymentReport(Report):
 
 def _folding_page(folding: Mapping[str, Any]) -> Iterator[Text]:
     """How many BatchNorm layers are gone, how many stay and why, and what else is gone."""
-    yield Text(f"{plural(len(folding['folded']), 'BatchNorm layer')} folded, {len(folding['kept'])} stay")
+    gone = {*folding["folded"].values()}
+    yield Text(f"{plural(len(gone), 'BatchNorm layer')} folded, {len(folding['kept'])} stay")
     for name, reason in [*folding["kept"].items()][:1]:
         yield Text(f"{name} stays: {reason}")
     if lost := folding["lost_end_points"]:
-        yield Text(f"remark: end points that lay before a BatchNorm are gone: {', '.join(lost)}", "yellow")
+        ends = plural(len(lost), "end point")
+        yield Text(f"remark: {ends} between a layer and its BatchNorm, first {lost[0]}: gone with it", "yellow")

@@ -24,6 +24,7 @@ from slim2keras.files.run_layout import is_run
 from slim2keras.graphs.folding import Folding
 from slim2keras.graphs.network import Network
 from slim2keras.models.folding import folded
+from slim2keras.models.functional import functional_model
 from slim2keras.models.networks import keep_network, network_of
 from slim2keras.models.precision import in_float32, precision_of
 from slim2keras.models.resizing import resized_model
@@ -74,10 +75,14 @@ class Subject:
 
     def outputs(self, images: NDArray[Any]) -> list[NDArray[Any]]:
         """Of the model for inference, from before its BatchNorm was folded."""
-        import tensorflow as tf
+        return outputs_of(self.model if self.unfolded is None else self.unfolded, images)
 
-        judge = self.model if self.unfolded is None else self.unfolded
-        return [np.asarray(output) for output in tf.nest.flatten(judge(images, training=False))]
+    @property
+    def advice(self) -> str:
+        """What to do if a file differs from the model, empty where nobody knows."""
+        if self.folding is None:
+            return ""
+        return " Values that cancel out lose digits in float32, folded or not: write it without fold_batch_norm."
 
     def facts(self) -> dict[str, Any]:
         """What a report says of the model beside its network, as plain values."""
@@ -106,18 +111,26 @@ class Subject:
                 return
 
 
+def outputs_of(model: tf_keras.Model, images: NDArray[Any]) -> list[NDArray[Any]]:
+    """Every output of a model of tf_keras, for inference."""
+    import tensorflow as tf
+
+    return [np.asarray(output) for output in tf.nest.flatten(model(images, training=False))]
+
+
 def open_subject(
     source: tf_keras.Model | str | Path, options: DeploymentOptions, request: CheckpointRequest
 ) -> Subject:
     """Open a checkpoint, a model file, a RUN, or take a model.
 
     Raises:
+        UnsupportedArgumentError: If it has several inputs.
         Slim2KerasError: If it cannot be read, or what is asked does not fit it.
     """
     found = _opened(source, options, request)
-    model = found.model if precision_of(found.model) == "float32" else in_float32(found.model)
+    model = _plain(found.model)
     network, reading = network_of(model), found.reading
-    _check_one_input(network)
+    _check_inputs(network)
     pipeline = reading.preprocessing
     if options.preprocessing_name is not None:
         pipeline, reading = pipeline_named(options.preprocessing_name), Reading()
@@ -146,18 +159,29 @@ def _folded(subject: Subject) -> Subject:
     return replace(subject, **made, unfolded=subject.model, folding=found.folding)
 
 
+def _check_inputs(network: Network) -> None:
+    names = [layer.name for layer in network.graph.input_layers]
+    if len(names) > 1:
+        raise UnsupportedArgumentError(
+            f"{network.name} has {len(names)} inputs ({', '.join(names)}), and what goes to another runtime takes one, "
+            "images. `slim2keras convert CHECKPOINT -o model.keras` writes it for tf_keras."
+        )
+
+
 def _opened(source: tf_keras.Model | str | Path, options: DeploymentOptions, request: CheckpointRequest) -> Classifier:
     if isinstance(source, (str, Path)):
         return open_classifier(source, request, options.image_size)
     return classifier_of(source if options.image_size is None else resized_model(source, options.image_size))
 
 
-def _check_one_input(network: Network) -> None:
-    if len(network.input_shapes) > 1:
-        raise UnsupportedArgumentError(
-            f"{network.name} has {len(network.input_shapes)} inputs, {network.input_shapes}; what goes to another "
-            "runtime takes images alone. Cut the others out: --input-tensor, --placeholder."
-        )
+def _plain(model: tf_keras.Model) -> tf_keras.Model:
+    """The network alone, in float32: the step that trains it, with its shadows and its precision, stays behind."""
+    is_wide = precision_of(model) == "float32"
+    plain = functional_model(model.input, model.output, model.name) if is_wide else in_float32(model)
+    for name in ("slim_network", "slim_load_options"):
+        if getattr(model, name, None) is not None:
+            setattr(plain, name, getattr(model, name))
+    return plain
 
 
 def _class_names(found: Classifier, options: DeploymentOptions, network: Network) -> Sequence[str] | None:

@@ -20,6 +20,8 @@ from slim2keras.deployment.tflite_runtime import LiteRT, activations
 from slim2keras.deployment.ways import Written
 from slim2keras.errors import UnsupportedArgumentError
 
+_USUAL_SIZE = 224
+"""Pixels, where nobody knows what size a network was made for."""
 _FEW = 4
 """Images of which every activation is kept in memory."""
 
@@ -83,9 +85,10 @@ def write_and_prove(content: bytes, subject: Subject, draft: Path, quantize: str
 def _fixed_shape(subject: Subject) -> tuple[int, ...]:
     shape = tuple(size for size in subject.network.input_shape if size is not None)
     if len(shape) != len(subject.network.input_shape):
+        height, width = (size or _USUAL_SIZE for size in subject.network.image_size)
         raise UnsupportedArgumentError(
             f"{subject.network.name} takes images of any size, {subject.network.input_shape}, and a TFLite file one "
-            "size. Fix it: image_size=(224, 224) (command line: --image-size 224)."
+            f"size. Fix it: image_size=({height}, {width}) (command line: --image-size {height},{width})."
         )
     return shape
 

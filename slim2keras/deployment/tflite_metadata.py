@@ -102,7 +102,7 @@ def described(content: bytes, metadata: bytes, outputs: Sequence[str]) -> bytes:
     """A TFLite file with metadata, and with names of its input and its outputs that people can use.
 
     Args:
-        content: As the converter wrote it.
+        content: As the converter wrote it, of a function that gives a list of outputs.
         metadata: See ``model_metadata``.
         outputs: Names, in order.
     """
@@ -119,13 +119,15 @@ def described(content: bytes, metadata: bytes, outputs: Sequence[str]) -> bytes:
 
 
 def _name_ends(model: Any, outputs: Sequence[str]) -> None:
-    graph = model.subgraphs[0]
+    """Give the ends their names, and the outputs the order of the model, of which the converter keeps numbers alone."""
+    graph, (signature,) = model.subgraphs[0], model.signatureDefs
+    places = {end.name.decode(): end.tensorIndex for end in signature.outputs}
+    graph.outputs = [places[f"output_{number}"] for number in range(len(outputs))]
     names = dict(zip([*graph.inputs, *graph.outputs], [IMAGES, *outputs], strict=True))
     for number, name in names.items():
         graph.tensors[number].name = name
-    for signature in model.signatureDefs or []:
-        for end in (*signature.inputs, *signature.outputs):
-            end.name = names[end.tensorIndex]
+    for end in (*signature.inputs, *signature.outputs):
+        end.name = names[end.tensorIndex]
 
 
 def append_files(file: Path, images: Mapping[str, Any]) -> None:

@@ -27,8 +27,6 @@ class LiteRT:
         outputs: The same of these, in the order of the model.
     """
 
-    version = "ai_edge_litert"
-
     def __init__(self, file: Path) -> None:
         from ai_edge_litert.interpreter import Interpreter
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -75,11 +75,12 @@ class Way:
         write: Callable[[Subject, Path, DeploymentOptions], Written]
         write = importlib.import_module(f"slim2keras.deployment.{self.writer}").write
         written = write(subject, draft, options)
-        written.proof.check(self.title)
+        written.proof.check(self.title, subject.advice)
         return written
 
 
 _TF_KERAS = Way("A file of tf_keras", "tf_keras_file", hint="Load it with tf_keras.models.load_model.")
+_WEIGHTS = replace(_TF_KERAS, hint="Load it with slim2keras.load_model, by the report beside it.")
 _KERAS3 = Way(
     "A file of Keras 3",
     "keras3_file",
@@ -94,7 +95,7 @@ _SERVING = Way(
 _WAYS: Mapping[OutputFormat, Way] = {
     OutputFormat.KERAS: _TF_KERAS,
     OutputFormat.H5: _TF_KERAS,
-    OutputFormat.WEIGHTS: _TF_KERAS,
+    OutputFormat.WEIGHTS: _WEIGHTS,
     OutputFormat.SAVED_MODEL: _TF_KERAS,
     OutputFormat.TFLITE: Way(
         "A TFLite file",

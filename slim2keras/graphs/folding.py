@@ -13,6 +13,7 @@ from typing import Any
 
 from slim2keras.graphs.graph import Layer, LayerGraph, Tensor, Variable
 from slim2keras.graphs.initializers import ZEROS
+from slim2keras.graphs.network import GraphNetwork, Network
 from slim2keras.scopes import slim_variable_name
 
 _BATCH_NORM = "BatchNormalization"
@@ -64,8 +65,8 @@ class Folding:
 
     def to_json(self) -> dict[str, Any]:
         """As plain values, without the graph."""
-        into = {fold.batch_norm: fold.layer for fold in self.folds}
-        return {"folded": into, "kept": dict(self.kept), "lost_end_points": [*self.lost_end_points]}
+        taken = {fold.layer: fold.batch_norm for fold in self.folds}
+        return {"folded": taken, "kept": dict(self.kept), "lost_end_points": [*self.lost_end_points]}
 
 
 def fold_graph(graph: LayerGraph) -> Folding:
@@ -85,6 +86,20 @@ def fold_graph(graph: LayerGraph) -> Folding:
         del folded.end_points[name]
     kept = {name: reason for name, reason in kept.items() if name in used}
     return Folding(folded, [fold for fold in folds if fold.layer in used], kept, lost)
+
+
+def folded_network(network: Network, folding: Folding) -> GraphNetwork:
+    """The network that folding makes of one, with the same facts."""
+    return GraphNetwork(
+        network.name,
+        folding.graph,
+        preprocessing=network.preprocessing,
+        labels_offset=network.labels_offset,
+        num_classes=network.num_classes,
+        usual_sizes=network.usual_shape,
+        origin=network.origin if isinstance(network, GraphNetwork) else None,
+        is_folded=True,
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,23 +162,27 @@ class _Pairing:
         for name in pair.between:
             if len(self._users[name]) > 1:
                 others = [user for user in self._users[name] if user not in (*pair.between, batch_norm.name)]
-                return f"{', '.join(others)} takes what {name} gives, too"
+                return f"what {name} gives goes to {', '.join(others)} too"
         return ""
 
     def _leave_split(self, pairs: dict[str, _Pair]) -> None:
         """Take out the calls of layers, and of BatchNorm, of which other calls do not go together."""
-        while split := [pair for pair in pairs.values() if not self._is_whole(pair, pairs)]:
+        while split := self._split(pairs):
             for pair in split:
                 del pairs[pair.batch_norm.name]
                 layer, batch_norm = self._owner(pair.layer), self._owner(pair.batch_norm)
-                self._kept[batch_norm] = f"not every call of {layer} and of it goes to the other"
+                self._kept.setdefault(batch_norm, f"not every call of {layer} and of it goes to the other")
 
-    def _is_whole(self, pair: _Pair, pairs: Mapping[str, _Pair]) -> bool:
-        """Whether every call of the layer goes to this BatchNorm, and every call of that is folded."""
-        batch_norm = self._owner(pair.batch_norm)
-        into = {item.layer.name: self._owner(item.batch_norm) for item in pairs.values()}
-        calls = self._calls[self._owner(pair.layer)]
-        return all(into.get(name) == batch_norm for name in calls) and pairs.keys() >= {*self._calls[batch_norm]}
+    def _split(self, pairs: Mapping[str, _Pair]) -> list[_Pair]:
+        """Pairs where a call of the layer does not go to that BatchNorm, or a call of that is not folded."""
+        follows = {pair.layer.name: self._owner(pair.batch_norm) for pair in pairs.values()}
+
+        def is_whole(pair: _Pair) -> bool:
+            batch_norm, layer = self._owner(pair.batch_norm), self._owner(pair.layer)
+            is_always_folded = all(call in pairs for call in self._calls[batch_norm])
+            return is_always_folded and all(follows.get(call) == batch_norm for call in self._calls[layer])
+
+        return [pair for pair in pairs.values() if not is_whole(pair)]
 
 
 def _looks_at_shape(layer: Layer) -> bool:

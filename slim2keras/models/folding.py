@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -9,8 +10,8 @@ import numpy as np
 
 from slim2keras.errors import NonFiniteError, UnsupportedArgumentError
 from slim2keras.files.reports import plural
-from slim2keras.graphs.folding import Fold, Folding, fold_graph
-from slim2keras.graphs.network import GraphNetwork, Network
+from slim2keras.graphs.folding import Fold, Folding, fold_graph, folded_network
+from slim2keras.graphs.network import Network
 from slim2keras.models.building import build_model
 from slim2keras.models.networks import network_of
 from slim2keras.models.precision import in_float32, precision_of
@@ -20,11 +21,8 @@ if TYPE_CHECKING:
     import tf_keras
     from numpy.typing import NDArray
 
-_FUSED_EPSILON = 1.001e-5
-"""The least that the fused kernel adds to a variance.
-
-Source: tensorflow/python/ops/nn_impl.py, ``fused_batch_norm``.
-"""
+_LEAST_OF_CUDNN = 1.001e-5
+"""The least epsilon of a cuDNN of old, which some TensorFlows heed on every device."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,10 +61,10 @@ def folded(model: tf_keras.Model) -> FoldedModel:
     """As ``fold_batch_norm``, with what became of which BatchNorm layer."""
     network = network_of(model)
     folding = fold_graph(network.graph)
-    if not folding.folds:
+    if network.is_folded or not folding.folds:
         raise UnsupportedArgumentError(_nothing_to_fold(network, folding))
     values = _folded_values(model, folding)
-    made = build_model(_folded_network(network, folding))
+    made = build_model(folded_network(network, folding))
     for name, variable in slim_variables(made).items():
         assign_stored(variable, values[name])
     if hasattr(model, "slim_load_options"):
@@ -91,24 +89,14 @@ def refuse_folded(network: Network | None, what: str) -> None:
 
 
 def _nothing_to_fold(network: Network, folding: Folding) -> str:
+    if network.is_folded:
+        return f"{network.name} is folded already: leave fold_batch_norm (--fold-batch-norm) out."
     if not folding.kept:
         return f"{network.name} has no BatchNorm that could be folded: leave fold_batch_norm (--fold-batch-norm) out."
     name, reason = next(iter(folding.kept.items()))
     return (
         f"None of the {len(folding.kept)} BatchNorm layers of {network.name} can be folded; {name}: {reason}. Leave "
         "fold_batch_norm (--fold-batch-norm) out."
-    )
-
-
-def _folded_network(network: Network, folding: Folding) -> GraphNetwork:
-    return GraphNetwork(
-        network.name,
-        folding.graph,
-        preprocessing=network.preprocessing,
-        labels_offset=network.labels_offset,
-        num_classes=network.num_classes,
-        origin=getattr(network, "origin", None),
-        is_folded=True,
     )
 
 
@@ -146,12 +134,27 @@ def _folded(layer: Any, batch_norm: Any, fold: Fold) -> dict[str, NDArray[np.flo
 
 def _scale_and_shift(batch_norm: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """What a BatchNorm layer multiplies each channel with at inference, and adds."""
-    epsilon = max(batch_norm.epsilon, _FUSED_EPSILON) if batch_norm.fused else batch_norm.epsilon
+    epsilon = max(batch_norm.epsilon, least_fused_epsilon()) if batch_norm.fused else batch_norm.epsilon
     gamma = 1.0 if batch_norm.gamma is None else _wide(batch_norm.gamma)
     beta = 0.0 if batch_norm.beta is None else _wide(batch_norm.beta)
     with np.errstate(invalid="ignore", divide="ignore"):
         scale = gamma / np.sqrt(_wide(batch_norm.moving_variance) + epsilon)
     return scale, beta - _wide(batch_norm.moving_mean) * scale
+
+
+@functools.cache
+def least_fused_epsilon() -> float:
+    """What the fused kernel adds to a variance at least, in the TensorFlow that is installed: told by trying it.
+
+    Source: tensorflow/python/ops/nn_impl.py, ``fused_batch_norm``, which raises epsilon in some versions.
+    """
+    import tensorflow as tf
+
+    asked, of_zero = 1e-7, {"mean": [0.0], "variance": [0.0]}
+    normalise = functools.partial(tf.compat.v1.nn.fused_batch_norm, **of_zero, epsilon=asked, is_training=False)
+    one, *_ = normalise(tf.ones((1, 1, 1, 1)), [1.0], [0.0])
+    added = float(one[0, 0, 0, 0]) ** -2
+    return _LEAST_OF_CUDNN if added > 2 * asked else 0.0
 
 
 def _wide(variable: Any) -> NDArray[np.float64]:

@@ -13,7 +13,7 @@ from slim2keras.models.variables import (
     slim_variables,
     variables_as_in,
 )
-from slim2keras.recognition.from_layers import is_network, recover_spec
+from slim2keras.recognition.from_layers import is_network, recover_network
 
 if TYPE_CHECKING:
     import tf_keras
@@ -29,7 +29,7 @@ def network_of(model: tf_keras.Model) -> Network:
     if network is None:
         shapes = {name: tuple(variable.shape) for name, variable in slim_variables(model).items()}
         shape = tuple(model.input_shape[1:]) if len(model.inputs) == 1 else ()
-        network = model.slim_network = recover_spec(shapes, _layer_configs(model), shape)
+        network = model.slim_network = recover_network(shapes, _layer_configs(model), shape)
     return network
 
 

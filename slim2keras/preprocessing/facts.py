@@ -14,6 +14,7 @@ from slim2keras.preprocessing.pipelines import PIPELINES
 _COLOURS = {1: "grey", 3: "RGB"}
 
 
+_IMAGE_RANK = 3
 _GREY = (0.2989, 0.587, 0.114)
 """Weights of red, green and blue in ``tf.image.rgb_to_grayscale``."""
 
@@ -31,7 +32,8 @@ def describe_images(
         options: Of slim's pipelines, as they are prepared with.
 
     Returns:
-        ``size``: [height, width], ``None`` where open; ``channels``; ``colours``: ``"RGB"``, ``"grey"`` or ``None``;
+        ``size``: [height, width], ``None`` where open, or of what is no image; ``channels``; ``colours``: ``"RGB"``,
+        ``"grey"`` or ``None``;
         ``layout``: ``"NHWC"``, that of the input; ``dtype``; ``pipeline``: key of slim's, ``None`` if nobody knows;
         ``mean``, ``scale``: a value is ``(pixel - mean) * scale`` of a pixel of 0 to 255, ``None`` where it depends on
         the image; ``geometry``: which part of an image, and how it gets its size; ``words``: all of it;
@@ -39,12 +41,12 @@ def describe_images(
     """
     pipeline = PIPELINES.get(network.preprocessing)
     pixels = None if pipeline is None else pipeline.pixels
-    *_, height, width, channels = network.usual_shape
+    channels, is_image = network.usual_shape[-1], len(network.usual_shape) >= _IMAGE_RANK
     return {
-        "size": [height, width],
+        "size": list(network.image_size) if is_image else None,
         "channels": channels,
-        "colours": _COLOURS.get(channels or 0),
-        "layout": "NHWC",
+        "colours": _COLOURS.get(channels or 0) if is_image else None,
+        "layout": "NHWC" if is_image else None,
         "dtype": "float32",
         "pipeline": None if pipeline is None else pipeline.name,
         "mean": None if pixels is None else _mean(pixels, options),

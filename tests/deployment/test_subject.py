@@ -13,10 +13,8 @@ from slim2keras.deployment.options import DeploymentOptions
 from slim2keras.deployment.subject import open_subject
 from slim2keras.errors import DataReadError, UnsupportedArgumentError
 from slim2keras.files.run_layout import RunLayout
-from slim2keras.graphs import layers
-from slim2keras.graphs.graph import Layer, Tensor
-from slim2keras.graphs.network import GraphNetwork
 from slim2keras.models.building import build_model
+from tests.towers_network import towers_network
 
 
 def write_run(directory: Path, **options: object) -> Path:
@@ -61,12 +59,7 @@ def test_names_of_classes_that_the_network_has_not_are_refused(tmp_path: Path) -
         open_subject(model, DeploymentOptions(labels=labels), CheckpointRequest())
 
 
-def test_networks_of_several_inputs_are_refused() -> None:
-    """Other runtimes get networks of images alone; the error says how the other inputs are cut out."""
-    graph = layers.inputs((8, 8, 3)).graph
-    graph.add(Layer("InputLayer", "mask", {"input_shape": (8, 8, 3)}, ()), (8, 8, 3))
-    inputs = tuple(Tensor(graph, layer.name, (8, 8, 3)) for layer in graph.input_layers)
-    graph.outputs = [graph.add(Layer("Add", "sum", {}, inputs), (8, 8, 3))]
-    model = build_model(GraphNetwork("masked", graph))
-    with pytest.raises(UnsupportedArgumentError, match="has 2 inputs"):
-        open_subject(model, DeploymentOptions(), CheckpointRequest())
+def test_a_network_of_several_inputs_is_refused() -> None:
+    """By their names, with what writes it."""
+    with pytest.raises(UnsupportedArgumentError, match=r"towers has 2 inputs \(left, right\).*-o model.keras"):
+        open_subject(build_model(towers_network()), DeploymentOptions(), CheckpointRequest())

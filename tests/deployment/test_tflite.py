@@ -23,12 +23,13 @@ from slim2keras.deployment.report import DeploymentReport
 from slim2keras.deployment.tflite_operators import operators
 from slim2keras.deployment.tflite_runtime import LiteRT
 from slim2keras.errors import ExitStatus, NoSpaceError, ParityError, UnsupportedArgumentError, UnsupportedGraphError
-from slim2keras.graphs import layers
+from slim2keras.graphs import layers, shapes
+from slim2keras.graphs.graph import Layer
 from slim2keras.graphs.network import GraphNetwork
 from slim2keras.models.building import build_model
 from tests.cli.running import fails
+from tests.deployment.models import valued
 from tests.own_network import CLASSES, SHAPE, own_network
-from tests.reference import assign_values, values_of
 
 
 @dataclass(frozen=True)
@@ -41,9 +42,7 @@ class Deployed:
 
 @pytest.fixture(scope="module")
 def model() -> Any:
-    found = build_model(own_network())
-    assign_values(found, values_of(found.slim_network.graph.variables()))
-    return found
+    return valued(build_model(own_network()))
 
 
 @pytest.fixture(scope="module")
@@ -160,7 +159,7 @@ def test_open_sizes_are_fixed_on_request(tmp_path: Path) -> None:
     """A TFLite file takes images of one size: which one is asked for, and then it is the file's."""
     arguments = {"num_classes": 0, "final_endpoint": "Conv2d_1_pointwise"}
     model = slim2keras.build("mobilenet_v1_025", input_shape=(None, None, 3), **arguments)
-    with pytest.raises(UnsupportedArgumentError, match="--image-size 224"):
+    with pytest.raises(UnsupportedArgumentError, match="--image-size 224,224"):
         slim2keras.deploy(model, tmp_path / "net.tflite")
     report = slim2keras.deploy(model, tmp_path / "net.tflite", DeploymentOptions(image_size=(48, 32)))
     assert report.facts["tflite"]["inputs"] == {"images": ["batch", 48, 32, 3]}
@@ -169,10 +168,39 @@ def test_open_sizes_are_fixed_on_request(tmp_path: Path) -> None:
 
 def test_an_op_that_tflite_lacks_is_named_with_its_layer(tmp_path: Path) -> None:
     """Where TFLite has no kernel the error says for what, where, and what else there is; nothing is written."""
-    model = slim2keras.build("i3d", num_classes=0, input_shape=(8, 32, 32, 3), final_endpoint="MaxPool_2a_3x3")
-    with pytest.raises(UnsupportedGraphError, match=r"MaxPool3D, of InceptionV1/MaxPool_2a_3x3\n(.|\n)*\.onnx"):
+    images = layers.inputs(SHAPE)
+    config = {"op": "Erfc", "attributes": {}, "operands": [None]}
+    images.graph.outputs = [images.graph.add(Layer("TensorFlowOp", "own/tail", config, (images,)), SHAPE)]
+    model = build_model(GraphNetwork("tails", images.graph))
+    with pytest.raises(UnsupportedGraphError, match=r"for 1 of the ops:\n  Erfc, of own/tail\n(.|\n)*\.onnx"):
         slim2keras.deploy(model, tmp_path / "net.tflite")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_outputs_keep_their_order_and_names(tmp_path: Path) -> None:
+    """Also where they have one shape, and the converter puts them in an order of its own."""
+    network = own_network()
+    pooled, (logits,) = network.graph.end_points["second"], network.graph.outputs
+    heads = [
+        layers.fully_connected(shapes.flatten(pooled, name=f"{name}/flat"), CLASSES, activation=None, name=name)
+        for name in ("own/AuxLogits", "own/more")
+    ]
+    network.graph.outputs = [logits, *heads]
+    model = valued(build_model(network))
+    report = slim2keras.deploy(model, tmp_path / "net.tflite")
+    assert list(report.facts["tflite"]["outputs"]) == ["logits", "AuxLogits", "more"]
+    found = Interpreter(str(tmp_path / "net.tflite")).get_signature_runner()(images=images(2))
+    for name, wanted in zip(("logits", "AuxLogits", "more"), model(images(2)), strict=True):
+        np.testing.assert_allclose(found[name], wanted, atol=1e-5)
+
+
+def test_networks_of_videos_go_to_tflite(tmp_path: Path) -> None:
+    """TFLite cannot pool over frames at once; it can in two steps, and the operators are its own."""
+    model = slim2keras.build("i3d", num_classes=0, input_shape=(4, 16, 16, 3), final_endpoint="MaxPool_2a_3x3")
+    report = slim2keras.deploy(model, tmp_path / "net.tflite")
+    assert report.facts["tflite"]["inputs"] == {"images": ["batch", 4, 16, 16, 3]}
+    assert report.facts["tflite"]["operators"]["MAX_POOL_2D"] == 2
+    assert report.proof.largest_difference < 1e-6
 
 
 Break = Callable[[pytest.MonkeyPatch], None]

@@ -7,6 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from slim2keras.graphs.graph import Layer, LayerGraph
+from slim2keras.graphs.network import GraphNetwork
 from slim2keras.nets.spec import NetSpec
 from slim2keras.preprocessing.factory import preprocess
 from slim2keras.preprocessing.facts import describe_images
@@ -45,3 +47,11 @@ def test_geometry_and_words_are_those_of_the_options() -> None:
     assert "crop" not in facts["words"]
     large = replace(NetSpec.make("resnet_v1_50", None, {}), input_shape=(320, 300, 3))
     assert describe_images(large)["geometry"] == {"resize_smaller_side": 320, "resize": "bilinear", "crop": "central"}
+
+
+def test_what_is_no_image_has_neither_size_nor_colours() -> None:
+    """A network of features, of which nobody would say that they are grey or colours."""
+    graph = LayerGraph()
+    graph.outputs.append(graph.add(Layer("InputLayer", "features", {"input_shape": (3,)}, ()), (3,)))
+    facts = describe_images(GraphNetwork("dense", graph))
+    assert [facts[name] for name in ("size", "channels", "colours", "layout")] == [None, 3, None, None]
