@@ -50,7 +50,9 @@ def asked(network: Network | None = None) -> CheckpointRequest:
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint of training for quantization; not to be changed."""
-    return judge.train(judge.small, tmp_path_factory.mktemp("trained") / "model.ckpt-120", judge.SHAPE[0], 120)
+    return judge.train(
+        judge.small, tmp_path_factory.mktemp("trained") / "model.ckpt-120", judge.SHAPE[0], 120, rate=0.05
+    )
 
 
 @pytest.fixture(scope="module")
