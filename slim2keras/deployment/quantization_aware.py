@@ -188,7 +188,7 @@ def _by_origin(derived: Mapping[str, str]) -> str:
     names: dict[str, list[str]] = {}
     for name, origin in derived.items():
         names.setdefault(origin, []).append(name)
-    return "; ".join(f"{_some(found)}, which have that {origin}" for origin, found in names.items())
+    return "; ".join(f"{_some(found)} (that {origin} is taken)" for origin, found in names.items())
 
 
 def _some(names: Sequence[str]) -> str:

@@ -131,7 +131,7 @@ def test_the_report_tells_the_ranges(deployed: Deployed) -> None:
     assert 40 <= told["channels"]["as_trained"] < told["channels"]["all"] == 53
     page = str(deployed.report)
     assert "16 trained ranges used, 7 of weights and 9 of activations" in page
-    assert "Small/Mixed/concat, which have that of all its parts" in page
+    assert "Small/Mixed/concat (that of all its parts is taken)" in page
 
 
 def test_each_layer_is_held_to_a_step(deployed: Deployed, aware: QuantizationAware) -> None:
