@@ -238,7 +238,10 @@ def train(network: Callable[..., Any], prefix: Path, size: int, steps: int, *, r
         logits = network(rewritten, images)
         loss = v1.losses.sparse_softmax_cross_entropy(labels, logits)
         step = v1.train.MomentumOptimizer(rate, 0.9).minimize(loss, v1.train.get_or_create_global_step())
-        with v1.Session() as session:
+        # With several threads sums come out differently each time, and training makes more of it.
+        with v1.Session(
+            config=v1.ConfigProto(intra_op_parallelism_threads=1, inter_op_parallelism_threads=1)
+        ) as session:
             session.run(v1.global_variables_initializer())
             for _ in range(steps):
                 classes = random.randint(0, CLASSES, 8)
