@@ -6,7 +6,7 @@ PARALLEL := -n auto --dist loadfile
 # The last research/slim judges the networks that tf_slim lacks; offline their tests are skipped.
 JUDGED := SLIM_SOURCE=$${SLIM_SOURCE-$$($(BIN)/python -m tests.slim_source .cache/slim)} $(BIN)/python -m pytest
 
-.PHONY: setup demo test test-all test-more test-zoo test-matrix lint bench parity-table training-table
+.PHONY: setup demo test test-all test-more test-zoo test-matrix test-backends lint bench parity-table training-table
 
 setup: $(VENV)/installed
 
@@ -39,6 +39,12 @@ test-zoo: setup
 # Other Pythons and TensorFlows: all of them, or ONLY=py3.12; ARGUMENTS="tests/test_scopes.py" go to pytest.
 test-matrix: setup
 	$(BIN)/python -m tests.matrix "$(ONLY)" $(ARGUMENTS)
+
+# Keras 3 on TensorFlow, JAX and PyTorch, a network a family. TORCH is what pip is asked for; where its index has no such
+# build: TORCH="torch --index-url https://download.pytorch.org/whl/cpu".
+TORCH ?= torch==2.13.0+cpu
+test-backends: setup
+	$(BIN)/python -m tests.backends "$(TORCH)" $(ARGUMENTS)
 
 lint: setup
 	$(BIN)/ruff check .

@@ -124,13 +124,14 @@ def open_subject(
     """Open a checkpoint, a model file, a RUN, or take a model.
 
     Raises:
-        UnsupportedArgumentError: If it has several inputs.
+        UnsupportedArgumentError: If it has several inputs, which Keras 3 alone takes.
         Slim2KerasError: If it cannot be read, or what is asked does not fit it.
     """
     found = _opened(source, options, request)
     model = _plain(found.model)
     network, reading = network_of(model), found.reading
-    _check_inputs(network)
+    if options.keras != 3:
+        _check_inputs(network)
     pipeline = reading.preprocessing
     if options.preprocessing_name is not None:
         pipeline, reading = pipeline_named(options.preprocessing_name), Reading()
@@ -164,7 +165,7 @@ def _check_inputs(network: Network) -> None:
     if len(names) > 1:
         raise UnsupportedArgumentError(
             f"{network.name} has {len(names)} inputs ({', '.join(names)}), and what goes to another runtime takes one, "
-            "images. `slim2keras convert CHECKPOINT -o model.keras` writes it for tf_keras."
+            "images. `slim2keras convert CHECKPOINT -o model.keras` writes it for tf_keras, with --keras 3 for Keras 3."
         )
 
 

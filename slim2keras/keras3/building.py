@@ -152,7 +152,7 @@ class Building:
 
 
 def _copy_trainable(layer: Any, built: keras.Model) -> None:
-    if not layer.trainable:
+    if layer.weights and not layer.trainable:
         built.get_layer(to_keras3_name(layer.name)).trainable = False
 
 

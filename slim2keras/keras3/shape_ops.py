@@ -46,7 +46,18 @@ def _gather(attributes: Attributes, x: Any, indices: Any, axis: Any = 0) -> Any:
 
 @computes("MirrorPad")
 def _mirror_pad(attributes: Attributes, x: Any, padding: Any) -> Any:
-    return ops.pad(x, _pairs(padding), mode=attributes["mode"].lower())
+    """By hand: of ``ops.pad`` symmetric padding repeats the border on PyTorch."""
+    skipped = 1 if attributes["mode"] == "REFLECT" else 0
+    for axis, (before, behind) in enumerate(_pairs(padding)):
+        first, last = slice(skipped, skipped + before), slice(-skipped - behind, -skipped or None)
+        ends = [(first, before), (last, behind)]
+        above, below = ([ops.flip(_part(x, axis, part), axis)] if amount else [] for part, amount in ends)
+        x = ops.concatenate([*above, x, *below], axis=axis) if above or below else x
+    return x
+
+
+def _part(x: Any, axis: int, part: slice) -> Any:
+    return x[(*(slice(None),) * axis, part)]
 
 
 @computes("Pack")

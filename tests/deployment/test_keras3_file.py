@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,13 @@ from slim2keras import keras3
 from slim2keras.deployment import keras3_file
 from slim2keras.deployment.elsewhere import run_elsewhere
 from slim2keras.deployment.options import DeploymentOptions
-from slim2keras.errors import ParityError, Slim2KerasError, UnsupportedArgumentError, UnsupportedGraphError
+from slim2keras.errors import (
+    NoSpaceError,
+    ParityError,
+    Slim2KerasError,
+    UnsupportedArgumentError,
+    UnsupportedGraphError,
+)
 from tests.keras3.networks import applying, model_of
 from tests.own_network import SHAPE, own_network
 from tests.reference import images
@@ -119,6 +126,28 @@ def test_a_network_that_cannot_go_leaves_nothing(tmp_path: Path) -> None:
     network = applying(("ResizeArea", {"align_corners": False}, [-1, [3, 4]]))
     with pytest.raises(UnsupportedGraphError, match="ResizeArea"):
         slim2keras.deploy(model_of(network), tmp_path / "m.keras", KERAS_3)
+    assert not [*tmp_path.iterdir()]
+
+
+@pytest.mark.usefixtures("here")
+def test_a_folded_model_goes_too(model: Any, tmp_path: Path) -> None:
+    """Without BatchNorm, and judged by the model that has it."""
+    report = slim2keras.deploy(model, tmp_path / "m.keras", DeploymentOptions(keras=3, fold_batch_norm=True))
+    kinds = {type(layer).__name__ for layer in keras.models.load_model(tmp_path / "m.keras").layers}
+    assert "BatchNormalization" not in kinds
+    assert report.proof.largest_difference <= 1e-5
+
+
+def test_a_full_disk_leaves_nothing(model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither file nor report."""
+
+    def full(model: keras.Model, draft: Path) -> None:
+        draft.write_bytes(b"the first half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(keras3_file, "_save", full)
+    with pytest.raises(NoSpaceError):
+        slim2keras.deploy(model, tmp_path / "m.keras", KERAS_3)
     assert not [*tmp_path.iterdir()]
 
 

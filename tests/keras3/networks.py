@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from slim2keras.graphs import layers
 from slim2keras.graphs.graph import Layer, Tensor
 from slim2keras.graphs.network import GraphNetwork, Network
 from slim2keras.models.building import build_model
 from slim2keras.models.variables import assign_stored, slim_variables
+from tests.keras3.op_cases import constant
 from tests.reference import value
 
 FAMILIES: dict[str, tuple[int, ...]] = {
@@ -73,9 +72,3 @@ def applying(*ops: tuple[str, dict[str, Any], list[Any]], shape: tuple[int | Non
         results.append(graph.add(Layer("TensorFlowOp", f"net/op{place}", config, tuple(inputs)), (None,)))
     graph.outputs = [results[-1]]
     return GraphNetwork("net", graph)
-
-
-def constant(item: Any) -> dict[str, Any]:
-    array = np.asarray(item)
-    array = array.astype({"i": "int32", "f": "float32"}.get(array.dtype.kind, array.dtype))
-    return {"dtype": array.dtype.name, "value": array.tolist()}
