@@ -15,6 +15,7 @@ import tensorflow as tf
 import slim2keras
 from slim2keras.checkpoints.reading import open_checkpoint
 from slim2keras.conversion.request import CheckpointRequest
+from slim2keras.deployment.fake_quantized import FakeQuantized
 from slim2keras.deployment.layer_proof import NEAR, prove_layers
 from slim2keras.deployment.options import DeploymentOptions
 from slim2keras.deployment.quantization_aware import QuantizationAware, quantization_aware
@@ -153,6 +154,18 @@ def test_images_do_not_replace_trained_ranges(deployed: Deployed) -> None:
     assert "the images are compared on alone" in str(deployed.report)
     assert deployed.report.proof.images == 6
     assert deployed.report.facts["quantization_aware"]["trained_ranges"] == {"weights": 7, "activations": 9}
+
+
+def test_a_file_that_computes_something_else_is_not_written(
+    values: Values, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the pools before a concatenation the converter drops a trained range: a parity error, nothing is left."""
+    narrow = {name: value * 0.2 if name.endswith("Branch_0/act_quant/max") else value for name, value in values.items()}
+    checkpoint = write_checkpoint(tmp_path / "model.ckpt-200", narrow)
+    monkeypatch.setattr(FakeQuantized, "_kept_apart", lambda _self, _layer, _name, x: x)
+    with pytest.raises(ParityError, match=r"steps \(Small/Mixed/concat\)"):
+        slim2keras.deploy(checkpoint, tmp_path / "small.tflite", INT8, request=asked())
+    assert not [*tmp_path.glob("*.tflite*")]
 
 
 def changed(values: Values, directory: Path, **others: Any) -> Path:
