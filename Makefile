@@ -6,7 +6,8 @@ PARALLEL := -n auto --dist loadfile
 # The last research/slim judges the networks that tf_slim lacks; offline their tests are skipped.
 JUDGED := SLIM_SOURCE=$${SLIM_SOURCE-$$($(BIN)/python -m tests.slim_source .cache/slim)} $(BIN)/python -m pytest
 
-.PHONY: setup demo docs test test-all test-more test-zoo test-matrix lint bench parity-table training-table
+.PHONY: setup demo docs test test-all test-more test-zoo test-matrix test-backends lint bench parity-table training-table \
+	outputs-table
 
 setup: $(VENV)/installed
 
@@ -40,6 +41,12 @@ test-zoo: setup
 test-matrix: setup
 	$(BIN)/python -m tests.matrix "$(ONLY)" $(ARGUMENTS)
 
+# Keras 3 on TensorFlow, JAX and PyTorch, a network a family. TORCH is what pip is asked for; where its index has no such
+# build: TORCH="torch --index-url https://download.pytorch.org/whl/cpu".
+TORCH ?= torch==2.13.0+cpu
+test-backends: setup
+	$(BIN)/python -m tests.backends "$(TORCH)" $(ARGUMENTS)
+
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -54,6 +61,7 @@ bench: setup
 	$(BIN)/python -m benchmarks.doctor_speed
 	$(BIN)/python -m benchmarks.import_speed
 	$(BIN)/python -m benchmarks.input_speed
+	$(BIN)/python -m benchmarks.folding_speed
 
 # The site, in .cache/site; what it names must be there.
 docs: setup
@@ -64,3 +72,6 @@ parity-table: setup
 
 training-table: setup
 	$(BIN)/python -m benchmarks.training_table
+
+outputs-table: setup
+	$(BIN)/python -m benchmarks.outputs_table

@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from slim2keras.doctor.recalibration import recalibrate
     from slim2keras.evaluation.evaluating import evaluate
     from slim2keras.evaluation.predicting import predict
+    from slim2keras.keras3.building import to_keras3
     from slim2keras.models.building import build
     from slim2keras.models.end_points import end_points
+    from slim2keras.models.folding import fold_batch_norm
     from slim2keras.nets import list_nets
     from slim2keras.parity.comparing import verify
     from slim2keras.trainer.request import training_request
@@ -39,6 +41,7 @@ __all__ = [
     "evaluate",
     "export_checkpoint",
     "finetune",
+    "fold_batch_norm",
     "list_nets",
     "load_checkpoint",
     "load_model",
@@ -46,6 +49,7 @@ __all__ = [
     "predict",
     "recalibrate",
     "resumed_request",
+    "to_keras3",
     "train",
     "training_request",
     "verify",
@@ -61,6 +65,7 @@ _HOME = {
     "evaluate": "evaluation",
     "export_checkpoint": "training.export",
     "finetune": "training.finetuning",
+    "fold_batch_norm": "models.folding",
     "list_nets": "nets",
     "load_checkpoint": "checkpoints.loading",
     "load_model": "conversion.reading",
@@ -68,6 +73,7 @@ _HOME = {
     "predict": "evaluation",
     "recalibrate": "doctor.recalibration",
     "resumed_request": "trainer.resuming",
+    "to_keras3": "keras3.building",
     "train": "trainer.training",
     "training_request": "trainer.request",
     "verify": "parity.comparing",

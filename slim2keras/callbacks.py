@@ -13,9 +13,9 @@ from slim2keras.batch_norm.batches import UNMIXED
 from slim2keras.batch_norm.decay import LARGEST_SHARE_LEFT
 from slim2keras.batch_norm.drift import Drift
 from slim2keras.batch_norm.modes import BatchNormMode, batch_norm_layers, moving_statistics
+from slim2keras.batch_norm.outlook import describe_outlook, largest_share
 from slim2keras.batch_norm.probe import BatchNormProbe, Measurement
 from slim2keras.errors import MovingStatisticsWarning
-from slim2keras.training.outlook import describe_outlook, largest_share
 from slim2keras.training.plan import FineTuningPlan
 
 if TYPE_CHECKING:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from slim2keras.errors import UnsupportedArgumentError
@@ -72,3 +73,16 @@ def decay_for(steps: int, slowest: float) -> float:
         slowest: Decay not to be exceeded, the network's own.
     """
     return float(min(max(AUTO_SHARE_LEFT ** (1.0 / steps), SMALLEST_AUTO_DECAY), slowest))
+
+
+def settle(before: SettledDecay | None, steps: int, decays: Iterable[float], moves: int = 1) -> SettledDecay:
+    """What a decay ``"auto"`` becomes.
+
+    Args:
+        before: What it became in an earlier ``fit``.
+        steps: Planned.
+        decays: Of the layers whose statistics move.
+        moves: Of the statistics in a step.
+    """
+    slowest = max(decays) if before is None else before.slowest
+    return SettledDecay(decay_for(steps * moves, slowest), steps, slowest)

@@ -51,7 +51,7 @@ def moving_statistics(layer: tf_keras.layers.Layer) -> tuple[NDArray[Any], NDArr
     return layer.moving_mean.numpy(), layer.moving_variance.numpy()
 
 
-def plan_modes(layers: Sequence[tf_keras.layers.Layer], batch_norm: ModeArgument) -> dict[str, BatchNormMode]:
+def plan_modes(layers: Sequence[tf_keras.layers.Layer], batch_norm: ModeArgument | None) -> dict[str, BatchNormMode]:
     """Choose the mode of every layer.
 
     Returns:
@@ -61,17 +61,42 @@ def plan_modes(layers: Sequence[tf_keras.layers.Layer], batch_norm: ModeArgument
         UnsupportedArgumentError: If a mode is unknown, a pattern matches no layer or a layer no pattern, if a layer is
             none that can be given a mode, or if its ``trainable`` flag contradicts its mode.
     """
-    patterns = batch_norm if isinstance(batch_norm, Mapping) else {".*": batch_norm}
+    modes = match_modes([layer.name for layer in layers], batch_norm)
+    for layer in layers:
+        check_layer(layer, modes[layer.name])
+    return modes
+
+
+def check_mode(mode: Any, argument: str = "mode", where: str = "") -> None:
+    """Refuse what is no mode, and say what the three are.
+
+    Args:
+        argument: What the user calls it.
+        where: End of the message's first half.
+
+    Raises:
+        UnsupportedArgumentError: If it is none.
+    """
     known = [mode.value for mode in BatchNormMode]
+    if mode not in known:
+        raise UnsupportedArgumentError(
+            f"{argument} must be one of {', '.join(known)}{where}. Received: {mode!r}. update: batch statistics, "
+            "moving ones follow; batch: batch statistics, moving ones stay; frozen: moving statistics."
+        )
+
+
+def match_modes(names: Sequence[str], batch_norm: ModeArgument | None) -> dict[str, BatchNormMode]:
+    """Choose the mode of every layer by the name that it has in slim.
+
+    Returns:
+        Name to mode.
+
+    Raises:
+        UnsupportedArgumentError: If a mode is unknown, or not said, a pattern matches no layer or a layer no pattern.
+    """
+    patterns = batch_norm if isinstance(batch_norm, Mapping) else {".*": batch_norm}
     for pattern, mode in patterns.items():
-        if mode not in known:
-            where = f" for {pattern!r}" if isinstance(batch_norm, Mapping) else ""
-            raise UnsupportedArgumentError(
-                f"batch_norm must be one of {', '.join(known)}{where}. Received: {mode!r}. "
-                "update: batch statistics, moving ones follow; batch: batch statistics, moving ones stay; frozen: "
-                "moving statistics."
-            )
-    names = [layer.name for layer in layers]
+        check_mode(mode, "batch_norm", f" for {pattern!r}" if isinstance(batch_norm, Mapping) else "")
     if not names and not isinstance(batch_norm, Mapping):
         return {}
     matches = first_matches(patterns, names, "batch_norm")
@@ -81,10 +106,7 @@ def plan_modes(layers: Sequence[tf_keras.layers.Layer], batch_norm: ModeArgument
             f"batch_norm says nothing of {len(unmatched)} of {len(names)} BatchNorm layers, first {unmatched[0]!r}. "
             'Add a last pattern for the rest, such as ".*": "update".'
         )
-    modes = {name: BatchNormMode(patterns[pattern]) for name, pattern in matches.items()}
-    for layer in layers:
-        check_layer(layer, modes[layer.name])
-    return modes
+    return {name: BatchNormMode(patterns[pattern]) for name, pattern in matches.items()}
 
 
 def check_layer(layer: tf_keras.layers.Layer, mode: BatchNormMode) -> None:
@@ -103,6 +125,15 @@ def check_layer(layer: tf_keras.layers.Layer, mode: BatchNormMode) -> None:
             f"{layer.name!r} is a {type(layer).__name__} over axis {list(layer.axis)} of rank {rank}; only a stock, "
             "unsynchronized BatchNormalization over the last axis can be given a mode."
         )
+    check_flag(layer, mode)
+
+
+def check_flag(layer: Any, mode: BatchNormMode) -> None:
+    """Refuse a layer, of tf_keras or of Keras 3, that is not trainable and is to have another mode than ``"frozen"``.
+
+    Raises:
+        UnsupportedArgumentError: With what to do instead.
+    """
     if not layer.trainable and mode is not BatchNormMode.FROZEN:
         raise UnsupportedArgumentError(
             f"{layer.name!r} has trainable = False, which in Keras means moving statistics and a fixed gamma and beta, "

@@ -11,6 +11,8 @@ import numpy as np
 from slim2keras.checkpoints.load_plan import EXCLUDE_IN_PYTHON, LoadOptions, LoadPlan, check_plan, plan_load
 from slim2keras.checkpoints.reading import Checkpoint, open_checkpoint
 from slim2keras.errors import NonFiniteError, UnsupportedArgumentError
+from slim2keras.models.folding import refuse_folded
+from slim2keras.models.networks import find_network
 from slim2keras.models.variables import assign_stored, slim_variables, stored_shapes, wanted_variables
 
 if TYPE_CHECKING:
@@ -56,6 +58,7 @@ def load_checkpoint(
             f"load_checkpoint wants a model whose layers it can see. Received: {type(model).__name__}. Make one with "
             "tf_keras.Model(inputs, outputs)."
         )
+    refuse_folded(find_network(model), "given the values of a checkpoint")
     options = LoadOptions(exclude, use_ema, allow_nonfinite)
     with open_checkpoint(checkpoint) as opened:
         plan = plan_load(

@@ -9,16 +9,16 @@ import json
 import os
 import re
 import sys
-import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console, RenderableType
 
 from slim2keras.errors import CheckpointReadError, UnsupportedArgumentError
+from slim2keras.files.native_output import stderr_captured
 from slim2keras.files.reports import print_page
 from slim2keras.nets import find_net
 from slim2keras.progress import ImageProgress, StepProgress
@@ -35,24 +35,9 @@ stdout = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ el
 stderr = Console(stderr=True)
 
 
-@contextlib.contextmanager
-def _stderr_captured() -> Iterator[IO[bytes]]:
-    """Catch what native code writes to stderr, past Python."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with tempfile.TemporaryFile() as caught:
-        os.dup2(caught.fileno(), 2)
-        try:
-            yield caught
-        finally:
-            sys.stderr.flush()
-            os.dup2(kept, 2)
-            os.close(kept)
-
-
 def import_tensorflow() -> None:
     """Import TensorFlow without its greetings; if that fails, show them, since they may say why."""
-    with _stderr_captured() as caught:
+    with stderr_captured() as caught:
         try:
             import tensorflow as tf
             import tf_keras  # noqa: F401  (imported for its greetings)

@@ -72,14 +72,17 @@ FoldOption = Annotated[
     bool, flag("--fold-batch-norm", "Fold BatchNorm into the layers before it, for inference.", RUNTIME)
 ]
 QuantizeOption = Annotated[
-    str | None, option("--quantize", "Of TFLite: float16, dynamic, or int8 with --data.", RUNTIME, metavar="NAME")
+    str | None,
+    option(
+        "--quantize", "Of TFLite: float16, dynamic, or int8 with --data or trained ranges.", RUNTIME, metavar="NAME"
+    ),
 ]
 OpsetOption = Annotated[int | None, option("--opset", "Of ONNX; that of tf2onnx if left out.", RUNTIME)]
 SignatureOption = Annotated[
-    str,
+    str | None,
     option(
         "--signature",
-        "Of a SavedModel: raw takes what the network takes, images uint8 of any size, bytes files.",
+        "SavedModel for serving: raw takes what the network takes, images uint8 of any size, bytes files.",
         RUNTIME,
         metavar="NAME",
     ),
@@ -107,7 +110,7 @@ def convert(
     fold_batch_norm: FoldOption = False,
     quantize: QuantizeOption = None,
     opset: OpsetOption = None,
-    signature: SignatureOption = "raw",
+    signature: SignatureOption = None,
     labels: LabelsOption = None,
     data: DataIfWantedOption = None,
     split: SplitOption = None,

@@ -83,8 +83,23 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
         candidate = recognise(checkpoint.model_shapes, source=str(checkpoint.given))
     except UnrecognisedNetError as error:
         meta = meta_path(checkpoint)
-        return {**facts, "net": None, "why": str(error), "graph": meta.name if meta.is_file() else None}
+        why = _told_as_folded(checkpoint) or str(error)
+        return {**facts, "net": None, "why": why, "graph": meta.name if meta.is_file() else None}
     return {**facts, "fits": candidate.fits, **_describe_net(checkpoint, candidate.spec)}
+
+
+def _told_as_folded(checkpoint: Checkpoint) -> str:
+    """What a model file is whose variables are no longer those of its network; empty if it is not folded."""
+    from slim2keras.models.networks import find_network
+    from slim2keras.training.model_variables import ModelVariables
+
+    network = find_network(checkpoint.model) if isinstance(checkpoint, ModelVariables) else None
+    if network is None or not network.is_folded:
+        return ""
+    return (
+        f"{checkpoint.given} is {network.name}, its BatchNorm folded into the weights of other layers, for inference "
+        "only: evaluate, predict and convert take it."
+    )
 
 
 def _describe_net(checkpoint: Checkpoint, spec: NetSpec) -> dict[str, Any]:

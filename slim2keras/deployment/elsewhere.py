@@ -19,8 +19,14 @@ if TYPE_CHECKING:
 
 _READERS = Path(__file__).parent / "readers"
 _WITHOUT_US = (
-    "import runpy, sys; sys.modules['slim2keras'] = None; sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0])"
+    "import runpy, sys; sys.modules['slim2keras'] = None; sys.argv = sys.argv[1:]; "
+    "runpy.run_path(sys.argv[0], run_name='__main__')"
 )
+_WITH_OUR = (
+    "import importlib, runpy, sys; sys.path.insert(0, {root!r}); importlib.import_module({module!r}); "
+    "sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"
+)
+_ROOT = Path(__file__).parents[2]
 _LONGEST = 1800
 """Seconds; a network of a thousand layers takes minutes to load on a busy machine."""
 _SHOWN = 2000
@@ -28,7 +34,13 @@ _SHOWN = 2000
 
 
 def run_elsewhere(
-    reader: str, file: Path, inputs: Mapping[str, NDArray[Any]], environment: Mapping[str, str] | None = None
+    reader: str,
+    file: Path,
+    inputs: Mapping[str, NDArray[Any]],
+    environment: Mapping[str, str] | None = None,
+    *,
+    module: str = "",
+    interpreter: str = sys.executable,
 ) -> tuple[list[NDArray[Any]], str]:
     """Let a reader load a file and run it.
 
@@ -38,6 +50,8 @@ def run_elsewhere(
         file: To read.
         inputs: By name.
         environment: Added to that of this process.
+        module: Of slim2keras, where a file cannot be read without it: it is imported first.
+        interpreter: Of the environment to run it in, which need not be this one.
 
     Returns:
         Outputs, and the runtime.
@@ -48,25 +62,35 @@ def run_elsewhere(
     with tempfile.TemporaryDirectory() as name:
         given, found = Path(name) / "given.npz", Path(name) / "found.npz"
         np.savez(given, **inputs)  # type: ignore[arg-type]
-        program = [sys.executable, "-I", "-c", _WITHOUT_US, _READERS / f"{reader}.py", file, given, found]
-        quiet = {"TF_CPP_MIN_LOG_LEVEL": "3"}
+        start = _WITH_OUR.format(root=str(_ROOT), module=module) if module else _WITHOUT_US
+        program = [interpreter, "-I", "-c", start, _READERS / f"{reader}.py", file, given, found]
+        fault = _fault([*map(str, program)], environment or {})
+        if fault or not found.is_file():
+            raise Slim2KerasError(
+                f"{file.name} was written, but cannot be run where it will be used: {reader} failed, in a process of "
+                f"its own; nothing was kept. {fault or 'It gave no outputs.'}"
+            )
+        with np.load(found) as arrays:
+            outputs = _in_order(arrays)
+            return outputs, str(arrays["runtime"])
+
+
+def _fault(program: Sequence[str], environment: Mapping[str, str]) -> str:
+    """How a program failed, empty if it did not."""
+    quiet = {"TF_CPP_MIN_LOG_LEVEL": "3"}
+    try:
         done = subprocess.run(  # noqa: S603
-            [*map(str, program)],
-            env={**os.environ, **quiet, **(environment or {})},
+            program,
+            env={**os.environ, **quiet, **environment},
             capture_output=True,
             text=True,
             errors="replace",
             check=False,
             timeout=_LONGEST,
         )
-        if done.returncode != 0 or not found.is_file():
-            raise Slim2KerasError(
-                f"{file.name} was written, but cannot be run where it will be used: {reader} failed, in a process of "
-                f"its own (exit {done.returncode}); nothing was kept. It said: {done.stderr.strip()[-_SHOWN:]}"
-            )
-        with np.load(found) as arrays:
-            outputs = _in_order(arrays)
-            return outputs, str(arrays["runtime"])
+    except subprocess.TimeoutExpired:
+        return f"It was stopped after {_LONGEST} seconds."
+    return f"Exit {done.returncode}, it said: {done.stderr.strip()[-_SHOWN:]}" if done.returncode != 0 else ""
 
 
 def _in_order(arrays: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:

@@ -44,16 +44,22 @@ class Proof:
     bar: float | None = LARGEST_DIFFERENCE
     remarks: Sequence[str] = field(default_factory=tuple)
 
-    def check(self, what: str) -> None:
+    def check(self, what: str, advice: str = "") -> None:
         """Refuse a file that computes something else.
+
+        Args:
+            what: Differs, for the message.
+            advice: Its last sentence.
 
         Raises:
             ParityError: If the difference is over the bar, or no number.
         """
-        if self.bar is not None and not self.largest_difference <= self.bar:
+        held = np.isfinite(self.largest_difference) if self.bar is None else self.largest_difference <= self.bar
+        if not held:
+            allowed = "numbers are wanted" if self.bar is None else f"at most {self.bar:g} is allowed"
             raise ParityError(
-                f"{what} differs from the model by {self.largest_difference:.3g} when {self.runtime} runs it; at most "
-                f"{self.bar:g} is allowed. Nothing was written."
+                f"{what} differs from the model by {self.largest_difference:.3g} when {self.runtime} runs it; "
+                f"{allowed}. Nothing was written.{advice}"
             )
 
     def describe(self) -> str:

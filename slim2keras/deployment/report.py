@@ -10,7 +10,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from slim2keras.deployment.proof import Proof
-from slim2keras.files.reports import Report
+from slim2keras.files.reports import Report, plural
 
 
 @dataclass(frozen=True, repr=False)
@@ -47,6 +47,8 @@ class DeploymentReport(Report):
         """Network, images, and the proof."""
         yield Text(str(self.network["net"]), "bold")
         yield Text(f"images: {self.images['words'] or 'as the network takes them; nobody knows their preprocessing'}")
+        if "folding" in self.facts:
+            yield from _folding_page(self.facts["folding"])
         yield Text(f"{self.output['bytes'] / 1e6:,.1f} MB; {self.proof.describe()}")
         for remark in self.proof.remarks:
             yield Text(f"remark: {remark}", "yellow")
@@ -63,3 +65,14 @@ class DeploymentReport(Report):
             **self.facts,
             "versions": dict(self.versions),
         }
+
+
+def _folding_page(folding: Mapping[str, Any]) -> Iterator[Text]:
+    """How many BatchNorm layers are gone, how many stay and why, and what else is gone."""
+    gone = {*folding["folded"].values()}
+    yield Text(f"{plural(len(gone), 'BatchNorm layer')} folded, {len(folding['kept'])} stay")
+    for name, reason in [*folding["kept"].items()][:1]:
+        yield Text(f"{name} stays: {reason}")
+    if lost := folding["lost_end_points"]:
+        ends = plural(len(lost), "end point")
+        yield Text(f"remark: {ends} between a layer and its BatchNorm, first {lost[0]}: gone with it", "yellow")

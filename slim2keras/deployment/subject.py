@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from slim2keras.checkpoints.reading import open_checkpoint
 from slim2keras.conversion.request import CheckpointRequest
+from slim2keras.data.batches import Reading
 from slim2keras.data.images import ImageBatches
-from slim2keras.data.labels import names_of_classes, read_label_names
 from slim2keras.data.listing import list_for_network
 from slim2keras.deployment.options import DeploymentOptions
 from slim2keras.deployment.proof import noise
+from slim2keras.deployment.trained_ranges import Range, read_ranges
+from slim2keras.errors import UnsupportedArgumentError
+from slim2keras.evaluation.labels import class_names
 from slim2keras.evaluation.opening import Classifier, classifier_of, open_classifier
+from slim2keras.files.run_layout import is_run
+from slim2keras.graphs.folding import Folding
 from slim2keras.graphs.network import Network
+from slim2keras.models.folding import folded
+from slim2keras.models.functional import functional_model
 from slim2keras.models.networks import keep_network, network_of
 from slim2keras.models.precision import in_float32, precision_of
+from slim2keras.models.resizing import resized_model
+from slim2keras.outputs.formats import is_model_file
 from slim2keras.preprocessing.factory import pipeline_named
 from slim2keras.preprocessing.facts import describe_images
 
@@ -41,6 +51,10 @@ class Subject:
         class_names: ``None`` if nobody knows.
         data: Images that represent what will come, in mixed order; ``None`` if none were given.
         data_path: Where they are from.
+        unfolded: The model from before folding, by which a file is judged; ``None`` if nothing was folded.
+        folding: What became of its BatchNorm layers.
+        ranges: Of quantization-aware training, where int8 is asked for, by the name of what rounds.
+        reading: How its images are read and prepared: as a RUN did when it validated.
     """
 
     model: tf_keras.Model
@@ -49,16 +63,30 @@ class Subject:
     class_names: Sequence[str] | None = None
     data: ImageBatches | None = None
     data_path: Path | None = None
+    unfolded: tf_keras.Model | None = None
+    folding: Folding | None = None
+    ranges: Mapping[str, Range] = field(default_factory=dict)
+    reading: Reading = field(default_factory=Reading)
 
     def describe_images(self) -> dict[str, Any]:
         """What the network wants of its images, as it travels with every file."""
-        return describe_images(self.network, self.class_names)
+        turned = {"exif_orientation": self.reading.exif_orientation}
+        return describe_images(self.network, self.class_names, self.reading.options) | turned
 
     def outputs(self, images: NDArray[Any]) -> list[NDArray[Any]]:
-        """Of the model, for inference."""
-        import tensorflow as tf
+        """Of the model for inference, from before its BatchNorm was folded."""
+        return outputs_of(self.model if self.unfolded is None else self.unfolded, images)
 
-        return [np.asarray(output) for output in tf.nest.flatten(self.model(images, training=False))]
+    @property
+    def advice(self) -> str:
+        """What to do if a file differs from the model, empty where nobody knows."""
+        if self.folding is None:
+            return ""
+        return " Values that cancel out lose digits in float32, folded or not: write it without fold_batch_norm."
+
+    def facts(self) -> dict[str, Any]:
+        """What a report says of the model beside its network, as plain values."""
+        return {} if self.folding is None else {"folding": self.folding.to_json()}
 
     def images(self) -> tuple[NDArray[Any], str]:
         """Images to try a file on, as the network takes them, and what they are: of the data, or else noise."""
@@ -83,34 +111,89 @@ class Subject:
                 return
 
 
+def outputs_of(model: tf_keras.Model, images: NDArray[Any]) -> list[NDArray[Any]]:
+    """Every output of a model of tf_keras, for inference."""
+    import tensorflow as tf
+
+    return [np.asarray(output) for output in tf.nest.flatten(model(images, training=False))]
+
+
 def open_subject(
     source: tf_keras.Model | str | Path, options: DeploymentOptions, request: CheckpointRequest
 ) -> Subject:
     """Open a checkpoint, a model file, a RUN, or take a model.
 
     Raises:
+        UnsupportedArgumentError: If it has several inputs, which Keras 3 alone takes.
         Slim2KerasError: If it cannot be read, or what is asked does not fit it.
     """
-    is_path = isinstance(source, (str, Path))
-    found = open_classifier(source, request, options.image_size) if is_path else classifier_of(source)
-    model = found.model if precision_of(found.model) == "float32" else in_float32(found.model)
-    network = network_of(model)
+    found = _opened(source, options, request)
+    model = _plain(found.model)
+    network, reading = network_of(model), found.reading
+    if options.keras != 3:
+        _check_inputs(network)
+    pipeline = reading.preprocessing
     if options.preprocessing_name is not None:
-        network = network.with_preprocessing(pipeline_named(options.preprocessing_name))
+        pipeline, reading = pipeline_named(options.preprocessing_name), Reading()
+    if pipeline is not None:
+        network, reading = network.with_preprocessing(pipeline), replace(reading, preprocessing=None)
         keep_network(model, network)
     names = _class_names(found, options, network)
-    return Subject(model, network, found.source, names, _data(options, network), options.data)
+    data = _data(options, network, reading)
+    subject = Subject(model, network, found.source, names, data, options.data, reading=reading)
+    if options.quantize == "int8" and isinstance(source, (str, Path)):
+        subject = replace(subject, ranges=_ranges(Path(source), request))
+    return _folded(subject) if options.fold_batch_norm else subject
+
+
+def _ranges(path: Path, request: CheckpointRequest) -> dict[str, Range]:
+    """Of a checkpoint; a model file and a RUN have none."""
+    if is_run(path) or is_model_file(path):
+        return {}
+    with open_checkpoint(path, request.of_graph) as opened:
+        return read_ranges(opened)
+
+
+def _folded(subject: Subject) -> Subject:
+    found = folded(subject.model)
+    made = {"model": found.model, "network": network_of(found.model)}
+    return replace(subject, **made, unfolded=subject.model, folding=found.folding)
+
+
+def _check_inputs(network: Network) -> None:
+    names = [layer.name for layer in network.graph.input_layers]
+    if len(names) > 1:
+        raise UnsupportedArgumentError(
+            f"{network.name} has {len(names)} inputs ({', '.join(names)}), and what goes to another runtime takes one, "
+            "images. `slim2keras convert CHECKPOINT -o model.keras` writes it for tf_keras, with --keras 3 for Keras 3."
+        )
+
+
+def _opened(source: tf_keras.Model | str | Path, options: DeploymentOptions, request: CheckpointRequest) -> Classifier:
+    if isinstance(source, (str, Path)):
+        return open_classifier(source, request, options.image_size)
+    return classifier_of(source if options.image_size is None else resized_model(source, options.image_size))
+
+
+def _plain(model: tf_keras.Model) -> tf_keras.Model:
+    """The network alone, in float32: the step that trains it, with its shadows and its precision, stays behind."""
+    is_wide = precision_of(model) == "float32"
+    plain = functional_model(model.input, model.output, model.name) if is_wide else in_float32(model)
+    for name in ("slim_network", "slim_load_options"):
+        if getattr(model, name, None) is not None:
+            setattr(plain, name, getattr(model, name))
+    return plain
 
 
 def _class_names(found: Classifier, options: DeploymentOptions, network: Network) -> Sequence[str] | None:
     file = options.labels or found.labels_file
     if file is None or not network.num_classes:
         return None
-    return names_of_classes(read_label_names(file), network.num_classes)
+    return class_names(file, network.num_classes)
 
 
-def _data(options: DeploymentOptions, network: Network) -> ImageBatches | None:
+def _data(options: DeploymentOptions, network: Network, reading: Reading) -> ImageBatches | None:
     if options.data is None:
         return None
     examples = replace(list_for_network(options.data, network, split=options.split, labels=False), labels=None)
-    return ImageBatches(examples, network, batch_size=16)
+    return ImageBatches(examples, network, batch_size=16, reading=reading)

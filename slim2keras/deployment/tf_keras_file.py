@@ -2,44 +2,49 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from slim2keras.deployment.options import DeploymentOptions
 from slim2keras.deployment.proof import prove
-from slim2keras.deployment.subject import Subject
+from slim2keras.deployment.subject import Subject, outputs_of
 from slim2keras.deployment.ways import Written
 from slim2keras.models.variables import slim_variables
 from slim2keras.outputs.checksums import checksums
 from slim2keras.outputs.formats import OutputFormat, output_format
 from slim2keras.outputs.loading import load_file, load_weights
 from slim2keras.outputs.outline import outline_of_model
-from slim2keras.outputs.writing import write_model, write_weights
+from slim2keras.outputs.writing import largest_read_back_difference, write_model, write_weights
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    import tf_keras
 
 
 def write(subject: Subject, draft: Path, options: DeploymentOptions) -> Written:  # noqa: ARG001  as every writer
-    """Write ``.keras``, ``.h5`` or ``.weights.h5``, read it back, and compare."""
-    import tensorflow as tf
+    """Write ``.keras``, ``.h5``, ``.weights.h5`` or a SavedModel, read it back, and compare tensors and outputs."""
     import tf_keras
 
     model, its_format = subject.model, output_format(draft)
+    outline = outline_of_model(model)
     values = [(name, variable.numpy()) for name, variable in slim_variables(model).items()]
     if its_format is OutputFormat.WEIGHTS:
-        write_weights(outline_of_model(model), values, draft)
-        read = tf_keras.models.clone_model(model)
-        load_weights(read, draft)
+        write_weights(outline, values, draft)
     else:
-        write_model(outline_of_model(model), values, draft, its_format)
-        read = load_file(draft)
-
-    def runs(images: NDArray[Any]) -> list[NDArray[Any]]:
-        return [np.asarray(output) for output in tf.nest.flatten(read(images, training=False))]
-
+        write_model(outline, values, draft, its_format)
+    largest_read_back_difference(outline, values, draft, its_format)
+    runs = partial(outputs_of, _read(model, draft, its_format))
     images, of = subject.images()
     proof = prove(subject.outputs, runs, images, runtime=f"tf_keras {tf_keras.__version__}", of=of)
     return Written(proof, {"tensors": checksums(values)})
+
+
+def _read(model: tf_keras.Model, path: Path, its_format: OutputFormat) -> tf_keras.Model:
+    """What a file holds; weights alone in another model of the same layers."""
+    import tf_keras
+
+    if its_format is not OutputFormat.WEIGHTS:
+        return load_file(path)
+    read = tf_keras.models.clone_model(model)
+    load_weights(read, path)
+    return read

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -75,11 +75,12 @@ class Way:
         write: Callable[[Subject, Path, DeploymentOptions], Written]
         write = importlib.import_module(f"slim2keras.deployment.{self.writer}").write
         written = write(subject, draft, options)
-        written.proof.check(self.title)
+        written.proof.check(self.title, subject.advice)
         return written
 
 
 _TF_KERAS = Way("A file of tf_keras", "tf_keras_file", hint="Load it with tf_keras.models.load_model.")
+_WEIGHTS = replace(_TF_KERAS, hint="Load it with slim2keras.load_model, by the report beside it.")
 _KERAS3 = Way(
     "A file of Keras 3",
     "keras3_file",
@@ -88,13 +89,14 @@ _KERAS3 = Way(
     ("keras",),
     "Load it with keras.models.load_model.",
 )
+_SERVING = Way(
+    "A SavedModel for serving", "serving", frozenset({"signature"}), hint="Load it with tf.saved_model.load."
+)
 _WAYS: Mapping[OutputFormat, Way] = {
     OutputFormat.KERAS: _TF_KERAS,
     OutputFormat.H5: _TF_KERAS,
-    OutputFormat.WEIGHTS: _TF_KERAS,
-    OutputFormat.SAVED_MODEL: Way(
-        "A SavedModel", "serving", frozenset({"signature"}), hint="Load it with tf.saved_model.load."
-    ),
+    OutputFormat.WEIGHTS: _WEIGHTS,
+    OutputFormat.SAVED_MODEL: _TF_KERAS,
     OutputFormat.TFLITE: Way(
         "A TFLite file",
         "tflite",
@@ -124,12 +126,13 @@ def way_out(its_format: OutputFormat, options: DeploymentOptions) -> Way:
     if options.keras == 3 and its_format is not OutputFormat.KERAS:
         raise UnsupportedArgumentError("Keras 3 has one format of its own: give a name that ends in .keras.")
     way = _KERAS3 if options.keras == 3 else _WAYS[its_format]
+    if its_format is OutputFormat.SAVED_MODEL and options.signature is not None:
+        way = _SERVING
     way.check(options)
     return way
 
 
 def _who_takes(option: str) -> str:
-    titles = [
-        way.title for way in {way.title: way for way in (*_WAYS.values(), _KERAS3)}.values() if option in way.takes
-    ]
+    ways = (*_WAYS.values(), _KERAS3, _SERVING)
+    titles = dict.fromkeys(way.title for way in ways if option in way.takes)
     return f"{' or '.join(titles)} takes {option}."

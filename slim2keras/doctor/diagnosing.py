@@ -27,7 +27,8 @@ from slim2keras.errors import Slim2KerasError, UnsupportedArgumentError
 from slim2keras.graphs.graph import Shape
 from slim2keras.graphs.network import Network
 from slim2keras.importing.request import GraphRequest
-from slim2keras.models.networks import network_of
+from slim2keras.models.folding import refuse_folded
+from slim2keras.models.networks import find_network, network_of
 from slim2keras.progress import StepProgress
 from slim2keras.training.model_variables import ModelVariables, open_variables
 
@@ -147,6 +148,8 @@ def diagnose_as_asked(
     check_question(decay, steps)
     check_asks_nothing(Path(checkpoint), request)
     with open_variables(checkpoint, request.of_graph) as opened:
+        if isinstance(opened, ModelVariables):
+            refuse_folded(find_network(opened.model), "examined")
         request = _with_graph_beside(opened, with_found_graph(opened, request))
         layers = [Statistics.read(opened, norm) for norm in batch_norms(opened, request.known_network)]
         candidate = recognised(opened, request)

@@ -30,7 +30,8 @@ from slim2keras.data.listing import check_images_path
 from slim2keras.errors import MovingStatisticsWarning, TrainingDataError, UnsupportedArgumentError
 from slim2keras.files.output_files import check_free, report_path
 from slim2keras.files.reports import Report
-from slim2keras.models.networks import network_of
+from slim2keras.models.folding import refuse_folded
+from slim2keras.models.networks import find_network, network_of
 from slim2keras.models.overrides import Overrides, dropout_off
 from slim2keras.models.strategies import Team
 from slim2keras.models.variables import layer_variables, slim_variables
@@ -127,6 +128,7 @@ def recalibrate(
         >>> print(report.before.describe(), report.after.describe())
     """
     check_decay(decay)
+    refuse_folded(find_network(model), "recalibrated")
     if sequential and decay is not None:
         raise UnsupportedArgumentError("sequential is about exact statistics; leave it or decay out.")
     team = Team.of(model)

@@ -29,7 +29,7 @@ class BatchNorm:
 
     Attributes:
         decay: Fraction of the moving statistics that a step keeps; Keras' ``momentum``.
-        epsilon: Added to the variance; the fused kernel raises it to at least 1.001e-5, here as in slim.
+        epsilon: Added to the variance; some TensorFlows raise it to 1.001e-5 for the fused kernel, here as in slim.
         scale: Whether there is a gamma. slim's default is no, Keras' is yes.
         fused: Whether the moving variance takes in the unbiased batch variance, as slim's fused kernel has it.
     """

@@ -12,6 +12,7 @@ from slim2keras.graphs.graph import Layer, LayerGraph, Shape
 
 _BATCH_NORM = "BatchNormalization"
 _PROBABILITIES = ("softmax", "sigmoid")
+_IMAGE_RANK = 3
 _CHANGES_SHAPE_ONLY = ("Flatten", "Permute", "Reshape", "ExpandDims", "Identity", "Squeeze")
 
 
@@ -26,6 +27,7 @@ class Network(abc.ABC):
         num_classes: Of the logits, 0 or ``None`` where the network ends in its features.
         arguments: slim's arguments, none where it is no network of slim's zoo.
         drop_path_steps: Steps over which the rate of drop-path grows, ``None`` where it does not.
+        is_folded: Whether BatchNorm is in the weights of other layers, so that it is for inference only.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Network(abc.ABC):
     num_classes: int | None
     arguments: Mapping[str, Any]
     drop_path_steps: int | None
+    is_folded: bool = False
 
     @functools.cached_property
     def graph(self) -> LayerGraph:
@@ -73,8 +76,8 @@ class Network(abc.ABC):
 
     @property
     def image_size(self) -> tuple[int | None, int | None]:
-        """Height and width of its images, the usual ones where they are open."""
-        height, width = self.usual_shape[-3:-1]
+        """Height and width of its images, the usual ones where they are open; ``None`` of what is no image."""
+        height, width = self.usual_shape[-3:-1] if len(self.usual_shape) >= _IMAGE_RANK else (None, None)
         return height, width
 
     @property
@@ -117,6 +120,7 @@ class GraphNetwork(Network):
     Attributes:
         layers: The graph.
         origin: Where the graph was imported from, as plain values; ``None`` if it was not imported.
+        usual_sizes: The input shape that it was published for, where that is known and sizes are open.
     """
 
     name: str
@@ -126,6 +130,8 @@ class GraphNetwork(Network):
     num_classes: int | None = None
     drop_path_steps: int | None = None
     origin: Mapping[str, Any] | None = None
+    is_folded: bool = False
+    usual_sizes: Shape | None = None
     arguments: Mapping[str, Any] = field(init=False, default_factory=dict)
     input_shape: Shape = field(init=False)
 
@@ -134,6 +140,10 @@ class GraphNetwork(Network):
         if not shapes:
             raise ValueError(f"the graph of {self.name} has no InputLayer")
         object.__setattr__(self, "input_shape", shapes[0])
+
+    @property
+    def usual_shape(self) -> Shape:
+        return self.usual_sizes or self.input_shape
 
     def trace(self) -> LayerGraph:
         return self.layers
@@ -159,6 +169,8 @@ class GraphNetwork(Network):
             "num_classes": self.num_classes,
             "drop_path_steps": self.drop_path_steps,
             "origin": None if self.origin is None else dict(self.origin),
+            "is_folded": self.is_folded,
+            "usual_sizes": self.usual_sizes,
         }
 
     @classmethod
@@ -176,6 +188,9 @@ class GraphNetwork(Network):
             num_classes=_count(config["num_classes"]),
             drop_path_steps=_count(config["drop_path_steps"]),
             origin=None if config.get("origin") is None else dict(config["origin"]),
+            # Reports of earlier versions lack them.
+            is_folded=bool(config.get("is_folded", False)),
+            usual_sizes=None if config.get("usual_sizes") is None else tuple(map(_count, config["usual_sizes"])),
         )
         if not network.layers.outputs:
             raise ValueError(f"the graph of {network.name} has no outputs")

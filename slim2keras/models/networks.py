@@ -13,7 +13,7 @@ from slim2keras.models.variables import (
     slim_variables,
     variables_as_in,
 )
-from slim2keras.recognition.from_layers import is_network, recover_spec
+from slim2keras.recognition.from_layers import is_network, recover_network
 
 if TYPE_CHECKING:
     import tf_keras
@@ -29,7 +29,7 @@ def network_of(model: tf_keras.Model) -> Network:
     if network is None:
         shapes = {name: tuple(variable.shape) for name, variable in slim_variables(model).items()}
         shape = tuple(model.input_shape[1:]) if len(model.inputs) == 1 else ()
-        network = model.slim_network = recover_spec(shapes, _layer_configs(model), shape)
+        network = model.slim_network = recover_network(shapes, _layer_configs(model), shape)
     return network
 
 
@@ -39,10 +39,12 @@ def knows_network(model: tf_keras.Model) -> bool:
 
 
 def find_network(model: tf_keras.Model) -> Network | None:
-    """The network of slim2keras that a model is, ``None`` if it is somebody's own."""
+    """The network of slim2keras that a model is, ``None`` if it is somebody's own; from its layers one of tf_keras."""
+    import tf_keras
+
     if hasattr(model, "slim_network"):
         return model.slim_network  # type: ignore[no-any-return]
-    if len(getattr(model, "inputs", None) or ()) != 1:
+    if not isinstance(model, tf_keras.Model) or len(getattr(model, "inputs", None) or ()) != 1:
         return None
     try:
         return network_of(model)

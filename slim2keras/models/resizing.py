@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from slim2keras.errors import UnsupportedArgumentError
 from slim2keras.models.building import build_model
+from slim2keras.models.folding import refuse_folded
 from slim2keras.models.networks import network_of
 from slim2keras.models.variables import slim_variables
 from slim2keras.nets.spec import NetSpec
@@ -24,6 +25,7 @@ def resized_model(model: tf_keras.Model, size: tuple[int, int]) -> tf_keras.Mode
     network = network_of(model)
     if network.input_shape[-3:-1] == size:
         return model
+    refuse_folded(network, "given another size")
     if not isinstance(network, NetSpec):
         raise UnsupportedArgumentError(
             f"{network.name} takes images of {network.input_shape}, as its graph says; another size is for networks of "

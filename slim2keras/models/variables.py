@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 _STORED = "slim_stored_variables"
 """Where a Keras layer keeps what a checkpoint calls its variables, so that models that share the layer know it too."""
 
+_KERAS3_LEAVES = {kind: {"kernel": "depthwise_kernel"} for kind in ("DepthwiseConv1D", "DepthwiseConv2D")}
+"""By class, what Keras 3 calls variables otherwise than tf_keras."""
+
 
 @dataclass(frozen=True)
 class StoredShapes:
@@ -70,7 +73,8 @@ def keras_leaves(layer: tf_keras.layers.Layer) -> dict[str, Any]:
     variable's name tells them apart.
     """
     names = [variable.name.split(":")[0] for variable in layer.weights]
-    leaves = [name.rpartition("/")[2] for name in names]
+    renamed = _KERAS3_LEAVES.get(type(layer).__name__, {})
+    leaves = [renamed.get(leaf, leaf) for leaf in (name.rpartition("/")[2] for name in names)]
     if len(set(leaves)) < len(leaves):
         leaves = [name.removeprefix(f"{layer.name}/") for name in names]
     return dict(zip(leaves, layer.weights, strict=True))

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from slim2keras.errors import ModelReadError, UnsafeModelError
 from slim2keras.graphs.pure_ops import PURE_OPS
 from slim2keras.outputs import allowed_names as allowed
-from slim2keras.outputs.keras_archive import CONFIG, is_keras_archive, opened_member
+from slim2keras.outputs.keras_archive import CONFIG, METADATA, is_keras_archive, opened_member
 
 if TYPE_CHECKING:
     import h5py
@@ -103,6 +103,7 @@ def _refuse(path: Path, findings: Iterable[str]) -> None:
 
 def _zip_findings(path: Path, *, with_optimizer: bool) -> Iterator[str]:
     with zipfile.ZipFile(path) as archive:
+        _refuse_keras3(path, archive)
         config = _object(_bounded(archive.open(CONFIG), f"{CONFIG} of {path}"))
         # tf_keras leaves it out when asked not to compile; below the top it does not.
         compiled = config.pop("compile_config", None)
@@ -114,6 +115,17 @@ def _zip_findings(path: Path, *, with_optimizer: bool) -> Iterator[str]:
             if member.filename.endswith(".h5"):
                 with path.open("rb") as file:
                     yield from _other_files_in(opened_member(archive, member, file))
+
+
+def _refuse_keras3(path: Path, archive: zipfile.ZipFile) -> None:
+    if METADATA not in archive.namelist():
+        return
+    version = str(_object(_bounded(archive.open(METADATA), f"{METADATA} of {path}")).get("keras_version", ""))
+    if version.startswith("3."):
+        raise ModelReadError(
+            f"{path} is a file of Keras {version}, and tf_keras cannot load it. Load it with keras.models.load_model "
+            "or slim2keras.keras3.load_model; for tf_keras convert the checkpoint without --keras 3."
+        )
 
 
 def _hdf5_findings(path: Path) -> Iterator[str]:
@@ -274,7 +286,8 @@ def _saved_model_findings(path: Path) -> Iterator[str]:
     descriptions = [*_metadata_file(path), *(text for graph in saved.meta_graphs for text in _metadata_of(graph))]
     if not descriptions:
         raise ModelReadError(
-            f"{path} is a SavedModel without Keras metadata; model.save of tf_keras writes one with it."
+            f"{path} is a SavedModel without Keras metadata, one for serving perhaps: it has functions and no layers. "
+            "Run it with tf.saved_model.load; or give the checkpoint, or the file of model.save, that it was made of."
         )
     for description in descriptions:
         metadata = _object(description)

@@ -14,6 +14,7 @@ from slim2keras.checkpoints.reading import Checkpoint, open_checkpoint
 from slim2keras.errors import CheckpointMismatchError, UnsupportedArgumentError, UnsupportedGraphError
 from slim2keras.graphs.network import Network
 from slim2keras.models.end_points import end_points
+from slim2keras.models.folding import refuse_folded
 from slim2keras.models.functional import functional_model
 from slim2keras.models.networks import network_of
 from slim2keras.models.overrides import Overrides, dropout_off
@@ -88,6 +89,7 @@ def verify(
         converted.exclude if exclude is None else exclude, converted.use_ema if use_ema is None else use_ema
     )
     known = network_of(model)
+    refuse_folded(known, "compared with slim's, variable by variable")
     if images is not None:
         warn_if_doubtful(images, model)
     if network is not None and slim_source is not None:

@@ -178,8 +178,11 @@ def pipeline_of(network: Network) -> Pipeline:
     return PIPELINES[network.preprocessing]
 
 
-def preprocessing_meaning(network: Network) -> str | None:
+def preprocessing_meaning(
+    network: Network,
+    options: PreprocessingOptions = PreprocessingOptions(),  # noqa: B008  frozen
+) -> str | None:
     """What a network wants of its images, in words; ``None`` if nobody knows."""
     if network.preprocessing not in PIPELINES:
         return None
-    return PIPELINES[network.preprocessing].describe(*network.image_size)
+    return PIPELINES[network.preprocessing].describe(*network.image_size, options=options)

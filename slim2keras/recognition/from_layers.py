@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from slim2keras.errors import UnrecognisedNetError, UnsupportedArgumentError
+from slim2keras.graphs.folding import fold_graph, folded_network
 from slim2keras.graphs.graph import Layer, LayerGraph, Shape, as_tuples
+from slim2keras.graphs.network import Network
 from slim2keras.nets import NETS
 from slim2keras.nets.arguments import LastEndPoint, Lay, LayerConfigs, ShownInLayers
 from slim2keras.nets.registry import Net, VariableShapes
@@ -17,6 +19,8 @@ from slim2keras.nets.spec import NetSpec
 from slim2keras.recognition.from_variables import relative_shapes, root_scopes
 
 _COMPARED = ("kernel_size", "pool_size", "strides", "dilation_rate", "padding", "epsilon")
+
+MakeGraph = Callable[[LayerGraph], LayerGraph]
 
 
 def recover_spec(shapes: VariableShapes, layer_configs: LayerConfigs, input_shape: Shape) -> NetSpec:
@@ -33,6 +37,34 @@ def recover_spec(shapes: VariableShapes, layer_configs: LayerConfigs, input_shap
     Raises:
         UnrecognisedNetError: If no network has these layers.
     """
+    spec = _recovered(shapes, layer_configs, input_shape, lambda graph: graph)
+    if spec is not None:
+        return spec
+    raise UnrecognisedNetError(
+        f"The model is not a network of slim2keras, or its layers were changed: {len(layer_configs)} layers, beginning "
+        f"{', '.join(list(layer_configs)[:3])}. Build it with slim2keras.build or slim2keras.convert."
+    )
+
+
+def recover_network(shapes: VariableShapes, layer_configs: LayerConfigs, input_shape: Shape) -> Network:
+    """As ``recover_spec``, also of a network whose BatchNorm was folded.
+
+    Raises:
+        UnrecognisedNetError: If no network has these layers.
+    """
+    try:
+        return recover_spec(shapes, layer_configs, input_shape)
+    except UnrecognisedNetError:
+        spec = _recovered(shapes, layer_configs, input_shape, lambda graph: fold_graph(graph).graph)
+        if spec is None:
+            raise
+        return folded_network(spec, fold_graph(spec.graph))
+
+
+def _recovered(
+    shapes: VariableShapes, layer_configs: LayerConfigs, input_shape: Shape, made: MakeGraph
+) -> NetSpec | None:
+    """The likeliest network of which ``made`` makes these layers, ``None`` if there is none."""
     found: list[NetSpec] = []
     for net in NETS.values():
         if len(net.default_input_shape) != len(input_shape):
@@ -40,20 +72,20 @@ def recover_spec(shapes: VariableShapes, layer_configs: LayerConfigs, input_shap
         for scope in root_scopes(net, shapes, {}):
             for read in net.read_arguments(relative_shapes(shapes, net, scope)):
                 known = {**read, "scope": scope}
-                found += itertools.islice(_same_networks(net, input_shape, known, shapes, layer_configs), 1)
-    if found:
-        return min(found, key=lambda item: item.strangeness)
-    raise UnrecognisedNetError(
-        f"The model is not a network of slim2keras, or its layers were changed: {len(layer_configs)} layers, beginning "
-        f"{', '.join(list(layer_configs)[:3])}. Build it with slim2keras.build or slim2keras.convert."
-    )
+                found += itertools.islice(_same_networks(net, input_shape, known, shapes, layer_configs, made), 1)
+    return min(found, key=lambda item: item.strangeness, default=None)
 
 
 def _same_networks(
-    net: Net, input_shape: Shape, known: Mapping[str, Any], shapes: VariableShapes, layer_configs: LayerConfigs
+    net: Net,
+    input_shape: Shape,
+    known: Mapping[str, Any],
+    shapes: VariableShapes,
+    layer_configs: LayerConfigs,
+    made: MakeGraph,
 ) -> Iterator[NetSpec]:
     """The network with every setting of its other arguments that makes these layers."""
-    lay = functools.cache(functools.partial(net.trace, net.default_input_shape, **known))
+    lay = functools.cache(lambda **others: made(net.trace(net.default_input_shape, **known, **others)))
     variables = {variable.name for layer in lay().layers.values() for variable in layer.variables}
     may_be_cut = variables.issuperset(shapes) and net.marked(LastEndPoint)
     if not may_be_cut and variables != set(shapes):
@@ -61,7 +93,7 @@ def _same_networks(
     for choice in _choices(net, lay, layer_configs):
         with contextlib.suppress(UnsupportedArgumentError):
             spec = NetSpec.make(net.name, input_shape, {**known, **choice})
-            if is_network(spec.graph, shapes, layer_configs):
+            if is_network(made(spec.graph), shapes, layer_configs):
                 yield spec
 
 

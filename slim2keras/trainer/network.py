@@ -17,6 +17,7 @@ from slim2keras.conversion.request import check_asks_nothing
 from slim2keras.errors import UnsupportedArgumentError
 from slim2keras.files.run_layout import RunLayout, is_run
 from slim2keras.graphs.network import Network
+from slim2keras.models.folding import refuse_folded
 from slim2keras.models.networks import network_of
 from slim2keras.nets import find_net
 from slim2keras.nets.spec import NetSpec
@@ -68,7 +69,9 @@ def open_source(request: TrainingRequest) -> Iterator[Source]:
     asked = replace(asked, load=replace(asked.load, exclude=exclude))
     with open_variables(path, asked.of_graph) as checkpoint:
         if isinstance(checkpoint, ModelVariables):
-            asked = replace(asked, network=network_of(checkpoint.model))
+            network = network_of(checkpoint.model)
+            refuse_folded(network, "trained")
+            asked = replace(asked, network=network)
         yield Source(checkpoint, plan_conversion(checkpoint, asked, exclude_by=_EXCLUDE_BY), asked.load)
 
 

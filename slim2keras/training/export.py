@@ -10,6 +10,8 @@ from slim2keras.checkpoints.locating import CheckpointFiles, CheckpointVersion
 from slim2keras.checkpoints.reading import open_checkpoint
 from slim2keras.checkpoints.writing import write_checkpoint
 from slim2keras.conversion.reading import load_model
+from slim2keras.models.folding import refuse_folded
+from slim2keras.models.networks import find_network
 from slim2keras.models.variables import stored_shapes
 from slim2keras.training.state import state_variables
 from slim2keras.version import __version__
@@ -48,6 +50,7 @@ def export_checkpoint(
     Example:
         >>> export_checkpoint(tuned, "out/model.ckpt-6000")
     """
+    refuse_folded(find_network(model), "written as a slim checkpoint")
     shapes = stored_shapes(model)
     values = {name: shapes.stored(name, variable) for name, variable in state_variables(model).items()}
     return write_checkpoint(

@@ -8,21 +8,14 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
-from slim2keras.errors import TrainingDataError, UnsupportedArgumentError
+from slim2keras.errors import TrainingDataError
 from slim2keras.losses import wide
-
-_OF_PROBABILITIES = ("categorical_crossentropy", "sparse_categorical_crossentropy", "binary_crossentropy")
-
-
-def num_auxiliary(model: tf_keras.Model) -> int:
-    """Outputs that are auxiliary logits, all those behind the first; outputs of another name are none."""
-    others = model.output_names[1:]
-    return len(others) if all(name.rpartition("/")[2] == "AuxLogits" for name in others) else 0
+from slim2keras.training.outputs import num_auxiliary
 
 
 def targets_of_outputs(model: tf_keras.Model, y: Any) -> Any:
     """The labels of every output: auxiliary logits share those of the logits."""
-    if num_auxiliary(model) and y is not None and not tf.nest.is_nested(y):
+    if num_auxiliary(model.output_names) and y is not None and not tf.nest.is_nested(y):
         return [y] * len(model.outputs)
     return y
 
@@ -54,21 +47,3 @@ def _of_images(model: tf_keras.Model, logits: tf.Tensor, labels: Any) -> tf.Tens
         "pixel) or GlobalAveragePooling2D() between features and head; the features of num_classes=0 keep height "
         "and width, as in slim."
     )
-
-
-def check_takes_logits(loss: Any) -> None:
-    """Refuse a loss of probabilities: on logits it runs, and is quietly wrong.
-
-    Raises:
-        UnsupportedArgumentError: If it is one.
-    """
-    for item in tf.nest.flatten(loss):
-        if isinstance(item, tf_keras.losses.Loss):
-            wrong = item.get_config().get("from_logits") is False
-        else:
-            wrong = getattr(item, "__name__", item) in _OF_PROBABILITIES
-        if wrong:
-            raise UnsupportedArgumentError(
-                f"The network gives logits, and the loss takes probabilities. Received: loss={item!r}. Give "
-                "slim2keras.losses.SoftmaxCrossEntropy(), or a loss of Keras with from_logits=True."
-            )

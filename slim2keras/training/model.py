@@ -14,11 +14,12 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
-from slim2keras.batch_norm.decay import AUTO, SettledDecay, decay_for
+from slim2keras.batch_norm.decay import AUTO, SettledDecay, settle
 from slim2keras.batch_norm.kernels import BatchStatistics, averaged_over_replicas, explicit_modes, move_statistics
 from slim2keras.batch_norm.modes import BatchNormMode, batch_norm_layers, check_layer
 from slim2keras.drop_path import scheduled_drop_path
 from slim2keras.errors import UnsupportedArgumentError
+from slim2keras.models.folding import refuse_folded
 from slim2keras.models.networks import find_network, keep_network, with_its_decay
 from slim2keras.models.variables import restore_stored_variables, slim_variables, stored_variables_config
 from slim2keras.nets.spec import network_from_config
@@ -27,8 +28,9 @@ from slim2keras.training.accumulation import Backward, BackwardPass, accumulated
 from slim2keras.training.dropouts import dropout_layers, seeded_dropout
 from slim2keras.training.first_images import FirstImages, ImagesReport
 from slim2keras.training.gradients import scales_loss, transformed_gradients
-from slim2keras.training.judged_outputs import check_takes_logits, judged_outputs, num_auxiliary, targets_of_outputs
+from slim2keras.training.judged_outputs import judged_outputs, targets_of_outputs
 from slim2keras.training.outlook import MovingStatisticsReport
+from slim2keras.training.outputs import check_takes_logits, num_auxiliary
 from slim2keras.training.plan import FineTuningOptions, learnable_variables, plan_fine_tuning
 from slim2keras.training.shadows import add_shadows, move_shadows
 from slim2keras.training.state import OptimizerState, apply_optimizer_state, resume
@@ -57,8 +59,10 @@ class FineTunedModel(tf_keras.Model):  # type: ignore[misc]
                 f"finetune wants a functional model, whose layers it can see. Received: {type(model).__name__}. Make "
                 "one with tf_keras.Model(inputs, outputs)."
             )
+        network = find_network(model)
+        refuse_folded(network, "trained")
         super().__init__(inputs=model.input, outputs=model.output, name=model.name)
-        self.slim_network = find_network(model)
+        self.slim_network = network
         self.options = options
         self.plan = plan_fine_tuning(model, options)
         self._shadows: list[Any] = []
@@ -140,8 +144,8 @@ class FineTunedModel(tf_keras.Model):  # type: ignore[misc]
         if before is not None and (is_resumed or self._is_loaded):
             self._is_loaded = False
             return
-        slowest = max(layer.momentum for layer in self.moving_layers()) if before is None else before.slowest
-        self.settled_decay = SettledDecay(decay_for(steps * self.options.accumulate, slowest), steps, slowest)
+        decays = (layer.momentum for layer in self.moving_layers())
+        self.settled_decay = settle(before, steps, decays, self.options.accumulate)
         self._set_decay(self.settled_decay.decay)
         if before is not None and before.decay != self.settled_decay.decay:
             # The step was traced with the decay as a constant.
@@ -179,8 +183,8 @@ class FineTunedModel(tf_keras.Model):  # type: ignore[misc]
             CheckpointMismatchError: If the optimizer does not fit the checkpoint that is resumed.
         """
         if self.slim_network is not None and self.slim_network.gives_logits:
-            check_takes_logits(loss)
-        auxiliary = num_auxiliary(self)
+            check_takes_logits(tf.nest.flatten(loss))
+        auxiliary = num_auxiliary(self.output_names)
         if loss_weights is None and auxiliary and not tf.nest.is_nested(loss):
             loss_weights = [1.0, *[self.options.aux_weight] * auxiliary]
         self.statistics_record.go_on()

@@ -1,97 +1,21 @@
-"""What a decay means for the steps planned: said at the start of ``fit``, before they are trained."""
+"""What a decay means for the steps planned, as a callback of tf_keras."""
 
 from __future__ import annotations
 
-import math
-import warnings
-from collections.abc import Sequence
 from typing import Any
 
 import tf_keras
 
-from slim2keras.batch_norm.decay import AUTO, LARGEST_SHARE_LEFT, SettledDecay, decay_for, share_left, steps_for
-from slim2keras.errors import MovingStatisticsWarning, UnsupportedArgumentError
+from slim2keras.batch_norm.outlook import OutlookReport
 
 
-def _origin(settled: SettledDecay | None, steps: int) -> str:
-    """Where a decay comes from that was not given."""
-    if settled is None:
-        return ""
-    if settled.steps == steps:
-        return ' (picked by "auto")'
-    return f' (picked by "auto" for the {settled.steps} steps of the run that goes on)'
+class MovingStatisticsReport(OutlookReport, tf_keras.callbacks.Callback):  # type: ignore[misc]
+    """Says at the start of ``fit`` what the decay means for the steps planned; ``finetune`` adds it."""
 
-
-def largest_share(layers: Sequence[tf_keras.layers.Layer], steps: int, moves: int = 1) -> float:
-    """Part of the old statistics that the slowest layer still has after so many steps of ``moves`` micro-batches."""
-    return share_left(max(layer.momentum for layer in layers), steps * moves)
-
-
-def describe_outlook(layers: Sequence[tf_keras.layers.Layer], steps: int, origin: str = "", moves: int = 1) -> str:
-    """What the decay means for the steps planned, and advice if too much of the old statistics will be left."""
-    decay = max(layer.momentum for layer in layers)
-    left = share_left(decay, steps * moves)
-    summary = (
-        f"BatchNorm: {len(layers)} layers move their statistics at decay {decay:.6g}{origin}; after the {steps} steps "
-        f"planned {left:.1%} of the old statistics will be left."
-    )
-    if left <= LARGEST_SHARE_LEFT:
-        return summary
-    better = decay_for(steps * moves, slowest=decay)
-    faster = f'Take decay={better:.4g} (or decay="auto") in finetune, or plan' if better < decay else "Plan"
-    return (
-        f"{summary} evaluate, predict and is_training=False will lag behind what was learned. {faster} "
-        f"{math.ceil(steps_for(decay) / moves)} steps."
-    )
-
-
-class MovingStatisticsReport(tf_keras.callbacks.Callback):  # type: ignore[misc]
-    """Says at the start of ``fit`` what the decay means for the steps planned; ``finetune`` adds it.
-
-    Args:
-        initial_epoch: Of ``fit``.
-
-    Warns:
-        MovingStatisticsWarning: If more than 10 % of the old moving statistics will be left.
-    """
-
-    def __init__(self, initial_epoch: int = 0) -> None:
-        super().__init__()
-        self.initial_epoch = initial_epoch
-        self._steps_seen = 0
-
-    def on_train_begin(self, logs: Any = None) -> None:
-        """Settle ``decay="auto"`` and report, if the number of steps is known."""
-        if self.params["steps"] is not None:
-            self._report(self.params["steps"])
-        elif self.model.options.decay == AUTO:
-            raise UnsupportedArgumentError(
-                'decay="auto" depends on the number of steps, which this data set does not tell: give fit '
-                "steps_per_epoch, or finetune a number."
-            )
-
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Count the steps of a data set that does not know its length."""
-        self._steps_seen += 1
+    def moves_in_step(self) -> int:
+        """Once a micro-batch."""
+        return int(self.model.options.accumulate)
 
     def on_train_end(self, logs: Any = None) -> None:
         """Let the model know that the statistics are now those of training."""
         self.model.statistics_record.note()
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Report after the first epoch of such a data set."""
-        if self.params["steps"] is None and epoch == self.initial_epoch:
-            self._report(self._steps_seen)
-
-    def _report(self, steps_per_epoch: int) -> None:
-        steps = steps_per_epoch * (self.params["epochs"] - self.initial_epoch)
-        layers = self.model.moving_layers()
-        if not layers or steps <= 0:
-            return
-        self.model.settle_decay(steps, is_resumed=self.initial_epoch > 0)
-        moves = self.model.options.accumulate
-        text = describe_outlook(layers, steps, _origin(self.model.settled_decay, steps), moves)
-        if largest_share(layers, steps, moves) > LARGEST_SHARE_LEFT:
-            warnings.warn(text, MovingStatisticsWarning, stacklevel=2)
-        elif self.params["verbose"]:
-            print(text, flush=True)  # noqa: T201  (as Keras' own progress, and silent when that is)

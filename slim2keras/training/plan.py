@@ -17,19 +17,14 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class FineTuningOptions:
-    """Arguments of ``finetune``, which describes them."""
+class LearningOptions:
+    """What moves and what learns: those arguments of ``finetune`` that every Keras has."""
 
-    batch_norm: ModeArgument
+    batch_norm: ModeArgument | None
     decay: float | str | None = None
     train_only: Sequence[str] | None = None
     exclude_from_training: Sequence[str] | None = None
-    clip_gradient_norm: float = 0.0
-    gradient_multipliers: Mapping[str, float] = field(default_factory=dict)
     aux_weight: float = 0.4
-    ema_decay: float | None = None
-    accumulate: int = 1
-    dropout_seed: int | None = None
 
     def __post_init__(self) -> None:
         check_decay(self.decay, auto=True)
@@ -40,11 +35,45 @@ class FineTuningOptions:
             raise UnsupportedArgumentError(
                 "train_only is an empty list, so nothing would learn; None means everything."
             )
-        for name in ("clip_gradient_norm", "aux_weight"):
-            if not 0.0 <= getattr(self, name) < float("inf"):
-                raise UnsupportedArgumentError(
-                    f"{name} must be a number, 0 or greater. Received: {getattr(self, name)!r}"
-                )
+        check_amount("aux_weight", self.aux_weight)
+
+    def choose(self, learnable: Iterable[str], model_name: str) -> frozenset[str]:
+        """Choose the variables that learn.
+
+        Args:
+            learnable: Names of those that ``trainable`` flags let learn.
+            model_name: For the message.
+
+        Raises:
+            UnsupportedArgumentError: If a pattern matches nothing, or nothing would learn.
+        """
+        learnable = chosen = list(learnable)
+        if self.train_only is not None:
+            chosen = list(first_matches(self.train_only, chosen, "train_only"))
+        if self.exclude_from_training:
+            excluded = first_matches(self.exclude_from_training, learnable, "exclude_from_training")
+            chosen = [name for name in chosen if name not in excluded]
+        if not chosen:
+            raise UnsupportedArgumentError(
+                "Nothing would learn: train_only, exclude_from_training and the trainable flags of the layers leave no "
+                f"variable of {model_name}."
+            )
+        return frozenset(chosen)
+
+
+@dataclass(frozen=True)
+class FineTuningOptions(LearningOptions):
+    """Arguments of ``finetune``, which describes them."""
+
+    clip_gradient_norm: float = 0.0
+    gradient_multipliers: Mapping[str, float] = field(default_factory=dict)
+    ema_decay: float | None = None
+    accumulate: int = 1
+    dropout_seed: int | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_amount("clip_gradient_norm", self.clip_gradient_norm)
         if self.ema_decay is not None and not 0.0 < self.ema_decay < 1.0:
             raise UnsupportedArgumentError(
                 f"ema_decay must lie between 0 and 1. Received: ema_decay={self.ema_decay!r}"
@@ -72,6 +101,16 @@ class FineTuningPlan:
     multipliers: Mapping[str, float]
 
 
+def check_amount(name: str, value: float) -> None:
+    """Refuse what is no finite number, 0 or greater.
+
+    Raises:
+        UnsupportedArgumentError: With the argument's name.
+    """
+    if not 0.0 <= value < float("inf"):
+        raise UnsupportedArgumentError(f"{name} must be a number, 0 or greater. Received: {value!r}")
+
+
 def plan_fine_tuning(model: tf_keras.Model, options: FineTuningOptions) -> FineTuningPlan:
     """Choose mode, learning and multiplier of everything in a network.
 
@@ -79,18 +118,7 @@ def plan_fine_tuning(model: tf_keras.Model, options: FineTuningOptions) -> FineT
         UnsupportedArgumentError: If a pattern matches nothing, nothing would learn, or a flag contradicts a mode.
     """
     modes = plan_modes(batch_norm_layers(model), options.batch_norm)
-    chosen: Iterable[str] = learnable_variables(model)
-    if options.train_only is not None:
-        chosen = first_matches(options.train_only, chosen, "train_only")
-    if options.exclude_from_training:
-        excluded = first_matches(options.exclude_from_training, learnable_variables(model), "exclude_from_training")
-        chosen = [name for name in chosen if name not in excluded]
-    chosen = frozenset(chosen)
-    if not chosen:
-        raise UnsupportedArgumentError(
-            "Nothing would learn: train_only, exclude_from_training and the trainable flags of the layers leave no "
-            f"variable of {model.name}."
-        )
+    chosen = options.choose(learnable_variables(model), model.name)
     factors = options.gradient_multipliers
     matches = first_matches(factors, sorted(chosen), "gradient_multipliers")
     multipliers = {name: float(factors[pattern]) for name, pattern in matches.items()}

@@ -34,12 +34,10 @@ def slot_variables(model: tf_keras.Model) -> dict[str, Any]:
     """Slim name to variable of the optimizer's slots and power accumulators.
 
     Raises:
-        UnsupportedArgumentError: If the optimizer is none of ``slim2keras.optimizers``.
+        UnsupportedArgumentError: If the optimizer is none of ours, of tf_keras or Keras 3.
     """
-    from slim2keras.optimizers import SlimOptimizer
-
     optimizer = optimizer_of(model)
-    if not isinstance(optimizer, SlimOptimizer):
+    if not hasattr(optimizer, "initial_slots"):
         raise UnsupportedArgumentError(
             f"The state of {type(optimizer).__module__.partition('.')[0]}'s {type(optimizer).__name__} has no place in "
             "a slim checkpoint. Compile with one of slim2keras.optimizers; to export the weights alone, give a model "

@@ -122,3 +122,14 @@ def test_own_network() -> None:
     before, after = map(float, re.findall(r"([\d.]+)% as slim left it, ([\d.]+)% now", text)[0])
     assert before > 80.0
     assert after > before
+
+
+@pytest.mark.slow
+def test_deploy(tmp_path: Path) -> None:
+    """Every output gives the class and the logit of the tf_keras model; of a quantized one the logit is near."""
+    table = run("deploy.py", tmp_path).partition("off by")[2]
+    rows = re.findall(r"^ *(.+?) +[\d,]+ +(\d) +(-?[\d.]+) +([\d.e+-]+) *$", table, re.MULTILINE)
+    assert len(rows) == 7
+    assert len({number for _, number, *_ in rows}) == 1
+    for name, _, _, difference in rows:
+        assert float(difference) <= (0.05 if "float16" in name else 1e-4)

@@ -1,0 +1,87 @@
+"""Files of Keras 3, of stock layers where the network needs none of ours."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from slim2keras.deployment.elsewhere import run_elsewhere
+from slim2keras.deployment.options import DeploymentOptions
+from slim2keras.deployment.proof import Proof, noise, prove
+from slim2keras.deployment.subject import Subject
+from slim2keras.deployment.ways import Written
+
+if TYPE_CHECKING:
+    import keras
+    from numpy.typing import NDArray
+
+LAYERS_MODULE = "slim2keras.keras3"
+_OPEN_SIZE = 64
+"""Pixels, of what a second input takes."""
+
+
+def write(subject: Subject, draft: Path, options: DeploymentOptions) -> Written:
+    """Write a ``.keras`` of Keras 3, let Keras 3 read it in a process of its own, and compare.
+
+    That process cannot import slim2keras, unless the file has layers of ours. It computes by the backend that
+    ``KERAS_BACKEND`` names.
+
+    Raises:
+        UnsupportedGraphError: If the network has what Keras 3 cannot compute.
+    """
+    import keras
+
+    from slim2keras.keras3.building import to_keras3
+    from slim2keras.keras3.registration import own_layers
+
+    model = to_keras3(subject.model, batch_norm_layer=options.batch_norm_layer)
+    ours = own_layers(model)
+    _save(model, draft)
+    facts = {
+        "keras": keras.__version__,
+        "batch_norm_layer": options.batch_norm_layer,
+        "own_layers": ours,
+        "load_with": f"import {LAYERS_MODULE}" if ours else None,
+    }
+    return Written(_proof(subject, draft, ours), {"keras3": facts})
+
+
+def _save(model: keras.Model, draft: Path) -> None:
+    from slim2keras.models.functional import deep_recursion
+
+    with deep_recursion():
+        model.save(draft)
+
+
+def _proof(subject: Subject, draft: Path, ours: list[str]) -> Proof:
+    inputs, of = _inputs(subject)
+    named = {f"input_{place}": item for place, item in enumerate(inputs)}
+    found, runtime = run_elsewhere("run_keras3", draft, named, module=LAYERS_MODULE if ours else "")
+
+    def model_outputs(_: Any) -> list[NDArray[Any]]:
+        return subject.outputs(inputs if len(inputs) > 1 else inputs[0])  # type: ignore[arg-type]
+
+    proof = prove(model_outputs, lambda _: found, inputs[0], runtime=runtime, of=of)
+    return replace(proof, remarks=(_remark(ours),)) if ours else proof
+
+
+def _remark(ours: list[str]) -> str:
+    return (
+        f"Keras 3 has no layers of its own for {', '.join(ours)}: `import {LAYERS_MODULE}` before "
+        "keras.models.load_model. All else in the file are stock layers."
+    )
+
+
+def _inputs(subject: Subject) -> tuple[list[NDArray[Any]], str]:
+    """Images for every input; where there are several, noise."""
+    shapes = subject.network.input_shapes
+    if len(shapes) == 1:
+        images, of = subject.images()
+        return [images], of
+    random = np.random.RandomState(0)
+    number = len(noise(subject.network))
+    closed = [[_OPEN_SIZE if size is None else size for size in shape] for shape in shapes]
+    return [random.uniform(-1.0, 1.0, (number, *shape)).astype("float32") for shape in closed], "noise"

@@ -1,0 +1,156 @@
+"""Slim checkpoints into and out of Keras 3 models, their files, and slim's end points."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import keras
+
+from slim2keras.checkpoints.load_plan import LoadPlan
+from slim2keras.errors import ModelReadError, UnrecognisedNetError
+from slim2keras.files.output_files import report_path
+from slim2keras.graphs.graph import Variable
+from slim2keras.graphs.network import Network
+from slim2keras.keras3.building import Building
+from slim2keras.keras3.naming import to_keras3_name, to_slim_name
+from slim2keras.models.functional import deep_recursion
+from slim2keras.models.variables import (
+    all_layers,
+    keep_stored_variables,
+    keras_leaves,
+    stored_variables,
+    variables_as_in,
+)
+from slim2keras.nets.spec import network_from_config
+from slim2keras.scopes import slim_variable_name
+
+if TYPE_CHECKING:
+    from slim2keras.checkpoints.locating import CheckpointFiles
+
+
+def load_model(path: str | Path) -> keras.Model:
+    """``keras.models.load_model`` of a file of ``convert --keras 3``, with what its report says of the network.
+
+    Our layers are known, and networks of a thousand layers load. Unlike ``slim2keras.load_model`` it looks for no code
+    in the file: Keras' safe mode is what protects you.
+
+    Raises:
+        ModelReadError: If Keras cannot load the file, or the report is none.
+
+    Example:
+        >>> model = slim2keras.keras3.load_model("model.keras")
+        >>> features = slim2keras.keras3.end_points(model)["resnet_v1_50/block3"]
+    """
+    try:
+        with deep_recursion():
+            model = keras.models.load_model(path)
+    except Exception as error:
+        # Keras has no errors of its own for a file that it cannot read.
+        raise ModelReadError(f"{path} cannot be loaded by Keras {keras.__version__}: {error}") from error
+    network = _network_beside(Path(path))
+    if network is not None and not hasattr(model, "slim_network"):
+        _keep_network(model, network)
+    return model
+
+
+def load_checkpoint(
+    model: keras.Model, checkpoint: str | Path, *, exclude: Sequence[str] = (), **options: Any
+) -> LoadPlan:
+    """Give a Keras 3 model the values of a slim checkpoint; its layers are named after slim scopes, ``>`` for ``/``.
+
+    Args:
+        model: Of ``to_keras3``, or any functional model whose layer ``"net>conv1"`` gets ``net/conv1/weights``.
+        checkpoint: As in ``slim2keras.load_checkpoint``.
+        exclude: Scopes, by slim's names, that keep the values that they have in the model.
+        options: Those of ``slim2keras.load_checkpoint``.
+
+    Returns:
+        What became of every variable.
+
+    Raises:
+        CheckpointMismatchError: If a variable of either side is unaccounted for; lists all of them.
+
+    Example:
+        >>> load_checkpoint(model, "model.ckpt-5000", exclude=["net/logits"])
+    """
+    from slim2keras.checkpoints import loading
+
+    know_slim_names(model)
+    return loading.load_checkpoint(model, checkpoint, exclude=exclude, **options)
+
+
+def export_checkpoint(model: keras.Model, prefix: str | Path, **options: Any) -> CheckpointFiles:
+    """Write a Keras 3 model as a slim checkpoint, see ``slim2keras.export_checkpoint``.
+
+    Of a model that is compiled with ``slim2keras.keras3.Momentum`` or ``RMSProp`` also slots and ``global_step``.
+
+    Raises:
+        UnsupportedArgumentError: If the model was compiled with an optimizer that slim does not have.
+
+    Example:
+        >>> export_checkpoint(model, "out/model.ckpt-6000")
+    """
+    from slim2keras.training import export
+
+    know_slim_names(model)
+    optimizer = getattr(model, "optimizer", None)
+    if optimizer is not None and not optimizer.built:
+        optimizer.build(model.trainable_variables)
+    return export.export_checkpoint(model, prefix, **options)
+
+
+def end_points(model: keras.Model) -> dict[str, Any]:
+    """Slim's end points of a Keras 3 model.
+
+    Args:
+        model: Of ``to_keras3``, or of this module's ``load_model`` with its report beside the file.
+
+    Returns:
+        Slim's end point name to KerasTensor, in slim's order; ``keras.Model(model.input, tensor)`` computes one.
+
+    Raises:
+        UnrecognisedNetError: If nothing tells which network the model is.
+    """
+    network: Network | None = getattr(model, "slim_network", None)
+    if network is None:
+        raise UnrecognisedNetError(
+            f"Nothing tells which network {model.name} is. Load its file with slim2keras.keras3.load_model, the report "
+            "beside it; or take the output of a layer: model.get_layer(name).output."
+        )
+    building = Building(network.graph, made={to_slim_name(layer.name): layer for layer in model.layers})
+    names = [layer.name for layer in network.graph.input_layers]
+    found = building.tensors(list(network.graph.end_points.values()), dict(zip(names, model.inputs, strict=True)))
+    return {name: found[tensor.layer_name] for name, tensor in network.graph.end_points.items()}
+
+
+def know_slim_names(model: keras.Model) -> None:
+    """Have every layer know what a checkpoint calls its variables, by the name of the layer where it does not."""
+    for layer in all_layers(model):
+        if layer.weights and not stored_variables(layer):
+            scope = to_slim_name(layer.name)
+            leaves = keras_leaves(layer).items()
+            stored = {leaf: Variable(slim_variable_name(scope, leaf), tuple(item.shape)) for leaf, item in leaves}
+            keep_stored_variables(layer, stored)
+
+
+def _keep_network(model: keras.Model, network: Network) -> None:
+    made = {layer.name: layer for layer in model.layers}
+    for layer in network.graph.layers.values():
+        if layer.variables and (found := made.get(to_keras3_name(layer.name))) is not None:
+            keep_stored_variables(found, variables_as_in(found, layer))
+    model.slim_network = network
+
+
+def _network_beside(path: Path) -> Network | None:
+    report = report_path(path)
+    if not report.is_file():
+        return None
+    try:
+        return network_from_config(json.loads(report.read_text(encoding="utf-8")))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelReadError(
+            f"{report} is not a report of slim2keras: {type(error).__name__}: {error}. Remove it, or convert again."
+        ) from error

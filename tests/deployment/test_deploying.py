@@ -1,0 +1,150 @@
+"""A model becomes a file, with its report, whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import slim2keras
+from slim2keras.conversion.request import CheckpointRequest
+from slim2keras.deployment import tf_keras_file
+from slim2keras.deployment.options import DeploymentOptions
+from slim2keras.errors import CheckpointReadError, NoSpaceError, OutputError, UnsupportedArgumentError
+from slim2keras.files.output_files import sha256
+from slim2keras.files.run_layout import RunLayout
+from slim2keras.models.networks import network_of
+from tests.cli.running import ExitStatus, fails, ok
+from tests.reference import values_of, write_checkpoint
+from tests.trainer.runs import tiny_network, write_network
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Path:
+    """A model file in a folder of its own."""
+    (tmp_path / "given").mkdir()
+    return write_network(tmp_path / "given" / "tiny.keras")
+
+
+def test_the_report_says_what_is_needed_to_use_and_to_doubt_the_file(tmp_path: Path, tiny: Path) -> None:
+    """In the object, beside the file, and on a page."""
+    labels = tmp_path / "labels.txt"
+    labels.write_text("".join(f"{number}:kind {number}\n" for number in range(5)))
+    report = slim2keras.deploy(tiny, tmp_path / "out.keras", DeploymentOptions(labels=labels))
+    written = json.loads((tmp_path / "out.keras.json").read_text())
+    assert written == json.loads(json.dumps(report.to_json()))
+    assert written["source"] == str(tiny)
+    assert written["net"] == "tiny"
+    assert written["output"]["sha256"] == sha256(tmp_path / "out.keras")
+    assert written["proof"]["runtime"].startswith("tf_keras 2")
+    assert written["proof"]["largest_difference"] == 0.0
+    assert written["images"]["class_names"] == [f"kind {number}" for number in range(5)]
+    assert written["options"]["labels"] == str(labels)
+    assert "tensorflow" in written["versions"]
+    assert "largest difference 0" in str(report)
+
+
+def test_what_is_written_is_read_again_with_its_network(tmp_path: Path, tiny: Path) -> None:
+    """A file that was written of a file is as good as that."""
+    slim2keras.deploy(tiny, tmp_path / "once.keras")
+    slim2keras.deploy(tmp_path / "once.keras", tmp_path / "twice.weights.h5")
+    assert network_of(slim2keras.load_model(tmp_path / "twice.weights.h5")).to_config() == (
+        network_of(slim2keras.load_model(tiny)).to_config()
+    )
+
+
+def test_a_checkpoint_goes_by_what_is_asked_of_it(tmp_path: Path) -> None:
+    """Network, size and arguments come with the request."""
+    network = tiny_network()
+    checkpoint = write_checkpoint(tmp_path / "tiny.ckpt", values_of(network.graph.variables()))
+    report = slim2keras.deploy(checkpoint, tmp_path / "out.keras", request=CheckpointRequest(network=network))
+    assert report.network["net"] == "tiny"
+    assert report.proof.largest_difference == 0.0
+
+
+def raises(error: BaseException) -> Callable[..., Any]:
+    def fail(*_: Any, **__: Any) -> Any:
+        raise error
+
+    return fail
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), NoSpaceError),
+        (KeyboardInterrupt(), KeyboardInterrupt),
+        (RuntimeError("of a library"), RuntimeError),
+    ],
+)
+def test_what_fails_in_the_middle_leaves_nothing_and_what_was_there_stays(
+    tmp_path: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, told: type[BaseException]
+) -> None:
+    """The file is written by then, and only its proof is missing."""
+    out = tmp_path / "out"
+    slim2keras.deploy(tiny, out / "old.keras")
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    monkeypatch.setattr(tf_keras_file, "prove", raises(error))
+    with pytest.raises(told):
+        slim2keras.deploy(tiny, out / "new.keras")
+    with pytest.raises(told):
+        slim2keras.deploy(tiny, out / "old.keras", overwrite=True)
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+
+
+def test_a_file_that_is_there_is_left_unless_it_may_be_replaced(tmp_path: Path, tiny: Path) -> None:
+    """Before the model is opened."""
+    (tmp_path / "out.keras.json").write_text("precious")
+    with pytest.raises(OutputError, match="exists already and is left as it is"):
+        slim2keras.deploy(tmp_path / "nothing.keras", tmp_path / "out.keras")
+    assert slim2keras.deploy(tiny, tmp_path / "out.keras", overwrite=True).proof.largest_difference == 0.0
+
+
+def test_of_a_file_that_says_itself_what_it_is_nothing_is_asked(tmp_path: Path, tiny: Path) -> None:
+    """As everywhere."""
+    with pytest.raises(UnsupportedArgumentError, match="is a model file, which says itself what it is"):
+        slim2keras.deploy(tiny, tmp_path / "out.keras", request=CheckpointRequest(net="lenet"))
+    with pytest.raises(CheckpointReadError):
+        slim2keras.deploy(tmp_path / "nothing.ckpt", tmp_path / "out.keras")
+
+
+USAGE: dict[str, tuple[str, ...]] = {
+    r"\.tflite \(pip install 'slim2keras\[tflite\]'\) or \.onnx \(pip install 'slim2keras\[onnx\]'\)": ("-o", "m.pt"),
+    "An ONNX file has no quantize. A TFLite file takes quantize": ("-o", "m.onnx", "--quantize", "int8"),
+    "quantize must be one of float16, dynamic, int8": ("-o", "m.tflite", "--quantize", "int4"),
+    "Keras 3 has one format of its own": ("-o", "m.h5", "--keras", "3"),
+    "keras must be one of 2, 3": ("-o", "m.keras", "--keras", "4"),
+    "split is of data": ("-o", "m.keras", "--split", "train"),
+    "convert needs one output file": (),
+    "there is no directory": ("-o", "nowhere/deep/m.keras"),
+}
+
+
+@pytest.mark.parametrize("message", USAGE)
+def test_what_cannot_be_asked_is_refused_by_the_command(
+    tmp_path: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch, message: str
+) -> None:
+    """With what could be, and nothing is written."""
+    monkeypatch.chdir(tmp_path)
+    fails(ExitStatus.USAGE, message, "convert", tiny, *USAGE[message])
+    assert [path.name for path in tmp_path.iterdir()] == ["given"]
+
+
+def test_the_command_takes_a_run_with_its_names_and_says_how_to_load_it(tmp_path: Path) -> None:
+    """A RUN's model is its ``model.keras``, its classes are in its ``labels.txt``."""
+    run = RunLayout(tmp_path / "run")
+    run.directory.mkdir()
+    write_network(run.model, 3)
+    run.labels.write_text("0:daisy\n1:rose\n2:tulip\n")
+    asked = {"crop_image": True, "use_grayscale": False, "preprocessing_name": None, "exif_orientation": True}
+    run.request.write_text(json.dumps({"data": str(tmp_path), "options": {**asked, "split": "train"}}))
+    text = ok("convert", run.directory, "-o", tmp_path / "m.weights.h5")
+    assert "Load it with slim2keras.load_model" in text
+    report = json.loads((tmp_path / "m.weights.h5.json").read_text())
+    assert report["images"]["class_names"] == ["daisy", "rose", "tulip"]
+    facts = json.loads(ok("convert", run.directory, "-o", tmp_path / "m.keras", "--json"))
+    assert facts["proof"]["largest_difference"] == 0.0

@@ -1,0 +1,75 @@
+"""What counts as the same outputs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from slim2keras.deployment.proof import LARGEST_DIFFERENCE, noise, prove, relative_difference
+from slim2keras.errors import ParityError
+from slim2keras.nets.spec import NetSpec
+
+IMAGES = np.zeros((4, 2, 2, 3), "float32")
+LOGITS = np.array([[0.5, 0.25], [0.0, 100.0], [3.0, 2.0], [-1.0, 1.0]], "float32")
+
+
+def proved(*found: Any, bar: float | None = LARGEST_DIFFERENCE) -> Any:
+    return prove(lambda images: [LOGITS], lambda images: [*found], IMAGES, runtime="reader 1.0", of="noise", bar=bar)
+
+
+def test_a_difference_is_relative_to_the_largest_value_or_to_one() -> None:
+    """Logits of a hundred have fewer digits behind the point; small ones are not blown up."""
+    assert relative_difference(np.array([100.1, 0.0]), np.array([100.0, 0.0])) == pytest.approx(1e-3)
+    assert relative_difference(np.array([0.011]), np.array([0.01])) == pytest.approx(1e-3)
+
+
+@pytest.mark.parametrize("broken", [np.nan, np.inf])
+def test_what_is_no_number_is_as_different_as_can_be(broken: float) -> None:
+    """A NaN compares as neither less nor greater, and would pass any bar."""
+    assert relative_difference(np.array([broken]), np.array([1.0])) == float("inf")
+    with pytest.raises(ParityError, match="differs from the model by inf"):
+        proved(np.where(LOGITS == 3.0, broken, LOGITS)).check("A file")
+    with pytest.raises(ParityError, match="numbers are wanted"):
+        proved(np.where(LOGITS == 3.0, broken, LOGITS), bar=None).check("A quantized file")
+
+
+def test_the_bar_decides_and_a_quantized_file_has_none() -> None:
+    """It says what differs, by how much, and who ran it."""
+    proved(LOGITS + 9e-4).check("A file")
+    message = r"A file differs from the model by 0.0001 when reader 1.0 runs it; at most 1e-05 is allowed\..*tip"
+    with pytest.raises(ParityError, match=message):
+        proved(LOGITS + np.float32(1e-2)).check("A file", " A tip.")
+    proved(LOGITS + 1.0, bar=None).check("A quantized file")
+
+
+def test_agreement_is_the_part_of_the_images_with_the_same_class() -> None:
+    """One of the four is told another way."""
+    other = LOGITS.copy()
+    other[0] = other[0, ::-1]
+    found = proved(other, bar=None)
+    assert found.agreement == 0.75
+    assert "4 images (noise): largest difference 0.0025, same class for 75.0%" in found.describe()
+
+
+def test_features_and_maps_have_no_class_to_agree_on() -> None:
+    """A number of agreement would mean nothing."""
+    of_map = np.zeros((4, 2, 2, 5), "float32")
+    assert prove(lambda x: [of_map], lambda x: [of_map], IMAGES, runtime="r", of="noise").agreement is None
+
+
+@pytest.mark.parametrize("found", [(), (LOGITS, LOGITS), (LOGITS[:, :1],)])
+def test_outputs_of_another_number_or_shape_are_refused(found: tuple[Any, ...]) -> None:
+    """With both, so that the one that is missing is seen."""
+    with pytest.raises(ParityError, match=r"\(4, 2\)\] those of the model"):
+        proved(*found)
+
+
+def test_noise_has_the_range_and_size_that_the_network_wants() -> None:
+    """Vgg's pixels are less a mean; open sizes are the usual ones, or those that are given."""
+    inception = noise(NetSpec.make("mobilenet_v1_025", (None, 48, 3), {}))
+    assert inception.shape == (4, 224, 48, 3)
+    assert -1 <= inception.min() < -0.5 < 0.5 < inception.max() <= 1
+    assert np.abs(noise(NetSpec.make("vgg_16", None, {}), 1)).max() > 50
+    assert np.array_equal(noise(NetSpec.make("lenet", None, {})), noise(NetSpec.make("lenet", None, {})))

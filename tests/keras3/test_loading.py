@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+import slim2keras
+from slim2keras import keras3
+from slim2keras.checkpoints.reading import open_checkpoint
+from slim2keras.errors import CheckpointMismatchError, ModelReadError, UnrecognisedNetError, UnsupportedArgumentError
+from tests.keras3.networks import model_of
+from tests.own_network import CLASSES, SHAPE, own_network
+from tests.reference import images, labels
+
+
+@pytest.fixture(name="model")
+def _model() -> Any:
+    return slim2keras.to_keras3(model_of(own_network()))
+
+
+def contents(prefix: Path) -> dict[str, np.ndarray]:
+    with open_checkpoint(prefix) as checkpoint:
+        return {name: checkpoint[name] for name in checkpoint.variables}
+
+
+def test_a_checkpoint_goes_round_by_keras_3(model: Any, tmp_path: Path) -> None:
+    """Of slim's names and bits, into a model that only Keras has loaded too."""
+    keras3.export_checkpoint(model, tmp_path / "model.ckpt-1")
+    slim2keras.export_checkpoint(model_of(own_network()), tmp_path / "theirs.ckpt-1")
+    written, theirs = contents(tmp_path / "model.ckpt-1"), contents(tmp_path / "theirs.ckpt-1")
+    assert {*written} == {*theirs}
+    assert all(np.array_equal(written[name], theirs[name]) for name in theirs)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    for weight in loaded.weights:
+        weight.assign(weight * 0)
+    plan = keras3.load_checkpoint(loaded, tmp_path / "model.ckpt-1")
+    assert {*plan.sources} == {*theirs}
+    assert all(np.array_equal(*pair) for pair in zip(loaded.get_weights(), model.get_weights(), strict=True))
+
+
+def test_what_does_not_fit_is_listed_by_slims_names(model: Any, tmp_path: Path) -> None:
+    """And left out on request, by these names."""
+    keras3.export_checkpoint(model, tmp_path / "model.ckpt-1")
+    other = slim2keras.to_keras3(slim2keras.build("lenet", num_classes=3))
+    with pytest.raises(CheckpointMismatchError, match="LeNet/conv1/weights"):
+        keras3.load_checkpoint(other, tmp_path / "model.ckpt-1")
+    model.get_layer("own>logits").bias.assign(np.full(CLASSES, 7.0))
+    keras3.load_checkpoint(model, tmp_path / "model.ckpt-1", exclude=["own/logits"])
+    assert np.all(np.asarray(model.get_layer("own>logits").bias) == 7.0)
+
+
+def test_slots_and_step_are_written_too(model: Any, tmp_path: Path) -> None:
+    """slim goes on training from there."""
+    model.compile(keras3.Momentum(0.1, 0.9), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    keras3.export_checkpoint(model, tmp_path / "model.ckpt-0")
+    model.fit(images(0, (4, *SHAPE)), labels(0, CLASSES, 4), verbose=0)
+    keras3.export_checkpoint(model, tmp_path / "model.ckpt-1")
+    before, after = contents(tmp_path / "model.ckpt-0"), contents(tmp_path / "model.ckpt-1")
+    assert (before["global_step"], after["global_step"]) == (0, 1)
+    assert not before["own/first/weights/Momentum"].any()
+    assert after["own/first/weights/Momentum"].any()
+
+
+def test_an_optimizer_of_keras_has_no_place_in_a_checkpoint(model: Any, tmp_path: Path) -> None:
+    """Its state would be lost, or wrong."""
+    model.compile(keras.optimizers.SGD(0.1), "mse")
+    with pytest.raises(UnsupportedArgumentError, match="SGD has no place in a slim checkpoint"):
+        keras3.export_checkpoint(model, tmp_path / "model.ckpt-1")
+    assert not [*tmp_path.iterdir()]
+
+
+def test_end_points_have_slims_names(model: Any) -> None:
+    """And the values of the layers on the way to the outputs."""
+    found = keras3.end_points(model)
+    assert [*found] == ["first", "second"]
+    x = images(0, (2, *SHAPE))
+    wanted = keras.Model(model.input, model.get_layer("own>second>Relu").output)(x)
+    np.testing.assert_array_equal(keras.Model(model.input, found["second"])(x), wanted)
+
+
+def test_end_points_beside_the_way_to_the_outputs_are_made() -> None:
+    """The softmax of a classifier."""
+    model = slim2keras.to_keras3(model_of(slim2keras.build("lenet", num_classes=3).slim_network))
+    predictions = keras3.end_points(model)["Predictions"]
+    scores = keras.Model(model.input, predictions)(images(0, (2, 28, 28, 1)))
+    np.testing.assert_allclose(np.sum(scores, -1), 1.0, rtol=1e-6)
+
+
+def test_a_file_without_report_has_no_end_points(model: Any, tmp_path: Path) -> None:
+    """Nothing tells which network it is."""
+    model.save(tmp_path / "model.keras")
+    with pytest.raises(UnrecognisedNetError, match=r"keras3\.load_model"):
+        keras3.end_points(keras3.load_model(tmp_path / "model.keras"))
+
+
+def test_tf_keras_is_not_given_a_file_of_keras_3(model: Any, tmp_path: Path) -> None:
+    """The error says what it is, and what loads it."""
+    model.save(tmp_path / "model.keras")
+    with pytest.raises(ModelReadError, match=rf"is a file of Keras {keras.__version__}.*keras\.models\.load_model"):
+        slim2keras.load_model(tmp_path / "model.keras")
+
+
+@pytest.mark.parametrize("content", [b"", b"no zip"])
+def test_a_damaged_file_is_told(content: bytes, tmp_path: Path) -> None:
+    """Whatever Keras says of it."""
+    (tmp_path / "model.keras").write_bytes(content)
+    with pytest.raises(ModelReadError, match="cannot be loaded by Keras 3"):
+        keras3.load_model(tmp_path / "model.keras")
+
+
+def test_a_damaged_report_is_told(model: Any, tmp_path: Path) -> None:
+    """It would hide which network the file is."""
+    model.save(tmp_path / "model.keras")
+    (tmp_path / "model.keras.json").write_text('{"net": 3}')
+    with pytest.raises(ModelReadError, match="is not a report of slim2keras"):
+        keras3.load_model(tmp_path / "model.keras")
