@@ -2,7 +2,8 @@
 
 Weights are those of the golden recipe, images smooth noise in the range that the network wants, at the sizes of the
 parity tests. A number is the largest difference from tf_keras, relative to the largest output (or to 1); of int8 it is
-the part of the images with the same class; - is what a network cannot have. Arguments: names of networks, one a family if left out.
+the part of the images with the same class; - is what a network cannot have. Arguments: names of networks, one a family
+if left out.
 """
 
 from __future__ import annotations
