@@ -44,7 +44,7 @@ class Environment:
         """Whether the package with its tests can be installed, with the newest of all else that TensorFlow allows."""
         pinned = [f"{name}=={self.tensorflow}.*" for name in ("tensorflow", "tf-keras")]
         return _succeeds(self.interpreter, "-m", "venv", DIRECTORY / self.name) and _succeeds(
-            self.own_python, "-m", "pip", "install", "--quiet", "--editable", f"{ROOT}[dev]", *pinned
+            self.own_python, "-m", "pip", "install", "--quiet", "--editable", f"{ROOT}[dev,verify,plots]", *pinned
         )
 
     @property

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from slim2keras.deployment.extras import require
 from slim2keras.deployment.options import DeploymentOptions
 from slim2keras.deployment.proof import Proof
 from slim2keras.deployment.subject import Subject
 from slim2keras.errors import UnsupportedArgumentError
+from slim2keras.extras import require
 from slim2keras.outputs.formats import OutputFormat
 
 _OF_ALL = frozenset({"fold_batch_norm", "data", "split", "labels", "image_size", "preprocessing_name"})

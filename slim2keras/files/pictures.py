@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slim2keras.errors import OutputError
+from slim2keras.extras import require
 from slim2keras.files.output_files import check_free, whole_or_not_at_all
 
 if TYPE_CHECKING:
@@ -26,7 +27,9 @@ def check_plot_target(path: Path, *, overwrite: bool) -> None:
 
     Raises:
         OutputError: If it exists, or is none of .png, .pdf and .svg.
+        MissingExtraError: If what draws is not installed.
     """
+    require("plots", "A picture", "matplotlib")
     if path.suffix.lower() not in _SUFFIXES:
         raise OutputError(f"{path} is not the name of a picture: {', '.join(_SUFFIXES)}.")
     check_free(path.absolute(), overwrite=overwrite)

@@ -22,4 +22,4 @@ def checksums(values: Iterable[tuple[str, NDArray[Any]]]) -> dict[str, str]:
 
 def _checksum(value: NDArray[Any]) -> str:
     begun = zlib.crc32(f"{value.dtype.str}{value.shape}".encode())
-    return f"{zlib.crc32(value.reshape(-1).view('uint8'), begun):08x}"
+    return f"{zlib.crc32(value.reshape(-1).view('uint8').data, begun):08x}"

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from slim2keras.errors import Slim2KerasError, UnsupportedArgumentError
+from slim2keras.extras import require
 from slim2keras.files.archives import unpacked_archive
 from slim2keras.models.overrides import Overrides
 
@@ -46,15 +47,15 @@ def import_tf_slim() -> ModuleType:
     """Import ``tf_slim``, which looks for layers and classes where they no longer are.
 
     Raises:
-        Slim2KerasError: If ``tf_slim`` is not installed, or cannot be repaired with this TensorFlow.
+        MissingExtraError: If ``tf_slim`` is not installed.
+        Slim2KerasError: If it cannot be repaired with this TensorFlow.
     """
+    require("verify", "What runs slim's own code", "tf_slim")
     try:
         _put_back_what_moved()
         return importlib.import_module("tf_slim")
     except ImportError as error:
-        raise Slim2KerasError(
-            f"slim itself cannot be imported: {error}. Install it with: pip install tf-slim==1.1.0"
-        ) from error
+        raise Slim2KerasError(f"slim itself cannot be imported with this TensorFlow: {error}.") from error
 
 
 def _put_back_what_moved() -> None:

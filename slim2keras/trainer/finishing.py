@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from slim2keras.batch_norm.modes import batch_norm_layers
 from slim2keras.conversion.report import versions_of_all
 from slim2keras.evaluation.plots import plot_confusion
+from slim2keras.extras import is_installed
 from slim2keras.files.json_values import finite_or_none
 from slim2keras.files.output_files import whole_or_not_at_all
 from slim2keras.files.reports import plural
@@ -66,9 +67,10 @@ def _export(training: Training, layout: RunLayout, step: int) -> Path:
 
 
 def _write(result: TrainingResult, layout: RunLayout) -> None:
-    recalibrated = result.accuracy if result.judgement.is_recalibrated else None
-    plot_curves(result.state.rows, layout.curves, recalibrated)
-    plot_confusion(result.judgement.evaluation, layout.confusion, overwrite=True)
+    if is_installed("matplotlib"):
+        recalibrated = result.accuracy if result.judgement.is_recalibrated else None
+        plot_curves(result.state.rows, layout.curves, recalibrated)
+        plot_confusion(result.judgement.evaluation, layout.confusion, overwrite=True)
     with whole_or_not_at_all(layout.report) as (draft,):
         draft.write_text(json.dumps(_finite(result.to_json()), indent=2) + "\n", encoding="utf-8")
 

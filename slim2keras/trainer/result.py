@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import RenderableType
 from rich.text import Text
 
+from slim2keras.extras import is_installed
 from slim2keras.files.reports import Report
 from slim2keras.trainer.judging import Judgement
 from slim2keras.trainer.plan import TrainingPlan
@@ -70,6 +71,8 @@ class TrainingResult(Report):
             yield Text(f"BatchNorm: {self.judgement.gap.describe()}")
         if self.judgement.recalibration:
             yield Text(self.judgement.recalibration)
+        if not is_installed("matplotlib"):
+            yield Text("remark: no pictures were drawn. Install what draws: pip install 'slim2keras[plots]'", "yellow")
         lost = self.judgement.accuracy_lost
         if lost is not None:
             yield Text(

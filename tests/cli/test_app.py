@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -32,15 +31,6 @@ def test_help_describes_every_command_and_the_exit_codes() -> None:
         assert command in text
         assert "Exit codes: 0 ok" in " ".join(ok(command, "--help").split())
     assert ok("--version").startswith("slim2keras ")
-
-
-def test_every_command_and_option_is_documented() -> None:
-    """The README names each of them."""
-    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    for command in COMMANDS:
-        assert f"slim2keras {command}" in readme
-        for option in re.findall(r"--[a-z]+(?:-[a-z]+)*", ok(command, "--help")):
-            assert option in readme, f"{command} {option}"
 
 
 def test_usage_errors_exit_with_2(tmp_path: Path, small_checkpoint: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from slim2keras.deployment import extras
+from slim2keras import extras
 from slim2keras.deployment.options import DeploymentOptions
 from slim2keras.deployment.ways import way_out
 from slim2keras.errors import ExitStatus, MissingExtraError, UnsupportedArgumentError

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import pkgutil
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,8 @@ from pathlib import Path
 import pytest
 
 import slim2keras
+from tests.cli.running import ok
+from tests.cli.test_app import COMMANDS
 from tests.docs.pages import DOCS
 
 PYTHON_PAGE = (DOCS / "reference/python.md").read_text(encoding="utf-8")
@@ -26,6 +29,16 @@ def test_the_site_builds(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     page = (tmp_path / "site/reference/python.html").read_text(encoding="utf-8")
     assert not re.search(r'(src|href)="https?://[^"]+\.(js|css|woff2?)"', page), "nothing is fetched to look at a page"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_option_is_on_the_page(command: str) -> None:
+    """The page of the command line has what ``--help`` has, and a page that people read names the command."""
+    generated = runpy.run_path(str(DOCS / "generated.py"))["command_line"]()
+    section = generated.partition(f"## slim2keras {command}\n")[2].partition("\n## ")[0]
+    for option in re.findall(r"--[a-z]+(?:-[a-z]+)*", ok(command, "--help")):
+        assert option == "--help" or f"`{option}`" in section, option
+    assert any(f"slim2keras {command}" in page.read_text(encoding="utf-8") for page in DOCS.rglob("*.md"))
 
 
 def test_every_public_name_is_on_the_page() -> None:
