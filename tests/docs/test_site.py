@@ -36,7 +36,7 @@ def test_every_option_is_on_the_page(command: str) -> None:
     """The page of the command line has what ``--help`` has, and a page that people read names the command."""
     generated = runpy.run_path(str(DOCS / "generated.py"))["command_line"]()
     section = generated.partition(f"## slim2keras {command}\n")[2].partition("\n## ")[0]
-    for option in re.findall(r"--[a-z]+(?:-[a-z]+)*", ok(command, "--help")):
+    for option in re.findall(r"--[a-z0-9]+(?:-[a-z0-9]+)*", ok(command, "--help")):
         assert option == "--help" or f"`{option}`" in section, option
     assert any(f"slim2keras {command}" in page.read_text(encoding="utf-8") for page in DOCS.rglob("*.md"))
 
