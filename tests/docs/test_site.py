@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 import slim2keras
-from tests.cli.running import ok
 from tests.cli.test_app import COMMANDS
+from tests.cli.test_slim_flags import options_of
 from tests.docs.pages import DOCS
 
 PYTHON_PAGE = (DOCS / "reference/python.md").read_text(encoding="utf-8")
@@ -33,11 +33,11 @@ def test_the_site_builds(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_option_is_on_the_page(command: str) -> None:
-    """The page of the command line has what ``--help`` has, and a page that people read names the command."""
+    """The page of the command line has every option, and a page that people read names the command."""
     generated = runpy.run_path(str(DOCS / "generated.py"))["command_line"]()
     section = generated.partition(f"## slim2keras {command}\n")[2].partition("\n## ")[0]
-    for option in re.findall(r"--[a-z0-9]+(?:-[a-z0-9]+)*", ok(command, "--help")):
-        assert option == "--help" or f"`{option}`" in section, option
+    for option in options_of(command):
+        assert not option.startswith("-") or f"`{option}`" in section, option
     assert any(f"slim2keras {command}" in page.read_text(encoding="utf-8") for page in DOCS.rglob("*.md"))
 
 
