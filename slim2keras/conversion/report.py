@@ -62,6 +62,8 @@ class ConversionReport(Report):
         graph: Layers of a network that is none of slim's zoo, ``None`` for one that is.
         origin: Where that graph was imported from, ``None`` if it was not imported.
         imported: The graph file with its SHA-256, inputs, outputs, remarks, and layers of ours that the model needs.
+        is_folded: Whether its BatchNorm is in the weights of other layers.
+        usual_sizes: The input shape that it was published for, where that is known and sizes are open.
     """
 
     source: Mapping[str, Any]
@@ -90,6 +92,8 @@ class ConversionReport(Report):
     graph: Mapping[str, Any] | None = None
     origin: Mapping[str, Any] | None = None
     imported: Mapping[str, Any] | None = None
+    is_folded: bool = False
+    usual_sizes: Sequence[int | None] | None = None
 
     def summary(self) -> str:
         """In one line."""

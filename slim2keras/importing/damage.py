@@ -112,9 +112,12 @@ def told_as_damage(where: str) -> Iterator[None]:
 
     Raises:
         UnsupportedGraphError: With the error.
+        CheckpointReadError: As it was raised, with the file.
     """
     try:
         yield
+    except CheckpointReadError as error:
+        raise error if where in str(error) else CheckpointReadError(f"{where}: {error}") from error.__cause__
     except Exception as error:
         # Layers of ours refuse arguments, which are the graph's here.
         if isinstance(error, Slim2KerasError) and not isinstance(error, UnsupportedArgumentError):

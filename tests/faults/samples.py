@@ -164,7 +164,7 @@ SAMPLES: Mapping[str, Sample] = {
         v2,
         "train/model.ckpt-7.data-00000-of-00001",
         ("convert", "train", "-o", "out.keras", "--input-shape", SHAPE),
-        ("model.ckpt-7",),
+        ("model.ckpt-7", "train is"),
     ),
     "checkpoint state": Sample(v2, "train/checkpoint", ("inspect", "train"), ("checkpoint", "train")),
     "archive": Sample(
