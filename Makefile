@@ -6,7 +6,7 @@ PARALLEL := -n auto --dist loadfile
 # The last research/slim judges the networks that tf_slim lacks; offline their tests are skipped.
 JUDGED := SLIM_SOURCE=$${SLIM_SOURCE-$$($(BIN)/python -m tests.slim_source .cache/slim)} $(BIN)/python -m pytest
 
-.PHONY: setup demo test test-all test-more test-zoo test-matrix test-backends lint bench parity-table training-table
+.PHONY: setup demo test test-all test-more test-zoo test-matrix test-backends lint bench parity-table training-table outputs-table
 
 setup: $(VENV)/installed
 
@@ -67,3 +67,6 @@ parity-table: setup
 
 training-table: setup
 	$(BIN)/python -m benchmarks.training_table
+
+outputs-table: setup
+	$(BIN)/python -m benchmarks.outputs_table

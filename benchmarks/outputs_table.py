@@ -2,7 +2,8 @@
 
 Weights are those of the golden recipe, images smooth noise in the range that the network wants, at the sizes of the
 parity tests. A number is the largest difference from tf_keras, relative to the largest output (or to 1); of int8 it is
-the part of the images with the same class. Arguments: names of networks, one a family if left out.
+the part of the images with the same class; - is what a network cannot have. Arguments: names of networks, one a family
+if left out.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ import numpy as np
 import slim2keras
 from slim2keras.deployment.options import DeploymentOptions
 from slim2keras.deployment.proof import Proof, noise
-from slim2keras.errors import Slim2KerasError
+from slim2keras.errors import Slim2KerasError, UnsupportedArgumentError
 from slim2keras.models.networks import network_of
+from tests.deployment.models import small_model
 from tests.parity.cases import QUICK, SHAPES
-from tests.reference import assign_values, values_of
 
 CALIBRATION = 32
 """Images for int8."""
@@ -62,6 +63,8 @@ def cell(model: object, column: Column, directory: Path) -> str:
     os.environ.update(environment)
     try:
         return shown(slim2keras.deploy(model, directory / name, options, overwrite=True).proof)
+    except UnsupportedArgumentError:
+        return "-"
     except Slim2KerasError as error:
         print(f"{name} {options}: {error}", file=sys.stderr)
         return "refused"
@@ -71,11 +74,9 @@ def cell(model: object, column: Column, directory: Path) -> str:
 
 
 def row(net: str, directory: Path) -> list[str]:
-    model = slim2keras.build(net, num_classes=5, input_shape=SHAPES[net])
-    network = network_of(model)
-    assign_values(model, values_of(network.graph.variables()))
+    model = small_model(net, SHAPES[net])
     images = directory / "images.npz"
-    np.savez(images, images=noise(network, CALIBRATION, seed=1))
+    np.savez(images, images=noise(network_of(model), CALIBRATION, seed=1))
     return [cell(model, column, directory) for column in columns(images)]
 
 

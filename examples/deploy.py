@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +27,7 @@ from slim2keras.deployment.options import DeploymentOptions
 from slim2keras.errors import MissingExtraError
 from slim2keras.preprocessing import preprocess
 
-SIZE, CLASSES, EPOCHS = 48, 10, 3
+SIZE, CLASSES, EPOCHS = 48, 10, 5
 REQUEST = CheckpointRequest(input_shape=(SIZE, SIZE, 3))
 
 
@@ -105,6 +104,9 @@ OUTPUTS: list[tuple[str, str, DeploymentOptions, Runs]] = [
 
 
 def main(folder: Path) -> None:
+    import tensorflow as tf
+
+    tf.get_logger().setLevel("ERROR")  # it calls slim's way to resize old
     checkpoint, picture = train(folder)
     model = slim2keras.convert(checkpoint, input_shape=(SIZE, SIZE, 3))
     digit = Digit(preprocess(np.asarray(Image.open(picture)), model)[np.newaxis].numpy(), picture)
@@ -124,8 +126,6 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    # Three epochs are few for the decay of MobileNet, and slim2keras says so.
-    warnings.filterwarnings("ignore", category=slim2keras.errors.MovingStatisticsWarning)
     if len(sys.argv) > 1:
         main(Path(sys.argv[1]))
     else:

@@ -41,6 +41,7 @@ class VariableKind(Enum):
     QUANTIZATION = "range of fake quantization"
 
 
+_QUANTIZER = re.compile(r"_quant(_\d+)?$")
 _SLOTS = ("Momentum", "RMSProp", "Adam", "Adagrad", "AdagradDA", "Adadelta", "Ftrl", "ProximalAdagrad")
 # What training keeps below a variable's own name. tf.compat.v1's zero-debiased moving averages (slim's
 # ``zero_debias_moving_mean``) keep ``biased`` and ``local_step`` beside the statistic.
@@ -140,7 +141,7 @@ def _is_quantization_range(name: str) -> bool:
     Source: tf.contrib.quantize, quant_ops.py.
     """
     parts = name.split("/")
-    return not {"min", "max"}.isdisjoint(parts) and any(part.endswith("_quant") for part in parts)
+    return not {"min", "max"}.isdisjoint(parts) and any(_QUANTIZER.search(part) for part in parts)
 
 
 def classify_variables(variables: Mapping[str, VariableInfo]) -> dict[str, VariableKind]:

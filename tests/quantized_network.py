@@ -37,14 +37,12 @@ class Rewritten:
 
     Attributes:
         is_training: Whether ranges and moving statistics are learned.
-        symmetric: Whether ranges of weights are, as ``experimental_create_training_graph(symmetric=True)`` has them.
         rounds_all: Whether averages and concatenations are rounded too, as int8 has to.
         updates: Ops that a step runs.
         ends: Of ranges of activations.
     """
 
     is_training: bool
-    symmetric: bool = False
     rounds_all: bool = False
     updates: list[Any] = field(default_factory=list)
     ends: dict[str, list[Any]] = field(default_factory=dict)
@@ -60,8 +58,6 @@ class Rewritten:
         ends = [self.constant(f"{scope}/weights_quant/{end}", (), start) for end, start in (("min", -6), ("max", 6))]
         if self.is_training:
             low, high = tf.minimum(tf.reduce_min(weights), 0.0), tf.maximum(tf.reduce_max(weights), 0.0)
-            if self.symmetric:
-                low, high = tf.minimum(low, -high), tf.maximum(high, -low)
             ends = [v1.assign(ends[0], low), v1.assign(ends[1], high)]
         name = f"{scope}/weights_quant/FakeQuantWithMinMaxVars"
         return tf.quantization.fake_quant_with_min_max_vars(weights, *ends, 8, narrow_range=True, name=name)
@@ -231,18 +227,21 @@ def _logits(rewritten: Rewritten, x: Any, last: str, scope: str) -> Any:
     return tf.squeeze(rewritten.round_output(x, f"{scope}/act_quant", -6.0), (1, 2))
 
 
-def train(network: Callable[..., Any], prefix: Path, size: int, steps: int = 4, *, symmetric: bool = False) -> Path:
+def train(network: Callable[..., Any], prefix: Path, size: int, steps: int, *, rate: float = 0.01) -> Path:
     """Train on smooth noise, so that ranges and statistics are real, and save as slim's trainer does."""
     random = np.random.RandomState(0)
     with tf.Graph().as_default():
         v1.set_random_seed(0)
-        rewritten = Rewritten(is_training=True, symmetric=symmetric)
+        rewritten = Rewritten(is_training=True)
         images = v1.placeholder(tf.float32, (8, size, size, 3))
         labels = v1.placeholder(tf.int32, (8,))
         logits = network(rewritten, images)
         loss = v1.losses.sparse_softmax_cross_entropy(labels, logits)
-        step = v1.train.MomentumOptimizer(0.05, 0.9).minimize(loss, v1.train.get_or_create_global_step())
-        with v1.Session() as session:
+        step = v1.train.MomentumOptimizer(rate, 0.9).minimize(loss, v1.train.get_or_create_global_step())
+        # With several threads sums come out differently each time, and training makes more of it.
+        with v1.Session(
+            config=v1.ConfigProto(intra_op_parallelism_threads=1, inter_op_parallelism_threads=1)
+        ) as session:
             session.run(v1.global_variables_initializer())
             for _ in range(steps):
                 classes = random.randint(0, CLASSES, 8)

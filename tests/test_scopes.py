@@ -65,6 +65,7 @@ def test_what_training_for_quantization_adds_is_told_from_the_model() -> None:
     added = (
         "MobilenetV1/Conv2d_0/weights_quant/min",
         "MobilenetV1/Conv2d_0/act_quant/max",
+        "MobilenetV1/Conv2d_0/act_quant_1/max",
         "MobilenetV1/Conv2d_0/act_quant/max/biased",
         "MobilenetV1/Conv2d_0/act_quant/max/local_step",
         "MobilenetV2/expanded_conv_2/add/add_quant/MobilenetV2/expanded_conv_2/add/add_quant/min",

@@ -27,6 +27,7 @@ def deploy(
     *,
     request: CheckpointRequest | None = None,
     overwrite: bool = False,
+    **settings: Any,
 ) -> DeploymentReport:
     """Write a model for another runtime, let that runtime read it, and compare the outputs.
 
@@ -36,6 +37,7 @@ def deploy(
         options: What is asked of the format.
         request: What is asked of a checkpoint.
         overwrite: Replace existing files.
+        settings: Attributes of ``DeploymentOptions`` by name, in the place of those in ``options``.
 
     Returns:
         The report, also written as ``<output>.json``.
@@ -47,9 +49,9 @@ def deploy(
         OutputError: If the output exists already, or cannot be written; nothing is left behind.
 
     Example:
-        >>> print(deploy(model, "mobilenet.tflite", DeploymentOptions(quantize="int8", data=Path("flowers"))))
+        >>> print(deploy(model, "mobilenet.tflite", quantize="int8", data="flowers/"))
     """
-    options = options or DeploymentOptions()
+    options = (options or DeploymentOptions()).with_settings(settings)
     target, its_format = check_target(Path(output), overwrite=overwrite)
     way = way_out(its_format, options)
     subject = open_subject(source, options, request or CheckpointRequest())

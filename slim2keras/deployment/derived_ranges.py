@@ -12,7 +12,8 @@ from slim2keras.deployment.trained_ranges import Range
 from slim2keras.graphs.graph import Layer, LayerGraph
 
 _ROUNDS_ANEW = ("AveragePooling2D", "GlobalAveragePooling2D", "Concatenate", "ReLU")
-_KEEPS_VALUES = ("MaxPooling2D", "ZeroPadding2D", "Cropping2D", "Reshape", "Flatten", "Dropout", "Identity", "Permute")
+_CHANGES_SHAPE = ("Reshape", "Flatten", "Permute", "ZeroPadding2D", "Cropping2D")
+_CHOOSES_VALUES = ("MaxPooling2D", "Dropout", "Identity", *_CHANGES_SHAPE)
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def derive_ranges(graph: LayerGraph, trained: Mapping[str, Range], images: Range
             known[layer.name] = found
         elif not _is_fused(layer, users, trained):
             unknown.append(layer.name)
-        if found is not None and layer.name not in trained and layer.kind not in _KEEPS_VALUES:
+        if found is not None and layer.name not in trained and not _chooses_values(layer):
             derived[layer.name] = _origin(layer)
     return RangesOfAll(known, derived, tuple(unknown))
 
@@ -60,12 +61,18 @@ def _derived(layer: Layer, known: Mapping[str, Range], images: Range) -> Range |
         return images
     given = [known.get(tensor.layer_name) for tensor in layer.inputs]
     parts = [item for item in given if item is not None]
-    if layer.kind not in (*_ROUNDS_ANEW, *_KEEPS_VALUES) or len(parts) < len(given):
+    if not (layer.kind in _ROUNDS_ANEW or _chooses_values(layer)) or len(parts) < len(given):
         return None
     whole = functools.reduce(operator.or_, parts)
     if layer.kind == "ReLU":
         return Range(0.0, max(0.0, whole.high))
     return whole | Range(0.0, 0.0) if layer.kind == "ZeroPadding2D" else whole
+
+
+def _chooses_values(layer: Layer) -> bool:
+    """Whether every number that leaves a layer went into it, or is zero: nothing is to be rounded."""
+    is_linear = layer.kind == "Activation" and layer.config.get("activation") == "linear"
+    return is_linear or layer.kind in _CHOOSES_VALUES
 
 
 def _is_fused(layer: Layer, users: Mapping[str, list[Layer]], trained: Mapping[str, Range]) -> bool:

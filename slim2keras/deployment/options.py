@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
-from slim2keras.errors import UnsupportedArgumentError
+from slim2keras.errors import UnsupportedArgumentError, did_you_mean
 
 KERAS_VERSIONS = (2, 3)
 BATCH_NORM_LAYERS = ("keras", "slim")
 QUANTIZATIONS = ("float16", "dynamic", "int8")
 SIGNATURES = ("raw", "images", "bytes")
+
+_PATHS = ("data", "labels")
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,22 @@ class DeploymentOptions:
                 raise UnsupportedArgumentError(f"{name} must be one of {known}. Received: {name}={given!r}")
         if self.split is not None and self.data is None:
             raise UnsupportedArgumentError(f"split is of data: give data too (--data). Received: split={self.split!r}")
+
+        for name in _PATHS:
+            given = getattr(self, name)
+            object.__setattr__(self, name, None if given is None else Path(given))
+
+    def with_settings(self, settings: Mapping[str, Any]) -> DeploymentOptions:
+        """The same with other values of some options, by name.
+
+        Raises:
+            UnsupportedArgumentError: If there is no such option, or it cannot have that value.
+        """
+        names = [item.name for item in fields(self)]
+        for name in settings:
+            if name not in names:
+                raise UnsupportedArgumentError(f"deploy has no option {name!r}.{did_you_mean(name, names)}")
+        return replace(self, **settings)
 
     def chosen(self) -> list[str]:
         """Names of what differs from its default."""

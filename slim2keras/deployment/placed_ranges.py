@@ -6,7 +6,8 @@ By the last part of its name a range is of
 - ``act_quant``: what leaves the activation after it, or the layer itself where none follows; where something is added
   in between, it has the scope around the layer;
 - ``conv_quant``: what leaves a layer before something is added to it;
-- ``add_quant``, ``post_activation_bypass_quant``: such a sum, where no activation follows, by the scope around it;
+- ``add_quant``, ``post_activation_bypass_quant``: such a sum, where no activation follows, by the scope around it, or
+  its own name;
 - ``activation_Add_quant`` and the like: another sum or product, by its own name.
 
 Images, concatenations and pools have none.
@@ -116,7 +117,8 @@ class _Placing:
             user = None if layer is None else self._only_user(layer)
             if user is not None and user.kind in _SUMS:
                 return user
-        return self._named(_SUMS, lambda name: is_same_scope(scope, name.rpartition("/")[0]))
+        inside = self._named(_SUMS, lambda name: is_same_scope(scope, name.rpartition("/")[0]))
+        return inside or self._named(_SUMS, partial(is_same_scope, scope))
 
     def _activated(self, layer: Layer) -> Layer:
         """The activation after a layer, or itself."""

@@ -95,8 +95,8 @@ class QuantizationAware:
     def _takes_weights(self, name: str) -> bool:
         return self.as_int8.graph.layers[name].kind in QUANTIZED_KINDS
 
-    def distance(self, found: Sequence[NDArray[Any]], other: FakeQuantized, images: NDArray[Any]) -> Distance:
-        """How far a file is from the network as another arithmetic computes it.
+    def distance(self, found: Sequence[NDArray[Any]], other: FakeQuantized, images: NDArray[Any]) -> Distance | None:
+        """How far a file is from the network as another arithmetic computes it; ``None`` if no output has a step.
 
         Args:
             found: Outputs of the file.
@@ -110,7 +110,9 @@ class QuantizationAware:
             for ours, theirs, its in zip(found, wanted, known, strict=True)
             if its is not None and its.step
         ]
-        steps = np.concatenate(off or [np.zeros(1)])
+        if not off:
+            return None
+        steps = np.concatenate(off)
         same = prove(lambda _: wanted, lambda _: found, images, runtime="", of="", bar=None).agreement
         return Distance(float(steps.max()), float((steps <= NEAR).mean()), same)
 
@@ -186,7 +188,7 @@ def _by_origin(derived: Mapping[str, str]) -> str:
     names: dict[str, list[str]] = {}
     for name, origin in derived.items():
         names.setdefault(origin, []).append(name)
-    return "; ".join(f"{_some(found)}, which have that {origin}" for origin, found in names.items())
+    return "; ".join(f"{_some(found)} (that {origin} is taken)" for origin, found in names.items())
 
 
 def _some(names: Sequence[str]) -> str:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from slim2keras.data.broken import broken_images_named
+from slim2keras.data.broken import find_broken
 from slim2keras.data.decoding import JPEG_CHANNELS
 from slim2keras.deployment.subject import Subject
+from slim2keras.errors import DataReadError
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -28,25 +29,31 @@ def sample_pixels(subject: Subject, channels: int) -> tuple[list[NDArray[np.uint
     source = None if subject.data is None else subject.data.examples.source
     if source is None or source.is_prepared:
         return _noise(subject, channels), "noise"
-    return _each(subject, lambda *place: source.read(*place, channels=channels)), f"of {subject.data_path}"
+    pixels = _each(subject, lambda *place: source.read(*place, channels=channels), channels)
+    return pixels, f"of {subject.data_path}"
 
 
 def sample_files(subject: Subject, channels: int) -> tuple[list[bytes], str]:
     """Encoded images: the files of the data; else its pixels, or noise, as PNG and JPEG; and what they are."""
     source = None if subject.data is None else subject.data.examples.source
     if source is not None and source.is_encoded:
-        return [contents.item() for contents in _each(subject, source.contents)], f"of {subject.data_path}"
+        return [contents.item() for contents in _each(subject, source.contents, channels)], f"of {subject.data_path}"
     pixels, of = sample_pixels(subject, channels)
     return [_encoded(image, place) for place, image in enumerate(pixels)], of
 
 
-def _each(subject: Subject, read: Callable[..., tf.Tensor]) -> list[Any]:
-    """Something of some images of the data, which are spread over it."""
+def _each(subject: Subject, read: Callable[..., tf.Tensor], channels: int) -> list[Any]:
+    """Something of some images of the data, which are spread over it.
+
+    Raises:
+        DataReadError: If one is broken; what runs the model would not know which it is.
+    """
     assert subject.data is not None
     examples = subject.data.examples
     chosen = examples.subset(np.unique(np.linspace(0, len(examples) - 1, _MOST).astype(int)))
-    with broken_images_named(chosen, subject.network.input_shape[-1]):
-        return [np.asarray(read(*place)) for place in zip(*chosen.source.places, strict=True)]
+    for index, reason in find_broken(chosen, np.arange(len(chosen)), channels).items():
+        raise DataReadError(f"{chosen.names[index]} of {subject.data_path} cannot be read: {reason} Take it out.")
+    return [np.asarray(read(*place)) for place in zip(*chosen.source.places, strict=True)]
 
 
 def _noise(subject: Subject, channels: int) -> list[NDArray[np.uint8]]:

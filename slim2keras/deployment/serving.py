@@ -104,18 +104,23 @@ def write(subject: Subject, draft: Path, options: DeploymentOptions) -> Written:
 
 
 def _save(subject: Subject, entry: Entry, head: Head, draft: Path) -> None:
+    """Write functions, and the variables that they use under slim's names."""
     import tensorflow as tf
 
     prepare = entry.prepare or tf.identity
+
+    def serve(images: tf.Tensor) -> dict[str, tf.Tensor]:
+        return head(subject.model(prepare(images), training=False))
+
+    def preprocess(images: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {IMAGES: prepare(images)}
+
     module = tf.Module(subject.network.name)
     module.variables_by_name = slim_variables(subject.model)
-    module.__call__ = tf.function(
-        lambda images: head(subject.model(prepare(images), training=False)), [entry.spec], autograph=False
-    )
+    module.__call__ = tf.function(serve, [entry.spec], autograph=False)
     signatures = {_SERVE: module.__call__}
     if entry.prepare is not None:
-        module.preprocess = tf.function(lambda images: {IMAGES: prepare(images)}, [entry.spec], autograph=False)
-        signatures[_PREPROCESS] = module.preprocess
+        signatures[_PREPROCESS] = module.preprocess = tf.function(preprocess, [entry.spec], autograph=False)
     tf.saved_model.save(module, draft, signatures)
 
 

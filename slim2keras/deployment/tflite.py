@@ -58,10 +58,10 @@ def _write_with_trained_ranges(subject: Subject, draft: Path) -> Written:
     remarks = [
         *aware.remarks(subject.data is not None),
         f"Against the arithmetic of int8 in TensorFlow: {by_layer.describe()}.",
-        f"Against the network as training rounds it: {from_training.describe()}.",
+        *([f"Against the network as training rounds it: {from_training.describe()}."] if from_training else []),
         *written.proof.remarks,
     ]
-    facts = {**aware.facts(), "layers": by_layer.to_json(), "from_training": asdict(from_training)}
+    facts = {**aware.facts(), "layers": by_layer.to_json(), "from_training": from_training and asdict(from_training)}
     return Written(replace(written.proof, remarks=remarks), {**written.facts, "quantization_aware": facts})
 
 

@@ -121,7 +121,7 @@ class _Pairing:
         self._calls: dict[str, list[str]] = {}
         for layer in graph.layers.values():
             self._calls.setdefault(self._owner(layer), []).append(layer.name)
-            for tensor in () if _looks_at_shape(layer) else layer.inputs:
+            for tensor in () if _ignores_values(layer) else layer.inputs:
                 self._users.setdefault(tensor.layer_name, []).append(layer.name)
         for tensor in graph.outputs:
             self._users.setdefault(tensor.layer_name, []).append("the outputs")
@@ -161,7 +161,7 @@ class _Pairing:
             return f"it normalises another axis than that of the channels of {layer.name}"
         for name in pair.between:
             if len(self._users[name]) > 1:
-                others = [user for user in self._users[name] if user not in (*pair.between, batch_norm.name)]
+                others = [user for user in self._users[name] if user not in (*pair.between, pair.batch_norm.name)]
                 return f"what {name} gives goes to {', '.join(others)} too"
         return ""
 
@@ -185,8 +185,9 @@ class _Pairing:
         return [pair for pair in pairs.values() if not is_whole(pair)]
 
 
-def _looks_at_shape(layer: Layer) -> bool:
-    return layer.kind == "TensorFlowOp" and layer.config["op"] == "Shape"
+def _ignores_values(layer: Layer) -> bool:
+    """Whether what a layer gives is the same whatever the values are that it is called on."""
+    return layer.kind == "LooseVariable" or (layer.kind == "TensorFlowOp" and layer.config["op"] == "Shape")
 
 
 def _keeps_channels(layer: Layer, output: Tensor) -> bool:

@@ -12,6 +12,7 @@ from keras import ops
 
 from slim2keras.batch_norm.modes import BatchNormMode, check_mode
 from slim2keras.errors import UnsupportedArgumentError
+from slim2keras.keras3.registration import registered
 
 _FUSED_RANKS = (4, 5)
 """Of the activations for which TensorFlow has a fused kernel, whose moving variance is unbiased."""
@@ -28,7 +29,7 @@ def check_arguments(arguments: Mapping[str, Any]) -> None:
             raise UnsupportedArgumentError(f"slim's BatchNormalization has no {name}. Received: {name}=True")
 
 
-@keras.saving.register_keras_serializable(package="slim2keras")
+@registered
 class BatchNormalization(keras.layers.BatchNormalization):  # type: ignore[misc]
     """``keras.layers.BatchNormalization`` with the numbers of slim and of tf_keras, on every backend.
 

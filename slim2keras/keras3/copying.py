@@ -16,9 +16,9 @@ Replace = Callable[[keras.layers.BatchNormalization], keras.layers.BatchNormaliz
 
 
 def plain_model(model: keras.Model) -> keras.Model:
-    """A copy with Keras' own BatchNorm layers: its file loads without slim2keras, and gives the same outputs.
+    """A copy with Keras' own BatchNorm layers, not compiled: its file loads without slim2keras.
 
-    Trained further it takes the biased variance, in mode ``"update"``.
+    It gives the same outputs. Trained further it takes the biased variance, in mode ``"update"``.
 
     Args:
         model: Model of ``finetune``, or any functional model with slim's BatchNorm layers.
@@ -30,7 +30,7 @@ def plain_model(model: keras.Model) -> keras.Model:
 
 
 def copy_model(model: keras.Model, replace: Replace) -> keras.Model:
-    """Copy a functional model, its values too; of every BatchNorm layer make the one that ``replace`` gives.
+    """Copy a functional model with its values, not compiled; of every BatchNorm layer make what ``replace`` gives.
 
     Raises:
         UnsupportedArgumentError: If the model is none whose layers can be seen.
@@ -47,13 +47,27 @@ def copy_model(model: keras.Model, replace: Replace) -> keras.Model:
         return type(layer).from_config(layer.get_config())
 
     with deep_recursion():
-        copy = keras.models.clone_model(model, clone_function=copied, recursive=True)
-    for ours, theirs in zip(all_layers(copy), all_layers(model), strict=True):
+        clone = keras.models.clone_model(model, clone_function=copied, recursive=True)
+        # The clone is compiled as the model was, and a file of it asks for the optimizer.
+        copy = keras.Model(*_ends(clone), name=model.name)
+    for ours, theirs in zip(_with_weights(copy), _with_weights(model), strict=True):
         ours.set_weights(theirs.get_weights())
     share_stored_variables(model, copy)
     if hasattr(model, "slim_network"):
         copy.slim_network = model.slim_network
     return copy
+
+
+def _ends(model: keras.Model) -> tuple[Any, Any]:
+    """Inputs and outputs as the model takes and gives them."""
+    if isinstance(model, keras.Sequential):
+        return model.inputs[0], model.outputs[0]
+    return model.input, model.output
+
+
+def _with_weights(model: keras.Model) -> list[keras.layers.Layer]:
+    # A sequential model does not count its input among its layers.
+    return [layer for layer in all_layers(model) if layer.weights]
 
 
 def slim_layer(layer: keras.layers.BatchNormalization) -> BatchNormalization:

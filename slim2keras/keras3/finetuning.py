@@ -9,6 +9,7 @@ import keras
 from slim2keras.batch_norm.modes import ModeArgument
 from slim2keras.keras3.copying import copy_model, slim_layer
 from slim2keras.keras3.model import FineTunedModel
+from slim2keras.models.folding import refuse_folded
 from slim2keras.training.plan import LearningOptions
 
 
@@ -47,12 +48,13 @@ def finetune(
 
     Raises:
         UnsupportedArgumentError: If ``batch_norm`` is left out, an argument has no meaning, a pattern matches nothing,
-            or a ``trainable`` flag of a layer contradicts its mode.
+            a ``trainable`` flag of a layer contradicts its mode, or BatchNorm is folded.
 
     Example:
         >>> tuned = finetune(to_keras3(model), batch_norm="update", decay=0.95, train_only=["resnet_v1_50/logits"])
         >>> tuned.compile(Momentum(0.01, 0.9), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
         >>> tuned.fit(images, labels, epochs=5)
     """
+    refuse_folded(getattr(model, "slim_network", None), "trained")
     options = LearningOptions(batch_norm, decay, train_only, exclude_from_training, aux_weight)
     return FineTunedModel(copy_model(model, slim_layer), options)

@@ -14,6 +14,7 @@ from slim2keras.batch_norm.outlook import OutlookReport
 from slim2keras.errors import UnsupportedArgumentError
 from slim2keras.keras3.batch_norm import BatchNormalization
 from slim2keras.keras3.naming import to_slim_name
+from slim2keras.keras3.registration import registered
 from slim2keras.models.functional import deep_recursion
 from slim2keras.models.variables import all_layers, restore_stored_variables, stored_variables_config
 from slim2keras.nets.spec import network_from_config
@@ -25,7 +26,7 @@ class MovingStatisticsReport(OutlookReport, keras.callbacks.Callback):  # type: 
     """Says at the start of ``fit`` what the decay means for the steps planned; ``finetune`` adds it."""
 
 
-@keras.saving.register_keras_serializable(package="slim2keras")
+@registered
 class FineTunedModel(keras.Model):  # type: ignore[misc]
     """A functional model of slim's BatchNorm layers, each in its mode; ``finetune`` makes it.
 

@@ -2,8 +2,8 @@
 
 Keras' own differ: ``SGD`` folds the learning rate into the accumulator, so that a change of it takes hold late, and
 ``RMSprop`` starts its mean square at zero. The names of the arguments are those of ``slim2keras.optimizers``, whose
-classes are the same for tf_keras. Of the others Keras has TensorFlow 1's numbers if it is asked: gradient descent is
-``SGD``, Adam is ``Adam(epsilon=1e-8)``.
+classes are the same for tf_keras. Two of the others Keras has: gradient descent is ``SGD``, and Adam is
+``Adam(epsilon=1e-8)``, whose powers of the betas come from the step: 20 steps are TensorFlow 1's to 1e-5.
 
 Sources: tensorflow/core/kernels/training_ops.cc, ``ApplyMomentum``, ``ApplyRMSProp`` and ``ApplyCenteredRMSProp``.
 """
@@ -16,6 +16,8 @@ from typing import Any, ClassVar
 
 import keras
 from keras import ops
+
+from slim2keras.keras3.registration import registered
 
 
 class SlimOptimizer(keras.optimizers.Optimizer):  # type: ignore[misc]
@@ -69,7 +71,7 @@ class SlimOptimizer(keras.optimizers.Optimizer):  # type: ignore[misc]
         return {**super().get_config(), **self.hyperparameters}
 
 
-@keras.saving.register_keras_serializable(package="slim2keras")
+@registered
 class Momentum(SlimOptimizer):
     """``tf.train.MomentumOptimizer``: ``accumulator = momentum * accumulator + gradient``.
 
@@ -92,7 +94,7 @@ class Momentum(SlimOptimizer):
         return accumulated * rate
 
 
-@keras.saving.register_keras_serializable(package="slim2keras")
+@registered
 class RMSProp(SlimOptimizer):
     """``tf.train.RMSPropOptimizer``: the mean square starts at one, and epsilon lies inside the root.
 

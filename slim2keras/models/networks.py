@@ -39,10 +39,12 @@ def knows_network(model: tf_keras.Model) -> bool:
 
 
 def find_network(model: tf_keras.Model) -> Network | None:
-    """The network of slim2keras that a model is, ``None`` if it is somebody's own."""
+    """The network of slim2keras that a model is, ``None`` if it is somebody's own; from its layers one of tf_keras."""
+    import tf_keras
+
     if hasattr(model, "slim_network"):
         return model.slim_network  # type: ignore[no-any-return]
-    if len(getattr(model, "inputs", None) or ()) != 1:
+    if not isinstance(model, tf_keras.Model) or len(getattr(model, "inputs", None) or ()) != 1:
         return None
     try:
         return network_of(model)

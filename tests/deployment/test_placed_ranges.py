@@ -41,6 +41,7 @@ def placed(net: str, *quantizers: str) -> PlacedRanges:
         ("mobilenet_v2", "MobilenetV2/Conv_1/act_quant", "MobilenetV2/Conv_1/Relu6"),
         ("mobilenet_v2", "MobilenetV2/expanded_conv_2/project/act_quant", "MobilenetV2/expanded_conv_2/project"),
         ("mobilenet_v2", "MobilenetV2/expanded_conv_2/add_quant", "MobilenetV2/expanded_conv_2/add"),
+        ("mobilenet_v2", "MobilenetV2/expanded_conv_2/add/add_quant", "MobilenetV2/expanded_conv_2/add"),
         ("mobilenet_v2", "MobilenetV2/expanded_conv_2/post_activation_bypass_quant", "MobilenetV2/expanded_conv_2/add"),
         ("mobilenet_v2", "MobilenetV2/expanded_conv_2/add/activation_Add_quant", "MobilenetV2/expanded_conv_2/add"),
         (

@@ -19,7 +19,7 @@ from slim2keras.deployment.entries import entry_of
 from slim2keras.deployment.options import DeploymentOptions
 from slim2keras.deployment.serving import Head
 from slim2keras.deployment.subject import Subject, open_subject
-from slim2keras.errors import ModelReadError, NoSpaceError, ParityError, UnsupportedArgumentError
+from slim2keras.errors import DataReadError, ModelReadError, NoSpaceError, ParityError, UnsupportedArgumentError
 from slim2keras.graphs.network import GraphNetwork
 from slim2keras.preprocessing.factory import preprocess
 from slim2keras.preprocessing.pipelines import PIPELINES
@@ -118,6 +118,26 @@ def test_what_cannot_be_served_is_told_with_the_next_step() -> None:
     video = replace(colours, network=replace(colours.network, input_shape=(4, 28, 28, 3)))
     with pytest.raises(UnsupportedArgumentError, match="Take --signature raw"):
         entry_of(video, "bytes")
+
+
+def test_images_of_the_data_are_tried_and_a_broken_one_is_named(tmp_path: Path) -> None:
+    """As files and as pixels, whatever their sizes."""
+    import tensorflow as tf
+
+    shapes = ((30, 40, 3), (28, 28, 3), (50, 20, 3))
+    for number, shape in enumerate(shapes):
+        (tmp_path / f"{number}.png").write_bytes(encoded(pixels(*shape), "PNG"))
+    subject = subject_of(small_model("lenet", (28, 28, 3)), data=tmp_path)
+    (files,), of = entry_of(subject, "bytes").samples()
+    arrays, _ = entry_of(subject, "images").samples()
+    assert of == f"of {tmp_path}"
+    assert [array.shape for array in arrays] == [(1, *shape) for shape in shapes]
+    for file, array in zip(files, arrays, strict=True):
+        np.testing.assert_array_equal(tf.io.decode_png(file), array[0])
+    (tmp_path / "1.png").write_bytes(b"no image")
+    for signature in ("bytes", "images"):
+        with pytest.raises(DataReadError, match=r"1\.png"):
+            entry_of(subject, signature).samples()
 
 
 @pytest.mark.parametrize("fails", ["disk", "difference"])

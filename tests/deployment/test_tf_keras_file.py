@@ -22,7 +22,7 @@ from slim2keras.models.networks import network_of
 from slim2keras.models.variables import slim_variables
 from tests.cli.running import fails, ok
 from tests.reference import assign_values, values_of
-from tests.trainer.runs import tiny_network, write_network
+from tests.trainer.runs import tiny_network, write_images, write_network
 
 FOLDED = DeploymentOptions(fold_batch_norm=True)
 FORMATS = ("tiny.keras", "tiny.h5", "tiny.weights.h5", "tiny")
@@ -70,6 +70,17 @@ def test_the_report_says_what_was_folded_and_what_stays(tmp_path: Path, tiny: tf
         "lost_end_points": [],
     }
     assert written["is_folded"]
+
+
+def test_a_folded_file_is_evaluated_and_predicts_as_its_network_does(tmp_path: Path, tiny: tf_keras.Model) -> None:
+    """Its images are prepared as the network's are."""
+    data, file = write_images(tmp_path / "images", 2), tmp_path / "folded.keras"
+    (data / "labels.txt").write_text("0:daisy\n1:rose\n2:tulip\n3:lily\n4:iris\n")
+    slim2keras.deploy(tiny, file, FOLDED)
+    slim2keras.deploy(tiny, tmp_path / "unfolded.keras")
+    wanted = slim2keras.evaluate(tmp_path / "unfolded.keras", data)
+    assert slim2keras.evaluate(file, data).accuracy == wanted.accuracy
+    assert "tulip" in str(slim2keras.predict(file, data / "tulip", labels_file=data / "labels.txt"))
 
 
 def test_a_fold_that_is_wrong_leaves_no_file(

@@ -90,6 +90,20 @@ def test_what_cannot_be_folded_stays_and_it_is_said_why(why: str) -> None:
     assert [layer.kind for layer in found.graph.layers.values()].count("BatchNormalization") == 1
 
 
+@pytest.mark.parametrize(
+    ("kind", "config"), [("LooseVariable", {"shape": (4,)}), ("TensorFlowOp", {"op": "Shape", "operands": (None,)})]
+)
+def test_what_takes_no_value_is_no_other_use(kind: str, config: dict[str, Any]) -> None:
+    """A variable of an imported graph hangs on any tensor; a shape is the same after folding."""
+
+    def build(x: Tensor) -> Tensor:
+        x = conv(x)
+        other = added(x, kind, config)
+        return x.graph.add(Layer("Add", "net/sum", {}, (norm(x), other)), x.shape)
+
+    assert [fold.layer for fold in folded(build).folds] == ["net/conv"]
+
+
 def test_an_output_of_the_network_keeps_its_values() -> None:
     """A convolution whose own values are an output is none that BatchNorm may change."""
     x = layers.inputs(SHAPE)

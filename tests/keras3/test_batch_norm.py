@@ -93,6 +93,18 @@ def test_other_axes_and_one_value_a_channel() -> None:
     np.testing.assert_allclose(last.moving_variance.numpy(), 0.5 * before, rtol=1e-6)
 
 
+def test_half_precision_keeps_the_statistics_wide() -> None:
+    """Under a mixed policy activations are bfloat16, and statistics those of float32."""
+    from slim2keras.keras3 import BatchNormalization
+
+    x = steps.activations(4).astype("float16")
+    mixed, wide = BatchNormalization(dtype="mixed_bfloat16"), BatchNormalization()
+    assert mixed(x, training=True).dtype == "bfloat16"
+    wide(x.astype("float32"), training=True)
+    np.testing.assert_allclose(mixed.moving_variance.numpy(), wide.moving_variance.numpy(), rtol=1e-2)
+    assert mixed.moving_variance.dtype == "float32"
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

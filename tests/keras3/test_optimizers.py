@@ -61,6 +61,27 @@ def test_optimizers_of_keras_3_by_the_same_names_are_not_those(
     assert np.max(np.abs(keras.ops.convert_to_numpy(variables[0]) - wanted)) > 1e-3 * np.max(np.abs(wanted))
 
 
+@pytest.mark.parametrize(
+    ("theirs", "kind", "arguments"),
+    [("GradientDescent", "SGD", {}), ("Adam", "Adam", {"epsilon": 1e-8})],
+)
+def test_two_of_keras_3_have_tensorflow_1s_numbers(theirs: str, kind: str, arguments: dict[str, float]) -> None:
+    """Which is why they are not written once more; Adam to 1e-5, since it takes powers of the betas in float32."""
+    import keras
+    import tensorflow as tf
+
+    from slim2keras import optimizers
+
+    judge, optimizer = getattr(optimizers, theirs)(steps.RATE), getattr(keras.optimizers, kind)(steps.RATE, **arguments)
+    wanted, found = [[make(value) for value in steps.gradients(0)] for make in (tf.Variable, keras.Variable)]
+    for step in range(1, steps.STEPS + 1):
+        gradients = [tf.constant(item) for item in steps.gradients(step)]
+        judge.apply_gradients(zip(gradients, wanted, strict=True))
+        optimizer.apply(gradients, found)
+    for one, two in zip(wanted, found, strict=True):
+        np.testing.assert_allclose(two.numpy(), one.numpy(), rtol=0, atol=1e-5)
+
+
 @pytest.mark.parametrize("name", ["Nesterov", "centred RMSProp"])
 def test_a_model_is_saved_and_goes_on_with_its_slots(name: str, tmp_path: Path) -> None:
     """Hyperparameters, schedule and slots are in the file."""

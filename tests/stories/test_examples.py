@@ -128,7 +128,7 @@ def test_own_network() -> None:
 def test_deploy(tmp_path: Path) -> None:
     """Every output gives the class and the logit of the tf_keras model; of a quantized one the logit is near."""
     table = run("deploy.py", tmp_path).partition("off by")[2]
-    rows = re.findall(r"^ *(.+?) +[\d,]+ +(\d) +(-?[\d.]+) +([\d.e-]+) *$", table, re.MULTILINE)
+    rows = re.findall(r"^ *(.+?) +[\d,]+ +(\d) +(-?[\d.]+) +([\d.e+-]+) *$", table, re.MULTILINE)
     assert len(rows) == 7
     assert len({number for _, number, *_ in rows}) == 1
     for name, _, _, difference in rows:
