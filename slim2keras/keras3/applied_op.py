@@ -17,6 +17,8 @@ from slim2keras.keras3.sizes import OF_NUMBERS
 Operand = Mapping[str, Any] | None
 """``None`` for the next tensor, a constant ``{"dtype": "int32", "value": [0, -1]}``, or an op that computes a size."""
 
+_OF_32_BITS = {"int64": "int32"}
+"""JAX has whole numbers of 32 bits, and those of a network fit into them."""
 _TABLE_OF = (elementwise_ops, network_ops, shape_ops)
 """Modules that fill the table of ops when they are imported."""
 
@@ -47,7 +49,8 @@ class AppliedOp:
         if config["op"] not in OPS:
             raise NotOnEveryBackendError("keras.ops has no equal of it")
         operands = tuple(map(_operand, config["operands"]))
-        return cls(config["op"], dict(config["attributes"]), operands, int(config.get("output", 0)))
+        attributes = {name: _OF_32_BITS.get(str(value), value) for name, value in config["attributes"].items()}
+        return cls(config["op"], attributes, operands, int(config.get("output", 0)))
 
     def to_config(self) -> dict[str, Any]:
         """The reverse."""
@@ -94,7 +97,13 @@ class AppliedOp:
 def _operand(config: Operand) -> Any:
     if config is None:
         return None
-    return AppliedOp.from_config(config) if "op" in config else np.asarray(config["value"], config["dtype"])
+    if "op" in config:
+        return AppliedOp.from_config(config)
+    value = np.asarray(config["value"], config["dtype"])
+    if value.dtype.name not in _OF_32_BITS:
+        return value
+    # A slice that goes to the end may say so by the largest number that there is.
+    return value.clip(np.iinfo("int32").min, np.iinfo("int32").max).astype("int32")
 
 
 def _plain(constant: np.ndarray[Any, Any] | None) -> Operand:

@@ -129,8 +129,7 @@ def _bias_add(attributes: Attributes, x: Any, bias: Any) -> Any:
 
 @computes("Cast")
 def _cast(attributes: Attributes, x: Any) -> Any:
-    # JAX has whole numbers of 32 bits, and numbers of a network fit into them.
-    return ops.cast(x, {"int64": "int32"}.get(attributes["DstT"], attributes["DstT"]))
+    return ops.cast(x, attributes["DstT"])
 
 
 @computes("ClipByValue")

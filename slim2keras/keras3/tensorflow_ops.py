@@ -45,4 +45,4 @@ def _result(name: str, applied: AppliedOp, tensors: Sequence[Any]) -> dict[str, 
         raise UnsupportedGraphError(
             f"{name}: Keras 3 needs to know how many axes {applied.op} gives, and nothing tells."
         )
-    return {"shape": found.shape.as_list(), "dtype": {"int64": "int32"}.get(found.dtype.name, found.dtype.name)}
+    return {"shape": found.shape.as_list(), "dtype": found.dtype.name}

@@ -98,7 +98,9 @@ CASES: list[Case] = [
 
 
 def constant(item: Any) -> dict[str, Any]:
-    """As layers have it."""
+    """As layers have it, if it is not so already."""
+    if isinstance(item, dict):
+        return item
     array = np.asarray(item)
     array = array.astype({"i": "int32", "f": "float32"}.get(array.dtype.kind, array.dtype))
     return {"dtype": array.dtype.name, "value": array.tolist()}
