@@ -50,7 +50,7 @@ class DeploymentReport(Report):
         if "folding" in self.facts:
             yield from _folding_page(self.facts["folding"])
         yield Text(f"{self.output['bytes'] / 1e6:,.1f} MB; {self.proof.describe()}")
-        for remark in self.proof.remarks:
+        for remark in self.proof.all_remarks:
             yield Text(f"remark: {remark}", "yellow")
 
     def to_json(self) -> dict[str, Any]:

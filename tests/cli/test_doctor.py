@@ -119,7 +119,7 @@ def test_a_wrong_number_of_channels_is_told_as_such(small_checkpoint: Path, imag
 def test_the_doctor_reads_what_keras_saved(tuned_file: Path, tmp_path: Path) -> None:
     """A network without BatchNorm is healthy; a checkpoint's name that is none names the command that makes one."""
     assert "has no BatchNorm layer" in ok("doctor", tuned_file)
-    fails(ExitStatus.UNREADABLE, "`slim2keras export` makes", "convert", tuned_file, "-o", tmp_path / "out.keras")
+    fails(ExitStatus.UNREADABLE, "`slim2keras export` makes", "verify", tuned_file, tuned_file)
 
 
 def test_labels_that_do_not_fit_are_refused_and_can_be_ignored(tmp_path: Path, shallow_checkpoint: Path) -> None:

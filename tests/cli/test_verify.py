@@ -12,6 +12,7 @@ from slim2keras.errors import ExitStatus
 from slim2keras.nets.spec import NetSpec
 from slim2keras.slim.runtime import DOWNLOAD_SLIM
 from tests.cli.running import SHAPE, Result, fails, ok
+from tests.docs.pages import DOCS
 from tests.reference import SHALLOW_NET, SMALL_SHAPE, STAND_IN_SLIM, values_of, write_checkpoint
 
 pytestmark = pytest.mark.usefixtures("shallow_resnets")
@@ -73,9 +74,9 @@ def test_the_users_own_slim_judges_what_tf_slim_lacks(tmp_path: Path) -> None:
     fails(ExitStatus.USAGE, "no nets/nets_factory.py", "verify", checkpoint, "--slim-source", tmp_path)
 
 
-def test_the_readme_and_the_error_fetch_slim_by_the_same_command() -> None:
+def test_the_guide_and_the_error_fetch_slim_by_the_same_command() -> None:
     """Whoever reads either can judge a MobileNet."""
-    assert DOWNLOAD_SLIM in (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    assert DOWNLOAD_SLIM in (DOCS / "start.md").read_text(encoding="utf-8")
 
 
 def test_verify_fails_with_5_and_names_the_first_difference(tmp_path: Path, shallow_checkpoint: Path) -> None:

@@ -38,7 +38,7 @@ def test_what_is_no_number_is_as_different_as_can_be(broken: float) -> None:
 def test_the_bar_decides_and_a_quantized_file_has_none() -> None:
     """It says what differs, by how much, and who ran it."""
     proved(LOGITS + 9e-4).check("A file")
-    message = r"A file differs from the model by 0.0001 when reader 1.0 runs it; at most 1e-05 is allowed\..*tip"
+    message = r"A file differs from the model by 0.0001 when reader 1.0 runs it; at most 0.0001 is allowed\..*tip"
     with pytest.raises(ParityError, match=message):
         proved(LOGITS + np.float32(1e-2)).check("A file", " A tip.")
     proved(LOGITS + 1.0, bar=None).check("A quantized file")
@@ -73,3 +73,11 @@ def test_noise_has_the_range_and_size_that_the_network_wants() -> None:
     assert -1 <= inception.min() < -0.5 < 0.5 < inception.max() <= 1
     assert np.abs(noise(NetSpec.make("vgg_16", None, {}), 1)).max() > 50
     assert np.array_equal(noise(NetSpec.make("lenet", None, {})), noise(NetSpec.make("lenet", None, {})))
+
+
+def test_what_rounding_may_be_is_told_and_not_refused() -> None:
+    """A difference over the bar, of a network that amplifies what float32 rounds, is the first remark of the report."""
+    found = proved(LOGITS * (1.0 + 3e-5))
+    found.check("A file")
+    assert "over 1e-05" in found.to_json()["remarks"][0]
+    assert proved(LOGITS).to_json()["remarks"] == []

@@ -12,7 +12,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from slim2keras.errors import CheckpointReadError, Slim2KerasError, UnsupportedArgumentError
+from slim2keras.errors import CheckpointReadError, MissingExtraError, Slim2KerasError, UnsupportedArgumentError
 from slim2keras.files.archives import unpack_archive
 from slim2keras.models.building import build
 from slim2keras.nets.spec import NetSpec
@@ -63,7 +63,7 @@ def test_a_placeholder_switches_slims_layers() -> None:
 def test_without_tf_slim_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     """In words, not as an ImportError."""
     monkeypatch.setitem(__import__("sys").modules, "tf_slim", None)
-    with pytest.raises(Slim2KerasError, match="pip install tf-slim"):
+    with pytest.raises(MissingExtraError, match=r"pip install 'slim2keras\[verify\]'"):
         import_tf_slim()
 
 

@@ -16,18 +16,18 @@ import slim2keras
 from slim2keras.checkpoints.reading import open_checkpoint
 from slim2keras.nets.spec import NetSpec
 from slim2keras.preprocessing.factory import preprocess
+from tests.docs.pages import blocks_of
 from tests.reference import values_of, write_checkpoint
 from tests.trainer.runs import write_images, write_network
 
 
-def test_the_readme_classifies_an_image(
+def test_the_guide_classifies_an_image(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Its lines run as they stand and print names with the scores of the network, best first."""
     import tensorflow as tf
 
-    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    (snippet,) = (code for code in re.findall(r"```python\n(.*?)```", readme, re.DOTALL) if "argsort" in code)
+    (snippet,) = (block.code for block in blocks_of("migrating/checkpoints.md") if "argsort" in block.code)
     monkeypatch.chdir(tmp_path)
     model = slim2keras.build("lenet", input_shape=(28, 28, 3), num_classes=6)
     model.save("model.keras")
@@ -42,10 +42,9 @@ def test_the_readme_classifies_an_image(
 
 
 @pytest.mark.filterwarnings("ignore::slim2keras.errors.MovingStatisticsWarning")  # five steps are few, and it says so
-def test_the_readme_trains_on_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_guide_trains_on_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its lines run as they stand, on another checkpoint, and evaluate to what the training says."""
-    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    (snippet,) = (code for code in re.findall(r"```python\n(.*?)```", readme, re.DOTALL) if "training_request" in code)
+    (snippet,) = (block.code for block in blocks_of("migrating/trainer.md") if "training_request" in block.code)
     monkeypatch.chdir(tmp_path)
     write_network(Path("tiny.keras"))
     write_images(Path("flowers"))
