@@ -13,6 +13,7 @@ from slim2keras.deployment.options import DeploymentOptions
 from slim2keras.deployment.proof import Proof, noise, prove
 from slim2keras.deployment.subject import Subject
 from slim2keras.deployment.ways import Written
+from slim2keras.errors import MissingExtraError
 
 if TYPE_CHECKING:
     import keras
@@ -30,23 +31,51 @@ def write(subject: Subject, draft: Path, options: DeploymentOptions) -> Written:
     ``KERAS_BACKEND`` names.
 
     Raises:
+        MissingExtraError: If the backend cannot be imported.
         UnsupportedGraphError: If the network has what Keras 3 cannot compute.
     """
-    import keras
-
+    version = _version()
     from slim2keras.keras3.building import to_keras3
     from slim2keras.keras3.registration import own_layers
 
     model = to_keras3(subject.model, batch_norm_layer=options.batch_norm_layer)
     ours = own_layers(model)
+    if ours:
+        _try_here(model, _inputs(subject)[0])
     _save(model, draft)
     facts = {
-        "keras": keras.__version__,
+        "keras": version,
         "batch_norm_layer": options.batch_norm_layer,
         "own_layers": ours,
         "load_with": f"import {LAYERS_MODULE}" if ours else None,
     }
     return Written(_proof(subject, draft, ours), {"keras3": facts})
+
+
+def _version() -> str:
+    """Of Keras 3, which imports its backend with itself."""
+    try:
+        import keras
+    except (ImportError, ValueError) as error:
+        raise MissingExtraError(
+            f"Keras 3 cannot be imported with the backend that KERAS_BACKEND, or keras.json, names: {error}. Install "
+            "it, or name another one: KERAS_BACKEND=tensorflow, jax or torch."
+        ) from error
+    return str(keras.__version__)
+
+
+def _try_here(model: keras.Model, inputs: list[NDArray[Any]]) -> None:
+    """Run a model with layers of ours: they say what an op cannot, of which another process leaves a traceback."""
+    import keras
+
+    is_filtered = keras.config.is_traceback_filtering_enabled()
+    # It would put every tensor into the message.
+    keras.config.disable_traceback_filtering()
+    try:
+        model(inputs if len(inputs) > 1 else inputs[0], training=False)
+    finally:
+        if is_filtered:
+            keras.config.enable_traceback_filtering()
 
 
 def _save(model: keras.Model, draft: Path) -> None:

@@ -25,7 +25,7 @@ from slim2keras.graphs.folding import Folding
 from slim2keras.graphs.network import Network
 from slim2keras.models.folding import folded
 from slim2keras.models.functional import functional_model
-from slim2keras.models.networks import keep_network, network_of
+from slim2keras.models.networks import check_tf_keras, keep_network, network_of
 from slim2keras.models.precision import in_float32, precision_of
 from slim2keras.models.resizing import resized_model
 from slim2keras.outputs.formats import is_model_file
@@ -172,6 +172,7 @@ def _check_inputs(network: Network) -> None:
 def _opened(source: tf_keras.Model | str | Path, options: DeploymentOptions, request: CheckpointRequest) -> Classifier:
     if isinstance(source, (str, Path)):
         return open_classifier(source, request, options.image_size)
+    check_tf_keras(source, "Deploy the one that slim2keras.to_keras3 made it of, or its slim checkpoint.")
     return classifier_of(source if options.image_size is None else resized_model(source, options.image_size))
 
 

@@ -1,7 +1,8 @@
 """Networks of slim in Keras 3, on any of its backends.
 
 Importing this package registers what a file may need, layers and optimizers, and imports Keras 3 with the backend of
-``KERAS_BACKEND``; TensorFlow is needed to make a model of a tf_keras one, and not to load, run or train it.
+``KERAS_BACKEND``; TensorFlow is needed to make a model of a tf_keras one and for slim checkpoints, and not to load, run
+or train it.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -100,9 +101,10 @@ class Building:
         """Call the layers that lead to targets, on a KerasTensor for each input layer."""
         self._tensors = dict(inputs)
         wanted = self._wanted(targets)
-        for layer in self._graph.layers.values():
-            if layer.name in wanted and layer.name not in self._tensors:
-                self._tensors[layer.name] = self._called(layer)
+        with _channels_last():
+            for layer in self._graph.layers.values():
+                if layer.name in wanted and layer.name not in self._tensors:
+                    self._tensors[layer.name] = self._called(layer)
         return self._tensors
 
     def _wanted(self, targets: list[Tensor]) -> set[str]:
@@ -149,6 +151,17 @@ class Building:
         if found is None:
             raise UnsupportedGraphError(f"{layer.name}: Keras {keras.__version__} has no layer {layer.kind}.")
         return found
+
+
+@contextlib.contextmanager
+def _channels_last() -> Iterator[None]:
+    """Layers as slim's graphs have them, whatever somebody's keras.json says."""
+    before = keras.config.image_data_format()
+    keras.config.set_image_data_format("channels_last")
+    try:
+        yield
+    finally:
+        keras.config.set_image_data_format(before)
 
 
 def _copy_trainable(layer: Any, built: keras.Model) -> None:

@@ -85,11 +85,19 @@ _OF_TWO = {
     "SquaredDifference": lambda x, y: ops.square(ops.subtract(x, y)),
     "Sub": ops.subtract,
 }
+
+
+def _mean(x: Any, **options: Any) -> Any:
+    """Of whole numbers TensorFlow's op gives a whole one."""
+    _refuse_whole(x)
+    return ops.mean(x, **options)
+
+
 _REDUCTIONS = {
     "All": ops.all,
     "Any": ops.any,
     "Max": ops.max,
-    "Mean": ops.mean,
+    "Mean": _mean,
     "Min": ops.min,
     "Prod": ops.prod,
     "Sum": ops.sum,
@@ -140,8 +148,13 @@ def _clip(_: Attributes, x: Any, low: Any, high: Any) -> Any:
 @computes("Div")
 def _divide(_: Attributes, x: Any, y: Any) -> Any:
     """Of whole numbers TensorFlow's op drops the fraction, and Python's goes down."""
-    refuse_unless(keras.backend.is_float_dtype(keras.backend.standardize_dtype(x.dtype)), "whole numbers are divided")
+    _refuse_whole(x)
     return ops.true_divide(x, y)
+
+
+def _refuse_whole(x: Any) -> None:
+    is_float = keras.backend.is_float_dtype(keras.backend.standardize_dtype(x.dtype))
+    refuse_unless(is_float, "whole numbers are divided")
 
 
 @computes("LeakyRelu")
@@ -149,9 +162,17 @@ def _leaky_relu(attributes: Attributes, x: Any) -> Any:
     return ops.leaky_relu(x, attributes.get("alpha", 0.2))
 
 
-@computes("Select", "SelectV2")
+@computes("SelectV2")
 def _select(_: Attributes, condition: Any, x: Any, y: Any) -> Any:
     return ops.where(condition, x, y)
+
+
+@computes("Select")
+def _select_along_batch(attributes: Attributes, condition: Any, x: Any, y: Any) -> Any:
+    """A condition with one axis is one of images, where NumPy takes it along the channels."""
+    if len(condition.shape) == 1:
+        condition = ops.reshape(condition, (-1, *(1,) * (len(x.shape) - 1)))
+    return _select(attributes, condition, x, y)
 
 
 @computes("ArgMax")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,6 +50,11 @@ def load_model(path: str | Path) -> keras.Model:
             model = keras.models.load_model(path)
     except Exception as error:
         # Keras has no errors of its own for a file that it cannot read.
+        if other := _other_keras(Path(path)):
+            raise ModelReadError(
+                f"{path} is a file of Keras {other}, of tf_keras. Load it with slim2keras.load_model; "
+                "slim2keras.to_keras3 makes a model of Keras 3 of it, and `slim2keras convert --keras 3` a file."
+            ) from None
         raise ModelReadError(f"{path} cannot be loaded by Keras {keras.__version__}: {error}") from error
     network = _network_beside(Path(path))
     if network is not None and not hasattr(model, "slim_network"):
@@ -134,6 +140,16 @@ def know_slim_names(model: keras.Model) -> None:
             leaves = keras_leaves(layer).items()
             stored = {leaf: Variable(slim_variable_name(scope, leaf), tuple(item.shape)) for leaf, item in leaves}
             keep_stored_variables(layer, stored)
+
+
+def _other_keras(path: Path) -> str:
+    """The version of Keras 2 that wrote a file, empty if none did."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            version = str(json.loads(archive.read("metadata.json"))["keras_version"])
+    except (OSError, zipfile.BadZipFile, KeyError, ValueError, TypeError):
+        return ""
+    return version if version.startswith("2.") else ""
 
 
 def _keep_network(model: keras.Model, network: Network) -> None:

@@ -14,7 +14,7 @@ from slim2keras.keras3.pooling import same_average_pool
 def _convolution(attributes: Attributes, x: Any, kernel: Any) -> Any:
     channels_last(attributes)
     x, padding = _padded(attributes, x)
-    strides, rates = inner(attributes["strides"]), inner(attributes.get("dilations") or (1,) * len(x.shape))
+    strides, rates = _steps(attributes)
     return ops.conv(x, kernel, strides, padding, "channels_last", rates)
 
 
@@ -22,16 +22,24 @@ def _convolution(attributes: Attributes, x: Any, kernel: Any) -> Any:
 def _depthwise(attributes: Attributes, x: Any, kernel: Any) -> Any:
     channels_last(attributes)
     x, padding = _padded(attributes, x)
-    strides, rates = inner(attributes["strides"]), inner(attributes.get("dilations") or (1,) * len(x.shape))
+    strides, rates = _steps(attributes)
     return ops.depthwise_conv(x, kernel, strides, padding, "channels_last", rates)
 
 
-def _padded(attributes: Attributes, x: Any) -> tuple[Any, str]:
-    """The image with the zeros that a graph writes out, and how it is padded besides."""
+def _steps(attributes: Attributes) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Strides and rates."""
+    strides = inner(attributes["strides"])
+    rates = inner(attributes["dilations"]) if attributes.get("dilations") else (1,) * len(strides)
+    refuse_unless(max(strides) == 1 or max(rates) == 1, f"strides {strides} together with dilations {rates}")
+    return strides, rates
+
+
+def _padded(attributes: Attributes, x: Any, value: float = 0.0) -> tuple[Any, str]:
+    """The image with the borders that a graph writes out, and how it is padded besides."""
     if attributes["padding"] != "EXPLICIT":
         return x, attributes["padding"].lower()
     amounts = attributes["explicit_paddings"]
-    return ops.pad(x, list(zip(amounts[::2], amounts[1::2], strict=True))), "valid"
+    return ops.pad(x, list(zip(amounts[::2], amounts[1::2], strict=True)), constant_values=value), "valid"
 
 
 @computes("Conv2DBackpropInput", "Conv3DBackpropInputV2")
@@ -63,7 +71,8 @@ def _part(x: Any, axis: int, before: Any, size: Any, at_most: int) -> Any:
 @computes("MaxPool", "MaxPool3D")
 def _max_pool(attributes: Attributes, x: Any) -> Any:
     channels_last(attributes)
-    return ops.max_pool(x, inner(attributes["ksize"]), inner(attributes["strides"]), attributes["padding"].lower())
+    x, padding = _padded(attributes, x, float("-inf"))
+    return ops.max_pool(x, inner(attributes["ksize"]), inner(attributes["strides"]), padding, "channels_last")
 
 
 @computes("AvgPool", "AvgPool3D")
@@ -72,7 +81,7 @@ def _average_pool(attributes: Attributes, x: Any) -> Any:
     windows, strides = inner(attributes["ksize"]), inner(attributes["strides"])
     if attributes["padding"] == "SAME":
         return same_average_pool(x, windows, strides)
-    return ops.average_pool(x, windows, strides, "valid")
+    return ops.average_pool(x, windows, strides, "valid", "channels_last")
 
 
 @computes("MatMul")

@@ -103,7 +103,8 @@ def same_average_pool(x: Any, windows: Sequence[int], strides: Sequence[int]) ->
     padding = [(0, 0), *(_padding(*axis) for axis in zip(sizes, windows, strides, strict=True)), (0, 0)]
     there = ops.ones_like(x[:1, ..., :1])
     total, share = (
-        ops.average_pool(ops.pad(item, padding), tuple(windows), tuple(strides), padding="valid") for item in (x, there)
+        ops.average_pool(ops.pad(item, padding), tuple(windows), tuple(strides), "valid", "channels_last")
+        for item in (x, there)
     )
     return total / share
 

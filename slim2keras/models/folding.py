@@ -13,7 +13,7 @@ from slim2keras.files.reports import plural
 from slim2keras.graphs.folding import Fold, Folding, fold_graph, folded_network
 from slim2keras.graphs.network import Network
 from slim2keras.models.building import build_model
-from slim2keras.models.networks import network_of
+from slim2keras.models.networks import check_tf_keras, network_of
 from slim2keras.models.precision import in_float32, precision_of
 from slim2keras.models.variables import all_layers, assign_stored, keras_leaves, slim_variables
 
@@ -47,7 +47,7 @@ def fold_batch_norm(model: tf_keras.Model) -> tf_keras.Model:
         Another model, of the same inputs and outputs, in float32.
 
     Raises:
-        UnsupportedArgumentError: If there is no BatchNorm that can be folded.
+        UnsupportedArgumentError: If there is no BatchNorm that can be folded, or the model is none of tf_keras.
         NonFiniteError: If a variance is negative, or weights are no numbers.
         UnrecognisedNetError: If it is not a network of slim2keras.
 
@@ -59,6 +59,7 @@ def fold_batch_norm(model: tf_keras.Model) -> tf_keras.Model:
 
 def folded(model: tf_keras.Model) -> FoldedModel:
     """As ``fold_batch_norm``, with what became of which BatchNorm layer."""
+    check_tf_keras(model, "Fold first: slim2keras.to_keras3 takes the folded model.")
     network = network_of(model)
     folding = fold_graph(network.graph)
     if network.is_folded or not folding.folds:

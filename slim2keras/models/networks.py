@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from slim2keras.errors import Slim2KerasError
+from slim2keras.errors import Slim2KerasError, UnsupportedArgumentError
 from slim2keras.graphs.network import Network
 from slim2keras.models.variables import (
     all_layers,
@@ -31,6 +31,24 @@ def network_of(model: tf_keras.Model) -> Network:
         shape = tuple(model.input_shape[1:]) if len(model.inputs) == 1 else ()
         network = model.slim_network = recover_network(shapes, _layer_configs(model), shape)
     return network
+
+
+def check_tf_keras(model: Any, advice: str) -> None:
+    """Refuse what is no model of tf_keras where one is needed: a model of Keras 3 knows its network too.
+
+    Args:
+        advice: What is to be done with one of Keras 3.
+
+    Raises:
+        UnsupportedArgumentError: With the advice.
+    """
+    import tf_keras
+
+    if not isinstance(model, tf_keras.Model):
+        package = type(model).__module__.partition(".")[0]
+        raise UnsupportedArgumentError(
+            f"A model of tf_keras is wanted. Received: {type(model).__name__} of {package}. {advice}"
+        )
 
 
 def knows_network(model: tf_keras.Model) -> bool:

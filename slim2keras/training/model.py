@@ -20,7 +20,7 @@ from slim2keras.batch_norm.modes import BatchNormMode, batch_norm_layers, check_
 from slim2keras.drop_path import scheduled_drop_path
 from slim2keras.errors import UnsupportedArgumentError
 from slim2keras.models.folding import refuse_folded
-from slim2keras.models.networks import find_network, keep_network, with_its_decay
+from slim2keras.models.networks import check_tf_keras, find_network, keep_network, with_its_decay
 from slim2keras.models.variables import restore_stored_variables, slim_variables, stored_variables_config
 from slim2keras.nets.spec import network_from_config
 from slim2keras.scopes import ema_name
@@ -54,6 +54,7 @@ class FineTunedModel(tf_keras.Model):  # type: ignore[misc]
     """
 
     def __init__(self, model: tf_keras.Model, options: FineTuningOptions) -> None:
+        check_tf_keras(model, "For one of Keras 3 there is slim2keras.keras3.finetune.")
         if not getattr(model, "inputs", None):
             raise UnsupportedArgumentError(
                 f"finetune wants a functional model, whose layers it can see. Received: {type(model).__name__}. Make "

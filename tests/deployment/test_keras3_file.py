@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,11 @@ import pytest
 
 import slim2keras
 from slim2keras import keras3
-from slim2keras.deployment import keras3_file
+from slim2keras.deployment import keras3_file, ways
 from slim2keras.deployment.elsewhere import run_elsewhere
 from slim2keras.deployment.options import DeploymentOptions
 from slim2keras.errors import (
+    MissingExtraError,
     NoSpaceError,
     ParityError,
     Slim2KerasError,
@@ -126,6 +128,26 @@ def test_a_network_that_cannot_go_leaves_nothing(tmp_path: Path) -> None:
     network = applying(("ResizeArea", {"align_corners": False}, [-1, [3, 4]]))
     with pytest.raises(UnsupportedGraphError, match="ResizeArea"):
         slim2keras.deploy(model_of(network), tmp_path / "m.keras", KERAS_3)
+    assert not [*tmp_path.iterdir()]
+
+
+def test_a_call_of_an_op_that_cannot_be_is_named(tmp_path: Path) -> None:
+    """By its layer, and not by the traceback of the process that runs the file."""
+    backwards = ("StridedSlice", {"begin_mask": 13, "end_mask": 13}, [-1, [0, 3, 0, 0], [0, 1, 0, 0], [1, -1, 1, 1]])
+    network = applying(backwards, ("Mean", {}, [0, [1, 2]]))
+    with pytest.raises(UnsupportedGraphError, match=r"^net/op0: StridedSlice is not possible in Keras 3: it goes back"):
+        slim2keras.deploy(model_of(network), tmp_path / "m.keras", KERAS_3)
+    assert not [*tmp_path.iterdir()]
+    assert keras.config.is_traceback_filtering_enabled()
+
+
+def test_a_backend_that_is_not_there_is_named(model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the variable that names it."""
+    # As an interpreter without PyTorch finds it.
+    monkeypatch.setattr(ways, "require", lambda *_: None)
+    monkeypatch.setitem(sys.modules, "keras", None)
+    with pytest.raises(MissingExtraError, match=r"KERAS_BACKEND.*Install it"):
+        slim2keras.deploy(model, tmp_path / "m.keras", KERAS_3)
     assert not [*tmp_path.iterdir()]
 
 

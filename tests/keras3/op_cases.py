@@ -34,6 +34,8 @@ CASES: list[Case] = [
     *((op, {}, [None, images(1, (3,))]) for op in ("Sub", "Div", "Greater", "GreaterEqual", "Less", "LessEqual")),
     *((op, {}, [None, images(1, (3,))]) for op in ("Equal", "NotEqual")),
     ("Pow", {}, [None, np.float32(3)]),
+    ("Select", {}, [[True, False], None, images(1, IMAGES.shape)]),
+    ("Select", {}, [images(2, IMAGES.shape) > 0, None, images(1, IMAGES.shape)]),
     ("LeakyRelu", {"alpha": 0.1}, [None]),
     ("BiasAdd", {"data_format": "NHWC"}, [None, images(1, (3,))]),
     ("ClipByValue", {}, [None, np.float32(-0.5), np.float32(0.25)]),
@@ -82,6 +84,7 @@ CASES: list[Case] = [
     ("AvgPool", POOL, [None]),
     ("AvgPool", {**POOL, "padding": "VALID"}, [None]),
     ("MaxPool", POOL, [None]),
+    ("MaxPool", {**POOL, "padding": "EXPLICIT", "explicit_paddings": [0, 0, 2, 1, 0, 1, 0, 0]}, [None]),
     ("LRN", {"depth_radius": 2, "bias": 1.0, "alpha": 0.3, "beta": 0.75}, [None]),
     ("FusedBatchNormV3", {"is_training": False, "epsilon": 1e-3}, [None, *(np.abs(images(n, (3,))) for n in range(4))]),
     ("FusedBatchNormV3", {"is_training": True}, [None, *(images(n, (3,)) for n in range(4))]),
@@ -123,7 +126,7 @@ def results() -> dict[str, np.ndarray]:
         operands = [None if item is None else constant(item) for item in given]
         for output in range(outputs_asked_for(case)):
             config = {"op": op, "attributes": attributes, "operands": operands, "output": output}
-            result = AppliedOp.from_config(config).to([tensor] if None in given else [])
+            result = AppliedOp.from_config(config).to([tensor] if any(item is None for item in given) else [])
             found[f"{place}/{output}"] = keras.ops.convert_to_numpy(result)
     return found
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -16,7 +17,7 @@ from slim2keras.graphs.network import GraphNetwork
 from slim2keras.keras3.building import build_keras3, to_keras3
 from slim2keras.keras3.registration import own_layers
 from slim2keras.models.variables import slim_variables
-from tests.keras3.networks import model_of
+from tests.keras3.networks import model_of, pooled
 from tests.own_network import SHAPE, WEIGHTS, own_network
 from tests.reference import images
 from tests.towers_network import towers_network
@@ -103,6 +104,25 @@ def test_drop_path_drops_whole_images() -> None:
     ratios = np.asarray(built(np.ones((64, 4, 4, 3), "float32"), training=True))
     assert {0.0, 2.0} == {*ratios.ravel().tolist()}
     assert all(np.ptp(image) == 0 for image in ratios)
+
+
+@pytest.fixture(name="_channels_first")
+def _channels_first() -> Iterator[None]:
+    before = keras.config.image_data_format()
+    keras.config.set_image_data_format("channels_first")
+    yield
+    keras.config.set_image_data_format(before)
+
+
+@pytest.mark.usefixtures("_channels_first")
+def test_channels_are_last_whatever_somebody_has_as_default() -> None:
+    """In a ``keras.json`` of long ago, which stays as it is; open sizes are pooled by a layer of ours."""
+    for network in (own_network(), pooled((None, None, 3), 3, 2)):
+        model = model_of(network)
+        built = to_keras3(model)
+        shape = SHAPE if network.name == "own" else (8, 8, 3)
+        assert difference(model, built, images(0, (2, *shape))) <= BAR
+    assert keras.config.image_data_format() == "channels_first"
 
 
 def test_an_unknown_batch_norm_layer_is_refused() -> None:

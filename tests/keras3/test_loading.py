@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,28 @@ def test_tf_keras_is_not_given_a_file_of_keras_3(model: Any, tmp_path: Path) -> 
     model.save(tmp_path / "model.keras")
     with pytest.raises(ModelReadError, match=rf"is a file of Keras {keras.__version__}.*keras\.models\.load_model"):
         slim2keras.load_model(tmp_path / "model.keras")
+
+
+def test_keras_3_is_not_given_a_file_of_tf_keras(tmp_path: Path) -> None:
+    """The error says what it is, and not the whole of its configuration."""
+    model_of(own_network()).save(tmp_path / "model.keras")
+    with pytest.raises(ModelReadError, match=r"is a file of Keras 2\..* Load it with slim2keras\.load_model; [^\n]*$"):
+        keras3.load_model(tmp_path / "model.keras")
+
+
+@pytest.mark.parametrize(
+    ("call", "advice"),
+    [
+        (slim2keras.fold_batch_norm, "to_keras3 takes the folded model"),
+        (partial(slim2keras.finetune, batch_norm="update"), "keras3.finetune"),
+        (partial(slim2keras.deploy, output="model.onnx"), "slim checkpoint"),
+    ],
+    ids=["fold", "finetune", "deploy"],
+)
+def test_what_is_of_tf_keras_refuses_a_model_of_keras_3(call: Any, advice: str, model: Any) -> None:
+    """Which knows its network too; the error says what there is instead."""
+    with pytest.raises(UnsupportedArgumentError, match=rf"Received: Functional of keras\. .*{advice}"):
+        call(model)
 
 
 @pytest.mark.parametrize("content", [b"", b"no zip"])

@@ -18,7 +18,7 @@ from slim2keras.keras3.registration import own_layers
 from slim2keras.keras_layers import outputs_of
 from tests.keras3.backends import BACKENDS, run_module
 from tests.keras3.networks import applying, model_of
-from tests.keras3.op_cases import CASES, IMAGES, Case, constant, images, outputs_asked_for, results
+from tests.keras3.op_cases import CASES, IMAGES, KERNEL, WINDOW, Case, constant, images, outputs_asked_for, results
 from tests.keras3.test_building import difference
 
 NOT_POSSIBLE = frozenset(
@@ -73,7 +73,7 @@ TRIED_ELSEWHERE = frozenset(
     """
     AddN All Any AvgPool3D BatchMatMul BatchMatMulV3 BatchToSpaceND Cast Concat ConcatV2 Conv2DBackpropInput Conv3D
     Conv3DBackpropInputV2 DepthToSpace Fill FusedBatchNorm FusedBatchNormV2 Log Log1p LogicalAnd LogicalNot LogicalOr
-    MatMul MaxPool3D Pack Rsqrt Select SelectV2 Split Sqrt Unpack
+    MatMul MaxPool3D Pack Rsqrt SelectV2 Split Sqrt Unpack
     """.split()  # noqa: SIM905  as pure_ops has them
 )
 
@@ -148,3 +148,19 @@ def test_a_way_of_calling_an_op_is_named_too() -> None:
     model = to_keras3(model_of(network))
     with pytest.raises(UnsupportedGraphError, match=r"net/op0: SpaceToDepth is not possible .* NCHW"):
         model(images(0, (2, 3, 6, 8)))
+
+
+def test_strides_with_dilations_are_named() -> None:
+    """TensorFlow convolves so, and Keras says a ValueError of its own."""
+    network = applying(("Conv2D", {**WINDOW, "dilations": [1, 2, 2, 1]}, [-1, KERNEL]))
+    model = to_keras3(model_of(network))
+    with pytest.raises(UnsupportedGraphError, match=r"net/op0: Conv2D is not possible .*strides .* with dilations"):
+        model(images(0, (2, 6, 8, 3)))
+
+
+def test_whole_numbers_are_not_averaged() -> None:
+    """TensorFlow drops the fraction, and NumPy keeps it."""
+    network = applying(("Cast", {"DstT": "int32"}, [-1]), ("Mean", {}, [0, [1, 2]]))
+    model = to_keras3(model_of(network))
+    with pytest.raises(UnsupportedGraphError, match=r"net/op1: Mean is not possible .* whole numbers are divided"):
+        model(images(0, (2, 6, 8, 3)))
