@@ -10,6 +10,7 @@ from slim2keras.graphs.graph import Layer, LayerGraph, Shape
 from slim2keras.graphs.network import Network
 from slim2keras.importing.damage import told_as_damage
 from slim2keras.models.functional import functional_model
+from slim2keras.models.overrides import Overrides
 from slim2keras.models.precision import wide_layers
 from slim2keras.models.variables import keep_stored_variables, odd_variables
 from slim2keras.nets.spec import NetSpec
@@ -110,14 +111,19 @@ def _one_or_list(items: list[Any]) -> Any:
 def make_layer(layer: Layer, dtype: str | None = None) -> tf_keras.layers.Layer:
     """The Keras layer, not yet called: a stock one, or one of our own where Keras has none.
 
+    Channels are last, whatever the default of ``keras.json`` is: a layer takes it when it is made.
+
     Args:
         dtype: That it computes in; by the global policy of Keras if left out.
     """
     import tf_keras
 
     config = {"dtype": dtype, **layer.config}
-    if hasattr(tf_keras.layers, layer.kind):
-        return getattr(tf_keras.layers, layer.kind)(name=layer.name, **config)
-    from slim2keras import keras_layers
+    with Overrides() as overrides:
+        overrides.callback(tf_keras.backend.set_image_data_format, tf_keras.backend.image_data_format())
+        tf_keras.backend.set_image_data_format("channels_last")
+        if hasattr(tf_keras.layers, layer.kind):
+            return getattr(tf_keras.layers, layer.kind)(name=layer.name, **config)
+        from slim2keras import keras_layers
 
-    return getattr(keras_layers, layer.kind)(name=layer.name, **config)
+        return getattr(keras_layers, layer.kind)(name=layer.name, **config)

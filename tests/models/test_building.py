@@ -104,3 +104,16 @@ def test_towers_share_their_layers() -> None:
     distance = tf_keras.Model(model.inputs, end_points(model)["distance"])
     assert np.any(distance(pair).numpy())
     assert not np.any(distance(same).numpy())
+
+
+def test_channels_are_last_whatever_the_default_of_keras_is() -> None:
+    """``keras.json`` of somebody who works with channels first changes no network, and stays as it is."""
+    import tf_keras
+
+    tf_keras.backend.set_image_data_format("channels_first")
+    try:
+        model = build("lenet", num_classes=3)
+        assert tf_keras.backend.image_data_format() == "channels_first"
+    finally:
+        tf_keras.backend.set_image_data_format("channels_last")
+    assert {layer.data_format for layer in model.layers if hasattr(layer, "data_format")} == {"channels_last"}
