@@ -13,12 +13,12 @@ from slim2keras.checkpoints.reading import open_checkpoint
 from slim2keras.conversion.request import CheckpointRequest
 from slim2keras.data.batches import Reading
 from slim2keras.data.images import ImageBatches
+from slim2keras.data.labels import class_names
 from slim2keras.data.listing import list_for_network
 from slim2keras.deployment.options import DeploymentOptions
 from slim2keras.deployment.proof import noise
 from slim2keras.deployment.trained_ranges import Range, read_ranges
 from slim2keras.errors import UnsupportedArgumentError
-from slim2keras.evaluation.labels import class_names
 from slim2keras.evaluation.opening import Classifier, classifier_of, open_classifier
 from slim2keras.files.run_layout import is_run
 from slim2keras.graphs.folding import Folding
