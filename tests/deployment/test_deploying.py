@@ -114,13 +114,20 @@ def test_of_a_file_that_says_itself_what_it_is_nothing_is_asked(tmp_path: Path, 
 
 USAGE: dict[str, tuple[str, ...]] = {
     r"\.tflite \(pip install 'slim2keras\[tflite\]'\) or \.onnx \(pip install 'slim2keras\[onnx\]'\)": ("-o", "m.pt"),
-    "An ONNX file has no quantize. A TFLite file takes quantize": ("-o", "m.onnx", "--quantize", "int8"),
+    r"An ONNX file has no quantize. A TFLite file \(NAME.tflite\) takes quantize": (
+        "-o",
+        "m.onnx",
+        "--quantize",
+        "int8",
+    ),
     "quantize must be one of float16, dynamic, int8": ("-o", "m.tflite", "--quantize", "int4"),
     "Keras 3 has one format of its own": ("-o", "m.h5", "--keras", "3"),
     "keras must be one of 2, 3": ("-o", "m.keras", "--keras", "4"),
     "split is of data": ("-o", "m.keras", "--split", "train"),
     "convert needs one output file": (),
     "there is no directory": ("-o", "nowhere/deep/m.keras"),
+    "A TFLite file has no opset": ("-o", "m.tflite", "--opset", "13", "--dry-run"),
+    r"tiny\.keras is none: it holds a model as it is. Leave --dry-run out": ("-o", "m.tflite", "--dry-run"),
 }
 
 
