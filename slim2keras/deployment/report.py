@@ -20,7 +20,7 @@ class DeploymentReport(Report):
     Attributes:
         source: Where the model is from.
         network: Enough to rebuild it, and what ``convert`` says of it.
-        output: Path, format, bytes and SHA-256; of a directory without the last.
+        output: Path, format, bytes and SHA-256; of a directory the SHA-256 of each of its ``files``.
         proof: How near its outputs are to the model's.
         images: What the network wants of its images, see ``describe_images``.
         options: What was asked.

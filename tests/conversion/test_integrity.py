@@ -10,6 +10,7 @@ import pytest
 
 import slim2keras
 from slim2keras.errors import ExitStatus, ModelReadError, ParityError
+from slim2keras.files.output_files import sha256_of_files
 from tests.cli.running import Result, ok
 from tests.reference import convert_small
 
@@ -48,3 +49,16 @@ def test_what_says_nothing_is_told(tmp_path: Path, small_checkpoint: Path) -> No
     beside.unlink()
     with pytest.raises(ModelReadError, match=r"There is no .*model\.h5\.json"):
         slim2keras.verify_file(path)
+
+
+def test_a_directory_is_compared_file_by_file(tmp_path: Path) -> None:
+    """A SavedModel for serving has no tensors that could be read again: any file that is another is told."""
+    served = tmp_path / "served"
+    (served / "variables").mkdir(parents=True)
+    for name in ("saved_model.pb", "variables/a", "variables/b"):
+        (served / name).write_text(name)
+    (tmp_path / "served.json").write_text(json.dumps({"output": {"files": sha256_of_files(served)}}))
+    assert slim2keras.verify_file(served).summary() == f"{served} is what was written: 3 files"
+    (served / "variables/a").write_text("another")
+    (served / "variables/b").rename(served / "new")
+    assert slim2keras.verify_file(served).differing == ["new", "variables/a", "variables/b"]

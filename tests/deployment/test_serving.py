@@ -53,6 +53,7 @@ def test_files_of_any_kind_and_size_go_to_names_of_classes(tmp_path: Path) -> No
     report = slim2keras.deploy(model, tmp_path / "served", options)
     assert report.proof.largest_difference <= 1e-5
     assert report.facts["serving"]["preprocessing_difference"] == 0.0
+    assert slim2keras.verify_file(tmp_path / "served").passed
     shapes = {"JPEG": (70, 50, 3), "PNG": (40, 90), "BMP": (20, 30, 3), "GIF": (80, 80)}
     files = [encoded(pixels(*shape), kind) for kind, shape in shapes.items()]
     files += [encoded(pixels(33, 35, 4), "PNG"), encoded(pixels(28, 28, 3), "PNG")]
