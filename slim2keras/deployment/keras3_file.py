@@ -13,6 +13,7 @@ from slim2keras.deployment.options import DeploymentOptions
 from slim2keras.deployment.proof import Proof, noise, prove
 from slim2keras.deployment.subject import Subject
 from slim2keras.deployment.ways import Written
+from slim2keras.errors import MissingExtraError
 
 if TYPE_CHECKING:
     import keras
@@ -31,9 +32,9 @@ def write(subject: Subject, draft: Path, options: DeploymentOptions) -> Written:
 
     Raises:
         UnsupportedGraphError: If the network has what Keras 3 cannot compute.
+        MissingExtraError: If its backend cannot be imported.
     """
-    import keras
-
+    version = _version()
     from slim2keras.keras3.building import to_keras3
     from slim2keras.keras3.registration import own_layers
 
@@ -41,12 +42,28 @@ def write(subject: Subject, draft: Path, options: DeploymentOptions) -> Written:
     ours = own_layers(model)
     _save(model, draft)
     facts = {
-        "keras": keras.__version__,
+        "keras": version,
         "batch_norm_layer": options.batch_norm_layer,
         "own_layers": ours,
         "load_with": f"import {LAYERS_MODULE}" if ours else None,
     }
     return Written(_proof(subject, draft, ours), {"keras3": facts})
+
+
+def _version() -> str:
+    """Of Keras 3, which imports its backend.
+
+    Raises:
+        MissingExtraError: If that is none, or is not installed.
+    """
+    try:
+        import keras
+    except (ImportError, ValueError) as error:
+        raise MissingExtraError(
+            f"Keras 3 cannot be imported: {error}. It wants the backend that KERAS_BACKEND names, or "
+            "~/.keras/keras.json: tensorflow, jax or torch. Install that, or name another."
+        ) from error
+    return str(keras.__version__)
 
 
 def _save(model: keras.Model, draft: Path) -> None:

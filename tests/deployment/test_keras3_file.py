@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from slim2keras.deployment import keras3_file
 from slim2keras.deployment.elsewhere import run_elsewhere
 from slim2keras.deployment.options import DeploymentOptions
 from slim2keras.errors import (
+    MissingExtraError,
     NoSpaceError,
     ParityError,
     Slim2KerasError,
@@ -155,3 +157,10 @@ def test_keras_3_has_one_format(model: Any, tmp_path: Path) -> None:
     """Before any work is done."""
     with pytest.raises(UnsupportedArgumentError, match=r"ends in \.keras"):
         slim2keras.deploy(model, tmp_path / "m.h5", KERAS_3)
+
+
+def test_a_backend_that_is_not_there_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is no defect of ours: Keras 3 imports what ``KERAS_BACKEND`` names, before anything can be made."""
+    monkeypatch.setitem(sys.modules, "keras", None)
+    with pytest.raises(MissingExtraError, match=r"(?s)Keras 3 cannot be imported: .*KERAS_BACKEND names"):
+        keras3_file.write(Any, tmp_path / "m.keras", KERAS_3)  # type: ignore[arg-type]
