@@ -47,6 +47,8 @@ class DeploymentReport(Report):
         """Network, images, and the proof."""
         yield Text(str(self.network["net"]), "bold")
         yield Text(f"images: {self.images['words'] or 'as the network takes them; nobody knows their preprocessing'}")
+        if scopes := self.network["excluded"]["scopes"]:
+            yield Text(f"remark: started afresh when the checkpoint was loaded: {', '.join(scopes)}", "yellow")
         if "folding" in self.facts:
             yield from _folding_page(self.facts["folding"])
         yield Text(f"{self.output['bytes'] / 1e6:,.1f} MB; {self.proof.describe()}")

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import slim2keras
+from slim2keras.checkpoints.load_plan import LoadOptions
 from slim2keras.conversion.request import CheckpointRequest
 from slim2keras.deployment import tf_keras_file
 from slim2keras.deployment.options import DeploymentOptions
@@ -64,6 +65,18 @@ def test_a_checkpoint_goes_by_what_is_asked_of_it(tmp_path: Path) -> None:
     report = slim2keras.deploy(checkpoint, tmp_path / "out.keras", request=CheckpointRequest(network=network))
     assert report.network["net"] == "tiny"
     assert report.proof.largest_difference == 0.0
+    assert "started afresh" not in str(report)
+
+
+def test_what_started_afresh_is_told(tmp_path: Path) -> None:
+    """Random values in a file that others run are not found by its proof, which is of the same values."""
+    network = tiny_network()
+    values = values_of(network.graph.variables())
+    checkpoint = write_checkpoint(tmp_path / "tiny.ckpt", values)
+    scope = [*values][-1].rpartition("/")[0]
+    request = CheckpointRequest(network=network, load=LoadOptions((scope,)))
+    report = slim2keras.deploy(checkpoint, tmp_path / "out.keras", request=request)
+    assert f"remark: started afresh when the checkpoint was loaded: {scope}" in str(report)
 
 
 def raises(error: BaseException) -> Callable[..., Any]:

@@ -220,7 +220,7 @@ def test_a_range_of_one_value_is_zero_or_none(values: Values, tmp_path: Path) ->
 
 def test_ranges_of_no_layer_are_refused(values: Values, tmp_path: Path) -> None:
     """A range that belongs to no layer is an error that lists it: its rounding would be lost without a word."""
-    stray = {f"Small/Elsewhere/act_quant/{end}": np.float32(1) for end in ("min", "max")}
+    stray = {f"Small/Elsewhere/act_quant/{end}": np.float32(it) for end, it in (("min", -1), ("max", 1))}
     checkpoint = write_checkpoint(tmp_path / "model.ckpt-9", {**values, **stray})
     with pytest.raises(CheckpointMismatchError, match=r"1 of 17 ranges (.|\n)*Small/Elsewhere/act_quant"):
         slim2keras.deploy(checkpoint, tmp_path / "small.tflite", INT8, request=asked())
