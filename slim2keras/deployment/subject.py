@@ -196,4 +196,4 @@ def _data(options: DeploymentOptions, network: Network, reading: Reading) -> Ima
     if options.data is None:
         return None
     examples = replace(list_for_network(options.data, network, split=options.split, labels=False), labels=None)
-    return ImageBatches(examples, network, batch_size=16, reading=reading)
+    return ImageBatches(examples, network, batch_size=16, reading=reading, way_on="Take it out.")

@@ -139,6 +139,9 @@ def test_images_of_the_data_are_tried_and_a_broken_one_is_named(tmp_path: Path) 
     for signature in ("bytes", "images"):
         with pytest.raises(DataReadError, match=r"1\.png"):
             entry_of(subject, signature).samples()
+    # Not by --skip-broken, which convert has not.
+    with pytest.raises(DataReadError, match=r"1\.png cannot be read as an image: [^-]*\. Take it out\.$"):
+        subject.images()
 
 
 @pytest.mark.parametrize("fails", ["disk", "difference"])
