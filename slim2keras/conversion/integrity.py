@@ -96,9 +96,15 @@ def verify_file(path: str | Path) -> IntegrityReport:
     if isinstance(files, Mapping) and path.is_dir():
         return IntegrityReport(str(path), plural(len(files), "file"), _differing(files, sha256_of_files(path)))
     raise ModelReadError(
-        f"{report_path(path)} has no checksums: it is of an older version, or of another file. Convert again; or "
-        f"compare with the checkpoint: slim2keras verify CHECKPOINT {path}"
+        f"{report_path(path)} has no checksums: it is of an older version, or of another file. {_way_on(path)}"
     )
+
+
+def _way_on(path: Path) -> str:
+    """What to do about a file without checksums; one of another runtime is compared with nothing but its report."""
+    if is_model_file(path):
+        return f"Convert again; or compare with the checkpoint: slim2keras verify CHECKPOINT {path}"
+    return "Convert again."
 
 
 def _differing(written: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
@@ -115,8 +121,7 @@ def _read_report(path: Path) -> Mapping[str, Any]:
             raise TypeError("it is no object")
     except FileNotFoundError as error:
         raise ModelReadError(
-            f"There is no {beside}, which says what {path.name} was when it was written. With the checkpoint: "
-            f"slim2keras verify CHECKPOINT {path}"
+            f"There is no {beside}, which says what {path.name} was when it was written. {_way_on(path)}"
         ) from error
     except (OSError, ValueError, TypeError, RecursionError) as error:
         raise ModelReadError(f"{beside} cannot be read as a report: {type(error).__name__}: {error}.") from error

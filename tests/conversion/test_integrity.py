@@ -62,3 +62,14 @@ def test_a_directory_is_compared_file_by_file(tmp_path: Path) -> None:
     (served / "variables/a").write_text("another")
     (served / "variables/b").rename(served / "new")
     assert slim2keras.verify_file(served).differing == ["new", "variables/a", "variables/b"]
+
+
+def test_what_tf_keras_cannot_load_is_not_to_be_compared_with_a_checkpoint(tmp_path: Path) -> None:
+    """Advice that the command would refuse next is none."""
+    path = tmp_path / "m.tflite"
+    path.write_bytes(b"a model")
+    with pytest.raises(ModelReadError, match=r"There is no .*m\.tflite\.json.* Convert again\.$"):
+        slim2keras.verify_file(path)
+    (tmp_path / "m.tflite.json").write_text("{}")
+    with pytest.raises(ModelReadError, match=r"no checksums.* Convert again\.$"):
+        slim2keras.verify_file(path)
