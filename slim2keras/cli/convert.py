@@ -45,7 +45,7 @@ from slim2keras.cli.options import (
     flag,
     option,
 )
-from slim2keras.errors import OutputError
+from slim2keras.errors import OutputError, UnsupportedArgumentError
 from slim2keras.files.reports import plural
 
 if TYPE_CHECKING:
@@ -128,6 +128,7 @@ def convert(
     from slim2keras.checkpoints.load_plan import LoadOptions
     from slim2keras.conversion.converting import convert_to_file
     from slim2keras.deployment.options import DeploymentOptions
+    from slim2keras.deployment.ways import way_out
     from slim2keras.outputs.formats import check_target
 
     options = DeploymentOptions(
@@ -151,7 +152,11 @@ def convert(
         raise OutputError("convert needs one output file: slim2keras convert CHECKPOINT -o OUTPUT")
     if target is not None:
         _, its_format = check_target(target, overwrite=overwrite)
-    if target is not None and not dry_run and _goes_elsewhere(checkpoint, its_format, options):
+        if dry_run:
+            way_out(its_format, options)
+    if dry_run:
+        _check_is_planned(checkpoint)
+    elif target is not None and _goes_elsewhere(checkpoint, its_format, options):
         check_classifier(checkpoint)
         import_tensorflow()
         _deploy(checkpoint, target, options, with_function(request, network), overwrite, json_output)
@@ -173,6 +178,17 @@ def convert(
         print_line(
             "Load it with tf_keras.models.load_model; tf.keras.models.load_model is Keras 3's from TensorFlow 2.16 on, "
             "and fails."
+        )
+
+
+def _check_is_planned(subject: Path) -> None:
+    from slim2keras.files.run_layout import is_run
+    from slim2keras.outputs.formats import is_model_file
+
+    if is_run(subject) or is_model_file(subject):
+        raise UnsupportedArgumentError(
+            f"--dry-run shows which variables of a checkpoint would be loaded, and {subject} is none: it holds a model "
+            "as it is. Leave --dry-run out."
         )
 
 

@@ -16,7 +16,7 @@ from slim2keras.checkpoints.reading import Checkpoint, open_checkpoint
 from slim2keras.conversion.plan import ConversionPlan, plan_conversion
 from slim2keras.conversion.report import ConversionReport, describe_plan, describe_source, versions_of_all
 from slim2keras.conversion.request import CheckpointRequest, SlimFunction
-from slim2keras.data.labels import names_of_classes, read_label_names
+from slim2keras.data.labels import class_names
 from slim2keras.errors import GraphWarning, OutputError
 from slim2keras.files.output_files import check_space, report_path, sha256, whole_or_not_at_all
 from slim2keras.graphs.graph import Shape
@@ -186,7 +186,7 @@ def convert_to_file(
 
 
 def _class_names(labels: Path | None, network: Network) -> Sequence[str] | None:
-    return None if labels is None else names_of_classes(read_label_names(labels), network.num_classes or 0)
+    return class_names(labels, network.num_classes) if labels is not None and network.num_classes else None
 
 
 def _outline_and_variables(plan: ConversionPlan, its_format: OutputFormat) -> tuple[Outline, Mapping[str, Any]]:

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from slim2keras.conversion.reading import load_model
 from slim2keras.errors import ModelReadError, ParityError
-from slim2keras.files.output_files import report_path, sha256
+from slim2keras.files.output_files import report_path, sha256, sha256_of_files
 from slim2keras.files.reports import Report, plural
 from slim2keras.models.variables import slim_variables
 from slim2keras.outputs.checksums import checksums
@@ -29,8 +29,8 @@ class IntegrityReport(Report):
 
     Attributes:
         path: Of the file.
-        compared: What was compared: so many tensors, or the file as a whole.
-        differing: Tensors that are others, or the name of the file.
+        compared: What was compared: so many tensors, the file as a whole, or so many files of a directory.
+        differing: Tensors that are others, or the names of files.
     """
 
     path: str
@@ -74,7 +74,8 @@ def verify_file(path: str | Path) -> IntegrityReport:
     """Compare a file with the checksums in the report beside it, without the checkpoint that it came from.
 
     Args:
-        path: A model file of tf_keras, whose tensors are compared; or one of another runtime, the file as a whole.
+        path: A model file of tf_keras, whose tensors are compared; or one of another runtime, the file as a whole; or a
+            SavedModel for serving, each of its files.
 
     Raises:
         ModelReadError: If the file is missing or cannot be read, or the report is not beside it or has no checksums.
@@ -85,17 +86,29 @@ def verify_file(path: str | Path) -> IntegrityReport:
     path = Path(path)
     check_model_path(path)
     report = _read_report(path)
-    tensors, whole = report.get("tensors"), _output(report).get("sha256")
+    tensors, output = report.get("tensors"), _output(report)
+    whole, files = output.get("sha256"), output.get("files")
     if is_model_file(path) and isinstance(tensors, Mapping):
         found = checksums((name, item.numpy()) for name, item in slim_variables(load_model(path)).items())
-        differing = sorted(name for name in {*tensors, *found} if tensors.get(name) != found.get(name))
-        return IntegrityReport(str(path), plural(len(tensors), "tensor"), differing)
+        return IntegrityReport(str(path), plural(len(tensors), "tensor"), _differing(tensors, found))
     if isinstance(whole, str) and path.is_file():
         return IntegrityReport(str(path), "its SHA-256", [] if sha256(path) == whole else [path.name])
+    if isinstance(files, Mapping) and path.is_dir():
+        return IntegrityReport(str(path), plural(len(files), "file"), _differing(files, sha256_of_files(path)))
     raise ModelReadError(
-        f"{report_path(path)} has no checksums: it is of an older version, or of another file. Convert again; or "
-        f"compare with the checkpoint: slim2keras verify CHECKPOINT {path}"
+        f"{report_path(path)} has no checksums: it is of an older version, or of another file. {_way_on(path)}"
     )
+
+
+def _way_on(path: Path) -> str:
+    """What to do about a file without checksums; one of another runtime is compared with nothing but its report."""
+    if is_model_file(path):
+        return f"Convert again; or compare with the checkpoint: slim2keras verify CHECKPOINT {path}"
+    return "Convert again."
+
+
+def _differing(written: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
+    return sorted(name for name in {*written, *found} if written.get(name) != found.get(name))
 
 
 def _read_report(path: Path) -> Mapping[str, Any]:
@@ -108,8 +121,7 @@ def _read_report(path: Path) -> Mapping[str, Any]:
             raise TypeError("it is no object")
     except FileNotFoundError as error:
         raise ModelReadError(
-            f"There is no {beside}, which says what {path.name} was when it was written. With the checkpoint: "
-            f"slim2keras verify CHECKPOINT {path}"
+            f"There is no {beside}, which says what {path.name} was when it was written. {_way_on(path)}"
         ) from error
     except (OSError, ValueError, TypeError, RecursionError) as error:
         raise ModelReadError(f"{beside} cannot be read as a report: {type(error).__name__}: {error}.") from error

@@ -29,6 +29,9 @@ _COLOURS = 3
 
 _LONGEST_REASON = 200
 
+SKIP = "To leave such images out: skip_broken=True (--skip-broken)."
+"""What to do about broken images, wherever they can be left out."""
+
 _FAULTS = ("InvalidArgumentError", "NotFoundError", "DataLossError", "UnknownError", "PermissionDeniedError")
 """TensorFlow's errors that a broken image can be behind."""
 
@@ -110,12 +113,13 @@ def _size_and_time(path: Path) -> tuple[int, int]:
 
 
 @contextmanager
-def broken_images_named(examples: Examples, channels: int | None = None) -> Iterator[None]:
+def broken_images_named(examples: Examples, channels: int | None = None, way_on: str = SKIP) -> Iterator[None]:
     """Turn TensorFlow's errors about an image, which say only the op, into one that names the image.
 
     Args:
         examples: Images that batches are made of.
         channels: That the network takes; colours if nobody knows.
+        way_on: What to do about a broken one.
 
     Raises:
         DataReadError: If an image of the batches that were read last is broken.
@@ -130,17 +134,17 @@ def broken_images_named(examples: Examples, channels: int | None = None) -> Iter
         for batch in list(examples.recent)[::-1]:
             found = find_broken(examples, batch, channels or _COLOURS)
             if found:
-                raise broken_error({examples.names[index]: text for index, text in found.items()}) from error
+                raise broken_error({examples.names[index]: text for index, text in found.items()}, way_on) from error
         raise
 
 
-def broken_error(reasons: dict[str, str]) -> DataReadError:
+def broken_error(reasons: dict[str, str], way_on: str = SKIP) -> DataReadError:
     """The error that names broken images.
 
     Args:
         reasons: Name of an image to what is wrong with it.
+        way_on: What to do about them.
     """
     listed = [f"{name} cannot be read as an image: {text.rstrip('.')}." for name, text in [*reasons.items()][:SHOWN]]
     more = [f"And {len(reasons) - SHOWN} more."] if len(reasons) > SHOWN else []
-    way_on = "To leave such images out: skip_broken=True (--skip-broken)."
     return DataReadError(("\n" if len(listed) > 1 else " ").join([*listed, *more, way_on]))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slim2keras.data.batches import Reading, check_fit, evaluation_batches
-from slim2keras.data.broken import broken_images_named
+from slim2keras.data.broken import SKIP, broken_images_named
 from slim2keras.data.examples import Examples
 from slim2keras.data.labels import shown
 from slim2keras.data.listing import list_for_network
@@ -34,6 +34,7 @@ class ImageBatches:
         shuffle_seed: Of a random order; ``None`` keeps that listed.
         reading: Preprocessing options, parallelism and orientation.
         slices: (worker, workers): the batches that are this worker's.
+        way_on: What to do about a broken image.
     """
 
     examples: Examples
@@ -42,13 +43,14 @@ class ImageBatches:
     shuffle_seed: int | None = 0
     reading: Reading = field(default_factory=Reading)
     slices: tuple[int, int] = (0, 1)
+    way_on: str = SKIP
 
     def __len__(self) -> int:
         """Number of images."""
         return len(self.examples)
 
     def __iter__(self) -> Iterator[Any]:
-        with broken_images_named(self.examples, self.network.input_shape[-1]):
+        with broken_images_named(self.examples, self.network.input_shape[-1], self.way_on):
             yield from self._batches.as_numpy_iterator()
 
     @functools.cached_property

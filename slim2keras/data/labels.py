@@ -148,6 +148,31 @@ def names_of_classes(numbers: Mapping[str, int], classes: int) -> tuple[str, ...
     return tuple(names.get(number, str(number)) for number in range(classes))
 
 
+def class_names(labels_file: Path | None, num_classes: int) -> tuple[str, ...]:
+    """Name of each class, its number as text where nobody knows one.
+
+    Raises:
+        DataReadError: If the file cannot be read, or has classes that the network has not.
+    """
+    return names_of_classes({} if labels_file is None else known_names(labels_file, num_classes), num_classes)
+
+
+def known_names(labels_file: Path, num_classes: int) -> dict[str, int]:
+    """Numbers of the classes of a network that a file names, by name.
+
+    Raises:
+        DataReadError: If the file cannot be read, or has classes that the network has not.
+    """
+    known = read_label_names(labels_file)
+    beyond = [f"{name} ({number})" for name, number in known.items() if number >= num_classes]
+    if beyond:
+        raise DataReadError(
+            f"{labels_file} numbers beyond the {num_classes} classes of the network: {', '.join(beyond[:SHOWN])}. "
+            "Numbers are the network's, from 0."
+        )
+    return known
+
+
 def checked_numbers(found: NDArray[Any], names: Sequence[str], options: LabelOptions, where: str) -> NDArray[np.int64]:
     """Labels as the network numbers them, from those that stand in the data.
 

@@ -13,7 +13,7 @@ from slim2keras.deployment.options import DeploymentOptions
 from slim2keras.deployment.report import DeploymentReport
 from slim2keras.deployment.subject import open_subject
 from slim2keras.deployment.ways import way_out
-from slim2keras.files.output_files import report_path, sha256, whole_or_not_at_all
+from slim2keras.files.output_files import report_path, sha256, sha256_of_files, whole_or_not_at_all
 from slim2keras.outputs.formats import check_target
 
 if TYPE_CHECKING:
@@ -74,7 +74,8 @@ def deploy(
 
 def _contents(path: Path) -> dict[str, Any]:
     if path.is_dir():
-        return {"bytes": sum(file.stat().st_size for file in path.rglob("*") if file.is_file())}
+        size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+        return {"bytes": size, "files": sha256_of_files(path)}
     return {"bytes": path.stat().st_size, "sha256": sha256(path)}
 
 

@@ -18,14 +18,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _READERS = Path(__file__).parent / "readers"
-_WITHOUT_US = (
-    "import runpy, sys; sys.modules['slim2keras'] = None; sys.argv = sys.argv[1:]; "
-    "runpy.run_path(sys.argv[0], run_name='__main__')"
-)
-_WITH_OUR = (
-    "import importlib, runpy, sys; sys.path.insert(0, {root!r}); importlib.import_module({module!r}); "
-    "sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"
-)
+# What lies in the working directory, the empty entry, is nobody's package.
+_START = "import sys; sys.path[:] = [*filter(None, sys.path)]; sys.argv = sys.argv[1:]; import runpy; "
+_RUN = "runpy.run_path(sys.argv[0], run_name='__main__')"
+_WITHOUT_US = f"{_START} sys.modules['slim2keras'] = None; {_RUN}"
+_WITH_OUR = f"{_START} import importlib; sys.path.insert(0, {{root!r}}); importlib.import_module({{module!r}}); {_RUN}"
 _ROOT = Path(__file__).parents[2]
 _LONGEST = 1800
 """Seconds; a network of a thousand layers takes minutes to load on a busy machine."""
@@ -63,7 +60,7 @@ def run_elsewhere(
         given, found = Path(name) / "given.npz", Path(name) / "found.npz"
         np.savez(given, **inputs)  # type: ignore[arg-type]
         start = _WITH_OUR.format(root=str(_ROOT), module=module) if module else _WITHOUT_US
-        program = [interpreter, "-I", "-c", start, _READERS / f"{reader}.py", file, given, found]
+        program = [interpreter, "-c", start, _READERS / f"{reader}.py", file, given, found]
         fault = _fault([*map(str, program)], environment or {})
         if fault or not found.is_file():
             raise Slim2KerasError(

@@ -45,9 +45,9 @@ class LayerProof:
         """Refuse a file of which a layer computes something else.
 
         Raises:
-            ParityError: If one is off by more than a step, or hardly any could be looked at.
+            ParityError: If one is off by more than a step or by no number, or hardly any could be looked at.
         """
-        if self.largest > NEAR or self.layers * 2 < self.rounded:
+        if not self.largest <= NEAR or self.layers * 2 < self.rounded:
             raise ParityError(f"The int8 file is not what was to be written: {self.describe()}. Nothing was kept.")
 
     def describe(self) -> str:

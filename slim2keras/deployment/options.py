@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,8 @@ class DeploymentOptions:
         preprocessing_name: A network whose preprocessing is taken, or a pipeline.
 
     Raises:
-        UnsupportedArgumentError: If a value is not among those that there are, or there is a split and no data.
+        UnsupportedArgumentError: If a value is not among those that there are, or is of another type, or there is a
+            split and no data.
     """
 
     keras: int = 2
@@ -65,7 +67,12 @@ class DeploymentOptions:
                 raise UnsupportedArgumentError(f"{name} must be one of {known}. Received: {name}={given!r}")
         if self.split is not None and self.data is None:
             raise UnsupportedArgumentError(f"split is of data: give data too (--data). Received: split={self.split!r}")
-
+        if self.opset is not None and not isinstance(self.opset, Integral):
+            raise UnsupportedArgumentError(f"opset must be a whole number. Received: opset={self.opset!r}")
+        if self.image_size is not None and not _is_size(self.image_size):
+            raise UnsupportedArgumentError(
+                f"image_size must be (height, width) in pixels. Received: image_size={self.image_size!r}"
+            )
         for name in _PATHS:
             given = getattr(self, name)
             object.__setattr__(self, name, None if given is None else Path(given))
@@ -85,3 +92,11 @@ class DeploymentOptions:
     def chosen(self) -> list[str]:
         """Names of what differs from its default."""
         return [item.name for item in fields(self) if getattr(self, item.name) != item.default]
+
+
+def _is_size(given: Any) -> bool:
+    return (
+        isinstance(given, Sequence)
+        and len(given) == 2
+        and all(isinstance(side, Integral) and int(side) > 0 for side in given)
+    )

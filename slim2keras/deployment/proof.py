@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from slim2keras.errors import ParityError
+from slim2keras.files.reports import plural
 from slim2keras.graphs.network import Network
 from slim2keras.preprocessing.pipelines import PIPELINES
 
@@ -79,9 +80,8 @@ class Proof:
     def describe(self) -> str:
         """In a line."""
         same = "" if self.agreement is None else f", same class for {self.agreement:.1%}"
-        return (
-            f"{self.runtime}, {self.images} images ({self.of}): largest difference {self.largest_difference:.2g}{same}"
-        )
+        on = f"{self.runtime}, {plural(self.images, 'image')} ({self.of})"
+        return f"{on}: largest difference {self.largest_difference:.2g}{same}"
 
     def to_json(self) -> dict[str, Any]:
         """As plain values."""
@@ -96,11 +96,19 @@ def prove(
     Args:
         ours: Runs the model.
         theirs: Runs the file, by its own runtime.
+
+    Raises:
+        ParityError: If outputs are missing, or the model's own are no numbers, with which none can be compared.
     """
     given, found = ours(images), theirs(images)
     if [item.shape for item in given] != [item.shape for item in found]:
         shapes = ([tuple(item.shape) for item in outputs] for outputs in (given, found))
         raise ParityError("{1} are the outputs of the file, and {0} those of the model.".format(*shapes))
+    if not all(np.isfinite(item).all() for item in given):
+        raise ParityError(
+            f"The model itself gives NaN or infinite values of the images ({of}), with which no file can be compared. "
+            "Nothing was written."
+        )
     difference = max(map(relative_difference, found, given))
     return Proof(runtime, len(images), of, difference, _agreement(given[0], found[0]), bar)
 

@@ -20,7 +20,7 @@ class DeploymentReport(Report):
     Attributes:
         source: Where the model is from.
         network: Enough to rebuild it, and what ``convert`` says of it.
-        output: Path, format, bytes and SHA-256; of a directory without the last.
+        output: Path, format, bytes and SHA-256; of a directory the SHA-256 of each of its ``files``.
         proof: How near its outputs are to the model's.
         images: What the network wants of its images, see ``describe_images``.
         options: What was asked.
@@ -47,6 +47,8 @@ class DeploymentReport(Report):
         """Network, images, and the proof."""
         yield Text(str(self.network["net"]), "bold")
         yield Text(f"images: {self.images['words'] or 'as the network takes them; nobody knows their preprocessing'}")
+        if scopes := self.network["excluded"]["scopes"]:
+            yield Text(f"remark: started afresh when the checkpoint was loaded: {', '.join(scopes)}", "yellow")
         if "folding" in self.facts:
             yield from _folding_page(self.facts["folding"])
         yield Text(f"{self.output['bytes'] / 1e6:,.1f} MB; {self.proof.describe()}")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from slim2keras.data.labels import class_names
 from slim2keras.deployment.elsewhere import run_elsewhere
 from slim2keras.deployment.ends import IMAGES, PROBABILITIES, output_names
 from slim2keras.deployment.entries import Entry, entry_of
@@ -21,7 +22,6 @@ from slim2keras.deployment.subject import Subject
 from slim2keras.deployment.ways import Written
 from slim2keras.errors import ParityError, UnsupportedArgumentError
 from slim2keras.evaluation.classifiers import check_classifier
-from slim2keras.evaluation.labels import class_names
 from slim2keras.models.logits import first_logits
 from slim2keras.models.variables import slim_variables
 

@@ -13,12 +13,12 @@ from slim2keras.checkpoints.reading import open_checkpoint
 from slim2keras.conversion.request import CheckpointRequest
 from slim2keras.data.batches import Reading
 from slim2keras.data.images import ImageBatches
+from slim2keras.data.labels import class_names
 from slim2keras.data.listing import list_for_network
 from slim2keras.deployment.options import DeploymentOptions
 from slim2keras.deployment.proof import noise
 from slim2keras.deployment.trained_ranges import Range, read_ranges
 from slim2keras.errors import UnsupportedArgumentError
-from slim2keras.evaluation.labels import class_names
 from slim2keras.evaluation.opening import Classifier, classifier_of, open_classifier
 from slim2keras.files.run_layout import is_run
 from slim2keras.graphs.folding import Folding
@@ -124,14 +124,13 @@ def open_subject(
     """Open a checkpoint, a model file, a RUN, or take a model.
 
     Raises:
-        UnsupportedArgumentError: If it has several inputs, which Keras 3 alone takes.
+        UnsupportedArgumentError: If it has several inputs, which Keras 3 alone takes, and without data.
         Slim2KerasError: If it cannot be read, or what is asked does not fit it.
     """
     found = _opened(source, options, request)
     model = _plain(found.model)
     network, reading = network_of(model), found.reading
-    if options.keras != 3:
-        _check_inputs(network)
+    _check_inputs(network, options)
     pipeline = reading.preprocessing
     if options.preprocessing_name is not None:
         pipeline, reading = pipeline_named(options.preprocessing_name), Reading()
@@ -160,9 +159,14 @@ def _folded(subject: Subject) -> Subject:
     return replace(subject, **made, unfolded=subject.model, folding=found.folding)
 
 
-def _check_inputs(network: Network) -> None:
+def _check_inputs(network: Network, options: DeploymentOptions) -> None:
     names = [layer.name for layer in network.graph.input_layers]
-    if len(names) > 1:
+    if len(names) > 1 and options.data is not None:
+        raise UnsupportedArgumentError(
+            f"{network.name} has {len(names)} inputs ({', '.join(names)}), and data has images for one: leave data "
+            "(--data) out."
+        )
+    if len(names) > 1 and options.keras != 3:
         raise UnsupportedArgumentError(
             f"{network.name} has {len(names)} inputs ({', '.join(names)}), and what goes to another runtime takes one, "
             "images. `slim2keras convert CHECKPOINT -o model.keras` writes it for tf_keras, with --keras 3 for Keras 3."
@@ -197,4 +201,4 @@ def _data(options: DeploymentOptions, network: Network, reading: Reading) -> Ima
     if options.data is None:
         return None
     examples = replace(list_for_network(options.data, network, split=options.split, labels=False), labels=None)
-    return ImageBatches(examples, network, batch_size=16, reading=reading)
+    return ImageBatches(examples, network, batch_size=16, reading=reading, way_on="Take it out.")

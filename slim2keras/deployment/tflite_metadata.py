@@ -84,7 +84,8 @@ def _features() -> Table:
 
 def _image_content(images: Mapping[str, Any]) -> Table:
     colours = _COLOURS.get(images["colours"])
-    if colours is None:
+    # Readers of images take a batch of them, and no frames.
+    if colours is None or images["layout"] != "NHWC":
         return _features()
     height, width = images["size"]
     return Table((_IMAGE_PROPERTIES, Table((colours, Table((np.uint32(width), np.uint32(height)))))))

@@ -19,7 +19,7 @@ import numpy as np
 from slim2keras.checkpoints.reading import Checkpoint, GraphVariables
 from slim2keras.errors import CheckpointMismatchError, UnsupportedGraphError
 from slim2keras.files.reports import plural
-from slim2keras.importing.nodes import Nodes
+from slim2keras.importing.nodes import FAKE_QUANTIZED, Nodes
 from slim2keras.scopes import VariableKind
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ _STEPS = "local_step"
 _STEPS_OF_ACTIVATION = 255
 _FAKE_QUANT = "FakeQuantWithMinMaxVars"
 _BITS = 8
+_WITHOUT = "To quantize without them write a .keras file, and of that one int8 with --data."
 _SHOWN = 10
 
 
@@ -55,7 +56,8 @@ def read_ranges(checkpoint: Checkpoint) -> dict[str, Range]:
 
     Raises:
         CheckpointMismatchError: If one lacks an end, is none, or was never trained.
-        UnsupportedGraphError: If a frozen graph rounds to other numbers than those of 8 bits.
+        UnsupportedGraphError: If a frozen graph rounds to other numbers than those of 8 bits, or by other ops than
+            training with one range a layer has.
     """
     if isinstance(checkpoint, GraphVariables) and checkpoint.source.checkpoint is None:
         return _frozen_ranges(checkpoint.source)
@@ -66,12 +68,12 @@ def read_ranges(checkpoint: Checkpoint) -> dict[str, Range]:
             ends.setdefault(match["quantizer"], {})[match["end"]] = name
     found = {quantizer: _range(checkpoint, its_ends) for quantizer, its_ends in ends.items()}
     problems = [f"{name}: {what}" for name, what in found.items() if isinstance(what, str)]
-    problems += [f"{name}: 0 updates" for name in names if name.endswith(f"/{_STEPS}") and not checkpoint[name]]
+    problems += [f"{name}: 0 updates" for name in names if name.endswith(f"/{_STEPS}") and not checkpoint[name].any()]
     if problems:
         raise CheckpointMismatchError(
             f"{plural(len(problems), 'range')} of quantization-aware training in {checkpoint.given} cannot be used:\n"
             + listed(problems)
-            + "\nTrain further; or quantize without them: write a .keras file, and of that one int8 with --data."
+            + f"\nTrain further. {_WITHOUT}"
         )
     return {name: item for name, item in found.items() if isinstance(item, Range)}
 
@@ -87,6 +89,15 @@ def _frozen_ranges(source: GraphSource) -> dict[str, Range]:
     """By the scopes of FakeQuant ops whose ends are constants."""
     nodes = Nodes(source.graph)
     rounding = [node for node in nodes.by_name.values() if node.op == _FAKE_QUANT]
+    strange = [
+        f"{node.op}, {node.name}" for node in nodes.by_name.values() if node.op in FAKE_QUANTIZED - {_FAKE_QUANT}
+    ]
+    if strange:
+        raise UnsupportedGraphError(
+            f"{plural(len(strange), 'op')} of {source.path} round by ranges that are none of a whole layer's:\n"
+            + listed(strange)
+            + f"\n{_WITHOUT}"
+        )
     others = [node.name for node in rounding if "num_bits" in node.attr and node.attr["num_bits"].i != _BITS]
     if others:
         raise UnsupportedGraphError(
@@ -106,6 +117,8 @@ def _range(checkpoint: Checkpoint, ends: Mapping[str, str]) -> Range | str:
     low, high = checkpoint[ends["min"]], checkpoint[ends["max"]]
     if low.shape or high.shape:
         return f"one number is wanted, and it has {max(low.size, high.size)}"
-    if not (np.isfinite(low) and np.isfinite(high) and low <= high):
+    # Of one value alone, but zero, TensorFlow's own rounding makes NaN.
+    is_range = low < high or (low == 0 and high == 0)
+    if not (np.isfinite(low) and np.isfinite(high) and is_range):
         return f"from {low:g} to {high:g}"
     return Range(float(low), float(high))

@@ -42,6 +42,7 @@ class Way:
         extra: Of ``pyproject.toml``, empty if it needs none.
         modules: That the extra brings.
         hint: How the file is loaded.
+        asked_by: How it is asked for, where it takes options of its own.
     """
 
     title: str
@@ -50,6 +51,7 @@ class Way:
     extra: str = ""
     modules: tuple[str, ...] = ()
     hint: str = ""
+    asked_by: str = ""
 
     def check(self, options: DeploymentOptions) -> None:
         """Check before any work is done.
@@ -88,9 +90,14 @@ _KERAS3 = Way(
     "keras3",
     ("keras",),
     "Load it with keras.models.load_model.",
+    "NAME.keras, keras=3: --keras 3",
 )
 _SERVING = Way(
-    "A SavedModel for serving", "serving", frozenset({"signature"}), hint="Load it with tf.saved_model.load."
+    "A SavedModel for serving",
+    "serving",
+    frozenset({"signature"}),
+    hint="Load it with tf.saved_model.load.",
+    asked_by="NAME, a directory without suffix",
 )
 _WAYS: Mapping[OutputFormat, Way] = {
     OutputFormat.KERAS: _TF_KERAS,
@@ -104,6 +111,7 @@ _WAYS: Mapping[OutputFormat, Way] = {
         "tflite",
         ("ai_edge_litert",),
         "Run it with ai_edge_litert.interpreter.Interpreter.",
+        "NAME.tflite",
     ),
     OutputFormat.ONNX: Way(
         "An ONNX file",
@@ -112,6 +120,7 @@ _WAYS: Mapping[OutputFormat, Way] = {
         "onnx",
         ("onnx", "onnxruntime", "tf2onnx"),
         "Run it with onnxruntime.InferenceSession.",
+        "NAME.onnx",
     ),
 }
 
@@ -134,5 +143,5 @@ def way_out(its_format: OutputFormat, options: DeploymentOptions) -> Way:
 
 def _who_takes(option: str) -> str:
     ways = (*_WAYS.values(), _KERAS3, _SERVING)
-    titles = dict.fromkeys(way.title for way in ways if option in way.takes)
+    titles = dict.fromkeys(f"{way.title} ({way.asked_by})" for way in ways if option in way.takes)
     return f"{' or '.join(titles)} takes {option}."

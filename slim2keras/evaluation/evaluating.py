@@ -12,10 +12,11 @@ import numpy as np
 from slim2keras.data.batches import Reading
 from slim2keras.data.examples import Examples
 from slim2keras.data.images import ImageBatches
+from slim2keras.data.labels import class_names
 from slim2keras.data.listing import list_examples, splits_of
 from slim2keras.errors import DataReadError, UnsupportedArgumentError
 from slim2keras.evaluation.classifiers import check_classifier
-from slim2keras.evaluation.labels import class_names, numbered_by_names
+from slim2keras.evaluation.labels import numbered_by_names
 from slim2keras.evaluation.opening import Classifier, classifier_of, open_classifier
 from slim2keras.evaluation.report import Evaluation
 from slim2keras.evaluation.scores import TOP, Scores, score_images

@@ -9,29 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from slim2keras.data.examples import Examples
-from slim2keras.data.labels import SHOWN, names_of_classes, read_label_names
+from slim2keras.data.labels import SHOWN, known_names, names_of_classes
 from slim2keras.data.sources import ImageFiles
 from slim2keras.errors import DataReadError, did_you_mean
-
-
-def class_names(labels_file: Path | None, num_classes: int) -> tuple[str, ...]:
-    """Name of each class, its number as text where nobody knows one.
-
-    Raises:
-        DataReadError: If the file cannot be read, or has classes that the network has not.
-    """
-    return names_of_classes({} if labels_file is None else _known(labels_file, num_classes), num_classes)
-
-
-def _known(labels_file: Path, num_classes: int) -> dict[str, int]:
-    known = read_label_names(labels_file)
-    beyond = [f"{name} ({number})" for name, number in known.items() if number >= num_classes]
-    if beyond:
-        raise DataReadError(
-            f"{labels_file} numbers beyond the {num_classes} classes of the network: {', '.join(beyond[:SHOWN])}. "
-            "Numbers are the network's, from 0."
-        )
-    return known
 
 
 def numbered_by_names(list_images: Callable[[int | None], Examples], labels_file: Path, num_classes: int) -> Examples:
@@ -45,7 +25,7 @@ def numbered_by_names(list_images: Callable[[int | None], Examples], labels_file
     Raises:
         DataReadError: If there are no labels, or classes that the network has not.
     """
-    known = _known(labels_file, num_classes)
+    known = known_names(labels_file, num_classes)
     found = list_images(None)
     labels = found.known_labels()
     there = [found.class_names[number] for number in np.unique(labels)]

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from slim2keras.data.broken import without_broken
 from slim2keras.data.examples import Examples
 from slim2keras.data.folders import IMAGE_SUFFIXES
+from slim2keras.data.labels import class_names
 from slim2keras.data.sources import ImageFiles
 from slim2keras.errors import DataReadError
 from slim2keras.evaluation.evaluating import EvaluationOptions, preprocessing_of, score_examples
-from slim2keras.evaluation.labels import class_names
 from slim2keras.evaluation.opening import Classifier, classifier_of, open_classifier
 from slim2keras.evaluation.predictions import Predictions
 from slim2keras.evaluation.scores import TOP

@@ -43,6 +43,12 @@ def sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
+def sha256_of_files(directory: Path) -> dict[str, str]:
+    """SHA-256 of every file in a directory and those below it, by its path from there."""
+    files = sorted(path for path in directory.rglob("*") if path.is_file())
+    return {path.relative_to(directory).as_posix(): sha256(path) for path in files}
+
+
 def check_no_format(path: Path, wanted: str) -> None:
     """Refuse a name whose suffix is that of a file format, or nearly so, where files without one are written.
 
@@ -60,7 +66,8 @@ def check_no_format(path: Path, wanted: str) -> None:
         return
     near = difflib.get_close_matches(suffix, _FORMATS, n=1, cutoff=0.7)
     if near:
-        meant = "" if suffix == near[0] else f" Did you mean {path.with_suffix(near[0]).name}?"
+        is_meant = path.suffix != near[0] and near[0] in wanted
+        meant = f" Did you mean {path.with_suffix(near[0]).name}?" if is_meant else ""
         raise OutputError(f"{path} has an unknown format: {path.suffix}.{meant} Give {wanted}.")
 
 

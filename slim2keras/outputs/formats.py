@@ -72,6 +72,10 @@ def check_target(target: Path, *, overwrite: bool) -> tuple[Path, OutputFormat]:
     check_free(target, report_path(target), overwrite=overwrite)
     if target.is_dir() and (its_format is not OutputFormat.SAVED_MODEL or not _is_replaceable(target)):
         raise OutputError(f"{target} is a directory that holds no SavedModel, and is left as it is. Give another name.")
+    if target.is_file() and its_format is OutputFormat.SAVED_MODEL:
+        raise OutputError(
+            f"{target} is a file, and a SavedModel is a directory: it is left as it is. Give another name."
+        )
     return target, its_format
 
 

@@ -12,9 +12,9 @@ from slim2keras.preprocessing.pipeline import Pipeline, Pixels
 from slim2keras.preprocessing.pipelines import PIPELINES
 
 _COLOURS = {1: "grey", 3: "RGB"}
-
-
-_IMAGE_RANK = 3
+_LAYOUTS = {3: "NHWC", 4: "NDHWC"}
+"""Axes of a batch of images, and of videos, whose frames are TensorFlow's D, by the rank of one."""
+_SIDE = "resize_smaller_side"
 _GREY = (0.2989, 0.587, 0.114)
 """Weights of red, green and blue in ``tf.image.rgb_to_grayscale``."""
 
@@ -33,20 +33,21 @@ def describe_images(
 
     Returns:
         ``size``: [height, width], ``None`` where open, or of what is no image; ``channels``; ``colours``: ``"RGB"``,
-        ``"grey"`` or ``None``;
-        ``layout``: ``"NHWC"``, that of the input; ``dtype``; ``pipeline``: key of slim's, ``None`` if nobody knows;
+        ``"grey"`` or ``None``; ``layout``: that of the input, ``"NHWC"``, or ``"NDHWC"`` of videos; ``dtype``;
+        ``pipeline``: key of slim's, ``None`` if nobody knows;
         ``mean``, ``scale``: a value is ``(pixel - mean) * scale`` of a pixel of 0 to 255, ``None`` where it depends on
         the image; ``geometry``: which part of an image, and how it gets its size; ``words``: all of it;
         ``labels_offset``: 1 without a background class; ``class_names``: ``None`` if nobody knows.
     """
     pipeline = PIPELINES.get(network.preprocessing)
     pixels = None if pipeline is None else pipeline.pixels
-    channels, is_image = network.usual_shape[-1], len(network.usual_shape) >= _IMAGE_RANK
+    channels, layout = network.usual_shape[-1], _LAYOUTS.get(len(network.usual_shape))
+    is_image = layout is not None
     return {
         "size": list(network.image_size) if is_image else None,
         "channels": channels,
         "colours": _COLOURS.get(channels or 0) if is_image else None,
-        "layout": "NHWC" if is_image else None,
+        "layout": layout,
         "dtype": "float32",
         "pipeline": None if pipeline is None else pipeline.name,
         "mean": None if pixels is None else _mean(pixels, options),
@@ -72,6 +73,3 @@ def _geometry(pipeline: Pipeline, network: Network, options: PreprocessingOption
         height, width = network.image_size
         found[_SIDE] = Target(height or 0, width or 0, options).sides[0]
     return found
-
-
-_SIDE = "resize_smaller_side"

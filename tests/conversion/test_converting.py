@@ -18,7 +18,7 @@ from slim2keras.conversion import converting
 from slim2keras.conversion.converting import convert_to_file
 from slim2keras.conversion.reading import load_model
 from slim2keras.conversion.request import CheckpointRequest
-from slim2keras.errors import CheckpointReadError, Slim2KerasError
+from slim2keras.errors import CheckpointReadError, DataReadError, Slim2KerasError
 from slim2keras.models import building
 from slim2keras.models.building import build_model
 from slim2keras.models.variables import slim_variables
@@ -78,6 +78,17 @@ def test_files_load_without_slim2keras(tmp_path: Path, shallow_checkpoint: Path,
     assign_values(model, small_values(SHALLOW_NET))
     for output in outputs:
         np.testing.assert_array_equal(np.load(tmp_path / f"{output}.npy"), model(batch, training=False).numpy())
+
+
+def test_names_of_classes_that_the_network_has_not_are_refused(tmp_path: Path, small_checkpoint: Path) -> None:
+    """As they are wherever names are given: the report would have lost them without a word."""
+    labels = tmp_path / "labels.txt"
+    labels.write_text("".join(f"{number}:kind {number}\n" for number in range(2000)))
+    with pytest.raises(DataReadError, match=r"numbers beyond the .* classes of the network: kind "):
+        convert_to_file(
+            small_checkpoint, tmp_path / "m.weights.h5", CheckpointRequest(input_shape=SMALL_SHAPE), labels=labels
+        )
+    assert [path.name for path in tmp_path.glob("m.*")] == []
 
 
 def test_a_tensor_that_changed_on_the_way_is_noticed(

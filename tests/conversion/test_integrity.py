@@ -10,11 +10,12 @@ import pytest
 
 import slim2keras
 from slim2keras.errors import ExitStatus, ModelReadError, ParityError
+from slim2keras.files.output_files import sha256_of_files
 from tests.cli.running import Result, ok
-from tests.reference import convert_small
+from tests.reference import convert_small, first_quick
 
 
-@pytest.mark.parametrize("name", ["model.h5", "model.keras", "model.weights.h5"])
+@pytest.mark.parametrize("name", first_quick("model.h5", "model.keras", "model.weights.h5"))
 def test_a_flipped_bit_is_told(tmp_path: Path, small_checkpoint: Path, name: str) -> None:
     """Of a weight, by its name, in a file that loads without complaint."""
     path = tmp_path / name
@@ -47,4 +48,28 @@ def test_what_says_nothing_is_told(tmp_path: Path, small_checkpoint: Path) -> No
             slim2keras.verify_file(path)
     beside.unlink()
     with pytest.raises(ModelReadError, match=r"There is no .*model\.h5\.json"):
+        slim2keras.verify_file(path)
+
+
+def test_a_directory_is_compared_file_by_file(tmp_path: Path) -> None:
+    """A SavedModel for serving has no tensors that could be read again: any file that is another is told."""
+    served = tmp_path / "served"
+    (served / "variables").mkdir(parents=True)
+    for name in ("saved_model.pb", "variables/a", "variables/b"):
+        (served / name).write_text(name)
+    (tmp_path / "served.json").write_text(json.dumps({"output": {"files": sha256_of_files(served)}}))
+    assert slim2keras.verify_file(served).summary() == f"{served} is what was written: 3 files"
+    (served / "variables/a").write_text("another")
+    (served / "variables/b").rename(served / "new")
+    assert slim2keras.verify_file(served).differing == ["new", "variables/a", "variables/b"]
+
+
+def test_what_tf_keras_cannot_load_is_not_to_be_compared_with_a_checkpoint(tmp_path: Path) -> None:
+    """Advice that the command would refuse next is none."""
+    path = tmp_path / "m.tflite"
+    path.write_bytes(b"a model")
+    with pytest.raises(ModelReadError, match=r"There is no .*m\.tflite\.json.* Convert again\.$"):
+        slim2keras.verify_file(path)
+    (tmp_path / "m.tflite.json").write_text("{}")
+    with pytest.raises(ModelReadError, match=r"no checksums.* Convert again\.$"):
         slim2keras.verify_file(path)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import slim2keras
+from slim2keras.checkpoints.load_plan import LoadOptions
 from slim2keras.conversion.request import CheckpointRequest
 from slim2keras.deployment import tf_keras_file
 from slim2keras.deployment.options import DeploymentOptions
@@ -64,6 +65,18 @@ def test_a_checkpoint_goes_by_what_is_asked_of_it(tmp_path: Path) -> None:
     report = slim2keras.deploy(checkpoint, tmp_path / "out.keras", request=CheckpointRequest(network=network))
     assert report.network["net"] == "tiny"
     assert report.proof.largest_difference == 0.0
+    assert "started afresh" not in str(report)
+
+
+def test_what_started_afresh_is_told(tmp_path: Path) -> None:
+    """Random values in a file that others run are not found by its proof, which is of the same values."""
+    network = tiny_network()
+    values = values_of(network.graph.variables())
+    checkpoint = write_checkpoint(tmp_path / "tiny.ckpt", values)
+    scope = [*values][-1].rpartition("/")[0]
+    request = CheckpointRequest(network=network, load=LoadOptions((scope,)))
+    report = slim2keras.deploy(checkpoint, tmp_path / "out.keras", request=request)
+    assert f"remark: started afresh when the checkpoint was loaded: {scope}" in str(report)
 
 
 def raises(error: BaseException) -> Callable[..., Any]:
@@ -114,13 +127,20 @@ def test_of_a_file_that_says_itself_what_it_is_nothing_is_asked(tmp_path: Path, 
 
 USAGE: dict[str, tuple[str, ...]] = {
     r"\.tflite \(pip install 'slim2keras\[tflite\]'\) or \.onnx \(pip install 'slim2keras\[onnx\]'\)": ("-o", "m.pt"),
-    "An ONNX file has no quantize. A TFLite file takes quantize": ("-o", "m.onnx", "--quantize", "int8"),
+    r"An ONNX file has no quantize. A TFLite file \(NAME.tflite\) takes quantize": (
+        "-o",
+        "m.onnx",
+        "--quantize",
+        "int8",
+    ),
     "quantize must be one of float16, dynamic, int8": ("-o", "m.tflite", "--quantize", "int4"),
     "Keras 3 has one format of its own": ("-o", "m.h5", "--keras", "3"),
     "keras must be one of 2, 3": ("-o", "m.keras", "--keras", "4"),
     "split is of data": ("-o", "m.keras", "--split", "train"),
     "convert needs one output file": (),
     "there is no directory": ("-o", "nowhere/deep/m.keras"),
+    "A TFLite file has no opset": ("-o", "m.tflite", "--opset", "13", "--dry-run"),
+    r"tiny\.keras is none: it holds a model as it is. Leave --dry-run out": ("-o", "m.tflite", "--dry-run"),
 }
 
 

@@ -46,6 +46,20 @@ def test_a_reader_gets_the_file_and_the_images_and_nothing_of_ours(readers: Path
     assert runtime == "adder 2.0"
 
 
+def test_a_reader_finds_packages_where_this_process_does(
+    readers: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of ``PYTHONPATH``, as those of ``pip install --user``; nothing that happens to lie where one works."""
+    for folder, module in (("packages", "ours_by_path"), ("work", "lies_about")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / f"{module}.py").write_text("")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "packages"))
+    monkeypatch.chdir(tmp_path / "work")
+    (readers / "imports.py").write_text("import ours_by_path; import lies_about")
+    with pytest.raises(Slim2KerasError, match="No module named 'lies_about'"):
+        run_elsewhere("imports", tmp_path / "file", {"images": np.zeros(1)})
+
+
 @pytest.mark.parametrize(
     ("program", "message"),
     [

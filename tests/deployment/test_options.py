@@ -18,6 +18,10 @@ from slim2keras.errors import UnsupportedArgumentError
         ({"batch_norm_layer": "torch"}, "batch_norm_layer must be one of keras, slim. Received"),
         ({"quantize": "int4"}, "quantize must be one of float16, dynamic, int8. Received: quantize='int4'"),
         ({"signature": "video"}, "signature must be one of raw, images, bytes. Received: signature='video'"),
+        ({"opset": "17"}, "opset must be a whole number. Received: opset='17'"),
+        ({"opset": 15.5}, "opset must be a whole number. Received: opset=15.5"),
+        ({"image_size": 224}, r"image_size must be \(height, width\) in pixels. Received: image_size=224"),
+        ({"image_size": (64, 0)}, r"image_size must be \(height, width\) in pixels. Received: image_size=\(64, 0\)"),
         ({"split": "train"}, r"split is of data: give data too \(--data\). Received: split='train'"),
     ],
 )

@@ -35,6 +35,20 @@ def test_what_is_no_number_is_as_different_as_can_be(broken: float) -> None:
         proved(np.where(LOGITS == 3.0, broken, LOGITS), bar=None).check("A quantized file")
 
 
+@pytest.mark.parametrize("broken", [np.nan, -np.inf])
+def test_a_model_that_gives_no_numbers_is_told_as_such(broken: float) -> None:
+    """The file is right then, and nobody can say so."""
+    logits = np.where(LOGITS == 3.0, broken, LOGITS)
+    with pytest.raises(ParityError, match=r"The model itself gives NaN or infinite values of the images \(noise\)"):
+        prove(lambda images: [logits], lambda images: [logits], IMAGES, runtime="r", of="noise", bar=None)
+
+
+def test_one_image_is_one_image() -> None:
+    """In a line for people."""
+    one = prove(lambda images: [LOGITS[:1]], lambda images: [LOGITS[:1]], IMAGES[:1], runtime="r", of="noise")
+    assert one.describe() == "r, 1 image (noise): largest difference 0, same class for 100.0%"
+
+
 def test_the_bar_decides_and_a_quantized_file_has_none() -> None:
     """It says what differs, by how much, and who ran it."""
     proved(LOGITS + 9e-4).check("A file")

@@ -16,7 +16,7 @@ import slim2keras
 from slim2keras.checkpoints.reading import open_checkpoint
 from slim2keras.conversion.request import CheckpointRequest
 from slim2keras.deployment.fake_quantized import FakeQuantized
-from slim2keras.deployment.layer_proof import NEAR, prove_layers
+from slim2keras.deployment.layer_proof import NEAR, LayerProof, prove_layers
 from slim2keras.deployment.options import DeploymentOptions
 from slim2keras.deployment.quantization_aware import QuantizationAware, quantization_aware
 from slim2keras.deployment.report import DeploymentReport
@@ -24,7 +24,13 @@ from slim2keras.deployment.subject import open_subject
 from slim2keras.deployment.tflite_operators import operators
 from slim2keras.deployment.tflite_runtime import LiteRT, activations
 from slim2keras.deployment.trained_ranges import read_ranges
-from slim2keras.errors import CheckpointMismatchError, GraphWarning, ParityError, UnsupportedArgumentError
+from slim2keras.errors import (
+    CheckpointMismatchError,
+    GraphWarning,
+    ParityError,
+    UnsupportedArgumentError,
+    UnsupportedGraphError,
+)
 from slim2keras.graphs.network import Network
 from tests import quantized_network as judge
 from tests.cli.running import ok
@@ -187,6 +193,7 @@ def changed(values: Values, directory: Path, **others: Any) -> Path:
         ("project/weights_quant/max", -9.0, "project/weights_quant: from .* to -9"),
         ("project/weights_quant/max", [1.0, 2.0], "project/weights_quant: one number is wanted, and it has 2"),
         ("Unit/act_quant/max/local_step", 0.0, "Unit/act_quant/max/local_step: 0 updates"),
+        ("Unit/act_quant/max/local_step", [0.0, 0.0], "Unit/act_quant/max/local_step: 0 updates"),
     ],
 )
 def test_ranges_that_are_none_are_refused(values: Values, tmp_path: Path, end: str, value: Any, message: str) -> None:
@@ -198,9 +205,22 @@ def test_ranges_that_are_none_are_refused(values: Values, tmp_path: Path, end: s
         read_ranges(checkpoint)
 
 
+def test_a_range_of_one_value_is_zero_or_none(values: Values, tmp_path: Path) -> None:
+    """A channel that is dead rounds to zero; of any other one value TensorFlow's rounding makes NaN."""
+    scope = "Small/Unit/act_quant"
+    for number in (0.0, 0.5):
+        ends = {f"{scope}/{end}": np.float32(number) for end in ("min", "max")}
+        with open_checkpoint(write_checkpoint(tmp_path / f"model.ckpt-{number}", {**values, **ends})) as checkpoint:
+            if number:
+                with pytest.raises(CheckpointMismatchError, match=r"Unit/act_quant: from 0\.5 to 0\.5"):
+                    read_ranges(checkpoint)
+            else:
+                assert read_ranges(checkpoint)[scope].step == 0.0
+
+
 def test_ranges_of_no_layer_are_refused(values: Values, tmp_path: Path) -> None:
     """A range that belongs to no layer is an error that lists it: its rounding would be lost without a word."""
-    stray = {f"Small/Elsewhere/act_quant/{end}": np.float32(1) for end in ("min", "max")}
+    stray = {f"Small/Elsewhere/act_quant/{end}": np.float32(it) for end, it in (("min", -1), ("max", 1))}
     checkpoint = write_checkpoint(tmp_path / "model.ckpt-9", {**values, **stray})
     with pytest.raises(CheckpointMismatchError, match=r"1 of 17 ranges (.|\n)*Small/Elsewhere/act_quant"):
         slim2keras.deploy(checkpoint, tmp_path / "small.tflite", INT8, request=asked())
@@ -224,6 +244,26 @@ def test_a_frozen_graph_brings_its_ranges(trained: Path, tmp_path: Path) -> None
     assert len(found.trained) == 16
     steps = np.abs(np.squeeze(found.as_trained(images())[0]) - judge.run(judge.small, trained, images()))
     assert steps.max() <= NEAR * step(trained, LOGITS)
+
+
+def test_ranges_by_channel_of_a_frozen_graph_are_refused(tmp_path: Path) -> None:
+    """They would be lost without a word, and the layer be told to have none."""
+    with tf.Graph().as_default() as graph:
+        given = tf.compat.v1.placeholder(tf.float32, (None, 4, 4, 3), "images")
+        kernel = tf.constant(np.ones((1, 1, 3, 2), "float32"))
+        kernel = tf.quantization.fake_quant_with_min_max_vars_per_channel(kernel, [-1.0, -1.0], [1.0, 1.0], name="by")
+        tf.nn.conv2d(given, kernel, 1, "SAME", name="Conv/Conv2D")
+    (tmp_path / "frozen.pb").write_bytes(graph.as_graph_def().SerializeToString())
+    with pytest.warns(GraphWarning), pytest.raises(UnsupportedGraphError, match=r"PerChannel, by\n.*write a \.keras"):
+        slim2keras.deploy(tmp_path / "frozen.pb", tmp_path / "m.tflite", INT8)
+
+
+@pytest.mark.parametrize("largest", [1.5, np.nan])
+def test_a_layer_that_is_off_by_more_than_a_step_or_by_no_number_fails(largest: float) -> None:
+    """A NaN is neither more nor less than a step."""
+    LayerProof(3, 3, 1.0, "conv", 1.0).check()
+    with pytest.raises(ParityError, match="is not what was to be written"):
+        LayerProof(3, 3, largest, "conv", 1.0).check()
 
 
 @pytest.mark.slow

@@ -42,6 +42,7 @@ def encoded(image: np.ndarray, kind: str) -> bytes:
     return found.getvalue()
 
 
+@pytest.mark.slow
 def test_files_of_any_kind_and_size_go_to_names_of_classes(tmp_path: Path) -> None:
     """In one batch: JPEG, PNG, grey, with alpha, BMP, and the first frame of a GIF, as our own reading has them."""
     import tensorflow as tf
@@ -53,6 +54,7 @@ def test_files_of_any_kind_and_size_go_to_names_of_classes(tmp_path: Path) -> No
     report = slim2keras.deploy(model, tmp_path / "served", options)
     assert report.proof.largest_difference <= 1e-5
     assert report.facts["serving"]["preprocessing_difference"] == 0.0
+    assert slim2keras.verify_file(tmp_path / "served").passed
     shapes = {"JPEG": (70, 50, 3), "PNG": (40, 90), "BMP": (20, 30, 3), "GIF": (80, 80)}
     files = [encoded(pixels(*shape), kind) for kind, shape in shapes.items()]
     files += [encoded(pixels(33, 35, 4), "PNG"), encoded(pixels(28, 28, 3), "PNG")]
@@ -138,6 +140,9 @@ def test_images_of_the_data_are_tried_and_a_broken_one_is_named(tmp_path: Path) 
     for signature in ("bytes", "images"):
         with pytest.raises(DataReadError, match=r"1\.png"):
             entry_of(subject, signature).samples()
+    # Not by --skip-broken, which convert has not.
+    with pytest.raises(DataReadError, match=r"1\.png cannot be read as an image: [^-]*\. Take it out\.$"):
+        subject.images()
 
 
 @pytest.mark.parametrize("fails", ["disk", "difference"])

@@ -63,3 +63,8 @@ def test_a_network_of_several_inputs_is_refused() -> None:
     """By their names, with what writes it."""
     with pytest.raises(UnsupportedArgumentError, match=r"towers has 2 inputs \(left, right\).*-o model.keras"):
         open_subject(build_model(towers_network()), DeploymentOptions(), CheckpointRequest())
+    # Which Keras 3 tries on noise: images of one input would be left aside without a word.
+    with pytest.raises(UnsupportedArgumentError, match=r"data has images for one: leave data \(--data\) out"):
+        open_subject(
+            build_model(towers_network()), DeploymentOptions(keras=3, data=Path("images.npz")), CheckpointRequest()
+        )

@@ -99,10 +99,15 @@ def test_pixels_sizes_and_labels_stand_where_readers_look_for_them() -> None:
 
 @pytest.mark.parametrize(
     ("changed", "kind", "steps"),
-    [({"mean": None, "scale": None}, 2, 0), ({"colours": None}, 1, 1), ({"mean": None, "words": None}, 2, 0)],
+    [
+        ({"mean": None, "scale": None}, 2, 0),
+        ({"colours": None}, 1, 1),
+        ({"mean": None, "words": None}, 2, 0),
+        ({"layout": "NDHWC"}, 1, 1),
+    ],
 )
 def test_what_nobody_knows_is_left_out(changed: dict[str, Any], kind: int, steps: int) -> None:
-    """Pixels that depend on the image have no mean, images of five channels no colours; the rest stands."""
+    """Pixels that depend on the image have no mean, images of five channels no colours, and videos are none."""
     root = Table.root(model_metadata("own", images(class_names=None, **changed), ["logits"]))
     (image,) = root.tables(3)[0].tables(2)
     assert (image.table(3).number(0), len(image.tables(4))) == (kind, steps)

@@ -20,15 +20,27 @@ EXTRAS = {OutputFormat.TFLITE: "tflite", OutputFormat.ONNX: "onnx"}
 @pytest.mark.parametrize(
     ("its_format", "given", "message"),
     [
-        (OutputFormat.ONNX, {"quantize": "int8"}, "An ONNX file has no quantize. A TFLite file takes quantize."),
-        (OutputFormat.TFLITE, {"opset": 13}, "A TFLite file has no opset. An ONNX file takes opset."),
-        (OutputFormat.KERAS, {"signature": "raw"}, "has no signature. A SavedModel for serving takes signature."),
-        (OutputFormat.H5, {"batch_norm_layer": "slim"}, "has no batch_norm_layer. A file of Keras 3 takes batch_norm"),
+        (
+            OutputFormat.ONNX,
+            {"quantize": "int8"},
+            r"An ONNX file has no quantize. A TFLite file \(NAME.tflite\) takes quantize.",
+        ),
+        (OutputFormat.TFLITE, {"opset": 13}, r"A TFLite file has no opset. An ONNX file \(NAME.onnx\) takes opset."),
+        (
+            OutputFormat.KERAS,
+            {"signature": "raw"},
+            r"has no signature. A SavedModel for serving \(NAME, a dir.*\) takes signature.",
+        ),
+        (
+            OutputFormat.H5,
+            {"batch_norm_layer": "slim"},
+            r"A file of Keras 3 \(NAME.keras, keras=3: --keras 3\) takes batch_norm_layer",
+        ),
         (OutputFormat.H5, {"keras": 3}, "Keras 3 has one format of its own: give a name that ends in .keras."),
         (
             OutputFormat.KERAS,
             {"opset": 13, "quantize": "int8"},
-            "has no quantize, opset. A TFLite file takes quantize. An",
+            r"has no quantize, opset. A TFLite file .* takes quantize. An",
         ),
     ],
 )

@@ -14,6 +14,9 @@ import pytest
 from tests.keras3 import steps
 
 BACKENDS = ("tensorflow", "jax", "torch")
+QUICK_FIRST = (BACKENDS[0], *(pytest.param(name, marks=pytest.mark.slow) for name in BACKENDS[1:]))
+"""As parameters: with the others a process of its own has to import them first."""
+
 _ROOT = Path(__file__).parents[2]
 
 

@@ -16,7 +16,7 @@ from slim2keras.keras3.building import to_keras3
 from slim2keras.keras3.op_table import OPS
 from slim2keras.keras3.registration import own_layers
 from slim2keras.keras_layers import outputs_of
-from tests.keras3.backends import BACKENDS, run_module
+from tests.keras3.backends import QUICK_FIRST, run_module
 from tests.keras3.networks import applying, model_of
 from tests.keras3.op_cases import CASES, IMAGES, KERNEL, WINDOW, Case, constant, images, outputs_asked_for, results
 from tests.keras3.test_building import difference
@@ -41,9 +41,7 @@ def in_tensorflow(case: Case) -> list[np.ndarray]:
     return [np.asarray(item) for item in outputs[: outputs_asked_for(case)]]
 
 
-@pytest.mark.parametrize(
-    "backend", BACKENDS[:1] + tuple(pytest.param(name, marks=pytest.mark.slow) for name in BACKENDS[1:])
-)
+@pytest.mark.parametrize("backend", QUICK_FIRST)
 def test_every_op_gives_what_tensorflow_gives(backend: str, tmp_path: Path) -> None:
     """Values and shapes of every output."""
     if backend == keras.backend.backend():

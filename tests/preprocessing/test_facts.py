@@ -55,3 +55,9 @@ def test_what_is_no_image_has_neither_size_nor_colours() -> None:
     graph.outputs.append(graph.add(Layer("InputLayer", "features", {"input_shape": (3,)}, ()), (3,)))
     facts = describe_images(GraphNetwork("dense", graph))
     assert [facts[name] for name in ("size", "channels", "colours", "layout")] == [None, 3, None, None]
+
+
+def test_a_video_has_frames_before_its_height() -> None:
+    """Five axes are no NHWC."""
+    assert describe_images(NetSpec.make("s3dg", None, {}))["layout"] == "NDHWC"
+    assert describe_images(NetSpec.make("lenet", None, {}))["layout"] == "NHWC"
