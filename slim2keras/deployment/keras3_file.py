@@ -54,31 +54,17 @@ def write(subject: Subject, draft: Path, options: DeploymentOptions) -> Written:
 
 
 def _version() -> str:
-<<<<<<< HEAD
     """Of Keras 3, which imports its backend with itself."""
-=======
-    """Of Keras 3, which imports its backend.
-
-    Raises:
-        MissingExtraError: If that is none, or is not installed.
-    """
->>>>>>> rev-d
     try:
         import keras
     except (ImportError, ValueError) as error:
         raise MissingExtraError(
-<<<<<<< HEAD
             f"Keras 3 cannot be imported with the backend that KERAS_BACKEND, or keras.json, names: {error}. Install "
             "it, or name another one: KERAS_BACKEND=tensorflow, jax or torch."
-=======
-            f"Keras 3 cannot be imported: {error}. It wants the backend that KERAS_BACKEND names, or "
-            "~/.keras/keras.json: tensorflow, jax or torch. Install that, or name another."
->>>>>>> rev-d
         ) from error
     return str(keras.__version__)
 
 
-<<<<<<< HEAD
 def _try_here(model: keras.Model, inputs: list[NDArray[Any]]) -> None:
     """Run a model with layers of ours: they say what an op cannot, of which another process leaves a traceback."""
     import keras
@@ -93,8 +79,6 @@ def _try_here(model: keras.Model, inputs: list[NDArray[Any]]) -> None:
             keras.config.enable_traceback_filtering()
 
 
-=======
->>>>>>> rev-d
 def _save(model: keras.Model, draft: Path) -> None:
     from slim2keras.models.functional import deep_recursion
 
