@@ -7,7 +7,7 @@ PARALLEL := -n auto --dist loadfile
 JUDGED := SLIM_SOURCE=$${SLIM_SOURCE-$$($(BIN)/python -m tests.slim_source .cache/slim)} $(BIN)/python -m pytest
 
 .PHONY: setup demo docs test test-all test-more test-zoo test-matrix test-backends lint bench parity-table training-table \
-	outputs-table
+	outputs-table faults
 
 setup: $(VENV)/installed
 
@@ -74,6 +74,11 @@ parity-table: setup
 
 training-table: setup
 	$(BIN)/python -m benchmarks.training_table
+
+# Damaged files and SIGKILL, thousands of times (an hour on two cores).
+faults: setup
+	$(BIN)/python -m tests.faults.fuzz
+	$(BIN)/python -m tests.faults.kills
 
 outputs-table: setup
 	$(BIN)/python -m benchmarks.outputs_table
