@@ -37,12 +37,17 @@ def printed(arguments: Sequence[str]) -> list[str]:
 
 
 def is_shown(shown: Sequence[str], lines: Sequence[str]) -> bool:
-    """Whether lines are those shown, numbers aside, where ``...`` stands for any number of lines."""
+    """Whether lines are those shown, numbers aside, where ``...`` stands for any lines, or for the end of one."""
     if not shown:
         return not lines
     if shown[0].strip() == _LEFT_OUT:
         return any(is_shown(shown[1:], lines[start:]) for start in range(len(lines) + 1))
-    return bool(lines) and _masked(shown[0]) == _masked(lines[0]) and is_shown(shown[1:], lines[1:])
+    return bool(lines) and _is_line(shown[0], lines[0]) and is_shown(shown[1:], lines[1:])
+
+
+def _is_line(shown: str, line: str) -> bool:
+    begin = _masked(shown.removesuffix(_LEFT_OUT))
+    return _masked(line).startswith(begin) if shown.endswith(_LEFT_OUT) else _masked(line) == begin
 
 
 def _masked(line: str) -> str:
