@@ -25,14 +25,16 @@ test: setup
 test-all: setup
 	$(JUDGED) $(PARALLEL)
 
-# Slow ones that a change must pass too, besides `test`; not the large networks and the long runs.
+# Slow ones that a change must pass too, besides `test`; not the large networks and the long runs. The whole trainings
+# against slim's come alone: on shared cores threads add up gradients in another order, and twenty steps amplify that.
 test-more: setup
 	$(BIN)/python -m pytest $(PARALLEL) -m slow \
 		-k "not large and not 200 and not three_steps and not first_training and not two_pits" \
 		tests/golden tests/doctor tests/trainer tests/docs tests/conversion/test_integrity.py tests/deployment/test_serving.py \
 		tests/keras3/test_batch_norm.py tests/keras3/test_optimizers.py tests/stories/test_class_folders.py tests/stories/test_distribution.py \
 		tests/stories/test_examples.py tests/stories/test_out_of_the_pits.py tests/stories/test_lost_workers.py \
-		tests/stories/test_sharing.py
+		tests/stories/test_sharing.py --ignore tests/trainer/test_against_slims_trainer.py
+	$(BIN)/python -m pytest -m slow tests/trainer/test_against_slims_trainer.py
 
 # Every network against slim and against the golden values, and what else only research/slim can judge.
 test-zoo: setup
