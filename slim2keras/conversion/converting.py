@@ -27,7 +27,7 @@ from slim2keras.models.variables import slim_variables
 from slim2keras.outputs.checksums import checksums
 from slim2keras.outputs.formats import OutputFormat, check_target
 from slim2keras.outputs.outline import Outline, outline_of_model, outline_of_network
-from slim2keras.outputs.writing import largest_read_back_difference, write_model, write_weights
+from slim2keras.outputs.writing import write_and_read_back
 from slim2keras.preprocessing.facts import describe_images
 from slim2keras.progress import StepProgress
 
@@ -167,11 +167,7 @@ def convert_to_file(
             values = list(
                 planned_values(variables, plan.load, available, allow_nonfinite=allow_nonfinite, progress=step)
             )
-            if its_format is OutputFormat.WEIGHTS:
-                write_weights(outline, values, draft)
-            else:
-                write_model(outline, values, draft, its_format)
-            difference = largest_read_back_difference(outline, values, draft, its_format)
+            difference = write_and_read_back(outline, values, draft, its_format)
             report = ConversionReport(
                 source=describe_source(opened, hashes.result()),
                 output={"path": str(target), "format": its_format.name.lower()},

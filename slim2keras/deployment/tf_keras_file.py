@@ -15,7 +15,7 @@ from slim2keras.outputs.checksums import checksums
 from slim2keras.outputs.formats import OutputFormat, output_format
 from slim2keras.outputs.loading import load_file, load_weights
 from slim2keras.outputs.outline import outline_of_model
-from slim2keras.outputs.writing import largest_read_back_difference, write_model, write_weights
+from slim2keras.outputs.writing import write_and_read_back
 
 if TYPE_CHECKING:
     import tf_keras
@@ -26,13 +26,8 @@ def write(subject: Subject, draft: Path, options: DeploymentOptions) -> Written:
     import tf_keras
 
     model, its_format = subject.model, output_format(draft)
-    outline = outline_of_model(model)
     values = [(name, variable.numpy()) for name, variable in slim_variables(model).items()]
-    if its_format is OutputFormat.WEIGHTS:
-        write_weights(outline, values, draft)
-    else:
-        write_model(outline, values, draft, its_format)
-    largest_read_back_difference(outline, values, draft, its_format)
+    write_and_read_back(outline_of_model(model), values, draft, its_format)
     runs = partial(outputs_of, _read(model, draft, its_format))
     images, of = subject.images()
     proof = prove(subject.outputs, runs, images, runtime=f"tf_keras {tf_keras.__version__}", of=of)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -85,8 +86,7 @@ class Judge:
         """
         seen = self._work.best
         if seen is None:
-            read = self._read()
-            seen = BestSeen(read.scores(), read.gap())
+            seen = BestSeen(self._read.scores(), self._read.gap())
         found = Judgement(self._evaluation(seen.scores), seen.gap, accuracy_lost_at_end(self._work.state.rows))
         if not self._training.request.loop.recalibrate:
             return found
@@ -94,13 +94,14 @@ class Judge:
             return replace(found, recalibration="Not recalibrated: no layer was trained on statistics of the batch.")
         if found.accuracy_lost is None:
             return replace(found, recalibration="Not recalibrated: there was no gap to speak of.")
-        return self._recalibrated(found, self._read())
+        return self._recalibrated(found)
 
+    @functools.cached_property
     def _read(self) -> _ReadModel:
         return _ReadModel(load_model(self._path), self._training, self._work.validation)
 
-    def _recalibrated(self, before: Judgement, model: _ReadModel) -> Judgement:
-        images, state = self._training.images.training, self._work.state
+    def _recalibrated(self, before: Judgement) -> Judgement:
+        images, state, model = self._training.images.training, self._work.state, self._read
         # With statistics that were off, which epoch was the best one was not seen: the last may be the better one.
         candidates = {f"epoch {state.best.epoch}": model.values(), f"epoch {state.epoch}": self._last_values()}
         repaired = {title: model.repaired(values, images) for title, values in candidates.items()}

@@ -14,7 +14,6 @@ import tensorflow as tf
 import tf_keras
 
 import slim2keras
-from slim2keras.conversion import converting
 from slim2keras.conversion.converting import convert_to_file
 from slim2keras.conversion.reading import load_model
 from slim2keras.conversion.request import CheckpointRequest
@@ -103,7 +102,7 @@ def test_a_tensor_that_changed_on_the_way_is_noticed(
             dataset = file["layers/conv2d_3/vars/0"]
             dataset[0, 0, 0, 0] = np.nextafter(dataset[0, 0, 0, 0], np.float32(2))
 
-    monkeypatch.setattr(converting, "write_weights", one_bit_wrong)
+    monkeypatch.setattr(writing, "write_weights", one_bit_wrong)
     with pytest.raises(Slim2KerasError, match="1 of 267 tensors differ when read back"):
         convert_small(small_checkpoint, tmp_path / "model.weights.h5")
     assert not list(tmp_path.iterdir())

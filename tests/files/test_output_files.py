@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from slim2keras.conversion import converting
 from slim2keras.conversion.converting import convert_to_file
 from slim2keras.errors import NoSpaceError, OutputError
 from slim2keras.files.output_files import whole_or_not_at_all
 from slim2keras.nets.spec import NetSpec
+from slim2keras.outputs import writing
 from tests.reference import convert_small, values_of, write_checkpoint
 
 
@@ -95,7 +95,7 @@ def test_nothing_is_left_of_a_write_that_fails(
 ) -> None:
     """The file from before is there as it was, whatever the error."""
     (tmp_path / "model.keras").write_text("the one before")
-    monkeypatch.setattr(converting, "write_model", failing(error))
+    monkeypatch.setattr(writing, "write_model", failing(error))
     with pytest.raises(expected):
         convert_small(small_checkpoint, tmp_path / "model.keras", overwrite=True)
     assert [path.name for path in tmp_path.iterdir()] == ["model.keras"]
