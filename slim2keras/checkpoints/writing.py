@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,23 +58,30 @@ def write_checkpoint(
     files = check_checkpoint_target(prefix, version, overwrite=overwrite)
     check_space(prefix, sum(value.nbytes for value in values.values()))
     location = CheckpointFiles(prefix, version.value, files)
-    state = prefix.with_name("checkpoint")
-    advanced = _advanced_state(state, prefix)
-    texts = {} if advanced is None else {state: advanced}
-    about = report_path(prefix)
-    if report is not None:
-        check_free(about, overwrite=overwrite)
-        texts[about] = ""
-    with whole_or_not_at_all(*files, *texts) as drafts:
+    beside = () if report is None else (report_path(prefix),)
+    for path in beside:
+        check_free(path, overwrite=overwrite)
+    with _advancing(prefix), whole_or_not_at_all(*files, *beside, overwrite=overwrite) as drafts:
         draft = drafts[0].with_name(prefix.name)
         _save(draft, values, version)
         _check_written(draft, values)
         if report is not None:
             facts = {**report, SHA256: sha256(draft.with_name(location.index.name))}
-            texts[about] = json.dumps(facts, indent=2) + "\n"
-        for target, text in zip(drafts[len(files) :], texts.values(), strict=True):
-            target.write_text(text, encoding="utf-8")
+            drafts[-1].write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
     return location
+
+
+@contextlib.contextmanager
+def _advancing(prefix: Path) -> Iterator[None]:
+    """When it has ended well, the directory's ``checkpoint`` file names the checkpoint, which is there by then."""
+    state = prefix.with_name("checkpoint")
+    advanced = _advanced_state(state, prefix)
+    if advanced is None:
+        yield
+        return
+    with whole_or_not_at_all(state) as (draft,):
+        draft.write_text(advanced, encoding="utf-8")
+        yield
 
 
 def check_checkpoint_target(prefix: Path, version: CheckpointVersion, *, overwrite: bool) -> tuple[Path, ...]:

@@ -2,6 +2,20 @@
 
 from __future__ import annotations
 
-from slim2keras.cli.app import main
+import sys
 
-__all__ = ["main"]
+
+def main() -> None:
+    """Run the command and exit with a status of ``ExitStatus``."""
+    from slim2keras.cli.interruption import INTERRUPTED, NOTHING_WRITTEN, Interruption
+
+    Interruption.listen()
+    try:
+        from slim2keras.cli.app import main as run
+
+        run()
+    except KeyboardInterrupt:
+        sys.stderr.write(f"{NOTHING_WRITTEN}\n")
+        sys.exit(INTERRUPTED)
+    finally:
+        Interruption.leave()

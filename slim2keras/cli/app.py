@@ -5,11 +5,10 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-import signal
 import sys
 import warnings
-from collections.abc import Callable, Iterator
-from types import FrameType
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -21,6 +20,7 @@ from slim2keras.cli import convert, doctor, evaluate, export, finetune, inspect,
 from slim2keras.cli.console import (
     stderr,
 )
+from slim2keras.cli.interruption import NOTHING_WRITTEN, Interruption
 from slim2keras.cli.options import (
     flag,
 )
@@ -33,6 +33,7 @@ from slim2keras.errors import (
     PreprocessingWarning,
     Slim2KerasError,
 )
+from slim2keras.files.output_files import targets_told
 from slim2keras.files.reports import print_page
 from slim2keras.models.overrides import Overrides
 
@@ -76,39 +77,6 @@ class _State:
     show_traceback = False
 
 
-class _Interruption:
-    """Ctrl-C, or SIGTERM, that is not lost.
-
-    An exception that a signal raises within TensorFlow's native code may be swallowed there. So it is raised again and
-    again, until the command stops; but not while it is being handled, which is when drafts are removed.
-    """
-
-    interval = 0.1
-    """Seconds."""
-    has_come = False
-
-    @classmethod
-    def listen(cls) -> None:
-        for number in (signal.SIGINT, signal.SIGTERM, *([signal.SIGALRM] if hasattr(signal, "setitimer") else [])):
-            signal.signal(number, cls._raise)
-
-    @classmethod
-    def end(cls) -> None:
-        if cls.has_come and hasattr(signal, "setitimer"):
-            signal.setitimer(signal.ITIMER_REAL, 0.0)
-
-    @classmethod
-    def _raise(cls, _signal: int, _frame: FrameType | None) -> None:
-        cls.has_come = True
-        if hasattr(signal, "setitimer"):
-            signal.setitimer(signal.ITIMER_REAL, cls.interval)
-        handled = sys.exc_info()[1]
-        while handled is not None and not isinstance(handled, KeyboardInterrupt):
-            handled = handled.__context__
-        if handled is None:
-            raise KeyboardInterrupt
-
-
 def _print_version(value: bool) -> None:
     if value:
         typer.echo(f"slim2keras {slim2keras.__version__}")
@@ -131,22 +99,23 @@ def _report_errors(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def reporting(**arguments: Any) -> None:
+        written: list[Path] = []
         try:
-            with _warnings_as_remarks():
+            with _warnings_as_remarks(), targets_told() as written:
                 command(**arguments)
         except KeyboardInterrupt as interruption:
-            _report_interruption(str(interruption))
+            _report_interruption(str(interruption) or _what_was_written(written))
         except (typer.Exit, typer.Abort):
             raise
         except Exception as error:
-            if _Interruption.has_come:  # native code made another error of it
-                _report_interruption()
+            if Interruption.has_come:  # native code made another error of it
+                _report_interruption(_what_was_written(written))
             if _State.show_traceback:
                 raise
             _print_error(_describe_error(error))
             raise typer.Exit(getattr(error, "exit_status", ExitStatus.UNEXPECTED)) from None
         finally:
-            _Interruption.end()
+            Interruption.end()
 
     return reporting
 
@@ -167,10 +136,16 @@ def _warnings_as_remarks() -> Iterator[None]:
         yield
 
 
-def _report_interruption(text: str = "") -> NoReturn:
-    """``text`` says what was written after all."""
-    _Interruption.end()
-    _print_error(text or "Interrupted; nothing was written.")
+def _what_was_written(written: Sequence[Path]) -> str:
+    """One that comes at the very end may find everything written."""
+    if not written:
+        return NOTHING_WRITTEN
+    return f"Interrupted; what had been written by then is whole, and stays: {', '.join(map(str, written))}"
+
+
+def _report_interruption(text: str) -> NoReturn:
+    Interruption.end()
+    _print_error(text)
     raise typer.Exit(ExitStatus.INTERRUPTED) from None
 
 
@@ -209,8 +184,15 @@ def main() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # Else TensorFlow imports Keras 3, a quarter of its own time, which nobody here uses.
     os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
-    _Interruption.listen()
+    Interruption.listen()
     try:
         app()
+    except KeyboardInterrupt:
+        _print_error(NOTHING_WRITTEN)
+        sys.exit(ExitStatus.INTERRUPTED)
+    except SystemExit as end:
+        if Interruption.has_come and end.code not in (ExitStatus.OK, ExitStatus.INTERRUPTED):
+            sys.exit(ExitStatus.INTERRUPTED)
+        raise
     finally:
-        _Interruption.end()
+        Interruption.leave()

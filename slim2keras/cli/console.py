@@ -41,7 +41,7 @@ def import_tensorflow() -> None:
         try:
             import tensorflow as tf
             import tf_keras  # noqa: F401  (imported for its greetings)
-        except BaseException:
+        except Exception:
             caught.seek(0)
             sys.stdout.flush()
             stderr.print(caught.read().decode(errors="replace"), markup=False, highlight=False)

@@ -159,7 +159,7 @@ def convert_to_file(
     with ThreadPoolExecutor(1) as pool, open_checkpoint(checkpoint, request.of_graph) as opened:
         plan = plan_conversion(opened, request)
         hashes = pool.submit(_hash_files, opened)
-        with whole_or_not_at_all(target, report_path(target)) as (draft, draft_report):
+        with whole_or_not_at_all(target, report_path(target), overwrite=overwrite) as (draft, draft_report):
             outline, variables = _outline_and_variables(plan, its_format)
             check_space(target, _SIZE_FACTOR * 4 * outline.num_parameters)
             step, allow_nonfinite = _step(progress, "converting"), request.load.allow_nonfinite

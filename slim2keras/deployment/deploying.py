@@ -55,7 +55,7 @@ def deploy(
     target, its_format = check_target(Path(output), overwrite=overwrite)
     way = way_out(its_format, options)
     subject = open_subject(source, options, request or CheckpointRequest())
-    with whole_or_not_at_all(target, report_path(target)) as (draft, draft_report):
+    with whole_or_not_at_all(target, report_path(target), overwrite=overwrite) as (draft, draft_report):
         written = way.write(subject, draft, options)
         report = DeploymentReport(
             source=subject.source,

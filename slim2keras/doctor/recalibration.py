@@ -294,7 +294,7 @@ def recalibrate_file(
             return found
         if its_format is not None:
             current = ((name, item.numpy()) for name, item in slim_variables(model).items())
-            write_with_report(model, current, target, its_format, facts)
+            write_with_report(model, current, target, its_format, facts, overwrite=overwrite)
         else:
             sources = {name: name for name in opened} if plan is None else plan.load.sources
             values = {**opened, **_repaired(model, sources)}

@@ -12,8 +12,8 @@ from pathlib import Path
 def directory_locked(directory: Path) -> Iterator[bool | None]:
     """Lock a directory without waiting, under whatever name it has later.
 
-    Gives whether that was possible: false if somebody else has it, ``None`` where the file system has no locks (some of
-    networks, Windows).
+    Gives whether that was possible: false if somebody else has it, or has renamed it meanwhile; ``None`` where the file
+    system has no locks (some of networks, Windows).
 
     Raises:
         OSError: If there is no such directory.
@@ -27,8 +27,8 @@ def directory_locked(directory: Path) -> Iterator[bool | None]:
     try:
         try:
             fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            is_free: bool | None = True
-        except BlockingIOError:
+            is_free: bool | None = os.path.samestat(os.fstat(opened), directory.stat())
+        except (BlockingIOError, FileNotFoundError):
             is_free = False
         except OSError:
             is_free = None

@@ -15,17 +15,27 @@ from pathlib import Path
 
 from slim2keras.errors import NoSpaceError, OutputError, Slim2KerasError
 from slim2keras.files.locks import directory_locked
+from slim2keras.files.moves import (
+    DRAFT_BYTES,
+    drafts_directory,
+    finish_moves_of_the_dead,
+    list_moves,
+    move_all,
+    moving_directory,
+    take_turn,
+    to_the_end,
+)
 
 _FORMATS = (
     *(".keras", ".h5", ".hdf5", ".weights", ".pb", ".pbtxt", ".tf", ".tflite", ".onnx", ".npz", ".npy", ".pt", ".pth"),
     *(".pkl", ".json", ".csv", ".txt", ".zip", ".tar", ".gz", ".tgz", ".index", ".meta"),
 )
 """Suffixes of files that somebody who gives such a name expects."""
-_DRAFT_BYTES, _UNNAMED_BYTES = 6, 12
-"""Of the random part of a name; twice as many digits."""
+_UNNAMED_BYTES = 12
 _UNNAMED = re.compile(rf"\.[0-9a-f]{{{2 * _UNNAMED_BYTES}}}")
 _LONG_AGO = 3600
 """Seconds: no living process takes them between making a directory and giving it its name."""
+_LISTENERS: list[list[Path]] = []
 _FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -74,6 +84,8 @@ def check_no_format(path: Path, wanted: str) -> None:
 def check_free(*paths: Path, overwrite: bool) -> None:
     """Check before any work is done that files may be written there; their last directory will be made.
 
+    What a process had begun to give the first its name that was killed is finished before.
+
     Raises:
         OutputError: If the directory above that is missing, or one exists and ``overwrite`` is false.
     """
@@ -82,6 +94,7 @@ def check_free(*paths: Path, overwrite: bool) -> None:
         raise OutputError(f"{paths[0]} cannot be written: there is no directory {directory.parent}. Create it first.")
     if directory.exists() and not directory.is_dir():
         raise OutputError(f"{paths[0]} cannot be written: {directory} is a file, not a directory.")
+    finish_moves_of_the_dead(paths[0])
     for path in paths:
         if path.exists() and not overwrite:
             raise OutputError(
@@ -105,13 +118,19 @@ def check_space(target: Path, num_bytes: int) -> None:
 
 
 @contextlib.contextmanager
-def whole_or_not_at_all(*targets: Path) -> Iterator[list[Path]]:
+def whole_or_not_at_all(*targets: Path, overwrite: bool = True) -> Iterator[list[Path]]:
     """Give drafts to write to, and move them to their targets when the block has ended well.
 
     The drafts lie in a hidden directory beside the first target, so that a move is one step of the file system; killed
-    at any moment, a target is there whole or not at all. An error or Ctrl-C removes the drafts, and the directory of
-    the targets if it was made for them. Those of a process that was killed are removed by the next one that writes the
-    same target.
+    at any moment, a target is there whole or not at all. The first target is moved last: where it is new, all of them
+    are there. Of several processes one moves at a time, all of its drafts, and what one had begun to move that was
+    killed is moved by the next (``moves``). An error or Ctrl-C removes the drafts, and the directory of the targets if
+    it was made for them; Ctrl-C between two moves waits for the last. Drafts of a process that was killed are removed
+    by the next one that writes the same target.
+
+    Args:
+        targets: To write, all in one directory.
+        overwrite: Replace the first target, should another process have written it meanwhile.
 
     Raises:
         OutputError: If the drafts cannot be written.
@@ -119,24 +138,63 @@ def whole_or_not_at_all(*targets: Path) -> Iterator[list[Path]]:
     """
     with _write_errors(targets[0]), contextlib.ExitStack() as stack:
         directory = targets[0].parent
-        drafts_directory = targets[0].with_name(f".{targets[0].name}.{secrets.token_hex(_DRAFT_BYTES)}")
+        place, moving = drafts_directory(targets[0]), moving_directory(targets[0])
         is_made = not directory.exists()
+        inode = None
+
+        def remove() -> None:
+            _remove(place, moving, inode, directory if is_made else None)
+
         try:
-            # Within the try: Ctrl-C may come right after the directory is there.
-            directory.mkdir(exist_ok=True)
-            clear_dead_drafts(targets[0])
-            stack.enter_context(_made_and_locked(drafts_directory))
-            drafts = [drafts_directory / target.name for target in targets]
-            yield drafts
-            for draft, target in zip(drafts, targets, strict=True):
-                if target.is_dir():
-                    target.replace(drafts_directory / f"{target.name}.replaced")
-                draft.replace(target)
-        finally:
-            shutil.rmtree(drafts_directory, ignore_errors=True)
-            if is_made:
-                with contextlib.suppress(OSError):  # it holds what was written
-                    directory.rmdir()
+            try:
+                # Within the try: Ctrl-C may come right after the directory is there.
+                directory.mkdir(exist_ok=True)
+                clear_dead_drafts(targets[0])
+                stack.enter_context(_made_and_locked(place))
+                inode = place.stat().st_ino
+                yield [place / target.name for target in targets]
+                list_moves(place, [target.name for target in targets])
+                take_turn(place, targets[0])
+                if not overwrite:
+                    _check_still_free(targets[0])
+                to_the_end(lambda: move_all(moving))
+                for written in _LISTENERS:
+                    written.append(targets[0])
+            finally:
+                to_the_end(remove)
+        except KeyboardInterrupt:  # it may come on the way there
+            to_the_end(remove)
+            raise
+
+
+def _check_still_free(target: Path) -> None:
+    if target.exists():
+        raise OutputError(
+            f"{target} was written by another process meanwhile, and is left as it is. Choose another name, or replace "
+            "it with overwrite=True (command line: --overwrite)."
+        )
+
+
+def _remove(place: Path, moving: Path, inode: int | None, made: Path | None) -> None:
+    """Remove drafts, wherever they are by now, and the directory that was made for them, unless it holds something."""
+    with contextlib.suppress(OSError):
+        if moving.stat().st_ino == inode:
+            moving.rename(place)
+    shutil.rmtree(place, ignore_errors=True)
+    if made is not None:
+        with contextlib.suppress(OSError):
+            made.rmdir()
+
+
+@contextlib.contextmanager
+def targets_told() -> Iterator[list[Path]]:
+    """Gives a list of what is written within it."""
+    written: list[Path] = []
+    _LISTENERS.append(written)
+    try:
+        yield written
+    finally:
+        _LISTENERS.pop()
 
 
 @contextlib.contextmanager
@@ -155,7 +213,7 @@ def _made_and_locked(directory: Path) -> Iterator[None]:
 
 def clear_dead_drafts(target: Path) -> None:
     """Remove drafts of a target that belong to no living process; where there are no locks none is known to be dead."""
-    own = re.compile(rf"\.{re.escape(target.name)}\.[0-9a-f]{{{2 * _DRAFT_BYTES}}}")
+    own = re.compile(rf"\.{re.escape(target.name)}\.[0-9a-f]{{{2 * DRAFT_BYTES}}}")
     for path in [path for path in target.parent.iterdir() if path.name.startswith(".")]:
         with contextlib.suppress(OSError):  # another process removed it
             if own.fullmatch(path.name) and path.is_dir():

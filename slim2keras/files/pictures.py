@@ -62,7 +62,7 @@ def drawing(path: str | Path, size: tuple[float, float], *, overwrite: bool = Fa
     with mpl.rc_context(style):
         figure = Figure(figsize=size, layout="constrained")  # without pyplot, which may want a screen
         yield figure
-        with whole_or_not_at_all(target.absolute()) as (draft,), warnings.catch_warnings():
+        with whole_or_not_at_all(target.absolute(), overwrite=overwrite) as (draft,), warnings.catch_warnings():
             # Letters that the font has not are boxes, which anybody sees; one warning for each says no more.
             warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
             figure.savefig(draft, dpi=_DOTS_PER_INCH, format=target.suffix[1:].lower())

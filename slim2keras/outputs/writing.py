@@ -132,15 +132,24 @@ def write_and_read_back(outline: Outline, values: Values, path: Path, its_format
 
 
 def write_with_report(
-    model: tf_keras.Model, values: Values, target: Path, its_format: OutputFormat, report: Mapping[str, Any]
+    model: tf_keras.Model,
+    values: Values,
+    target: Path,
+    its_format: OutputFormat,
+    report: Mapping[str, Any],
+    *,
+    overwrite: bool = True,
 ) -> None:
     """Write a model with other values, and its report beside it, both whole or not at all; reads back what it wrote.
+
+    Args:
+        overwrite: Replace what another process may have written meanwhile.
 
     Raises:
         NoSpaceError, OutputError: If they cannot be written; those before stay.
         Slim2KerasError: If a tensor is another one when it is read back; those before stay.
     """
-    with whole_or_not_at_all(target, report_path(target)) as (draft, draft_report):
+    with whole_or_not_at_all(target, report_path(target), overwrite=overwrite) as (draft, draft_report):
         values = list(values)
         write_and_read_back(outline_of_model(model), values, draft, its_format)
         told = {**report, "tensors": checksums(values)}

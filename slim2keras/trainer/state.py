@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from slim2keras.conversion.reading import load_model
 from slim2keras.errors import CheckpointReadError, Slim2KerasError
+from slim2keras.files.moves import finish_moves_of_the_dead
 from slim2keras.files.output_files import whole_or_not_at_all
 from slim2keras.files.run_layout import RunLayout
 
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
     from slim2keras.training.model import FineTunedModel
 
 _STATE = re.compile(r"state-(\d{6,})")
-_DRAFT = re.compile(r"\..+\.[0-9a-f]{12}")
-"""Where ``whole_or_not_at_all`` writes."""
+_DRAFT, _MOVING = re.compile(r"\..+\.[0-9a-f]{12}"), re.compile(r"\.(.+)\.moving")
+"""Where ``whole_or_not_at_all`` writes, and what it has begun to move."""
 _MODEL, _FACTS = "model.keras", "state.json"
 
 Row = Mapping[str, float]
@@ -142,10 +143,16 @@ def read_state(layout: RunLayout) -> tuple[FineTunedModel, RunState]:
 
 
 def clear_drafts(layout: RunLayout) -> None:
-    """Remove what runs left that were killed while they wrote, and states that are not the last."""
+    """Remove what runs left that were killed while they wrote, and states that are not the last.
+
+    What they had begun to move is moved to its end.
+    """
     for directory in (layout.directory, layout.last, layout.slim):
         for path in directory.glob(".*"):
-            if _DRAFT.fullmatch(path.name) and path.is_dir():
+            moving = _MOVING.fullmatch(path.name)
+            if moving:
+                finish_moves_of_the_dead(path.with_name(moving[1]))
+            elif _DRAFT.fullmatch(path.name) and path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
     states = _states(layout)
     for number, path in states.items():

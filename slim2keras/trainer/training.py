@@ -161,7 +161,7 @@ def _open_run(layout: RunLayout, training: Training, work: EpochWork) -> None:
 
 
 def _write_request(layout: RunLayout, training: Training) -> None:
-    with whole_or_not_at_all(layout.labels, layout.request) as (draft_labels, draft):
+    with whole_or_not_at_all(layout.request, layout.labels) as (draft, draft_labels):
         names = enumerate(training.images.class_names)
         draft_labels.write_text("".join(f"{number}:{name}\n" for number, name in names), encoding="utf-8")
         asked = {**training.request.to_json(), "plan": training.plan.to_json()}

@@ -1,0 +1,58 @@
+"""Ctrl-C, or SIGTERM, from the first moment of a command to its last."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from types import FrameType
+
+INTERRUPTED = 130
+"""``ExitStatus.INTERRUPTED``, here for a command that is stopped before that is imported."""
+NOTHING_WRITTEN = "Interrupted; nothing was written."
+
+
+class Interruption:
+    """Ctrl-C, or SIGTERM, that is not lost.
+
+    An exception that a signal raises within TensorFlow's native code may be swallowed there. So it is raised again and
+    again, until the command stops; but not while it is being handled, which is when drafts are removed.
+    """
+
+    interval = 0.1
+    """Seconds."""
+    has_come = False
+
+    @classmethod
+    def listen(cls) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM, *([signal.SIGALRM] if hasattr(signal, "setitimer") else [])):
+            signal.signal(number, cls._raise)
+
+    @classmethod
+    def end(cls) -> None:
+        if cls.has_come and hasattr(signal, "setitimer"):
+            signal.setitimer(signal.ITIMER_REAL, 0.0)
+
+    @classmethod
+    def leave(cls) -> None:
+        """From here on nothing is to be cleaned up: one that comes while Python ends is no traceback."""
+        cls.end()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, _exit)
+
+    @classmethod
+    def _raise(cls, _signal: int, _frame: FrameType | None) -> None:
+        cls.has_come = True
+        if hasattr(signal, "setitimer"):
+            signal.setitimer(signal.ITIMER_REAL, cls.interval)
+        handled = sys.exc_info()[1]
+        while handled is not None and not isinstance(handled, KeyboardInterrupt):
+            handled = handled.__context__
+        if handled is None:
+            raise KeyboardInterrupt
+
+
+def _exit(_signal: int, _frame: FrameType | None) -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(INTERRUPTED)

@@ -1,0 +1,136 @@
+"""Drafts that become files under their own names: all of them, by one process at a time, whatever happens in between.
+
+The directory of the drafts is renamed to one name for all processes, ``.NAME.moving``, which only one can have. It
+holds a list of what is to be moved, so that whoever finds it after its process was killed moves the rest.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import json
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from slim2keras.errors import OutputError
+from slim2keras.files.locks import directory_locked
+
+DRAFT_BYTES = 6
+"""Of the random part of a name; twice as many digits."""
+_LIST = ".moves.json"
+"""Inode of each draft by its name, in the order of the moves."""
+_PATIENCE = 60.0
+"""Seconds: a living process takes a thousandth of one for its moves."""
+_PAUSE = 0.005
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2
+_TAKEN = (errno.ENOTEMPTY, errno.EEXIST)
+_NO_EXCHANGE = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP)
+
+
+def drafts_directory(target: Path) -> Path:
+    """Where the drafts of a target lie while they are written, a name that nobody has."""
+    return target.with_name(f".{target.name}.{secrets.token_hex(DRAFT_BYTES)}")
+
+
+def moving_directory(target: Path) -> Path:
+    """Where the drafts of a target and its companions lie while they get their names."""
+    return target.with_name(f".{target.name}.moving")
+
+
+def to_the_end(work: Callable[[], object]) -> None:
+    """Do what may be done twice, and again if Ctrl-C comes in between; that is raised afterwards."""
+    try:
+        work()
+    except KeyboardInterrupt:
+        to_the_end(work)
+        raise
+
+
+def list_moves(drafts: Path, names: Sequence[str]) -> None:
+    """Write down what is to be moved; the first name comes last: where it is new, all that belongs to it is there."""
+    ordered = [*names[1:], names[0]]
+    found = {name: (drafts / name).stat().st_ino for name in ordered}
+    (drafts / _LIST).write_text(json.dumps(found), encoding="utf-8")
+
+
+def take_turn(drafts: Path, target: Path) -> None:
+    """Rename the drafts to the one name, as soon as no other process has it.
+
+    Raises:
+        OutputError: If one has it that does not go on.
+    """
+    moving, deadline = moving_directory(target), time.monotonic() + _PATIENCE
+    while True:
+        finish_moves_of_the_dead(target)
+        try:
+            drafts.rename(moving)
+        except OSError as error:
+            if error.errno not in _TAKEN:
+                raise
+        else:
+            return
+        if time.monotonic() > deadline:
+            raise OutputError(
+                f"{target} is being written by another process, which has stopped half way. Let it go on, or end it; "
+                f"if there is none, remove {moving}."
+            )
+        time.sleep(_PAUSE)
+
+
+def move_all(moving: Path) -> None:
+    """Give the drafts their names; what has been moved already stays."""
+    inodes = json.loads((moving / _LIST).read_text(encoding="utf-8"))
+    for name, inode in inodes.items():
+        draft, target = moving / name, moving.with_name(name)
+        if not _is(target, inode):
+            _move(draft, target)
+
+
+def finish_moves_of_the_dead(target: Path) -> None:
+    """Move what a process had begun to move that was killed; where there are no locks none is known to be dead."""
+    moving = moving_directory(target)
+    with contextlib.suppress(OSError), directory_locked(moving) as is_free:
+        if is_free:
+            with contextlib.suppress(OSError, ValueError):  # it would have failed too
+                move_all(moving)
+            give_up_turn(moving, drafts_directory(target))
+
+
+def give_up_turn(moving: Path, drafts: Path) -> None:
+    """Let go of the one name, and only then remove what lies there, which takes longer."""
+    moving.rename(drafts)
+    shutil.rmtree(drafts, ignore_errors=True)
+
+
+def _is(path: Path, inode: int) -> bool:
+    try:
+        return path.lstat().st_ino == inode
+    except OSError:
+        return False
+
+
+def _move(draft: Path, target: Path) -> None:
+    if draft.is_dir() and target.is_dir():
+        if _exchange(draft, target):
+            return
+        target.replace(draft.with_name(f"{target.name}.replaced"))
+    draft.replace(target)
+
+
+def _exchange(path: Path, other: Path) -> bool:
+    """Exchange two names in one step, which Linux can; whether it could."""
+    try:
+        renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
+    except (AttributeError, OSError, TypeError):
+        return False
+    if renameat2(_AT_FDCWD, os.fsencode(path), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0:
+        return True
+    code = ctypes.get_errno()
+    if code in _NO_EXCHANGE:
+        return False
+    raise OSError(code, os.strerror(code), str(other))

@@ -1,0 +1,181 @@
+"""Stopped at any line: the old files or the new ones, and never a mixture."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from slim2keras.errors import OutputError
+from slim2keras.files import moves
+from slim2keras.files.locks import directory_locked
+from slim2keras.files.output_files import check_free, whole_or_not_at_all
+
+pytest.importorskip("fcntl", reason="without it there are no locks")
+
+STOPPED = """
+import os, shutil, signal, sys
+from pathlib import Path
+from slim2keras.files import output_files
+from slim2keras.files.output_files import check_free, whole_or_not_at_all
+
+folder, is_directory, has_old, kills = Path(sys.argv[1]), *map(int, sys.argv[2:])
+target, beside = folder / "out" / "model", folder / "out" / "model.json"
+
+def put(path, text):
+    if is_directory and path.name == "model":
+        path.mkdir()
+        path = path / "file"
+    path.write_text(text)
+
+def text_of(path):
+    path = path / "file" if path.is_dir() else path
+    return path.read_text() if path.exists() else None
+
+def write(text):
+    with whole_or_not_at_all(target, beside) as drafts:
+        for draft in drafts:
+            put(draft, text)
+
+def stopping_at(number):
+    left = number
+    def trace(frame, event, argument):
+        nonlocal left
+        if not frame.f_code.co_filename.endswith(("output_files.py", "moves.py", "locks.py")):
+            return None
+        if event == "line":
+            left -= 1
+            if left == 0:
+                sys.settrace(None)
+                if kills:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                raise KeyboardInterrupt
+        return trace
+    return trace
+
+number = 0
+while True:
+    number += 1
+    shutil.rmtree(folder / "out", ignore_errors=True)
+    if has_old:
+        (folder / "out").mkdir()
+        put(target, "old")
+        put(beside, "old")
+    child = os.fork()
+    if child == 0:
+        status = 3
+        try:
+            sys.settrace(stopping_at(number))
+            write("new")
+            sys.settrace(None)
+            status = 0
+        except KeyboardInterrupt:
+            status = 130
+        finally:
+            os._exit(status)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if status == 0:
+        break
+    assert status == (-signal.SIGKILL if kills else 130), status
+    found, old = (text_of(target), text_of(beside)), "old" if has_old else None
+    if kills:
+        assert found in [(old, old), (old, "new"), ("new", "new")], (number, found)
+        (folder / "out").mkdir(exist_ok=True)
+        check_free(target, overwrite=True)
+        found = (text_of(target), text_of(beside))
+    assert found in [(old, old), ("new", "new")], (number, found)
+    if not kills:
+        hidden = [path.name for path in (folder / "out").glob(".*")]
+        assert not hidden, (number, hidden)
+        assert has_old or found[0] or not (folder / "out").exists()
+    write("last")
+    assert (text_of(target), text_of(beside)) == ("last", "last")
+    hidden = {path.name for path in (folder / "out").iterdir()} - {"model", "model.json"}
+    # A directory without a name that says whose it is has to be an hour old.
+    assert all(len(name) == 25 for name in hidden), (number, hidden)
+print(number)
+"""
+
+
+@pytest.mark.parametrize("is_directory", [0, 1])
+@pytest.mark.parametrize("has_old", [0, 1])
+@pytest.mark.parametrize("kills", [0, 1])
+def test_stopped_at_any_line_there_is_no_mixture(tmp_path: Path, is_directory: int, has_old: int, kills: int) -> None:
+    """SIGKILL or Ctrl-C before every line: what was begun to be moved is moved, by itself or by the next."""
+    arguments = [str(tmp_path), str(is_directory), str(has_old), str(kills)]
+    result = subprocess.run([sys.executable, "-c", STOPPED, *arguments], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert int(result.stdout) > 50
+
+
+TOGETHER = """
+import os, sys
+from pathlib import Path
+from slim2keras.errors import OutputError
+from slim2keras.files.output_files import whole_or_not_at_all
+
+folder, overwrite = Path(sys.argv[1]), bool(int(sys.argv[2]))
+target, beside = folder / "model", folder / "model.json"
+children = []
+for process in range(4):
+    child = os.fork()
+    if child == 0:
+        status = 0
+        try:
+            for number in range(50 if overwrite else 1):
+                with whole_or_not_at_all(target, beside, overwrite=overwrite) as drafts:
+                    for draft in drafts:
+                        draft.write_text(f"{process} {number}")
+        except OutputError as error:
+            status = 2 if "by another process meanwhile" in str(error) else 1
+        finally:
+            os._exit(status)
+    children.append(child)
+print(*sorted(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children))
+assert target.read_text() == beside.read_text()
+assert {path.name for path in folder.iterdir()} == {"model", "model.json"}
+"""
+
+
+@pytest.mark.parametrize(("overwrite", "statuses"), [(1, "0 0 0 0"), (0, "0 2 2 2")])
+def test_processes_that_write_one_target_at_once_mix_nothing(tmp_path: Path, overwrite: int, statuses: str) -> None:
+    """All of one or all of another; the first one alone where nothing is to be replaced."""
+    command = [sys.executable, "-c", TOGETHER, str(tmp_path), str(overwrite)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stdout.strip()) == (0, statuses), result.stderr
+
+
+def test_where_names_cannot_be_exchanged_a_directory_is_replaced_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In two steps, of which the second is made up for if the process was killed in between."""
+    monkeypatch.setattr(moves, "_exchange", lambda *_: False)
+    target = tmp_path / "saved"
+    for text in ("old", "new"):
+        with whole_or_not_at_all(target) as (draft,):
+            draft.mkdir()
+            (draft / "file").write_text(text)
+    assert (target / "file").read_text() == "new"
+    moving = moves.moving_directory(target)
+    (moving / "saved").mkdir(parents=True)
+    (moving / "saved" / "file").write_text("newest")
+    moves.list_moves(moving, ["saved"])
+    target.rename(moving / "saved.replaced")
+    check_free(target, overwrite=True)
+    assert (target / "file").read_text() == "newest"
+    assert [path.name for path in tmp_path.iterdir()] == ["saved"]
+
+
+def test_a_process_that_stopped_half_way_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rather than waited for without end, or run over."""
+    monkeypatch.setattr(moves, "_PATIENCE", 0.1)
+    target = tmp_path / "model"
+    moving = moves.moving_directory(target)
+    moving.mkdir()
+    (moving / "model").touch()
+    refused = pytest.raises(OutputError, match="which has stopped half way")
+    with directory_locked(moving), refused, whole_or_not_at_all(target) as (draft,):
+        draft.touch()
+    assert [path.name for path in tmp_path.iterdir()] == [moving.name]
