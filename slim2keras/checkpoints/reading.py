@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from slim2keras.checkpoints.locating import CheckpointFiles, locate_checkpoint, locate_in_archive
 from slim2keras.errors import CheckpointReadError, did_you_mean
 from slim2keras.files.archives import is_archive, unpacked_archive
+from slim2keras.files.unchanged import FileStamps
 from slim2keras.importing.graph_files import is_graph_file, saved_model_file
 from slim2keras.importing.request import GraphRequest
 from slim2keras.importing.sources import read_graph
@@ -76,9 +77,16 @@ class Checkpoint(Mapping[str, Any]):
         kinds: What each variable is for.
     """
 
-    def __init__(self, given: Path, location: CheckpointFiles, reader: Reader | None = None) -> None:
+    def __init__(
+        self,
+        given: Path,
+        location: CheckpointFiles,
+        reader: Reader | None = None,
+        stamps: FileStamps | None = None,
+    ) -> None:
         self.given = given
         self.location = location
+        self._stamps = FileStamps.of(location.files) if stamps is None else stamps
         with _read_errors(given):
             self._reader = _open_reader(location.prefix) if reader is None else reader
             shapes = self._reader.get_variable_to_shape_map()
@@ -115,7 +123,15 @@ class Checkpoint(Mapping[str, Any]):
         """The same with further variables, whose values a graph holds."""
         if not constants:
             return self
-        return Checkpoint(self.given, self.location, ArrayReader(constants, self._reader))
+        return Checkpoint(self.given, self.location, ArrayReader(constants, self._reader), self._stamps)
+
+    def check_unchanged(self) -> None:
+        """Refuse files that were written or replaced since they were opened.
+
+        Raises:
+            CheckpointReadError: With the first of them.
+        """
+        self._stamps.check()
 
     @property
     def model_shapes(self) -> dict[str, tuple[int, ...]]:
@@ -137,14 +153,17 @@ class GraphVariables(Checkpoint):
     """
 
     def __init__(self, given: Path, request: GraphRequest) -> None:
+        file = saved_model_file(given) or given
+        stamps = FileStamps.of([file])
         self.source = read_graph(given)
         self._request = request
-        file = saved_model_file(given) or given
         if self.source.checkpoint is not None:
             variables = locate_checkpoint(self.source.checkpoint)
-            super().__init__(given, CheckpointFiles(variables.prefix, variables.version, (file, *variables.files)))
+            location = CheckpointFiles(variables.prefix, variables.version, (file, *variables.files))
+            super().__init__(given, location, stamps=stamps.and_of(variables.files))
             return
-        super().__init__(given, CheckpointFiles(file, self.source.kind, (file,)), ArrayReader(self.imported.constants))
+        constants = ArrayReader(self.imported.constants)
+        super().__init__(given, CheckpointFiles(file, self.source.kind, (file,)), constants, stamps)
         lacking = [item.name for item in self.imported.network.graph.variables() if item.name not in self]
         if lacking:
             raise CheckpointReadError(
@@ -176,8 +195,9 @@ def open_checkpoint(path: str | Path, graph: GraphRequest | None = None) -> Iter
         if is_graph_file(given):
             yield GraphVariables(given, graph or GraphRequest())
         elif is_archive(given):
+            stamps = FileStamps.of([given])
             found = locate_in_archive(stack.enter_context(unpacked_archive(given)), given)
-            yield Checkpoint(given, CheckpointFiles(found.prefix, found.version, (given,)))
+            yield Checkpoint(given, CheckpointFiles(found.prefix, found.version, (given,)), stamps=stamps)
         else:
             yield Checkpoint(given, locate_checkpoint(given))
 

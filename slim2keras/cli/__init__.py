@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import sys
+from slim2keras.cli.interruption import interruptible
 
 
 def main() -> None:
     """Run the command and exit with a status of ``ExitStatus``."""
-    from slim2keras.cli.interruption import INTERRUPTED, NOTHING_WRITTEN, Interruption
-
-    Interruption.listen()
-    try:
+    with interruptible():  # while the rest is imported, too
         from slim2keras.cli.app import main as run
 
         run()
-    except KeyboardInterrupt:
-        sys.stderr.write(f"{NOTHING_WRITTEN}\n")
-        sys.exit(INTERRUPTED)
-    finally:
-        Interruption.leave()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -20,7 +19,7 @@ from slim2keras.cli import convert, doctor, evaluate, export, finetune, inspect,
 from slim2keras.cli.console import (
     stderr,
 )
-from slim2keras.cli.interruption import NOTHING_WRITTEN, Interruption
+from slim2keras.cli.interruption import NOTHING_WRITTEN, Interruption, interruptible
 from slim2keras.cli.options import (
     flag,
 )
@@ -145,6 +144,7 @@ def _what_was_written(written: Sequence[Path]) -> str:
 
 def _report_interruption(text: str) -> NoReturn:
     Interruption.end()
+    Interruption.is_told = True
     _print_error(text)
     raise typer.Exit(ExitStatus.INTERRUPTED) from None
 
@@ -184,15 +184,5 @@ def main() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # Else TensorFlow imports Keras 3, a quarter of its own time, which nobody here uses.
     os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
-    Interruption.listen()
-    try:
+    with interruptible():
         app()
-    except KeyboardInterrupt:
-        _print_error(NOTHING_WRITTEN)
-        sys.exit(ExitStatus.INTERRUPTED)
-    except SystemExit as end:
-        if Interruption.has_come and end.code not in (ExitStatus.OK, ExitStatus.INTERRUPTED):
-            sys.exit(ExitStatus.INTERRUPTED)
-        raise
-    finally:
-        Interruption.leave()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from types import FrameType
+from typing import NoReturn
 
 INTERRUPTED = 130
 """``ExitStatus.INTERRUPTED``, here for a command that is stopped before that is imported."""
@@ -22,6 +25,8 @@ class Interruption:
     interval = 0.1
     """Seconds."""
     has_come = False
+    is_told = False
+    """Whether the user has read of it."""
 
     @classmethod
     def listen(cls) -> None:
@@ -50,6 +55,30 @@ class Interruption:
             handled = handled.__context__
         if handled is None:
             raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """Within it Ctrl-C and SIGTERM end the process with one line and the exit code of an interruption."""
+    Interruption.listen()
+    try:
+        yield
+    except KeyboardInterrupt:
+        _tell_and_exit()
+    except SystemExit as end:
+        # What parses the command line may make an end of it that is its own.
+        if not Interruption.has_come or Interruption.is_told or end.code == 0:
+            raise
+        _tell_and_exit()
+    finally:
+        Interruption.leave()
+
+
+def _tell_and_exit() -> NoReturn:
+    if not Interruption.is_told:
+        sys.stderr.write(f"{NOTHING_WRITTEN}\n")
+    Interruption.is_told = True
+    sys.exit(INTERRUPTED)
 
 
 def _exit(_signal: int, _frame: FrameType | None) -> None:

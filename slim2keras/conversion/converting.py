@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -122,6 +122,7 @@ def converted_model(checkpoint: Checkpoint, plan: ConversionPlan, options: LoadO
         allow_nonfinite=options.allow_nonfinite,
     )
     apply_load(model, values)
+    checkpoint.check_unchanged()
     return model
 
 
@@ -169,7 +170,7 @@ def convert_to_file(
             )
             difference = write_and_read_back(outline, values, draft, its_format)
             report = ConversionReport(
-                source=describe_source(opened, hashes.result()),
+                source=describe_source(opened, _hashes_of_what_was_read(opened, hashes)),
                 output={"path": str(target), "format": its_format.name.lower()},
                 largest_difference=difference,
                 tensors=checksums(values),
@@ -197,6 +198,15 @@ def _outline_and_variables(plan: ConversionPlan, its_format: OutputFormat) -> tu
 
 def _step(progress: StepProgress | None, what: str) -> Callable[[int, int], None] | None:
     return partial(progress, what) if progress else None
+
+
+def _hashes_of_what_was_read(checkpoint: Checkpoint, hashes: Future[list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """The hashes, of files that nobody has changed since they were opened."""
+    error = hashes.exception()
+    checkpoint.check_unchanged()
+    if error is not None:
+        raise error
+    return hashes.result()
 
 
 def _hash_files(checkpoint: Checkpoint) -> list[dict[str, Any]]:

@@ -6,7 +6,6 @@ import platform
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,10 +16,8 @@ from slim2keras.checkpoints.load_plan import LoadOptions, load_options_of, remar
 from slim2keras.checkpoints.reading import Checkpoint
 from slim2keras.conversion.facts import describe_input
 from slim2keras.conversion.plan import ConversionPlan, left_out_by_reason
-from slim2keras.files.output_files import sha256
 from slim2keras.files.reports import Report, plural
 from slim2keras.graphs.network import Network
-from slim2keras.importing.graph_files import saved_model_file
 from slim2keras.models.networks import network_of
 from slim2keras.nets.spec import network_from_config
 from slim2keras.preprocessing.factory import preprocessing_meaning
@@ -142,11 +139,10 @@ def describe_import(plan: ConversionPlan) -> dict[str, Any] | None:
     if plan.graph is None:
         return None
     source, origin = plan.graph.source, plan.network.to_config().get("origin") or {}
-    file = None if source.kind == "function" else saved_model_file(Path(source.path)) or Path(source.path)
     return {
         "path": source.path,
         "kind": source.kind,
-        "sha256": None if file is None else sha256(file),
+        "sha256": source.sha256,
         "input_tensors": [*origin.get("input_tensors", source.input_tensors)],
         "output_tensors": [*origin.get("output_tensors", source.output_tensors)],
         "placeholder_values": dict(origin.get("placeholder_values", {})),

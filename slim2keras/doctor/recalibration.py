@@ -298,6 +298,7 @@ def recalibrate_file(
         else:
             sources = {name: name for name in opened} if plan is None else plan.load.sources
             values = {**opened, **_repaired(model, sources)}
+            opened.check_unchanged()
             write_checkpoint(target, values, CheckpointVersion.V2, overwrite=overwrite, report=facts)
     return found
 

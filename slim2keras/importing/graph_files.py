@@ -61,16 +61,15 @@ def is_saved_model_of_objects(directory: Path) -> bool:
     return saved_model_file(directory) is not None and index.is_file() and _OBJECT_GRAPH_KEY in index.read_bytes()
 
 
-def read_graph_message(path: Path) -> GraphMessage:
-    """Read a graph file as what it is.
+def parse_graph(content: bytes, path: Path) -> GraphMessage:
+    """Take the content of a graph file as what it is.
 
     Args:
         path: Of the file, whatever its suffix.
 
     Raises:
-        CheckpointReadError: If it is missing, too large, truncated, corrupt, or no graph.
+        CheckpointReadError: If it is corrupt, or no graph.
     """
-    content = _read_content(path)
     parse = _parse_text if _is_text(content) else _parse_binary
     failures: list[Exception] = []
     for make in _kinds(path):
@@ -138,7 +137,12 @@ def _check_counts(node: NodeDef, path: str) -> None:
             )
 
 
-def _read_content(path: Path) -> bytes:
+def read_content(path: Path) -> bytes:
+    """All of a graph file.
+
+    Raises:
+        CheckpointReadError: If it is missing or too large.
+    """
     try:
         size = path.stat().st_size
         if size > LARGEST_GRAPH:

@@ -11,10 +11,9 @@ from slim2keras.importing.sources import GraphSource
 
 def whereabouts(source: GraphSource) -> dict[str, str]:
     """Absolute path and SHA-256 of a graph's file; of a function its qualified name."""
-    path = Path(source.path)
-    if source.kind == "function" or not path.exists():
+    if source.sha256 is None:
         return {"path": source.path}
-    return {"path": str(path.absolute()), "sha256": graph_hash(path)}
+    return {"path": str(Path(source.path).absolute()), "sha256": source.sha256}
 
 
 def graph_hash(path: Path) -> str:

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from slim2keras.errors import CheckpointReadError, UnsupportedGraphError
 from slim2keras.importing.damage import told_as_damage
 from slim2keras.importing.function_calls import laid_out
-from slim2keras.importing.graph_files import GraphMessage, check_whole, graphs_of, read_graph_message, saved_model_file
+from slim2keras.importing.graph_files import (
+    GraphMessage,
+    check_whole,
+    graphs_of,
+    parse_graph,
+    read_content,
+    saved_model_file,
+)
 from slim2keras.importing.nodes import VARIABLES
 
 if TYPE_CHECKING:
@@ -39,6 +47,7 @@ class GraphSource:
         output_tensors: The same.
         end_points: End point, by the name that a function or a signature has for it, to its tensor.
         checkpoint: Prefix of the variables of a SavedModel.
+        sha256: Of the file, of what was read; ``None`` of a function.
     """
 
     graph: GraphDef
@@ -51,6 +60,7 @@ class GraphSource:
     output_tensors: tuple[str, ...] = ()
     end_points: Mapping[str, str] = field(default_factory=dict)
     checkpoint: Path | None = None
+    sha256: str | None = None
 
     @property
     def variables(self) -> frozenset[str]:
@@ -75,11 +85,12 @@ def read_graph(path: str | Path) -> GraphSource:
         raise CheckpointReadError(
             f"{path} is a directory without saved_model.pb. Give a .meta, .pb or .pbtxt, or a SavedModel's directory."
         )
-    message = read_graph_message(file)
+    content = read_content(file)
+    message = parse_graph(content, file)
     for graph in graphs_of(message):
         check_whole(graph, str(path))
     with told_as_damage(str(path)):
-        return _source_of(message, path, file)
+        return replace(_source_of(message, path, file), sha256=hashlib.sha256(content).hexdigest())
 
 
 def _source_of(message: GraphMessage, path: Path, file: Path) -> GraphSource:

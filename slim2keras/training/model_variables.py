@@ -15,6 +15,7 @@ from slim2keras.checkpoints.reading import Checkpoint, open_checkpoint
 from slim2keras.checkpoints.training_record import TrainingRecord
 from slim2keras.conversion.reading import load_model
 from slim2keras.errors import UnsupportedArgumentError
+from slim2keras.files.unchanged import FileStamps
 from slim2keras.importing.request import GraphRequest
 from slim2keras.models.variables import slim_variables, stored_shapes
 from slim2keras.outputs.formats import is_model_file
@@ -38,6 +39,7 @@ class ModelVariables(Checkpoint):
         self.model = model
         files = tuple(sorted(path for path in given.rglob("*") if path.is_file())) if given.is_dir() else (given,)
         self.location = CheckpointFiles(given, "Keras", files)
+        self._stamps = FileStamps({})  # all of it was read already
         try:
             self._values: Mapping[str, Any] = state_variables(model)
         except UnsupportedArgumentError:

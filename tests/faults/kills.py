@@ -1,7 +1,8 @@
-"""SIGKILL at random moments: a target is whole or absent, the old file survives, and the next run clears what was left.
+"""SIGKILL, Ctrl-C and SIGTERM at random moments: a target is whole or absent, and the old file survives.
 
-``python -m tests.faults.kills [--kills N] [NAME ...]`` prints a table. The process that is killed is a fork of one that
-has imported everything, so that a kill costs what the command does, and falls into it.
+``python -m tests.faults.kills [--signal KILL|INT|TERM] [--kills N] [NAME ...]`` prints a table. After SIGKILL the next
+run clears what was left; after the others nothing is left, and the exit code is that of an interruption. The process is
+a fork of one that has imported everything, so that a kill costs what the command does, and falls into it.
 """
 
 from __future__ import annotations
@@ -13,97 +14,15 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from tests.faults import samples
-from tests.faults.samples import SHAPE
+from slim2keras.errors import ExitStatus
+from tests.faults.commands import COMMANDS, Command, Process, goes_well, hidden_in, import_all, is_there, seconds_of
 
 KILLS = 200
-
-
-@dataclass(frozen=True)
-class Command:
-    """A command that writes.
-
-    Attributes:
-        make: Writes what it needs into an empty folder.
-        words: Of the command, in the folder.
-        target: That it writes.
-        check: Reads the target, and raises if it is not whole.
-        goes_on: What is run after a kill, where that is another command.
-    """
-
-    make: Callable[[Path], None]
-    words: tuple[str, ...]
-    target: str
-    check: Callable[[Path], object]
-    goes_on: tuple[str, ...] = ()
-
-
-def is_a_model(path: Path) -> object:
-    import slim2keras
-
-    assert path.with_name(f"{path.name}.json").is_file()
-    return slim2keras.load_model(path)
-
-
-def is_a_checkpoint(path: Path) -> object:
-    from slim2keras.checkpoints.reading import open_checkpoint
-
-    with open_checkpoint(path) as opened:
-        return dict(opened)
-
-
-def is_a_run(path: Path) -> object:
-    """One that has begun: there is a state to go on from."""
-    from slim2keras.files.run_layout import RunLayout
-    from slim2keras.trainer.state import read_state
-
-    return read_state(RunLayout(path))
-
-
-def images(folder: Path) -> None:
-    from tests.trainer import runs
-
-    runs.write_images(folder / "images")
-    runs.write_network(folder / "tiny.keras", len(runs.CLASSES))
-
-
-_TRAIN = ("--data", "images", "--batch-norm", "update", "--decay", "0.8", "--batch-size", "8", "--epochs", "2")
-COMMANDS: Mapping[str, Command] = {
-    **{
-        f"convert to {name or 'SavedModel'}": Command(
-            samples.v2,
-            ("convert", "train", "-o", f"out{name}", "--input-shape", SHAPE, "--overwrite"),
-            f"out{name}",
-            is_a_model,
-        )
-        for name in (".keras", ".h5", ".weights.h5", "")
-    },
-    "export": Command(
-        samples.model(".keras"),
-        ("export", "tiny.keras", "-o", "out/model.ckpt-1", "--overwrite"),
-        "out/model.ckpt-1",
-        is_a_checkpoint,
-    ),
-    "recalibrate": Command(
-        images,
-        ("recalibrate", "tiny.keras", "--data", "images", "-o", "out.keras", "--overwrite"),
-        "out.keras",
-        is_a_model,
-    ),
-    "finetune": Command(
-        images,
-        ("finetune", "tiny.keras", *_TRAIN, "-o", "run"),
-        "run",
-        is_a_run,
-        ("finetune", "--resume", "run"),
-    ),
-}
 
 
 @dataclass
@@ -114,120 +33,126 @@ class Tally:
     killed: int = 0
     absent: int = 0
     whole: int = 0
+    left: int = 0
     faults: list[str] = field(default_factory=list)
 
 
-def spawned(words: Sequence[str], folder: Path) -> int:
-    """Process id of a fork that runs a command."""
-    child = os.fork()
-    if child:
-        return child
-    os.chdir(folder)
-    silent = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(silent, 1)
-    os.dup2(silent, 2)
-    status = 1
-    try:
-        from tests.cli.running import Result
+def kill(name: str, kills: int, seed: int, number: signal.Signals = signal.SIGKILL) -> Tally:
+    """Run a command so often, and stop it at moments that are spread over the time that it takes.
 
-        status = Result(*words).status
-    finally:
-        os._exit(status)
-
-
-def seconds_of(words: Sequence[str], folder: Path) -> float:
-    """A whole command takes, which must end well."""
-    began = time.perf_counter()
-    _, status = os.waitpid(spawned(words, folder), 0)
-    if os.waitstatus_to_exitcode(status):
-        raise RuntimeError(f"{' '.join(words)} ended with {os.waitstatus_to_exitcode(status)}")
-    return time.perf_counter() - began
-
-
-def kill(name: str, kills: int, seed: int) -> Tally:
-    """Run a command so often, and kill it at moments that are spread over the time that it takes."""
+    Every other one falls into its writing: it is waited for until something hidden is there.
+    """
     command, tally, random = COMMANDS[name], Tally(), np.random.RandomState(seed)
     with tempfile.TemporaryDirectory() as directory:
         good = Path(directory) / "good"
         good.mkdir()
-        _in_a_fork(lambda: command.make(good))
-        work = Path(directory) / "work"
-        shutil.copytree(good, work)
-        seconds = seconds_of(command.words, work)
-        for _ in range(kills):
+        goes_well(lambda: command.make(good))
+        unbroken, work = (Path(directory) / name for name in ("unbroken", "work"))
+        shutil.copytree(good, unbroken)
+        seconds = seconds_of(command.words, unbroken)
+        shutil.copytree(unbroken, work)
+        if not goes_well(lambda: command.check(unbroken / command.target)):
+            raise RuntimeError(f"{command.target} is not whole without any kill")
+        for count in range(kills):
             # Half of the time there is an old file, which must survive; a RUN that exists is refused.
             if command.goes_on or random.randint(2):
                 shutil.rmtree(work)
                 shutil.copytree(good, work)
-            _kill_once(command, work, random.uniform(0.0, 1.1 * seconds), tally)
+            moment = _Moment(random.uniform(0.0, 0.2 * seconds if count % 2 else seconds), bool(count % 2))
+            _Kill(command, work, unbroken, moment, number, tally).run()
     return tally
 
 
-def _kill_once(command: Command, work: Path, delay: float, tally: Tally) -> None:
-    target, had_one = work / command.target, (work / command.target).exists()
-    child = spawned(command.words, work)
-    time.sleep(delay)
-    os.kill(child, signal.SIGKILL)
-    _, status = os.waitpid(child, 0)
-    tally.kills += 1
-    tally.killed += os.waitstatus_to_exitcode(status) == -signal.SIGKILL
-    is_there = _is_there(target)
-    tally.whole, tally.absent = tally.whole + is_there, tally.absent + (not is_there)
-    if had_one and not is_there:
-        tally.faults.append(f"the old {command.target} is gone, killed after {delay:.3f} s")
-    if is_there and not _in_a_fork(lambda: command.check(target)):
-        tally.faults.append(f"{command.target} is not whole, killed after {delay:.3f} s")
-    again = command.goes_on if command.goes_on and is_there else command.words
-    if target.is_dir() and command.goes_on and not is_there:
-        shutil.rmtree(target)
-    seconds_of(again, work)
-    left = [str(path.relative_to(work)) for path in work.rglob(".*")]
-    if left or not _in_a_fork(lambda: command.check(target)):
-        tally.faults.append(f"after a run to the end there is {left}, killed after {delay:.3f} s")
+@dataclass(frozen=True)
+class _Moment:
+    delay: float
+    is_of_writing: bool
+
+    def wait(self, process: Process, folder: Path) -> None:
+        deadline = time.monotonic() + 60
+        while self.is_of_writing and not hidden_in(folder) and time.monotonic() < deadline:
+            if os.waitid(os.P_PID, process.id, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+                return
+            time.sleep(0.001)
+        time.sleep(self.delay)
+
+    def __str__(self) -> str:
+        return f"{self.delay:.3f} s after {'something hidden was there' if self.is_of_writing else 'it began'}"
 
 
-def _is_there(target: Path) -> bool:
-    """Whether a target is there under its name; of a RUN, whether it can be gone on with; a checkpoint is its index."""
-    from slim2keras.files.run_layout import is_run
+@dataclass(frozen=True)
+class _Kill:
+    command: Command
+    work: Path
+    unbroken: Path
+    moment: _Moment
+    number: signal.Signals
+    tally: Tally
 
-    if target.name == "run":
-        return is_run(target)
-    return target.exists() or target.with_name(f"{target.name}.index").exists()
+    def run(self) -> None:
+        tally, target = self.tally, self.work / self.command.target
+        had_one = is_there(target)
+        process = Process(self.command.words, self.work)
+        self.moment.wait(process, self.work)
+        os.kill(process.id, self.number)
+        ended = process.end()
+        tally.kills += 1
+        tally.killed += ended.status != 0
+        is_hard = self.number is signal.SIGKILL
+        wanted = (0, -signal.SIGKILL if is_hard else ExitStatus.INTERRUPTED)
+        if ended.status not in wanted or "Traceback" in ended.says:
+            self._fault(f"it ended with {ended.status}: {ended.says[-2000:]}")
+        tally.whole, tally.absent = tally.whole + is_there(target), tally.absent + (not is_there(target))
+        left = hidden_in(self.work)
+        tally.left += bool(left)
+        if left and not is_hard:
+            self._fault(f"left: {left}")
+        if had_one and not is_there(target):
+            self._fault(f"the old {self.command.target} is gone")
+        if is_there(target) and not goes_well(lambda: self.command.check(target)):
+            self._fault(f"{self.command.target} is not whole")
+        if left or self.command.goes_on:
+            self._go_on(target)
+
+    def _go_on(self, target: Path) -> None:
+        command = self.command
+        again = command.goes_on if command.goes_on and is_there(target) else command.words
+        seconds_of(again, self.work)
+        if left := hidden_in(self.work):
+            self._fault(f"after a run to the end there is {left}")
+        if not goes_well(lambda: command.check(target)):
+            self._fault("after a run to the end it is not whole")
+        if command.goes_on and not goes_well(lambda: _check_same_runs(target, self.unbroken / command.target)):
+            self._fault("it went on to another end than one that was not stopped")
+
+    def _fault(self, what: str) -> None:
+        self.tally.faults.append(f"{what}; {self.number.name} {self.moment}")
 
 
-def _in_a_fork(work: Callable[[], object]) -> bool:
-    """Do it in a process of its own, since TensorFlow cannot be forked once it has run; whether it went well."""
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            work()
-            status = 0
-        finally:
-            os._exit(status)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+def _check_same_runs(run: Path, unbroken: Path) -> None:
+    from tests.trainer.runs import assert_same_runs
+
+    assert_same_runs(run, unbroken)
+    assert (run / "report.json").is_file()
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--signal", choices=["KILL", "INT", "TERM"], default="KILL")
     parser.add_argument("--kills", type=int, default=KILLS)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("names", nargs="*", default=[*COMMANDS])
     asked = parser.parse_args()
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    import tensorflow as tf  # noqa: F401  before the forks
-
-    from slim2keras.cli.app import app  # noqa: F401
-
-    print("| command | kills | while it ran | target absent | whole | faults |\n|---|---|---|---|---|---|")
+    import_all()
+    number = signal.Signals[f"SIG{asked.signal}"]
+    columns = ("command", "signal", "sent", "while it ran", "target absent", "whole", "something hidden left", "faults")
+    print(f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|", flush=True)
     faults: list[str] = []
     for name in asked.names:
-        tally = kill(name, -(-asked.kills // len(asked.names)), asked.seed)
+        tally = kill(name, -(-asked.kills // len(asked.names)), asked.seed, number)
         faults += [f"{name}: {fault}" for fault in tally.faults]
-        print(
-            f"| {name} | {tally.kills} | {tally.killed} | {tally.absent} | {tally.whole} | {len(tally.faults)} |",
-            flush=True,
-        )
+        row = (name, number.name, tally.kills, tally.killed, tally.absent, tally.whole, tally.left, len(tally.faults))
+        print(f"| {' | '.join(map(str, row))} |", flush=True)
     print("\n".join(["", *faults]))
     return int(bool(faults))
 
