@@ -6,6 +6,7 @@ import contextlib
 import difflib
 import errno
 import hashlib
+import os
 import re
 import secrets
 import shutil
@@ -36,7 +37,11 @@ _UNNAMED = re.compile(rf"\.[0-9a-f]{{{2 * _UNNAMED_BYTES}}}")
 _LONG_AGO = 3600
 """Seconds: no living process takes them between making a directory and giving it its name."""
 _LISTENERS: list[list[Path]] = []
-_FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_FULL_DISK = {
+    errno.ENOSPC: "no space is left on the device",
+    errno.EDQUOT: "no space is left of the disk quota",
+    errno.EFBIG: "no space is left, the file would be larger than files may be here (File too large)",
+}
 
 
 def report_path(target: Path) -> Path:
@@ -224,6 +229,16 @@ def clear_dead_drafts(target: Path) -> None:
                 path.rmdir()
 
 
+def _lack_of_space(error: Exception) -> str | None:
+    """What is said of a full disk; ``None`` of any other error."""
+    code, text = getattr(error, "errno", None), str(error)
+    for number, lack in _FULL_DISK.items():
+        # HDF5 and TensorFlow pack the reason into the message, and only sometimes into errno.
+        if code == number or os.strerror(number) in text or f"errno = {number}," in text:
+            return lack
+    return None
+
+
 @contextlib.contextmanager
 def _write_errors(target: Path) -> Iterator[None]:
     try:
@@ -231,12 +246,10 @@ def _write_errors(target: Path) -> Iterator[None]:
     except Slim2KerasError:
         raise
     except Exception as error:
-        # HDF5 and TensorFlow pack the reason into the message, and only sometimes into errno.
-        message = str(error)
-        if getattr(error, "errno", None) in _FULL_DISK or "No space left" in message or "errno = 28" in message:
+        lack = _lack_of_space(error)
+        if lack is not None:
             raise NoSpaceError(
-                f"{target} cannot be written: no space is left on the device. Nothing of it remains; free some space, "
-                "or write elsewhere."
+                f"{target} cannot be written: {lack}. Nothing of it remains; free some space, or write elsewhere."
             ) from error
         if isinstance(error, OSError):
             raise OutputError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import tensorflow as tf
 import tf_keras
 
 import slim2keras
+from slim2keras.conversion import converting
 from slim2keras.conversion.converting import convert_to_file
 from slim2keras.conversion.reading import load_model
 from slim2keras.conversion.request import CheckpointRequest
@@ -153,3 +155,59 @@ def test_excluded_scopes_start_with_slims_initializers(tmp_path: Path, shallow_c
     )
     assert fresh.any()
     np.testing.assert_array_equal(loaded, fresh)
+
+
+def rewritten(prefix: Path) -> None:
+    """In its place, to the same length."""
+    data = Path(f"{prefix}.data-00000-of-00001")
+    content = bytearray(data.read_bytes())
+    content[-1] ^= 1
+    data.write_bytes(content)
+
+
+def replaced(prefix: Path) -> None:
+    """By another one, in one step, as ``Saver`` does."""
+    other = write_checkpoint(prefix.with_name("other"), small_values())
+    Path(f"{other}.index").replace(f"{prefix}.index")
+
+
+def removed(prefix: Path) -> None:
+    """As by a training that keeps its last five."""
+    Path(f"{prefix}.data-00000-of-00001").unlink()
+
+
+@pytest.mark.parametrize("change", [rewritten, replaced, removed])
+@pytest.mark.parametrize("moment", ["planned_values", "write_and_read_back"])
+def test_a_checkpoint_that_changes_while_it_is_read_is_refused(
+    own_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Any, moment: str
+) -> None:
+    """Before its values are read or after: the SHA-256 in a report is that of what was read."""
+    before = getattr(converting, moment)
+
+    def changing(*arguments: Any, **options: Any) -> Any:
+        change(own_checkpoint)
+        return before(*arguments, **options)
+
+    monkeypatch.setattr(converting, moment, changing)
+    with pytest.raises(CheckpointReadError, match=r"while it was read|is corrupt"):
+        convert_small(own_checkpoint, tmp_path / "model.keras")
+    assert not (tmp_path / "model.keras").exists()
+
+
+def test_an_archive_that_changes_while_it_is_read_is_refused(
+    small_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is unpacked first and hashed later."""
+    archive, before = tmp_path / "net.tar.gz", converting.planned_values
+    with tarfile.open(archive, "w:gz") as file:
+        file.add(small_checkpoint.parent, "small")
+
+    def changing(*arguments: Any, **options: Any) -> Any:
+        archive.write_bytes(archive.read_bytes())
+        return before(*arguments, **options)
+
+    monkeypatch.setattr(converting, "planned_values", changing)
+    with pytest.raises(CheckpointReadError, match=r"net\.tar\.gz changed while it was read"):
+        convert_small(archive, tmp_path / "model.keras")
+    with pytest.raises(CheckpointReadError, match=r"net\.tar\.gz changed while it was read"):
+        slim2keras.convert(archive, input_shape=SMALL_SHAPE)

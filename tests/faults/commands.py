@@ -10,6 +10,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+# Before TensorFlow is imported, as the command does.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
+
 from tests.faults import samples
 from tests.faults.samples import SHAPE
 
@@ -166,17 +171,19 @@ class Process:
     """
 
     def __init__(self, words: Sequence[str], folder: Path, prepare: Callable[[], object] | None = None) -> None:
-        self._says = folder.with_name(f"{folder.name}.says")
+        # No file, whose size may be limited; what a command says fits into a pipe.
+        self._says, says = os.pipe()
         # A signal that comes before the command listens would end what it is forked from.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
         self.id = os.fork()
         if self.id:
+            os.close(says)
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
             return
         try:
             os.chdir(folder)
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-            os.dup2(os.open(self._says, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
+            os.dup2(says, 2)
             if prepare is not None:
                 prepare()
             status = _status_of(words)
@@ -192,7 +199,8 @@ class Process:
     def end(self) -> Ended:
         """Wait for it."""
         status = os.waitstatus_to_exitcode(os.waitpid(self.id, 0)[1])
-        return Ended(status, self._says.read_text(errors="replace") if self._says.exists() else "")
+        with os.fdopen(self._says, errors="replace") as says:
+            return Ended(status, says.read())
 
 
 def _status_of(words: Sequence[str]) -> int:
@@ -237,8 +245,6 @@ def goes_well(work: Callable[[], object]) -> bool:
 
 def import_all() -> None:
     """What every command needs, before the forks."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
     import h5py  # noqa: F401
     import tensorflow as tf  # noqa: F401
     import tf_keras  # noqa: F401

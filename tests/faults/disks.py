@@ -54,12 +54,15 @@ def may_mount() -> bool:
 @contextlib.contextmanager
 def mounted(place: Path, num_bytes: int) -> Iterator[None]:
     """A disk of that size."""
-    run = {"check": True, "capture_output": True}
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={num_bytes}", "none", str(place)], **run)
+    _run("mount", "-t", "tmpfs", "-o", f"size={num_bytes}", "none", place)
     try:
         yield
     finally:
-        subprocess.run(["umount", "-l", str(place)], **run)
+        _run("umount", "-l", place)
+
+
+def _run(*words: object) -> None:
+    subprocess.run([str(word) for word in words], check=True, capture_output=True)
 
 
 def on_disk(command: Command) -> Command:
@@ -96,23 +99,18 @@ def _fault(
     told = ended.says[-600:]
     if ended.status == 0 and 0 in wanted:
         return "" if goes_well(lambda: command.check(target)) else "it says that all is well, and it is not whole"
-    if ended.status not in wanted:
-        return f"it ended with {ended.status}: {told}"
-    if "Traceback" in ended.says or "defect" in ended.says or not any(text in ended.says for text in says):
-        return f"it does not say why: {told}"
-    if target.name not in ended.says:
-        return f"it does not name the target: {told}"
-    if hidden_in(disk):
-        return f"left: {hidden_in(disk)}"
-    if not _is_run(command) and sha256_of_files(disk) != before:
-        return f"the disk had {before}, and has {sha256_of_files(disk)}"
-    if _is_run(command) and is_there(target) and not goes_well(lambda: command.check(target)):
-        return "the last state is not whole"
-    return ""
-
-
-def _is_run(command: Command) -> bool:
-    return bool(command.goes_on)
+    is_run, now = bool(command.goes_on), sha256_of_files(disk)
+    is_plain = "Traceback" not in ended.says and "defect" not in ended.says
+    is_lost = is_run and is_there(target) and not goes_well(lambda: command.check(target))
+    checks = {
+        f"it ended with {ended.status}: {told}": ended.status in wanted,
+        f"it does not say why: {told}": is_plain and any(text in ended.says for text in says),
+        f"it does not name the target: {told}": str(target.parent) in ended.says,
+        f"left: {hidden_in(disk)}": not hidden_in(disk),
+        f"the disk had {before}, and has {now}": is_run or now == before,
+        "the last state is not whole": not is_lost,
+    }
+    return next((fault for fault, is_well in checks.items() if not is_well), "")
 
 
 FULL = ("no space is left",)
@@ -138,7 +136,7 @@ def of_command(name: str, folder: Path) -> Iterator[tuple[str, Found]]:
     _empty(disk)
     can_mount = may_mount()
     for part in PARTS:
-        for has_old in (False,) if _is_run(command) else (False, True):
+        for has_old in (False,) if bool(command.goes_on) else (False, True):
             beside = ", beside an old file" if has_old else ""
             if can_mount:
                 with mounted(disk, int(used * (part + has_old))):
@@ -156,8 +154,8 @@ def of_command(name: str, folder: Path) -> Iterator[tuple[str, Found]]:
 def _read_only(command: Command, folder: Path, old: Path) -> Found:
     disk = folder / "disk"
     with mounted(disk, _ALL):
-        _put_old(old, disk, has_old=not _is_run(command))
-        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True, capture_output=True)
+        _put_old(old, disk, has_old=not bool(command.goes_on))
+        _run("mount", "-o", "remount,ro", disk)
         return run_on_disk(command, folder, wanted=(ExitStatus.USAGE,), says=("Read-only file system",))
 
 

@@ -11,7 +11,9 @@ import pytest
 import tensorflow as tf
 
 from slim2keras.errors import CheckpointReadError, UnsupportedGraphError
+from slim2keras.files.output_files import sha256
 from slim2keras.importing import graph_files
+from slim2keras.importing.origins import whereabouts
 from slim2keras.importing.sources import read_graph
 from slim2keras.slim.runtime import import_tf_slim, slim_graph
 
@@ -225,3 +227,12 @@ def test_a_saved_model_of_tensorflow_2_is_refused(tmp_path: Path) -> None:
         read_graph(tmp_path / "saved")
     assert graph_files.is_saved_model_of_objects(tmp_path / "saved")
     assert not graph_files.is_saved_model_of_objects(write_saved_model(tmp_path / "graph"))
+
+
+def test_the_hash_is_of_what_was_read(tmp_path: Path, meta_graph: Any) -> None:
+    """And not of what lies there when a report is written."""
+    path = tmp_path / "model.ckpt-5.meta"
+    path.write_bytes(meta_graph.SerializeToString())
+    before, source = sha256(path), read_graph(path)
+    path.write_bytes(b"another")
+    assert whereabouts(source)["sha256"] == before
