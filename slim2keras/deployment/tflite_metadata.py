@@ -10,6 +10,7 @@ Source: mediapipe/tasks/metadata/metadata_schema.fbs, version 1.5.0; the comment
 from __future__ import annotations
 
 import json
+import tempfile
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ import numpy as np
 
 from slim2keras.deployment.ends import FEATURES, IMAGES, LOGITS, PROBABILITIES
 from slim2keras.deployment.flatbuffer_tables import Table, flatbuffer
+from slim2keras.errors import NoSpaceError
 from slim2keras.version import __version__
 
 LABELS_FILE, IMAGES_FILE = "labels.txt", "images.json"
@@ -106,6 +108,9 @@ def described(content: bytes, metadata: bytes, outputs: Sequence[str]) -> bytes:
         content: As the converter wrote it, of a function that gives a list of outputs.
         metadata: See ``model_metadata``.
         outputs: Names, in order.
+
+    Raises:
+        NoSpaceError: If the converter had no room, and left out the names of the ends.
     """
     import flatbuffers
     from ai_edge_litert import schema_py_generated as schema
@@ -121,6 +126,11 @@ def described(content: bytes, metadata: bytes, outputs: Sequence[str]) -> bytes:
 
 def _name_ends(model: Any, outputs: Sequence[str]) -> None:
     """Give the ends their names, and the outputs the order of the model, of which the converter keeps numbers alone."""
+    if not model.signatureDefs:
+        raise NoSpaceError(
+            f"TensorFlow's converter could not keep the model in {tempfile.gettempdir()} on its way: no space is left "
+            "there, or nobody may write there. Free some space, or set TMPDIR to a directory that has it."
+        )
     graph, (signature,) = model.subgraphs[0], model.signatureDefs
     places = {end.name.decode(): end.tensorIndex for end in signature.outputs}
     graph.outputs = [places[f"output_{number}"] for number in range(len(outputs))]
