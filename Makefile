@@ -7,7 +7,7 @@ PARALLEL := -n auto --dist loadfile
 JUDGED := SLIM_SOURCE=$${SLIM_SOURCE-$$($(BIN)/python -m tests.slim_source .cache/slim)} $(BIN)/python -m pytest
 
 .PHONY: setup demo docs test test-all test-more test-zoo test-matrix test-backends lint bench parity-table training-table \
-	outputs-table faults
+	outputs-table faults release-check
 
 setup: $(VENV)/installed
 
@@ -19,8 +19,9 @@ $(VENV)/installed: pyproject.toml constraints.txt
 demo: setup
 	$(BIN)/python examples/demo.py
 
+# COVERAGE=1 counts the lines that run, and fails below the floor in pyproject.toml.
 test: setup
-	$(BIN)/python -m pytest -m "not slow" $(PARALLEL)
+	$(BIN)/python -m pytest -m "not slow" $(PARALLEL) $(if $(COVERAGE),--cov --cov-report=term:skip-covered)
 
 test-all: setup
 	$(JUDGED) $(PARALLEL)
@@ -84,3 +85,7 @@ faults: setup
 
 outputs-table: setup
 	$(BIN)/python -m benchmarks.outputs_table
+
+# What would be released: sdist and wheel in .cache/release, the wheel without extras in a clean environment.
+release-check: setup
+	$(BIN)/python -m tests.release

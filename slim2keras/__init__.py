@@ -80,7 +80,9 @@ _HOME = {
     "verify_file": "conversion.integrity",
 }
 
-_MODULES = frozenset({"callbacks", "data", "drop_path", "losses", "optimizers", "preprocessing"})
+_MODULES = frozenset(
+    {"callbacks", "data", "drop_path", "errors", "keras3", "keras_layers", "losses", "optimizers", "preprocessing"}
+)
 """Modules that are reached through the package, ``slim2keras.drop_path``, without an import of their own."""
 
 

@@ -56,7 +56,14 @@ class BatchNormMonitor(tf_keras.callbacks.Callback):  # type: ignore[misc]
             accuracy on the validation data.
 
     Example:
-        >>> tuned.fit(dataset, callbacks=[BatchNormMonitor(validation), tf_keras.callbacks.CSVLogger("log.csv")])
+        >>> tuned = slim2keras.finetune(slim2keras.load_model("run/model.keras"), batch_norm="update")
+        >>> tuned.compile(slim2keras.optimizers.Momentum(0.01, 0.9), slim2keras.losses.SoftmaxCrossEntropy())
+        >>> flowers = slim2keras.data.open_dataset("flowers/", network=tuned, batch_size=12, training=True)
+        >>> validation = slim2keras.data.open_dataset("flowers/", network=tuned, batch_size=12)
+        >>> monitor = slim2keras.callbacks.BatchNormMonitor(validation)
+        >>> history = tuned.fit(flowers, steps_per_epoch=10, callbacks=[monitor], verbose=0)
+        >>> "bn_accuracy_gap" in history.history
+        True
     """
 
     _supports_tf_logs = True

@@ -28,8 +28,9 @@ def scheduled_drop_path(model: tf_keras.Model, step: Any) -> Iterator[None]:
             ``tf.function``.
 
     Example:
-        >>> with scheduled_drop_path(model, optimizer.iterations):
-        ...     logits, auxiliary = model(images, training=True)
+        >>> model = slim2keras.build("nasnet_cifar", input_shape=(32, 32, 3))
+        >>> with slim2keras.drop_path.scheduled_drop_path(model, step=1000):
+        ...     logits, auxiliary = model(tf.zeros((1, 32, 32, 3)), training=True)
 
     Source: research/slim/nets/nasnet/nasnet_utils.py, ``_apply_drop_path``, version v3.
     """

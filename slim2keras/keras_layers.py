@@ -66,7 +66,10 @@ class TensorFlowOp(tf_keras.layers.Layer):  # type: ignore[misc]
         UnsupportedArgumentError: If the op is not in the list, or does not take these operands and attributes.
 
     Example:
-        >>> TensorFlowOp("Reshape", {}, [None, {"dtype": "int32", "value": [-1, 8]}])(x)
+        >>> from slim2keras.keras_layers import TensorFlowOp
+        >>> rows = TensorFlowOp("Reshape", {}, [None, {"dtype": "int32", "value": [-1, 8]}])
+        >>> rows(tf.zeros((4, 4))).shape
+        TensorShape([2, 8])
     """
 
     def __init__(

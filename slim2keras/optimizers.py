@@ -83,7 +83,11 @@ def _registered(optimizer: type) -> type:
 
 @_registered
 class GradientDescent(SlimOptimizer):
-    """``tf.train.GradientDescentOptimizer``: ``variable -= learning_rate * gradient``."""
+    """``tf.train.GradientDescentOptimizer``: ``variable -= learning_rate * gradient``.
+
+    Example:
+        >>> optimizer = slim2keras.optimizers.GradientDescent(0.01)
+    """
 
     def __init__(self, learning_rate: LearningRate, name: str = "GradientDescent", **kwargs: Any) -> None:
         super().__init__(learning_rate, name, {}, **kwargs)
@@ -99,6 +103,10 @@ class Momentum(SlimOptimizer):
     """``tf.train.MomentumOptimizer``: ``accumulator = momentum * accumulator + gradient``.
 
     The learning rate stays out of the accumulator, so a change of it takes hold at once.
+
+    Example:
+        >>> schedule = slim2keras.optimizers.exponential_decay(0.01, steps=1000)
+        >>> optimizer = slim2keras.optimizers.Momentum(schedule, 0.9)
     """
 
     slots: ClassVar[Mapping[str, float]] = {"Momentum": 0.0}
@@ -126,6 +134,9 @@ class RMSProp(SlimOptimizer):
     """``tf.train.RMSPropOptimizer``: the mean square starts at one, and epsilon lies inside the root.
 
     slim's trainer gives ``decay`` 0.9, ``momentum`` 0.9 and ``epsilon`` 1.0.
+
+    Example:
+        >>> optimizer = slim2keras.optimizers.RMSProp(0.01, decay=0.9, momentum=0.9, epsilon=1.0)
     """
 
     def __init__(
@@ -161,7 +172,11 @@ class RMSProp(SlimOptimizer):
 
 @_registered
 class Adam(SlimOptimizer):
-    """``tf.train.AdamOptimizer``; the powers of the betas are variables, as in a slim checkpoint."""
+    """``tf.train.AdamOptimizer``; the powers of the betas are variables, as in a slim checkpoint.
+
+    Example:
+        >>> optimizer = slim2keras.optimizers.Adam(0.001, epsilon=1e-8)
+    """
 
     slots: ClassVar[Mapping[str, float]] = {"Adam": 0.0, "Adam_1": 0.0}
 
@@ -207,7 +222,11 @@ class Adam(SlimOptimizer):
 
 @_registered
 class Adagrad(SlimOptimizer):
-    """``tf.train.AdagradOptimizer``: no epsilon, the accumulator starts at 0.1."""
+    """``tf.train.AdagradOptimizer``: no epsilon, the accumulator starts at 0.1.
+
+    Example:
+        >>> optimizer = slim2keras.optimizers.Adagrad(0.01, initial_accumulator_value=0.1)
+    """
 
     def __init__(
         self,
@@ -229,7 +248,11 @@ class Adagrad(SlimOptimizer):
 
 @_registered
 class Adadelta(SlimOptimizer):
-    """``tf.train.AdadeltaOptimizer``; slim's trainer gives ``epsilon`` 1.0."""
+    """``tf.train.AdadeltaOptimizer``; slim's trainer gives ``epsilon`` 1.0.
+
+    Example:
+        >>> optimizer = slim2keras.optimizers.Adadelta(0.01, rho=0.95, epsilon=1.0)
+    """
 
     slots: ClassVar[Mapping[str, float]] = {"Adadelta": 0.0, "Adadelta_1": 0.0}
 
@@ -258,7 +281,11 @@ class Adadelta(SlimOptimizer):
 
 @_registered
 class Ftrl(SlimOptimizer):
-    """``tf.train.FtrlOptimizer``: the accumulator starts at 0.1, the linear slot at zero."""
+    """``tf.train.FtrlOptimizer``: the accumulator starts at 0.1, the linear slot at zero.
+
+    Example:
+        >>> optimizer = slim2keras.optimizers.Ftrl(0.01, l2_regularization_strength=0.001)
+    """
 
     def __init__(
         self,
@@ -300,6 +327,10 @@ class Ftrl(SlimOptimizer):
 def decay_steps(num_samples: int, batch_size: int, num_epochs_per_decay: float = 2.0) -> int:
     """Steps of slim's schedules between two decays.
 
+    Example:
+        >>> slim2keras.optimizers.decay_steps(num_samples=3320, batch_size=32)
+        207
+
     Source: research/slim/train_image_classifier.py, ``_configure_learning_rate``.
     """
     return int(num_samples * num_epochs_per_decay / batch_size)
@@ -308,14 +339,26 @@ def decay_steps(num_samples: int, batch_size: int, num_epochs_per_decay: float =
 def exponential_decay(
     learning_rate: float = 0.01, *, steps: int, decay_factor: float = 0.94
 ) -> tf_keras.optimizers.schedules.ExponentialDecay:
-    """Slim's default schedule: the rate falls to ``decay_factor`` of itself each ``steps`` steps, in a staircase."""
+    """Slim's default schedule: the rate falls to ``decay_factor`` of itself each ``steps`` steps, in a staircase.
+
+    Example:
+        >>> schedule = slim2keras.optimizers.exponential_decay(0.01, steps=207)
+        >>> [round(float(schedule(step)), 4) for step in (0, 206, 207)]
+        [0.01, 0.01, 0.0094]
+    """
     return tf_keras.optimizers.schedules.ExponentialDecay(learning_rate, steps, decay_factor, staircase=True)
 
 
 def polynomial_decay(
     learning_rate: float = 0.01, *, steps: int, end_learning_rate: float = 0.0001
 ) -> tf_keras.optimizers.schedules.PolynomialDecay:
-    """Slim's linear schedule: the rate falls to ``end_learning_rate`` within ``steps`` steps and stays there."""
+    """Slim's linear schedule: the rate falls to ``end_learning_rate`` within ``steps`` steps and stays there.
+
+    Example:
+        >>> schedule = slim2keras.optimizers.polynomial_decay(0.01, steps=100)
+        >>> [round(float(schedule(step)), 5) for step in (0, 50, 100, 200)]
+        [0.01, 0.00505, 0.0001, 0.0001]
+    """
     return tf_keras.optimizers.schedules.PolynomialDecay(learning_rate, steps, end_learning_rate, power=1.0)
 
 
@@ -329,6 +372,11 @@ def cosine_decay(
         steps: Of the training, those of the warm-up included.
         end_learning_rate: At the end.
         warmup_steps: Over which the rate grows from 0 to the top, linearly.
+
+    Example:
+        >>> schedule = slim2keras.optimizers.cosine_decay(0.01, steps=110, warmup_steps=10)
+        >>> [round(float(schedule(step)), 4) for step in (0, 5, 10, 60, 110)]
+        [0.0, 0.005, 0.01, 0.005, 0.0]
     """
     warm: dict[str, Any] = {"warmup_target": learning_rate, "warmup_steps": warmup_steps} if warmup_steps else {}
     return tf_keras.optimizers.schedules.CosineDecay(
@@ -347,6 +395,11 @@ class WarmUp(tf_keras.optimizers.schedules.LearningRateSchedule):  # type: ignor
         learning_rate: To grow to.
         warmup_steps: Within which it does, which need not be whole.
         schedule: Of the steps after them; it counts from the first step too. The rate itself if left out.
+
+    Example:
+        >>> schedule = slim2keras.optimizers.WarmUp(0.01, warmup_steps=100)
+        >>> [round(float(schedule(step)), 4) for step in (0, 50, 100, 500)]
+        [0.0, 0.005, 0.01, 0.01]
 
     Source: research/slim/train_image_classifier.py, ``_configure_learning_rate``.
     """

@@ -51,7 +51,10 @@ def load_checkpoint(
         UnsupportedArgumentError: If a scope in ``exclude`` matches nothing, or the model has no layers to see.
 
     Example:
-        >>> plan = load_checkpoint(model, "model.ckpt-5000", exclude=["net/logits"])
+        >>> image = tf_keras.Input((28, 28, 1))
+        >>> x = tf_keras.layers.Conv2D(32, 5, padding="same", activation="relu", name="LeNet/conv1")(image)
+        >>> model = tf_keras.Model(image, tf_keras.layers.GlobalMaxPooling2D()(x))
+        >>> plan = slim2keras.load_checkpoint(model, "lenet_dir/", exclude=["LeNet/conv2", "LeNet/fc3", "LeNet/fc4"])
     """
     if not getattr(model, "layers", None):
         raise UnsupportedArgumentError(

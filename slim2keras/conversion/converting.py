@@ -93,7 +93,9 @@ def convert(
         GraphWarning: With what a graph does not tell: the decay of one for inference; and that a ``.meta`` was taken.
 
     Example:
-        >>> model = convert("resnet_v1_50_2016_08_28.tar.gz", exclude=["resnet_v1_50/logits"], num_classes=5)
+        >>> model = slim2keras.convert("train_dir/", exclude=["resnet_v1_50/logits"], num_classes=5)
+        >>> model.output_shape
+        (None, 5)
     """
     if num_classes is not None:
         arguments["num_classes"] = num_classes

@@ -81,7 +81,7 @@ def verify_file(path: str | Path) -> IntegrityReport:
         ModelReadError: If the file is missing or cannot be read, or the report is not beside it or has no checksums.
 
     Example:
-        >>> verify_file("resnet.h5").raise_if_failed()
+        >>> slim2keras.verify_file("resnet.h5").raise_if_failed()
     """
     path = Path(path)
     check_model_path(path)

@@ -45,7 +45,7 @@ def load_model(
         UnsafeModelError: If the file could run code; nothing of it was run.
 
     Example:
-        >>> model = load_model("resnet_v1_50.keras")
+        >>> model = slim2keras.load_model("resnet.h5")
     """
     path = Path(path)
     check_model_path(path)

@@ -58,8 +58,11 @@ def open_dataset(
         UnsupportedArgumentError: If the model is not one of slim2keras, or nobody knows its preprocessing.
 
     Example:
-        >>> train = slim2keras.data.open_dataset("flowers/", split="train", network=model, batch_size=32, training=True)
-        >>> tuned.fit(train, steps_per_epoch=100)
+        >>> model = slim2keras.build("lenet", num_classes=3)
+        >>> flowers = slim2keras.data.open_dataset("flowers/", network=model, batch_size=32, training=True)
+        >>> pixels, numbers = next(iter(flowers))
+        >>> pixels.shape, numbers.shape
+        (TensorShape([32, 28, 28, 1]), TensorShape([32]))
     """
     known = _known_network(network)
     reading = Reading(options, workers=workers, exif_orientation=exif_orientation)

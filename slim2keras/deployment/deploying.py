@@ -49,7 +49,9 @@ def deploy(
         OutputError: If the output exists already, or cannot be written; nothing is left behind.
 
     Example:
-        >>> print(deploy(model, "mobilenet.tflite", quantize="int8", data="flowers/"))
+        >>> report = slim2keras.deploy("run/", "flowers.tflite", quantize="float16")
+        >>> print(report.proof.describe())
+        ai_edge_litert ..., 4 images (noise): largest difference ..., same class for ...%
     """
     options = (options or DeploymentOptions()).with_settings(settings)
     target, its_format = check_target(Path(output), overwrite=overwrite)

@@ -39,6 +39,11 @@ class DeploymentOptions:
     Raises:
         UnsupportedArgumentError: If a value is not among those that there are, or is of another type, or there is a
             split and no data.
+
+    Example:
+        >>> from slim2keras.deployment.options import DeploymentOptions
+        >>> DeploymentOptions(quantize="int8", data="flowers/").chosen()
+        ['quantize', 'data']
     """
 
     keras: int = 2

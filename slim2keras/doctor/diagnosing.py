@@ -105,8 +105,9 @@ def diagnose(
         TrainingDataError: If there are too few images, or labels that are no classes.
 
     Example:
-        >>> diagnosis = diagnose("train_dir/", data="images/")
-        >>> print(diagnosis)
+        >>> diagnosis = slim2keras.diagnose("train_dir/", data="flowers/", labels=False)
+        >>> diagnosis.is_healthy
+        True
     """
     of_graph = GraphRequest.asked(graph, input_tensors, output_tensors, placeholder_values)
     return diagnose_as_asked(

@@ -124,8 +124,10 @@ def recalibrate(
         UnsupportedArgumentError: If a layer is none that can be recalibrated, or the arguments exclude each other.
 
     Example:
-        >>> report = recalibrate(model, tf.data.Dataset.from_tensor_slices((images, labels)).batch(64))
-        >>> print(report.before.describe(), report.after.describe())
+        >>> model = slim2keras.convert("train_dir/")
+        >>> report = slim2keras.recalibrate(model, tf.data.Dataset.from_tensor_slices((images, labels)).batch(6))
+        >>> print(report.after.describe())
+        accuracy ...% with moving statistics, ...% with those of the batch, on 12 images
     """
     check_decay(decay)
     refuse_folded(find_network(model), "recalibrated")

@@ -132,7 +132,10 @@ def evaluate(
         NonFiniteError: If the network gives NaN or infinity.
 
     Example:
-        >>> print(evaluate("run/", "flowers/", split="validation"))
+        >>> evaluation = slim2keras.evaluate("run/", "flowers/")
+        >>> print(evaluation)
+        accuracy ...%   ... of 36 images
+        ...
     """
     is_path = isinstance(model, (str, Path))
     subject = open_classifier(model, data=data) if is_path else classifier_of(model)

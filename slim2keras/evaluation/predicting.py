@@ -51,7 +51,10 @@ def predict(
         DataReadError: If an image cannot be read.
 
     Example:
-        >>> print(predict("run/", "photos/"))
+        >>> print(slim2keras.predict("run/", "photos/", top=1))
+        photos/daisy.jpg: ...%
+        photos/rose.jpg: ...%
+        photos/tulip.jpg: ...%
     """
     is_path = isinstance(model, (str, Path))
     subject = open_classifier(model) if is_path else classifier_of(model)

@@ -48,7 +48,8 @@ def to_keras3(model: tf_keras.Model, *, batch_norm_layer: str = "keras") -> kera
         UnsupportedGraphError: If the network has what Keras 3 cannot compute.
 
     Example:
-        >>> to_keras3(model).save("model3.keras")
+        >>> model = slim2keras.load_model("run/model.keras")
+        >>> slim2keras.to_keras3(model).save("model3.keras")
     """
     built = build_keras3(network_of(model), batch_norm_layer=batch_norm_layer)
     values = slim_variables(model)

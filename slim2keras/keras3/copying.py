@@ -24,7 +24,9 @@ def plain_model(model: keras.Model) -> keras.Model:
         model: Model of ``finetune``, or any functional model with slim's BatchNorm layers.
 
     Example:
-        >>> plain_model(tuned).save("model.keras")
+        >>> model = slim2keras.to_keras3(slim2keras.load_model("run/model.keras"))
+        >>> tuned = slim2keras.keras3.finetune(model, batch_norm="update")
+        >>> slim2keras.keras3.plain_model(tuned).save("plain.keras")
     """
     return copy_model(model, _stock_layer)
 

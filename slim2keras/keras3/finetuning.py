@@ -51,9 +51,11 @@ def finetune(
             a ``trainable`` flag of a layer contradicts its mode, or BatchNorm is folded.
 
     Example:
-        >>> tuned = finetune(to_keras3(model), batch_norm="update", decay=0.95, train_only=["resnet_v1_50/logits"])
-        >>> tuned.compile(Momentum(0.01, 0.9), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-        >>> tuned.fit(images, labels, epochs=5)
+        >>> model = slim2keras.to_keras3(slim2keras.convert("train_dir/"))
+        >>> tuned = slim2keras.keras3.finetune(model, batch_norm="update", train_only=["resnet_v1_50/logits"])
+        >>> loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        >>> tuned.compile(slim2keras.keras3.Momentum(0.01, 0.9), loss)
+        >>> history = tuned.fit(images, labels, epochs=1, verbose=0)
     """
     refuse_folded(getattr(model, "slim_network", None), "trained")
     options = LearningOptions(batch_norm, decay, train_only, exclude_from_training, aux_weight)

@@ -42,8 +42,8 @@ def load_model(path: str | Path) -> keras.Model:
         ModelReadError: If Keras cannot load the file, or the report is none.
 
     Example:
-        >>> model = slim2keras.keras3.load_model("model.keras")
-        >>> features = slim2keras.keras3.end_points(model)["resnet_v1_50/block3"]
+        >>> report = slim2keras.deploy("run/", "flowers3.keras", keras=3)
+        >>> model = slim2keras.keras3.load_model("flowers3.keras")
     """
     try:
         with deep_recursion():
@@ -80,7 +80,8 @@ def load_checkpoint(
         CheckpointMismatchError: If a variable of either side is unaccounted for; lists all of them.
 
     Example:
-        >>> load_checkpoint(model, "model.ckpt-5000", exclude=["net/logits"])
+        >>> model = slim2keras.to_keras3(slim2keras.build("lenet", num_classes=5))
+        >>> plan = slim2keras.keras3.load_checkpoint(model, "lenet_dir/", exclude=["LeNet/fc4"])
     """
     from slim2keras.checkpoints import loading
 
@@ -97,7 +98,8 @@ def export_checkpoint(model: keras.Model, prefix: str | Path, **options: Any) ->
         UnsupportedArgumentError: If the model was compiled with an optimizer that slim does not have.
 
     Example:
-        >>> export_checkpoint(model, "out/model.ckpt-6000")
+        >>> model = slim2keras.to_keras3(slim2keras.build("lenet", num_classes=5))
+        >>> files = slim2keras.keras3.export_checkpoint(model, "out/model.ckpt-6000")
     """
     from slim2keras.training import export
 
@@ -119,6 +121,11 @@ def end_points(model: keras.Model) -> dict[str, Any]:
 
     Raises:
         UnrecognisedNetError: If nothing tells which network the model is.
+
+    Example:
+        >>> model = slim2keras.to_keras3(slim2keras.build("lenet", num_classes=5))
+        >>> slim2keras.keras3.end_points(model)["conv1"].shape
+        (None, 28, 28, 32)
     """
     network: Network | None = getattr(model, "slim_network", None)
     if network is None:

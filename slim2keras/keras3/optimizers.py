@@ -76,7 +76,7 @@ class Momentum(SlimOptimizer):
     """``tf.train.MomentumOptimizer``: ``accumulator = momentum * accumulator + gradient``.
 
     Example:
-        >>> tuned.compile(Momentum(0.01, 0.9), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        >>> optimizer = slim2keras.keras3.Momentum(0.01, 0.9)
     """
 
     slots: ClassVar[Mapping[str, str]] = {"Momentum": "zeros"}
@@ -99,6 +99,9 @@ class RMSProp(SlimOptimizer):
     """``tf.train.RMSPropOptimizer``: the mean square starts at one, and epsilon lies inside the root.
 
     slim's trainer gives ``decay`` 0.9, ``momentum`` 0.9 and ``epsilon`` 1.0.
+
+    Example:
+        >>> optimizer = slim2keras.keras3.RMSProp(0.01, decay=0.9, momentum=0.9, epsilon=1.0)
     """
 
     def __init__(

@@ -40,7 +40,9 @@ def build(net: str, *, input_shape: Shape | None = None, **arguments: Any) -> tf
         UnsupportedArgumentError: If slim's function does not take an argument, or slim2keras refuses it.
 
     Example:
-        >>> model = build("resnet_v1_50", num_classes=5, weight_decay=4e-5)
+        >>> model = slim2keras.build("mobilenet_v1", num_classes=5, input_shape=(160, 160, 3), weight_decay=4e-5)
+        >>> model.output_shape
+        (None, 5)
     """
     return build_model(NetSpec.make(net, input_shape, arguments))
 

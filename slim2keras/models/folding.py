@@ -52,7 +52,8 @@ def fold_batch_norm(model: tf_keras.Model) -> tf_keras.Model:
         UnrecognisedNetError: If it is not a network of slim2keras.
 
     Example:
-        >>> fold_batch_norm(convert("mobilenet.ckpt")).save("mobilenet_folded.keras")
+        >>> model = slim2keras.convert("train_dir/")
+        >>> slim2keras.fold_batch_norm(model).save("folded.keras")
     """
     return folded(model).model
 

@@ -21,9 +21,12 @@ class Overrides(contextlib.ExitStack):
     what was set.
 
     Example:
+        >>> from slim2keras.models.overrides import Overrides
+        >>> layer = tf_keras.layers.Dropout(0.5)
         >>> with Overrides() as overrides:
         ...     overrides.set(layer, "rate", 0.0)
-        ...     model(images, training=True)
+        >>> layer.rate
+        0.5
     """
 
     def set(self, owner: Any, name: str, value: Any) -> None:

@@ -83,6 +83,12 @@ def verify(
     Warns:
         GraphWarning: If the graph that judges is not the file that the network was imported from.
         PreprocessingWarning: If the images can hardly be preprocessed as the network wants them: parity holds on any.
+
+    Example:
+        >>> model = slim2keras.convert("train_dir/")
+        >>> report = slim2keras.verify("train_dir/", model)
+        >>> report.passed
+        True
     """
     converted = load_options_of(model)
     options = LoadOptions(

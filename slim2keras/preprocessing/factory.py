@@ -54,12 +54,12 @@ def preprocess(  # noqa: PLR0913  what may be asked of an image
             pipeline does not take an option or so many channels, or training has no seed, or evaluation one.
 
     Example:
-        >>> image = tf.io.decode_jpeg(tf.io.read_file("cat.jpg"), channels=3)
-        >>> logits = model(preprocess(image, model)[tf.newaxis])
-        >>> batches = dataset.map(lambda image, label: (preprocess(image, "resnet_v1_50"), label)).batch(32)
+        >>> image = tf.io.decode_jpeg(tf.io.read_file("photos/rose.jpg"), channels=3)
+        >>> slim2keras.preprocessing.preprocess(image, "resnet_v1_50").shape
+        TensorShape([224, 224, 3])
         >>> seeds = tf.data.Dataset.random(seed=1).batch(2)
-        >>> distorted = tf.data.Dataset.zip(images, seeds).map(
-        ...     lambda image, seed: preprocess(image, "resnet_v1_50", training=True, seed=seed)
+        >>> distorted = tf.data.Dataset.zip(tf.data.Dataset.from_tensors(image), seeds).map(
+        ...     lambda image, seed: slim2keras.preprocessing.preprocess(image, "vgg_16", training=True, seed=seed)
         ... )
     """
     pipeline, size = _pipeline_and_size(network)

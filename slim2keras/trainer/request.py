@@ -343,7 +343,9 @@ def training_request(
         UnsupportedArgumentError: If there is no such option, or it cannot have that value.
 
     Example:
-        >>> training_request("vgg.ckpt", "flowers/", "run/", batch_norm="update", decay="auto", epochs=5)
+        >>> request = slim2keras.training_request("train_dir/", "flowers/", "new_run/", batch_norm="update", epochs=5)
+        >>> request.loop.epochs
+        5
     """
     _check_names(options)
     groups = {group: kind(**_of_group(group, options)) for group, kind in GROUPS.items()}

@@ -42,7 +42,7 @@ def resumed_request(run: str | Path, data: str | Path | None = None, **changes: 
         UnsupportedArgumentError: If an option is changed that decides what was trained already.
 
     Example:
-        >>> train(resumed_request("run/", epochs=20))
+        >>> result = slim2keras.train(slim2keras.resumed_request("run/", epochs=3))
     """
     found = read_request(Path(run))
     if "epochs" in changes:

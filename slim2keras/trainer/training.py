@@ -40,6 +40,14 @@ def plan_training(request: TrainingRequest) -> TrainingPlan:
 
     Raises:
         Slim2KerasError: As ``train`` would before its first step.
+
+    Example:
+        >>> request = slim2keras.training_request("tiny.keras", "flowers/", "new_run/", batch_norm="update", epochs=5)
+        >>> print(slim2keras.plan_training(request))
+        network        tiny, from tiny.keras
+        ...
+        steps          5 epochs of 1 step, 5 in all; 32 images a step
+        ...
     """
     # Several workers would all have to be there, and have the same plan.
     team = Team() if request.strategy == MULTI_WORKER else open_team(request.strategy)
@@ -76,8 +84,12 @@ def train(request: TrainingRequest, *, progress: TrainingProgress | None = None)
         MovingStatisticsWarning: When the moving statistics of BatchNorm will not keep up, or do not.
 
     Example:
-        >>> result = train(training_request("resnet.ckpt", "flowers/", "run/", batch_norm="update", decay="auto"))
-        >>> print(result.accuracy, result)
+        >>> request = slim2keras.training_request(
+        ...     "tiny.keras", "flowers/", "new_run/", batch_norm="update", decay="auto", epochs=2
+        ... )
+        >>> result = slim2keras.train(request)
+        >>> 0.0 <= result.accuracy <= 1.0
+        True
     """
     layout = RunLayout(request.output)
     team = open_team(request.strategy)

@@ -48,7 +48,9 @@ def export_checkpoint(
         UnsupportedArgumentError: If the model was compiled with an optimizer that slim does not have.
 
     Example:
-        >>> export_checkpoint(tuned, "out/model.ckpt-6000")
+        >>> tuned = slim2keras.finetune(slim2keras.load_model("run/model.keras"), batch_norm="update")
+        >>> tuned.compile(slim2keras.optimizers.Momentum(0.01, 0.9), slim2keras.losses.SoftmaxCrossEntropy())
+        >>> files = slim2keras.export_checkpoint(tuned, "out/model.ckpt-6000")
     """
     refuse_folded(find_network(model), "written as a slim checkpoint")
     shapes = stored_shapes(model)

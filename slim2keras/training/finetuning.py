@@ -72,9 +72,10 @@ def finetune(
         CheckpointMismatchError: If it lacks a variable, or (from ``compile``) the slots of the optimizer.
 
     Example:
-        >>> tuned = finetune(model, batch_norm="update", decay=0.95, train_only=["resnet_v1_50/logits"])
+        >>> model = slim2keras.convert("train_dir/")
+        >>> tuned = slim2keras.finetune(model, batch_norm="update", decay=0.8, train_only=["resnet_v1_50/logits"])
         >>> tuned.compile(slim2keras.optimizers.Momentum(0.01, 0.9), slim2keras.losses.SoftmaxCrossEntropy())
-        >>> tuned.fit(images, labels, epochs=5)
+        >>> history = tuned.fit(images, labels, batch_size=4, epochs=5, verbose=0)
     """
     options = FineTuningOptions(
         batch_norm=batch_norm,

@@ -20,6 +20,7 @@ def test_public_names_are_importable() -> None:
 def test_modules_are_reached_without_an_import_of_their_own() -> None:
     """``import slim2keras`` is enough."""
     code = "import slim2keras; slim2keras.drop_path.scheduled_drop_path, slim2keras.preprocessing.preprocess"
+    code += "; slim2keras.errors.OutputError, slim2keras.keras3.finetune"
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
