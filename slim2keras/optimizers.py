@@ -16,6 +16,8 @@ from typing import Any, ClassVar, TypeAlias
 import tensorflow as tf
 import tf_keras
 
+from slim2keras.update_rules import MOMENTUM_SLOTS, check_rule, rmsprop_slots
+
 LearningRate: TypeAlias = Any
 """A number, or a ``tf_keras`` schedule."""
 
@@ -32,7 +34,12 @@ class SlimOptimizer(tf_keras.optimizers.Optimizer):  # type: ignore[misc]
     def __init__(
         self, learning_rate: LearningRate, name: str, hyperparameters: Mapping[str, Any], **kwargs: Any
     ) -> None:
-        """Keep the hyperparameters; ``kwargs`` are those of any tf_keras optimizer."""
+        """Keep the hyperparameters; ``kwargs`` are those of any tf_keras optimizer.
+
+        Raises:
+            UnsupportedArgumentError: If one cannot be.
+        """
+        check_rule(learning_rate, hyperparameters)
         # Keras' default of 0 for the decay of weights would still read and write each of them in every step.
         super().__init__(name=name, **{"jit_compile": False, "weight_decay": None, **kwargs})
         self._learning_rate = self._build_learning_rate(learning_rate)
@@ -109,7 +116,7 @@ class Momentum(SlimOptimizer):
         >>> optimizer = slim2keras.optimizers.Momentum(schedule, 0.9)
     """
 
-    slots: ClassVar[Mapping[str, float]] = {"Momentum": 0.0}
+    slots: ClassVar[Mapping[str, float]] = MOMENTUM_SLOTS
 
     def __init__(
         self,
@@ -155,9 +162,7 @@ class RMSProp(SlimOptimizer):
 
     def initial_slots(self) -> Mapping[str, float]:
         """Mean square, mean gradient where it is centred, momentum."""
-        if self.hyperparameters["centered"]:
-            return {"RMSProp": 1.0, "RMSProp_1": 0.0, "RMSProp_2": 0.0}
-        return {"RMSProp": 1.0, "RMSProp_1": 0.0}
+        return rmsprop_slots(centered=self.hyperparameters["centered"])
 
     def apply(self, variable: tf.Tensor, slots: list[tf.Tensor], learning_rate: tf.Tensor, gradient: tf.Tensor) -> None:
         """Call the kernel."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from slim2keras.errors import UnsupportedArgumentError
 from slim2keras.optimizers import (
     Adadelta,
     Adagrad,
@@ -179,3 +181,29 @@ def test_plain_compile_and_fit_take_them(run_eagerly: bool, tmp_path: Path) -> N
 def test_decay_steps_are_counted_as_slims_trainer_counts_them() -> None:
     """Whole batches of whole epochs."""
     assert decay_steps(num_samples=1000, batch_size=32, num_epochs_per_decay=2.0) == 62
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda module: module.Momentum(0.1, 1.5), "momentum must be a number, from 0 to 1. Received: momentum=1.5"),
+        (lambda module: module.Momentum(0.1, "0.9"), "momentum must be a number"),
+        (lambda module: module.Momentum(0.1, 0.9, use_nesterov="no"), "use_nesterov must be True or False"),
+        (lambda module: module.Momentum(-0.1, 0.9), "learning_rate must be a number, 0 or greater"),
+        (lambda module: module.RMSProp(0.1, decay=-0.9), "decay must be a number, from 0 to 1"),
+        (lambda module: module.RMSProp(0.1, epsilon=float("nan")), "epsilon must be a number, 0 or greater"),
+        (lambda module: module.RMSProp("fast"), "learning_rate must be a number"),
+    ],
+)
+@pytest.mark.parametrize("name", ["optimizers", "keras3.optimizers"])
+def test_constants_that_cannot_be_are_refused(name: str, make: Any, message: str) -> None:
+    """They would train, towards NaN; in Keras 3 as in tf_keras."""
+    module = importlib.import_module(f"slim2keras.{name}")
+    with pytest.raises(UnsupportedArgumentError, match=message):
+        make(module)
+
+
+def test_the_power_of_ftrl_is_none_that_grows() -> None:
+    """As TensorFlow 1 says."""
+    with pytest.raises(UnsupportedArgumentError, match="learning_rate_power must be a number, 0 or less"):
+        Ftrl(0.1, learning_rate_power=0.5)

@@ -35,6 +35,8 @@ EXCLUDE_IN_PYTHON = "exclude={layers}"
 
 EXCLUDE_ANYWHERE = EXCLUDE_IN_PYTHON + "   (command line: {flags})"
 
+EXCLUDE_BY_REQUEST = "request=CheckpointRequest(load=LoadOptions(exclude={layers}))   (command line: {flags})"
+
 
 @dataclass(frozen=True)
 class LoadOptions:

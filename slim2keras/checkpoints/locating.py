@@ -8,6 +8,7 @@ from enum import Enum
 from pathlib import Path
 
 from slim2keras.errors import CheckpointReadError, did_you_mean
+from slim2keras.files.output_files import RUNTIMES
 
 # Last eight bytes of TensorFlow's sorted string table, which holds a V1 checkpoint and the index of a V2 one.
 _TABLE_MAGIC = bytes.fromhex("57fb808b247547db")
@@ -211,13 +212,22 @@ def _check_table(path: Path) -> None:
     raise CheckpointReadError(f"{path} is not a checkpoint: {found}. Give a V1 file, a V2 prefix or a directory.")
 
 
+_OF_SUFFIX = {
+    ".keras": "it is a Keras model file; `slim2keras export` makes a checkpoint of it",
+    **{
+        suffix: f"it is a file for {runtime}, of which no model can be made again; give what it was made of"
+        for suffix, runtime in RUNTIMES.items()
+    },
+}
+
+
 def _looks_like(path: Path, head: bytes) -> str:
     if not head:
         return "it is empty"
     if head.startswith(b"\x89HDF"):
         return "it is an HDF5 file, as Keras writes them; `slim2keras export` makes a checkpoint of a model"
-    if path.suffix == ".keras":
-        return "it is a Keras model file; `slim2keras export` makes a checkpoint of it"
+    if found := _OF_SUFFIX.get(path.suffix):
+        return found
     if head.startswith((b"PK", b"\x1f\x8b")):
         return "it is a compressed archive under another name"
     if all(byte in b"\t\n\r" or 32 <= byte < 127 for byte in head):

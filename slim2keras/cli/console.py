@@ -70,10 +70,13 @@ def check_variables(path: Path) -> None:
 
     Raises:
         CheckpointReadError: If nothing is there, or it can be no checkpoint.
+        ModelReadError: If it has the name of a model file, and nothing is there.
     """
-    from slim2keras.outputs.formats import is_model_file
+    from slim2keras.outputs.formats import check_model_path, is_model_file
 
-    if not (path.exists() and is_model_file(path)):
+    if is_model_file(path):
+        check_model_path(path)
+    else:
         check_checkpoint(path)
 
 
@@ -82,6 +85,7 @@ def check_classifier(path: Path) -> None:
 
     Raises:
         CheckpointReadError: If nothing is there, or it can be none of them.
+        ModelReadError: If it has the name of a model file, and nothing is there.
     """
     from slim2keras.files.run_layout import is_run
 

@@ -51,6 +51,7 @@ from slim2keras.files.reports import plural
 if TYPE_CHECKING:
     from slim2keras.conversion.request import CheckpointRequest
     from slim2keras.deployment.options import DeploymentOptions
+    from slim2keras.deployment.ways import Way
     from slim2keras.outputs.formats import OutputFormat
 
 OutputOption = Annotated[
@@ -150,13 +151,15 @@ def convert(
     target = output_option or output
     if (target is None and not dry_run) or (output_option and output and output_option != output):
         raise OutputError("convert needs one output file: slim2keras convert CHECKPOINT -o OUTPUT")
-    if target is not None:
-        _, its_format = check_target(target, overwrite=overwrite)
-        if dry_run:
-            way_out(its_format, options)
-    if dry_run:
+    its_format = None if target is None else check_target(target, overwrite=overwrite)[1]
+    if target is None or its_format is None or dry_run:
+        way = None if its_format is None else way_out(its_format, options)
         _check_is_planned(checkpoint)
-    elif target is not None and _goes_elsewhere(checkpoint, its_format, options):
+        check_checkpoint(checkpoint)
+        import_tensorflow()
+        _show_plan(checkpoint, with_function(request, network), options, way, json_output=json_output)
+        return
+    if _goes_elsewhere(checkpoint, its_format, options):
         check_classifier(checkpoint)
         import_tensorflow()
         _deploy(checkpoint, target, options, with_function(request, network), overwrite, json_output)
@@ -164,9 +167,6 @@ def convert(
     check_checkpoint(checkpoint)
     import_tensorflow()
     request = with_function(request, network)
-    if target is None or dry_run:
-        _show_plan(checkpoint, request, json_output=json_output)
-        return
     with progress_bar() as progress:
         report = convert_to_file(checkpoint, target, request, labels=labels, overwrite=overwrite, progress=progress)
     if json_output:
@@ -220,18 +220,23 @@ def _deploy(
     print_line(report.hint)
 
 
-def _show_plan(checkpoint: Path, request: CheckpointRequest, *, json_output: bool) -> None:
-    from slim2keras.checkpoints.load_plan import remarks
+def _show_plan(
+    checkpoint: Path, request: CheckpointRequest, options: DeploymentOptions, way: Way | None, *, json_output: bool
+) -> None:
+    from slim2keras.checkpoints.load_plan import EXCLUDE_ANYWHERE, remarks
     from slim2keras.checkpoints.reading import open_checkpoint
-    from slim2keras.conversion.plan import left_out_by_reason, plan_conversion
+    from slim2keras.conversion.plan import left_out_by_reason
     from slim2keras.conversion.report import describe_import, heading, import_page
+    from slim2keras.deployment.planning import deployment_page, plan_deployment
+    from slim2keras.evaluation.opening import plan_of_size
 
-    with open_checkpoint(checkpoint) as opened:
-        plan = plan_conversion(opened, request)
+    with open_checkpoint(checkpoint, request.of_graph) as opened:
+        plan = plan_of_size(opened, request, options.image_size, EXCLUDE_ANYWHERE)
         variables = opened.with_constants(plan.constants).variables
         shapes = {name: variables[source].shape for name, source in plan.load.sources.items()}
         imported = describe_import(plan)
     network, load, left_out = plan.network, plan.load, left_out_by_reason(plan.load)
+    deployed = plan_deployment(network, way, options) if options.chosen() or way is not None else None
     if json_output:
         print_json(
             {
@@ -243,6 +248,7 @@ def _show_plan(checkpoint: Path, request: CheckpointRequest, *, json_output: boo
                 "started_afresh": load.fresh,
                 "raw_statistics": load.raw_statistics,
                 "left_out": left_out,
+                "deployment": deployed,
             }
         )
         return
@@ -252,4 +258,5 @@ def _show_plan(checkpoint: Path, request: CheckpointRequest, *, json_output: boo
         print_line(f"  {name}   {shapes[name]}" + (f"   from {source}" if source != name else ""))
     stdout.print(f"{plural(len(load.sources), 'variable')} would be loaded.", highlight=False)
     print_parts(remarks(left_out, load.fresh, load.raw_statistics))
+    print_parts(() if deployed is None else deployment_page(deployed))
     stdout.print("Dry run: nothing was written.", highlight=False)

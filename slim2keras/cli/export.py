@@ -43,9 +43,9 @@ def export(
     other the weights and moving statistics. Example: slim2keras export tuned.keras -o out/model.ckpt-6000
     """
     from slim2keras.checkpoints.writing import check_checkpoint_target
-    from slim2keras.outputs.formats import check_model_path
+    from slim2keras.outputs.formats import check_is_read_again
 
-    check_model_path(model)
+    check_is_read_again(model)
     check_checkpoint_target(prefix.absolute(), version, overwrite=overwrite)
     from slim2keras.training.export import export_file
 

@@ -94,9 +94,9 @@ def verify(
     request = checkpoint_request(net, num_classes, settings, input_shape, load, of_graph)
     if model is not None:
         from slim2keras.conversion.request import check_asks_nothing
-        from slim2keras.outputs.formats import check_model_path
+        from slim2keras.outputs.formats import check_is_read_again
 
-        check_model_path(model)
+        check_is_read_again(model)
         check_asks_nothing(model, replace(request, load=LoadOptions()))
     import_tensorflow()
     from slim2keras.slim.functions import find_function

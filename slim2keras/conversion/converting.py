@@ -18,7 +18,7 @@ from slim2keras.conversion.report import ConversionReport, describe_plan, descri
 from slim2keras.conversion.request import CheckpointRequest, SlimFunction
 from slim2keras.data.labels import class_names
 from slim2keras.errors import GraphWarning, OutputError
-from slim2keras.files.output_files import check_space, report_path, sha256, whole_or_not_at_all
+from slim2keras.files.output_files import check_space, describe_files, report_path, whole_or_not_at_all
 from slim2keras.graphs.graph import Shape
 from slim2keras.graphs.network import Network
 from slim2keras.importing.request import GraphRequest
@@ -161,7 +161,7 @@ def convert_to_file(
         raise OutputError(f"{target.name} is no format of tf_keras: slim2keras.deploy writes it.")
     with ThreadPoolExecutor(1) as pool, open_checkpoint(checkpoint, request.of_graph) as opened:
         plan = plan_conversion(opened, request)
-        hashes = pool.submit(_hash_files, opened)
+        hashes = pool.submit(describe_files, opened.location.files)
         with whole_or_not_at_all(target, report_path(target), overwrite=overwrite) as (draft, draft_report):
             outline, variables = _outline_and_variables(plan, its_format)
             check_space(target, _SIZE_FACTOR * 4 * outline.num_parameters)
@@ -209,9 +209,3 @@ def _hashes_of_what_was_read(checkpoint: Checkpoint, hashes: Future[list[dict[st
     if error is not None:
         raise error
     return hashes.result()
-
-
-def _hash_files(checkpoint: Checkpoint) -> list[dict[str, Any]]:
-    return [
-        {"path": str(path), "bytes": path.stat().st_size, "sha256": sha256(path)} for path in checkpoint.location.files
-    ]

@@ -16,7 +16,7 @@ from slim2keras.graphs.network import Network
 from slim2keras.models.building import build_model
 from slim2keras.models.networks import keep_network, knows_network
 from slim2keras.nets.spec import network_from_config
-from slim2keras.outputs.formats import OutputFormat, check_model_path
+from slim2keras.outputs.formats import OutputFormat, check_is_read_again
 from slim2keras.outputs.loading import load_file, load_weights
 from slim2keras.outputs.model_safety import LARGEST_CONFIG, check_report, unreadable
 
@@ -48,7 +48,7 @@ def load_model(
         >>> model = slim2keras.load_model("resnet.h5")
     """
     path = Path(path)
-    check_model_path(path)
+    check_is_read_again(path)
     network, options = _read_report(report_path(path))
     try:
         if not path.name.endswith(OutputFormat.WEIGHTS.value):

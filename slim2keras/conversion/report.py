@@ -174,9 +174,14 @@ def describe_plan(
     plan: ConversionPlan, options: LoadOptions, checkpoint: Checkpoint, num_parameters: int
 ) -> dict[str, Any]:
     """What a report says of the network and of what became of the checkpoint's variables, as plain values."""
-    network = plan.network
+    return {**_describe_network(plan.network), **describe_load(plan, options, checkpoint, num_parameters)}
+
+
+def describe_load(
+    plan: ConversionPlan, options: LoadOptions, checkpoint: Checkpoint, num_parameters: int
+) -> dict[str, Any]:
+    """What a report says of where facts are from, and of what became of the checkpoint's variables, as plain values."""
     return {
-        **_describe_network(network),
         "imported": describe_import(plan),
         "input_shape_source": plan.input_shape_source.value,
         "decay_source": plan.decay_source.value,

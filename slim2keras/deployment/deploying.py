@@ -60,8 +60,8 @@ def deploy(
     with whole_or_not_at_all(target, report_path(target), overwrite=overwrite) as (draft, draft_report):
         written = way.write(subject, draft, options)
         report = DeploymentReport(
-            source=subject.source,
-            network=describe_model(subject.model),
+            source=subject.origin.source,
+            network={**describe_model(subject.model), **subject.origin.load},
             output={"path": str(target), "format": its_format.name.lower(), **_contents(draft)},
             proof=written.proof,
             images=subject.describe_images(),

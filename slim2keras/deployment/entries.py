@@ -83,8 +83,8 @@ def _bytes(subject: Subject) -> Entry:
         )
     if subject.reading.exif_orientation:
         raise UnsupportedArgumentError(
-            f"{subject.source} was trained on images that are turned as EXIF says, which no graph of TensorFlow reads: "
-            "take --signature images, and turn them before."
+            f"{subject.origin.name} was trained on images that are turned as EXIF says, which no graph of TensorFlow "
+            "reads: take --signature images, and turn them before."
         )
     prepare = _preparing(subject)
 

@@ -9,26 +9,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from slim2keras.checkpoints.reading import open_checkpoint
 from slim2keras.conversion.request import CheckpointRequest
 from slim2keras.data.batches import Reading
 from slim2keras.data.images import ImageBatches
 from slim2keras.data.labels import class_names
 from slim2keras.data.listing import list_for_network
 from slim2keras.deployment.options import DeploymentOptions
+from slim2keras.deployment.origin import Origin, open_source
 from slim2keras.deployment.proof import noise
-from slim2keras.deployment.trained_ranges import Range, read_ranges
+from slim2keras.deployment.trained_ranges import Range
 from slim2keras.errors import UnsupportedArgumentError
-from slim2keras.evaluation.opening import Classifier, classifier_of, open_classifier
-from slim2keras.files.run_layout import is_run
+from slim2keras.evaluation.opening import Classifier
 from slim2keras.graphs.folding import Folding
 from slim2keras.graphs.network import Network
 from slim2keras.models.folding import folded
 from slim2keras.models.functional import functional_model
-from slim2keras.models.networks import check_tf_keras, keep_network, network_of
+from slim2keras.models.networks import keep_network, network_of
 from slim2keras.models.precision import in_float32, precision_of
-from slim2keras.models.resizing import resized_model
-from slim2keras.outputs.formats import is_model_file
 from slim2keras.preprocessing.factory import pipeline_named
 from slim2keras.preprocessing.facts import describe_images
 
@@ -47,26 +44,29 @@ class Subject:
     Attributes:
         model: tf_keras, in float32; BatchNorm folded if that was asked for.
         network: Of the model.
-        source: Where it is from.
+        origin: Where it is from.
         class_names: ``None`` if nobody knows.
         data: Images that represent what will come, in mixed order; ``None`` if none were given.
         data_path: Where they are from.
         unfolded: The model from before folding, by which a file is judged; ``None`` if nothing was folded.
         folding: What became of its BatchNorm layers.
-        ranges: Of quantization-aware training, where int8 is asked for, by the name of what rounds.
         reading: How its images are read and prepared: as a RUN did when it validated.
     """
 
     model: tf_keras.Model
     network: Network
-    source: str
+    origin: Origin
     class_names: Sequence[str] | None = None
     data: ImageBatches | None = None
     data_path: Path | None = None
     unfolded: tf_keras.Model | None = None
     folding: Folding | None = None
-    ranges: Mapping[str, Range] = field(default_factory=dict)
     reading: Reading = field(default_factory=Reading)
+
+    @property
+    def ranges(self) -> Mapping[str, Range]:
+        """Of quantization-aware training, where int8 is asked for, by the name of what rounds."""
+        return self.origin.ranges
 
     def describe_images(self) -> dict[str, Any]:
         """What the network wants of its images, as it travels with every file."""
@@ -127,7 +127,7 @@ def open_subject(
         UnsupportedArgumentError: If it has several inputs, which Keras 3 alone takes, and without data.
         Slim2KerasError: If it cannot be read, or what is asked does not fit it.
     """
-    found = _opened(source, options, request)
+    found, origin = open_source(source, options, request)
     model = _plain(found.model)
     network, reading = network_of(model), found.reading
     _check_inputs(network, options)
@@ -139,18 +139,8 @@ def open_subject(
         keep_network(model, network)
     names = _class_names(found, options, network)
     data = _data(options, network, reading)
-    subject = Subject(model, network, found.source, names, data, options.data, reading=reading)
-    if options.quantize == "int8" and isinstance(source, (str, Path)):
-        subject = replace(subject, ranges=_ranges(Path(source), request))
+    subject = Subject(model, network, origin, names, data, options.data, reading=reading)
     return _folded(subject) if options.fold_batch_norm else subject
-
-
-def _ranges(path: Path, request: CheckpointRequest) -> dict[str, Range]:
-    """Of a checkpoint; a model file and a RUN have none."""
-    if is_run(path) or is_model_file(path):
-        return {}
-    with open_checkpoint(path, request.of_graph) as opened:
-        return read_ranges(opened)
 
 
 def _folded(subject: Subject) -> Subject:
@@ -171,13 +161,6 @@ def _check_inputs(network: Network, options: DeploymentOptions) -> None:
             f"{network.name} has {len(names)} inputs ({', '.join(names)}), and what goes to another runtime takes one, "
             "images. `slim2keras convert CHECKPOINT -o model.keras` writes it for tf_keras, with --keras 3 for Keras 3."
         )
-
-
-def _opened(source: tf_keras.Model | str | Path, options: DeploymentOptions, request: CheckpointRequest) -> Classifier:
-    if isinstance(source, (str, Path)):
-        return open_classifier(source, request, options.image_size)
-    check_tf_keras(source, "Deploy the one that slim2keras.to_keras3 made it of, or its slim checkpoint.")
-    return classifier_of(source if options.image_size is None else resized_model(source, options.image_size))
 
 
 def _plain(model: tf_keras.Model) -> tf_keras.Model:

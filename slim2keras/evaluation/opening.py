@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from slim2keras.checkpoints.reading import open_checkpoint
+from slim2keras.checkpoints.reading import Checkpoint, open_checkpoint
 from slim2keras.conversion.converting import converted_model
-from slim2keras.conversion.plan import plan_conversion, warn_of_default_size
+from slim2keras.conversion.plan import ConversionPlan, plan_conversion, warn_of_default_size
 from slim2keras.conversion.reading import load_model
 from slim2keras.conversion.request import CheckpointRequest, check_asks_nothing
 from slim2keras.data.batches import Reading
@@ -128,12 +128,37 @@ def _loaded(path: Path, request: CheckpointRequest, image_size: tuple[int, int] 
 
 def _converted(path: Path, request: CheckpointRequest, image_size: tuple[int, int] | None, data: Any) -> tf_keras.Model:
     with open_checkpoint(path, request.of_graph) as opened:
-        plan = plan_conversion(opened, request, exclude_by="")
-        if image_size is not None and request.input_shape is None:
-            # By a plan of its own: what a graph leaves open, and names that go by the size, are told by it.
-            request = replace(request, input_shape=(*image_size, plan.network.input_shape[-1]))
-            plan = plan_conversion(opened, request, exclude_by="")
-        warn_of_default_size(plan, data)
-        for remark in plan.remarks:
-            warnings.warn(remark, GraphWarning, stacklevel=3)
-        return converted_model(opened, plan, request.load)
+        model, _ = opened_checkpoint(opened, request, image_size, data=data)
+        return model
+
+
+def opened_checkpoint(
+    opened: Checkpoint,
+    request: CheckpointRequest,
+    image_size: tuple[int, int] | None = None,
+    *,
+    data: Any = None,
+    exclude_by: str = "",
+) -> tuple[tf_keras.Model, ConversionPlan]:
+    """The model of a checkpoint that is open, as ``open_classifier`` takes it, and the plan that it was made by.
+
+    Args:
+        exclude_by: How who asks can leave scopes out, for advice; empty if not at all, see ``check_plan``.
+    """
+    plan = plan_of_size(opened, request, image_size, exclude_by)
+    warn_of_default_size(plan, data)
+    for remark in plan.remarks:
+        warnings.warn(remark, GraphWarning, stacklevel=4)
+    return converted_model(opened, plan, request.load), plan
+
+
+def plan_of_size(
+    opened: Checkpoint, request: CheckpointRequest, image_size: tuple[int, int] | None, exclude_by: str
+) -> ConversionPlan:
+    """The plan of a conversion, of a network that takes images of a size."""
+    plan = plan_conversion(opened, request, exclude_by=exclude_by)
+    if image_size is None or request.input_shape is not None:
+        return plan
+    # By a plan of its own: what a graph leaves open, and names that go by the size, are told by it.
+    sized = replace(request, input_shape=(*image_size, plan.network.input_shape[-1]))
+    return plan_conversion(opened, sized, exclude_by=exclude_by)

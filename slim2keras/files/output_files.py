@@ -11,8 +11,9 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from slim2keras.errors import NoSpaceError, OutputError, Slim2KerasError
 from slim2keras.files.locks import directory_locked
@@ -26,12 +27,15 @@ from slim2keras.files.moves import (
     take_turn,
     to_the_end,
 )
+from slim2keras.files.run_layout import check_is_not_of_run
 
 _FORMATS = (
     *(".keras", ".h5", ".hdf5", ".weights", ".pb", ".pbtxt", ".tf", ".tflite", ".onnx", ".npz", ".npy", ".pt", ".pth"),
     *(".pkl", ".json", ".csv", ".txt", ".zip", ".tar", ".gz", ".tgz", ".index", ".meta"),
 )
 """Suffixes of files that somebody who gives such a name expects."""
+RUNTIMES = {".tflite": "LiteRT", ".onnx": "ONNX Runtime"}
+"""What runs a file of which no model is read again, by its suffix."""
 _UNNAMED_BYTES = 12
 _UNNAMED = re.compile(rf"\.[0-9a-f]{{{2 * _UNNAMED_BYTES}}}")
 _LONG_AGO = 3600
@@ -64,6 +68,11 @@ def sha256_of_files(directory: Path) -> dict[str, str]:
     return {path.relative_to(directory).as_posix(): sha256(path) for path in files}
 
 
+def describe_files(paths: Iterable[Path]) -> list[dict[str, Any]]:
+    """What a report says of files: path, bytes and SHA-256 of each."""
+    return [{"path": str(path), "bytes": path.stat().st_size, "sha256": sha256(path)} for path in paths]
+
+
 def check_no_format(path: Path, wanted: str) -> None:
     """Refuse a name whose suffix is that of a file format, or nearly so, where files without one are written.
 
@@ -92,7 +101,8 @@ def check_free(*paths: Path, overwrite: bool) -> None:
     What a process had begun to give the first its name that was killed is finished before.
 
     Raises:
-        OutputError: If the directory above that is missing, or one exists and ``overwrite`` is false.
+        OutputError: If the directory above that is missing, one is a part of a RUN, or one exists and ``overwrite`` is
+            false.
     """
     directory = paths[0].parent
     if not directory.is_dir() and not directory.parent.is_dir():
@@ -101,6 +111,7 @@ def check_free(*paths: Path, overwrite: bool) -> None:
         raise OutputError(f"{paths[0]} cannot be written: {directory} is a file, not a directory.")
     finish_moves_of_the_dead(paths[0])
     for path in paths:
+        check_is_not_of_run(path)
         if path.exists() and not overwrite:
             raise OutputError(
                 f"{path} exists already and is left as it is. Choose another name, or replace it with overwrite=True "

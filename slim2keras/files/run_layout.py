@@ -25,8 +25,13 @@ class RunLayout:
 
     @property
     def model(self) -> Path:
-        """The model that was best on the validation images, plain Keras; its network lies beside it, ``.json``."""
+        """The model that was best on the validation images, plain Keras."""
         return self.directory / "model.keras"
+
+    @property
+    def model_report(self) -> Path:
+        """What the model is, as JSON."""
+        return self.directory / "model.keras.json"
 
     @property
     def last(self) -> Path:
@@ -72,6 +77,21 @@ class RunLayout:
 def is_run(path: Path) -> bool:
     """Whether a path is the directory of a RUN."""
     return RunLayout(path).request.is_file()
+
+
+def check_is_not_of_run(path: Path) -> None:
+    """Refuse to write what a RUN is made of, by which it is judged and goes on.
+
+    Raises:
+        OutputError: If the path is that of such a file.
+    """
+    run = RunLayout(path.parent)
+    parts = run.request, run.model, run.model_report, run.last, run.history, run.report, run.labels
+    if is_run(run.directory) and path in parts:
+        raise OutputError(
+            f"{path} is a part of the run {run.directory}, which would no longer be what it was, and is left as it is. "
+            "Give another name."
+        )
 
 
 def check_run_is_free(directory: Path) -> None:

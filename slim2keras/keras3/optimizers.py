@@ -18,6 +18,7 @@ import keras
 from keras import ops
 
 from slim2keras.keras3.registration import registered
+from slim2keras.update_rules import MOMENTUM_SLOTS, check_rule, rmsprop_slots
 
 
 class SlimOptimizer(keras.optimizers.Optimizer):  # type: ignore[misc]
@@ -28,18 +29,22 @@ class SlimOptimizer(keras.optimizers.Optimizer):  # type: ignore[misc]
         hyperparameters: Of the rule.
         kwargs: Those of any optimizer of Keras 3.
 
+    Raises:
+        UnsupportedArgumentError: If the rate, or a hyperparameter, cannot be.
+
     Attributes:
-        slots: Slim's slot name to initializer, in the order in which TensorFlow 1 makes them.
+        slots: Slim's slot name to initial value, in the order in which TensorFlow 1 makes them.
     """
 
-    slots: ClassVar[Mapping[str, str]] = {}
+    slots: ClassVar[Mapping[str, float]] = {}
 
     def __init__(self, learning_rate: Any, hyperparameters: Mapping[str, Any], **kwargs: Any) -> None:
+        check_rule(learning_rate, hyperparameters)
         super().__init__(learning_rate=learning_rate, **kwargs)
         self.hyperparameters = dict(hyperparameters)
 
-    def initial_slots(self) -> Mapping[str, str]:
-        """Slim's slot name to initializer."""
+    def initial_slots(self) -> Mapping[str, float]:
+        """Slim's slot name to initial value."""
         return self.slots
 
     def build(self, variables: Sequence[Any]) -> None:
@@ -48,8 +53,10 @@ class SlimOptimizer(keras.optimizers.Optimizer):  # type: ignore[misc]
             return
         super().build(variables)
         self._slots_of = {
-            slot: [self.add_variable_from_reference(item, slot, initializer) for item in variables]
-            for slot, initializer in self.initial_slots().items()
+            slot: [
+                self.add_variable_from_reference(item, slot, keras.initializers.Constant(value)) for item in variables
+            ]
+            for slot, value in self.initial_slots().items()
         }
 
     def slot(self, variable: Any, name: str) -> Any:
@@ -79,7 +86,7 @@ class Momentum(SlimOptimizer):
         >>> optimizer = slim2keras.keras3.Momentum(0.01, 0.9)
     """
 
-    slots: ClassVar[Mapping[str, str]] = {"Momentum": "zeros"}
+    slots: ClassVar[Mapping[str, float]] = MOMENTUM_SLOTS
 
     def __init__(self, learning_rate: Any, momentum: float, *, use_nesterov: bool = False, **kwargs: Any) -> None:
         super().__init__(learning_rate, {"momentum": momentum, "use_nesterov": use_nesterov}, **kwargs)
@@ -117,11 +124,9 @@ class RMSProp(SlimOptimizer):
         hyperparameters = {"decay": decay, "momentum": momentum, "epsilon": epsilon, "centered": centered}
         super().__init__(learning_rate, hyperparameters, **kwargs)
 
-    def initial_slots(self) -> Mapping[str, str]:
+    def initial_slots(self) -> Mapping[str, float]:
         """Mean square, mean gradient where it is centred, momentum."""
-        if self.hyperparameters["centered"]:
-            return {"RMSProp": "ones", "RMSProp_1": "zeros", "RMSProp_2": "zeros"}
-        return {"RMSProp": "ones", "RMSProp_1": "zeros"}
+        return rmsprop_slots(centered=self.hyperparameters["centered"])
 
     def step(self, gradient: Any, rate: Any, slots: Sequence[Any]) -> Any:
         """``momentum * before + rate * gradient / sqrt(mean square - squared mean + epsilon)``."""

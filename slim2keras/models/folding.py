@@ -62,9 +62,7 @@ def folded(model: tf_keras.Model) -> FoldedModel:
     """As ``fold_batch_norm``, with what became of which BatchNorm layer."""
     check_tf_keras(model, "Fold first: slim2keras.to_keras3 takes the folded model.")
     network = network_of(model)
-    folding = fold_graph(network.graph)
-    if network.is_folded or not folding.folds:
-        raise UnsupportedArgumentError(_nothing_to_fold(network, folding))
+    folding = plan_folding(network)
     values = _folded_values(model, folding)
     made = build_model(folded_network(network, folding))
     for name, variable in slim_variables(made).items():
@@ -72,6 +70,18 @@ def folded(model: tf_keras.Model) -> FoldedModel:
     if hasattr(model, "slim_load_options"):
         made.slim_load_options = model.slim_load_options
     return FoldedModel(made if precision_of(made) == "float32" else in_float32(made), folding)
+
+
+def plan_folding(network: Network) -> Folding:
+    """What ``fold_batch_norm`` would make of a network.
+
+    Raises:
+        UnsupportedArgumentError: If there is no BatchNorm that can be folded.
+    """
+    folding = fold_graph(network.graph)
+    if network.is_folded or not folding.folds:
+        raise UnsupportedArgumentError(_nothing_to_fold(network, folding))
+    return folding
 
 
 def refuse_folded(network: Network | None, what: str) -> None:

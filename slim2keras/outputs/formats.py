@@ -7,7 +7,7 @@ from enum import Enum
 from pathlib import Path
 
 from slim2keras.errors import ModelReadError, OutputError
-from slim2keras.files.output_files import check_free, check_no_format, report_path
+from slim2keras.files.output_files import RUNTIMES, check_free, check_no_format, report_path
 from slim2keras.importing.graph_files import is_saved_model_of_objects
 
 
@@ -59,6 +59,21 @@ def check_model_path(path: Path) -> None:
     """
     if not path.exists():
         raise ModelReadError(f"There is no model {path}. `slim2keras convert CHECKPOINT -o model.keras` writes one.")
+
+
+def check_is_read_again(path: Path) -> None:
+    """The same, and of one that only a runtime reads.
+
+    Raises:
+        ModelReadError: If there is no such file or directory, or no model can be made of it again.
+    """
+    check_model_path(path)
+    if runtime := RUNTIMES.get(path.suffix):
+        raise ModelReadError(
+            f"{path} is a file for {runtime}, of which no model can be made again. Its outputs were compared with the "
+            f"model's when it was written, and {report_path(path).name} beside it says how near they are; `slim2keras "
+            f"verify {path}` tells whether it still is that file. Else give the checkpoint that it was made of."
+        )
 
 
 def check_target(target: Path, *, overwrite: bool) -> tuple[Path, OutputFormat]:

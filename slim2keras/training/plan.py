@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from slim2keras.batch_norm.decay import check_decay
@@ -107,7 +108,7 @@ def check_amount(name: str, value: float) -> None:
     Raises:
         UnsupportedArgumentError: With the argument's name.
     """
-    if not 0.0 <= value < float("inf"):
+    if not (isinstance(value, Real) and 0.0 <= value < float("inf")):
         raise UnsupportedArgumentError(f"{name} must be a number, 0 or greater. Received: {value!r}")
 
 

@@ -237,6 +237,7 @@ class TestWhatIsRefused:
             ({"batch_norm": "update", "decay": 9}, "decay must be the fraction kept"),
             ({"batch_norm": "update", "train_only": ["net/conv"]}, "train_only: 'net/conv' matches none"),
             ({"batch_norm": "update", "aux_weight": -1.0}, "aux_weight must be a number, 0 or greater"),
+            ({"batch_norm": "update", "aux_weight": "x"}, "aux_weight must be a number, 0 or greater"),
         ],
     )
     def test_arguments(self, options: dict[str, Any], message: str) -> None:
