@@ -7,13 +7,9 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+from slim2keras.checkpoints.tables import FOOTER_SIZE, MAGIC
 from slim2keras.errors import CheckpointReadError, did_you_mean
 from slim2keras.files.output_files import RUNTIMES
-
-# Last eight bytes of TensorFlow's sorted string table, which holds a V1 checkpoint and the index of a V2 one.
-_TABLE_MAGIC = bytes.fromhex("57fb808b247547db")
-
-_TABLE_FOOTER_SIZE = 48
 
 _SHARD = re.compile(r"^(?P<prefix>.+)\.data-(?P<index>\d{5})-of-(?P<count>\d{5})$")
 
@@ -51,11 +47,13 @@ def locate_checkpoint(path: Path) -> CheckpointFiles:
     Raises:
         CheckpointReadError: If they are missing, incomplete, or not a checkpoint.
     """
-    if path.is_dir():
-        return _locate_in_directory(path)
+    return _locate_in_directory(path) if path.is_dir() else _locate_by_name(path)
+
+
+def _locate_by_name(path: Path) -> CheckpointFiles:
     prefix = _v2_prefix(path)
     if prefix is not None:
-        return _v2_files(prefix)
+        return v2_files(prefix)
     if path.is_file():
         _check_table(path)
         return CheckpointFiles(path, "V1", (path,))
@@ -78,7 +76,8 @@ def _locate_in_directory(directory: Path) -> CheckpointFiles:
     """The checkpoint that a directory's ``checkpoint`` file names, or else the only one there."""
     state = directory / "checkpoint"
     if state.is_file() and not _ends_as_table(state):
-        return locate_checkpoint(_latest_checkpoint(state))
+        # By its name: a directory there might be this one.
+        return _locate_by_name(_latest_checkpoint(state))
     return _locate_only(_checkpoints_in(directory), directory)
 
 
@@ -164,7 +163,12 @@ def _shards(prefix: Path) -> list[Path]:
     )
 
 
-def _v2_files(prefix: Path) -> CheckpointFiles:
+def v2_files(prefix: Path) -> CheckpointFiles:
+    """The files of a V2 checkpoint.
+
+    Raises:
+        CheckpointReadError: If one of them is missing.
+    """
     index = Path(f"{prefix}.index")
     if not index.is_file():
         raise CheckpointReadError(
@@ -192,11 +196,11 @@ def v2_paths(prefix: Path, num_shards: int) -> tuple[Path, ...]:
 
 
 def _ends_as_table(path: Path) -> bool:
-    if path.stat().st_size < _TABLE_FOOTER_SIZE:
+    if path.stat().st_size < FOOTER_SIZE:
         return False
     with path.open("rb") as file:
-        file.seek(-len(_TABLE_MAGIC), 2)
-        return file.read() == _TABLE_MAGIC
+        file.seek(-len(MAGIC), 2)
+        return file.read() == MAGIC
 
 
 def _check_table(path: Path) -> None:

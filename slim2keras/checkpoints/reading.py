@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from slim2keras.checkpoints.claims import check_claims
 from slim2keras.checkpoints.locating import CheckpointFiles, locate_checkpoint, locate_in_archive
 from slim2keras.errors import CheckpointReadError, did_you_mean
 from slim2keras.files.archives import is_archive, unpacked_archive
@@ -88,7 +89,7 @@ class Checkpoint(Mapping[str, Any]):
         self.location = location
         self._stamps = FileStamps.of(location.files) if stamps is None else stamps
         with _read_errors(given):
-            self._reader = _open_reader(location.prefix) if reader is None else reader
+            self._reader = _open_reader(location) if reader is None else reader
             shapes = self._reader.get_variable_to_shape_map()
             dtypes = self._reader.get_variable_to_dtype_map()
         if any(key in shapes for key in _OBJECT_GRAPH_KEYS):
@@ -142,7 +143,11 @@ class Checkpoint(Mapping[str, Any]):
     def global_step(self) -> int | None:
         """Number of training steps done, ``None`` if the checkpoint does not say."""
         name = global_step_name(self.kinds)
-        return None if name is None else int(self[name])
+        if name is None:
+            return None
+        value = self[name]
+        with _read_errors(self.given, name):
+            return int(value)
 
 
 class GraphVariables(Checkpoint):
@@ -190,22 +195,44 @@ def open_checkpoint(path: str | Path, graph: GraphRequest | None = None) -> Iter
         CheckpointReadError: If nothing readable is there; the message says what was found instead.
         UnsupportedGraphError: If a graph is given that is no network of layers.
     """
-    given = Path(path)
     with contextlib.ExitStack() as stack:
+        yield _opened(Path(path), graph or GraphRequest(), stack)
+
+
+def _opened(given: Path, graph: GraphRequest, stack: contextlib.ExitStack) -> Checkpoint:
+    """What ``open_checkpoint`` gives; what is unpacked for it the stack removes."""
+    try:
         if is_graph_file(given):
-            yield GraphVariables(given, graph or GraphRequest())
-        elif is_archive(given):
+            return GraphVariables(given, graph)
+        if is_archive(given):
             stamps = FileStamps.of([given])
-            found = locate_in_archive(stack.enter_context(unpacked_archive(given)), given)
-            yield Checkpoint(given, CheckpointFiles(found.prefix, found.version, (given,)), stamps=stamps)
-        else:
-            yield Checkpoint(given, locate_checkpoint(given))
+            directory = stack.enter_context(unpacked_archive(given))
+            with _called_by_archive(directory, given):
+                found = locate_in_archive(directory, given)
+            return Checkpoint(given, CheckpointFiles(found.prefix, found.version, (given,)), stamps=stamps)
+        return Checkpoint(given, locate_checkpoint(given))
+    except OSError as error:
+        # A name in a `checkpoint` file may be none that the disk knows.
+        raise CheckpointReadError(
+            f"{given} cannot be read: {error.strerror or error}. Give the path of a checkpoint that is there, or of "
+            "its directory."
+        ) from error
 
 
-def _open_reader(prefix: Path) -> Any:
+@contextlib.contextmanager
+def _called_by_archive(directory: Path, archive: Path) -> Iterator[None]:
+    """Have errors name the archive and not where it was unpacked, which is gone when they are read."""
+    try:
+        yield
+    except CheckpointReadError as error:
+        raise CheckpointReadError(str(error).replace(str(directory), str(archive))) from error
+
+
+def _open_reader(location: CheckpointFiles) -> Any:
     import tensorflow as tf
 
-    return tf.train.load_checkpoint(str(prefix))
+    check_claims(location)
+    return tf.train.load_checkpoint(str(location.prefix))
 
 
 @contextlib.contextmanager

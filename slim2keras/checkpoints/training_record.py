@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from slim2keras.batch_norm.modes import BatchNormMode
 from slim2keras.checkpoints.reading import Checkpoint
 from slim2keras.checkpoints.writing import SHA256
+from slim2keras.files.json_values import read_json
 from slim2keras.files.output_files import report_path, sha256
 from slim2keras.graphs.graph import Shape
 
@@ -100,8 +100,8 @@ def _read_report(checkpoint: Checkpoint) -> Mapping[str, Any]:
     """The report beside a checkpoint, if it is about these very files; else nothing."""
     location = checkpoint.location
     try:
-        report = json.loads(report_path(location.prefix).read_text(encoding="utf-8"))
+        report = read_json(report_path(location.prefix))
         is_about_it = report[SHA256] == sha256(location.index)
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (OSError, ValueError, KeyError):
         return {}
     return report if is_about_it else {}

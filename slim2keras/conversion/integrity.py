@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,12 +12,12 @@ from rich.text import Text
 
 from slim2keras.conversion.reading import load_model
 from slim2keras.errors import ModelReadError, ParityError
+from slim2keras.files.json_values import read_json
 from slim2keras.files.output_files import report_path, sha256, sha256_of_files
 from slim2keras.files.reports import Report, plural
 from slim2keras.models.variables import slim_variables
 from slim2keras.outputs.checksums import checksums
 from slim2keras.outputs.formats import check_model_path, is_model_file
-from slim2keras.outputs.model_safety import LARGEST_CONFIG
 
 _SHOWN = 10
 
@@ -114,18 +113,13 @@ def _differing(written: Mapping[str, Any], found: Mapping[str, Any]) -> list[str
 def _read_report(path: Path) -> Mapping[str, Any]:
     beside = report_path(path)
     try:
-        if beside.stat().st_size > LARGEST_CONFIG:
-            raise ValueError(f"it is larger than {LARGEST_CONFIG / 2**20:.0f} MiB")
-        report = json.loads(beside.read_text(encoding="utf-8"))
-        if not isinstance(report, dict):
-            raise TypeError("it is no object")
+        return read_json(beside)
     except FileNotFoundError as error:
         raise ModelReadError(
             f"There is no {beside}, which says what {path.name} was when it was written. {_way_on(path)}"
         ) from error
-    except (OSError, ValueError, TypeError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise ModelReadError(f"{beside} cannot be read as a report: {type(error).__name__}: {error}.") from error
-    return report
 
 
 def _output(report: Mapping[str, Any]) -> Mapping[str, Any]:

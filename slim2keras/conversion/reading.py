@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ from slim2keras.checkpoints.reading import open_checkpoint
 from slim2keras.conversion.plan import plan_conversion
 from slim2keras.conversion.request import CheckpointRequest
 from slim2keras.errors import ModelReadError, Slim2KerasError
+from slim2keras.files.json_values import read_json
 from slim2keras.files.output_files import report_path
 from slim2keras.graphs.network import Network
 from slim2keras.models.building import build_model
@@ -18,7 +18,8 @@ from slim2keras.models.networks import keep_network, knows_network
 from slim2keras.nets.spec import network_from_config
 from slim2keras.outputs.formats import OutputFormat, check_is_read_again
 from slim2keras.outputs.loading import load_file, load_weights
-from slim2keras.outputs.model_safety import LARGEST_CONFIG, check_report, unreadable
+from slim2keras.outputs.model_safety import check_report, unreadable
+from slim2keras.outputs.size_claims import variables_fit
 
 if TYPE_CHECKING:
     import tf_keras
@@ -56,7 +57,9 @@ def load_model(
             if network is not None and not knows_network(model):
                 keep_network(model, network)
         else:
-            model = build_model(network or _network_of_checkpoint(checkpoint, path, options))
+            network = network or _network_of_checkpoint(checkpoint, path, options)
+            with variables_fit(path):
+                model = build_model(network)
             load_weights(model, path)
     except Slim2KerasError:
         raise
@@ -82,9 +85,7 @@ def _read_report(path: Path) -> tuple[Network | None, LoadOptions]:
     if not path.is_file():
         return None, LoadOptions()
     try:
-        if path.stat().st_size > LARGEST_CONFIG:
-            raise ValueError(f"it is larger than {LARGEST_CONFIG / 2**20:.0f} MiB")
-        report = json.loads(path.read_text(encoding="utf-8"))
+        report = read_json(path)
         options = LoadOptions(report["excluded"]["scopes"], report["use_ema"])
         check_report(path, report)
         return network_from_config(report), options

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import tokenize
 import zipfile
 import zlib
 from pathlib import Path
@@ -17,6 +19,9 @@ from slim2keras.errors import DataReadError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+_MOST_DEFLATED = 1032
+"""Bytes that one of zlib gives at most."""
+
 _UNREADABLE = (
     OSError,
     ValueError,
@@ -25,6 +30,9 @@ _UNREADABLE = (
     TypeError,
     AttributeError,
     MemoryError,
+    RecursionError,
+    SyntaxError,
+    tokenize.TokenError,
     zipfile.BadZipFile,
     zlib.error,
 )
@@ -39,7 +47,7 @@ def list_arrays(path: Path, options: LabelOptions) -> Examples:
     images, numbers = _read_arrays(path)
     source = ImageArrays(path, images, np.arange(len(images)))
     if numbers is None or not options.wanted:
-        words = "" if options.wanted else "labels ignored, as asked"
+        words = f"{path.name} has no array `labels`" if options.wanted else "labels ignored, as asked"
         return Examples(source, None, numbering=words)
     labels = _checked_labels(numbers, source, options)
     labels_file = find_labels_file([path.parent])
@@ -52,6 +60,7 @@ def list_arrays(path: Path, options: LabelOptions) -> Examples:
 def _read_arrays(path: Path) -> tuple[NDArray[Any], NDArray[Any] | None]:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            _check_sizes(path)
             images, labels = arrays["images"], arrays.get("labels")
             if not images.ndim:
                 raise ValueError("images is a scalar")
@@ -60,6 +69,22 @@ def _read_arrays(path: Path) -> tuple[NDArray[Any], NDArray[Any] | None]:
         raise DataReadError(
             f"{path} is no .npz with an array `images` (and maybe `labels`): {type(error).__name__}: {error}."
         ) from error
+
+
+def _check_sizes(path: Path) -> None:
+    """Refuse arrays that are larger than what there is of them, for which NumPy would take the memory first.
+
+    Raises:
+        ValueError: With the first.
+    """
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.infolist():
+            with archive.open(member) as file:
+                version = np.lib.format.read_magic(file)
+                read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+                shape, _, dtype = read(file)
+            if math.prod(shape) * dtype.itemsize > min(member.file_size, _MOST_DEFLATED * member.compress_size):
+                raise ValueError(f"{member.filename} is to have the shape {shape}, and its values are not there")
 
 
 def _checked_labels(labels: NDArray[Any], source: ImageArrays, options: LabelOptions) -> NDArray[np.int64]:

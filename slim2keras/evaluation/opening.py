@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from slim2keras.conversion.reading import load_model
 from slim2keras.conversion.request import CheckpointRequest, check_asks_nothing
 from slim2keras.data.batches import Reading
 from slim2keras.errors import GraphWarning, ModelReadError
+from slim2keras.files.json_values import read_json
 from slim2keras.files.run_layout import RunLayout, is_run
 from slim2keras.graphs.network import Network
 from slim2keras.models.networks import find_network
@@ -104,7 +104,7 @@ def _recorded(run: RunLayout) -> dict[str, Any]:
         ModelReadError: If what it was asked cannot be read.
     """
     try:
-        asked = json.loads(run.request.read_text(encoding="utf-8"))
+        asked = read_json(run.request)
         options = asked["options"]
         name = options["preprocessing_name"]
         reading = Reading(

@@ -117,7 +117,7 @@ def told_as_damage(where: str) -> Iterator[None]:
     try:
         yield
     except CheckpointReadError as error:
-        raise error if where in str(error) else CheckpointReadError(f"{where}: {error}") from error.__cause__
+        raise _at(where, error) from error.__cause__
     except Exception as error:
         # Layers of ours refuse arguments, which are the graph's here.
         if isinstance(error, Slim2KerasError) and not isinstance(error, UnsupportedArgumentError):
@@ -128,6 +128,23 @@ def told_as_damage(where: str) -> Iterator[None]:
             "network is, input_tensors=[...], output_tensors=[...] (command line: --input-tensor NAME, "
             "--output-tensor NAME)."
         ) from error
+
+
+@contextlib.contextmanager
+def told_of(path: str) -> Iterator[None]:
+    """Have what is said against a graph name its file.
+
+    Raises:
+        UnsupportedGraphError: As it was raised, with the file.
+    """
+    try:
+        yield
+    except UnsupportedGraphError as error:
+        raise _at(path, error) from error.__cause__
+
+
+def _at(where: str, error: Exception) -> Exception:
+    return error if where in str(error) else type(error)(f"{where}: {error}")
 
 
 def _told(error: Exception) -> str:

@@ -11,7 +11,7 @@ from slim2keras.errors import UnsupportedGraphError
 from slim2keras.graphs.graph import LayerGraph, Shape, Tensor
 from slim2keras.graphs.network import GraphNetwork
 from slim2keras.importing.batch_norms import FUSED
-from slim2keras.importing.damage import told_as_damage
+from slim2keras.importing.damage import told_as_damage, told_of
 from slim2keras.importing.ends import last_layers, listed
 from slim2keras.importing.inputs import Input, describe_inputs
 from slim2keras.importing.loose_variables import used_by_unlike_layers
@@ -74,7 +74,7 @@ def import_graph(
         UnsupportedGraphError: If an op is not imported, or it is not clear where the network begins or ends.
     """
     prepared = prepare(source, input_tensors, output_tensors, placeholder_values or {})
-    with told_as_damage(source.path):
+    with told_of(source.path), told_as_damage(source.path):
         imported = _translated(source, prepared, name, input_shape)
     origin = {
         **whereabouts(source),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from slim2keras.importing.batch_norms import mark_batch_norms
-from slim2keras.importing.damage import check_length, told_as_damage
+from slim2keras.importing.damage import check_length, told_as_damage, told_of
 from slim2keras.importing.dropouts import mark_dropouts, undropped
 from slim2keras.importing.ends import find_inputs, find_outputs, possible_inputs, skip_defaults
 from slim2keras.importing.moving_averages import MovingAverages
@@ -63,7 +63,7 @@ def prepare(
     placeholder_values: Mapping[str, Any],
 ) -> PreparedGraph:
     """Make a graph ready; the arguments are those of ``import_graph``."""
-    with told_as_damage(source.path):
+    with told_of(source.path), told_as_damage(source.path):
         return _prepared(source, input_tensors, output_tensors, placeholder_values)
 
 

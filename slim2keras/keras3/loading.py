@@ -12,6 +12,7 @@ import keras
 
 from slim2keras.checkpoints.load_plan import LoadPlan
 from slim2keras.errors import ModelReadError, UnrecognisedNetError
+from slim2keras.files.json_values import read_json
 from slim2keras.files.output_files import report_path
 from slim2keras.graphs.graph import Variable
 from slim2keras.graphs.network import Network
@@ -154,7 +155,7 @@ def _other_keras(path: Path) -> str:
     try:
         with zipfile.ZipFile(path) as archive:
             version = str(json.loads(archive.read("metadata.json"))["keras_version"])
-    except (OSError, zipfile.BadZipFile, KeyError, ValueError, TypeError):
+    except (OSError, zipfile.BadZipFile, KeyError, ValueError, TypeError, RecursionError):
         return ""
     return version if version.startswith("2.") else ""
 
@@ -172,8 +173,8 @@ def _network_beside(path: Path) -> Network | None:
     if not report.is_file():
         return None
     try:
-        return network_from_config(json.loads(report.read_text(encoding="utf-8")))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        return network_from_config(read_json(report))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelReadError(
             f"{report} is not a report of slim2keras: {type(error).__name__}: {error}. Remove it, or convert again."
         ) from error

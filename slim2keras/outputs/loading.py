@@ -16,6 +16,7 @@ from slim2keras.outputs.keras_archive import (
 )
 from slim2keras.outputs.model_safety import check_model_file, check_weights_file
 from slim2keras.outputs.outline import layer_groups
+from slim2keras.outputs.size_claims import variables_fit
 
 if TYPE_CHECKING:
     import h5py
@@ -34,11 +35,17 @@ def load_file(path: Path, *, with_optimizer: bool = False) -> tf_keras.Model:
         UnsafeModelError: If the file could run code.
         ModelReadError: If the file is corrupt.
     """
-    import tf_keras
-
     for module in ("keras_layers", "optimizers", "training.model"):
         importlib.import_module(f"slim2keras.{module}")
     check_model_file(path, with_optimizer=with_optimizer)
+    with variables_fit(path):
+        return _loaded(path, with_optimizer=with_optimizer)
+
+
+def _loaded(path: Path, *, with_optimizer: bool) -> tf_keras.Model:
+    """A file that was checked, as a model."""
+    import tf_keras
+
     if not is_keras_archive(path):
         return tf_keras.models.load_model(path, compile=False)
     config = read_config(path)

@@ -14,10 +14,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from slim2keras.checkpoints.claims import check_claims
+from slim2keras.checkpoints.locating import v2_files
 from slim2keras.errors import ModelReadError, UnsafeModelError
 from slim2keras.graphs.pure_ops import PURE_OPS
 from slim2keras.outputs import allowed_names as allowed
 from slim2keras.outputs.keras_archive import CONFIG, METADATA, is_keras_archive, opened_member
+from slim2keras.outputs.size_claims import check_dataset
 
 if TYPE_CHECKING:
     import h5py
@@ -296,6 +299,7 @@ def _saved_model_findings(path: Path) -> Iterator[str]:
         yield from _code_findings(training)
     for graph in saved.meta_graphs:
         yield from _graph_findings(graph)
+    check_claims(v2_files(path / "variables" / "variables"))
 
 
 def _metadata_file(path: Path) -> Iterator[str]:
@@ -353,7 +357,11 @@ def _called(nodes: Iterable[Any]) -> Iterator[str]:
 
 
 def _other_files_in(source: Path | BinaryIO) -> Iterator[str]:
-    """Where an HDF5 file takes values from other files: external links, external storage, virtual datasets."""
+    """Where an HDF5 file takes values from other files: external links, external storage, virtual datasets.
+
+    Raises:
+        ValueError: If values are in no file at all.
+    """
     import h5py
 
     with h5py.File(source, "r") as file:
@@ -371,6 +379,8 @@ def _other_files_in(source: Path | BinaryIO) -> Iterator[str]:
                     address = h5py.h5o.get_info(item.id).addr
                     if isinstance(item, h5py.Dataset) and (item.is_virtual or item.external):
                         yield f"{place}: its values lie in another file"
+                    elif isinstance(item, h5py.Dataset):
+                        check_dataset(item)
                     elif isinstance(item, h5py.Group) and address not in seen:
                         seen.add(address)
                         pending.append(item)

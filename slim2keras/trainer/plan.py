@@ -12,6 +12,7 @@ from rich.text import Text
 
 from slim2keras.batch_norm.decay import LARGEST_SHARE_LEFT, share_left
 from slim2keras.conversion.facts import FactSource, describe_input
+from slim2keras.files.json_values import check_fields
 from slim2keras.files.reports import Report, plural
 
 _SHOWN = 6
@@ -217,7 +218,20 @@ class TrainingPlan(Report):
             name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()
         }
         del values["old_statistics_left"]
+        check_fields(cls, values)
+        for name, kinds in _WITHIN.items():
+            wrong = [key for key, kind in kinds.items() if not isinstance(values[name].get(key), kind)]
+            if wrong:
+                raise TypeError(f"{name} has no {', '.join(wrong)}")
         return cls(**values)
+
+
+_WITHIN: Mapping[str, Mapping[str, type]] = {
+    "source": {"path": str},
+    "images": {"training": int, "validation": int, "origin": str},
+    "variables": dict.fromkeys(("learning", "all", "learning_parameters", "parameters"), int),
+}
+"""What a page of the plan takes out of its attributes."""
 
 
 def _shortened(names: tuple[str, ...]) -> str:

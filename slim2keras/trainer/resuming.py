@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from slim2keras.conversion.report import format_network
 from slim2keras.errors import CheckpointMismatchError, CheckpointReadError, DataReadError, UnsupportedArgumentError
+from slim2keras.files.json_values import check_fields, read_json
 from slim2keras.files.run_layout import RunLayout
 from slim2keras.models.strategies import Team
 from slim2keras.trainer.images import TrainingImages, list_images
 from slim2keras.trainer.plan import TrainingPlan
 from slim2keras.trainer.preparing import Training, compile_model, fingerprint_of, replanned
-from slim2keras.trainer.request import TrainingRequest, training_request, with_options
+from slim2keras.trainer.request import GROUPS, TrainingRequest, training_request, with_options
 from slim2keras.trainer.state import RunState, read_state
 from slim2keras.trainer.steps import Steps
 from slim2keras.training.model import FineTunedModel
@@ -68,7 +67,10 @@ def read_request(run: Path) -> TrainingRequest:
     """
     path = RunLayout(run).request
     try:
-        stored: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        stored = read_json(path)
+        check_fields(TrainingRequest, {name: stored[name] for name in ("checkpoint", "data")})
+        for kind in GROUPS.values():
+            check_fields(kind, stored["options"])
         return training_request(stored["checkpoint"], stored["data"], run, **stored["options"])
     except FileNotFoundError:
         raise CheckpointReadError(
@@ -114,8 +116,8 @@ def prepare_resumed(request: TrainingRequest, layout: RunLayout, team: Team) -> 
 
 def _stored_plan(layout: RunLayout) -> TrainingPlan:
     try:
-        return TrainingPlan.from_json(json.loads(layout.request.read_text(encoding="utf-8"))["plan"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return TrainingPlan.from_json(read_json(layout.request)["plan"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise _unreadable(layout.request, error) from error
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from slim2keras.conversion.reading import load_model
 from slim2keras.errors import CheckpointReadError, Slim2KerasError
+from slim2keras.files.json_values import check_fields, read_json
 from slim2keras.files.moves import finish_moves_of_the_dead
 from slim2keras.files.output_files import whole_or_not_at_all
 from slim2keras.files.run_layout import RunLayout
@@ -99,7 +100,10 @@ class RunState:
         Raises:
             KeyError, TypeError: If it is no such state.
         """
-        return cls(**{**stored, "rows": tuple(stored["rows"]), "best": Best(**stored["best"])})
+        check_fields(Best, stored["best"])
+        values = {**stored, "rows": tuple(stored["rows"]), "best": Best(**stored["best"])}
+        check_fields(cls, values)
+        return cls(**values)
 
 
 def write_state(layout: RunLayout, model: FineTunedModel, state: RunState) -> None:
@@ -134,9 +138,9 @@ def read_state(layout: RunLayout) -> tuple[FineTunedModel, RunState]:
         )
     path = states[max(states)]
     try:
-        state = RunState.from_json(json.loads((path / _FACTS).read_text(encoding="utf-8")))
+        state = RunState.from_json(read_json(path / _FACTS))
         return load_model(path / _MODEL, with_optimizer=True), state
-    except (OSError, ValueError, KeyError, TypeError, Slim2KerasError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, Slim2KerasError) as error:
         raise CheckpointReadError(
             f"The last state of {layout.directory} cannot be read: {path.name}: {type(error).__name__}: {error}"
         ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -117,4 +118,17 @@ def test_a_file_that_is_something_else_is_called_by_its_name(tmp_path: Path, con
     path = tmp_path / "model.ckpt"
     path.write_bytes(content)
     with pytest.raises(CheckpointReadError, match=message), open_checkpoint(path):
+        pass
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "a/" * 3000, "a\0b", ".", "..", "/", "\u202e", ""])
+def test_a_name_that_no_file_has_is_an_error(tmp_path: Path, name: str) -> None:
+    """In a `checkpoint` file as on the command line."""
+    (tmp_path / "checkpoint").write_text(f'model_checkpoint_path: "{name}"\n')
+    with pytest.raises(CheckpointReadError, match=re.escape(str(tmp_path))), open_checkpoint(tmp_path):
+        pass
+
+
+def test_a_path_that_is_too_long_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointReadError, match="cannot be read: File name too long"), open_checkpoint("x" * 300):
         pass

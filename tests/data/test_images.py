@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from slim2keras.data.images import open_images
+from slim2keras.data.listing import list_examples
 from slim2keras.errors import DataReadError
 from tests.data.files import GREEN, GREY, SPEC, opened, write_image
 
@@ -151,3 +153,30 @@ def test_an_image_that_is_none_is_named(tmp_path: Path) -> None:
     (tmp_path / "b.png").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(DataReadError, match=r"b\.png cannot be read as an image"):
         opened(tmp_path)
+
+
+HEADERS = {
+    "2**40 numbers": "{'descr': '<f4', 'fortran_order': False, 'shape': (1099511627776,), }",
+    "more than there are": "{'descr': '<f4', 'fortran_order': False, 'shape': (9, 16, 16, 3), }",
+    "no header": "(" * 300,
+    "no end": "(" * 20,
+    "another value": "{}",
+}
+
+
+@pytest.mark.parametrize("header", HEADERS)
+def test_an_npz_that_says_what_it_has_not_is_refused(tmp_path: Path, header: str) -> None:
+    """Before NumPy takes memory for it, and whatever NumPy says of it, with the name of the file."""
+    path = tmp_path / "data.npz"
+    text = f"{HEADERS[header]}\n".encode()
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("images.npy", b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + bytes(6144))
+    with pytest.raises(DataReadError, match=r"data\.npz is no \.npz"):
+        list_examples(path)
+
+
+def test_an_npz_without_labels_is_named(tmp_path: Path) -> None:
+    """Where labels are wanted."""
+    path = write_npz(tmp_path / "data.npz", images=np.zeros((2, 4, 4, 3), "uint8"))
+    with pytest.raises(DataReadError, match=r"data\.npz has no array `labels`"):
+        list_examples(path).known_labels()

@@ -1,6 +1,7 @@
 """Damaged files, thousands of them: each ends with a documented exit code and a message that names the file.
 
-``python -m tests.faults.fuzz [--inputs N] [--seed N] [KIND ...]`` prints a table, and each input that did not.
+``python -m tests.faults.fuzz [--inputs N] [--seed N] [KIND ...]`` prints a table, and each input that did not, at once
+on stderr and all at the end.
 """
 
 from __future__ import annotations
@@ -8,8 +9,8 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import selectors
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -19,11 +20,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.faults.samples import SAMPLES
+from tests.faults.samples import ALL
+from tests.faults.worker import SECONDS
 
 INPUTS = 10_000
-SECONDS = 120
-"""That a command may take on a busy machine, for files of a few kilobytes."""
 EXIT_CODES = {0, 2, 3, 4}
 
 
@@ -56,58 +56,41 @@ class Tally:
 
 
 class Worker:
-    """A process that runs one input after the other, and is made anew when one ends it."""
+    """A process that runs one input after the other."""
 
     def __init__(self) -> None:
-        self._process: subprocess.Popen[str] | None = None
-
-    def run(self, job: dict[str, Any]) -> dict[str, Any]:
-        process = self._process = self._process or self._start()
-        assert process.stdin is not None
-        process.stdin.write(json.dumps(job) + "\n")
-        process.stdin.flush()
-        line = self._answer(process)
-        if line:
-            found: dict[str, Any] = json.loads(line)
-            return found
-        process.kill()
-        says = f"the process ended, or took {SECONDS} s: {process.wait()}"
-        self._process = None
-        return {
-            **job,
-            "status": -1,
-            "seconds": 0.0,
-            "peak": 0,
-            "says": says,
-            "names_file": True,
-            "left": [],
-            "unchanged": True,
-        }
-
-    def stop(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-
-    @staticmethod
-    def _start() -> subprocess.Popen[str]:
         environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
         command = [sys.executable, "-m", "tests.faults.worker"]
-        pipe = subprocess.PIPE
-        return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True, env=environment)
+        pipe, silent = subprocess.PIPE, subprocess.DEVNULL
+        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=silent, text=True, env=environment)
 
-    @staticmethod
-    def _answer(process: subprocess.Popen[str]) -> str:
+    def run(self, job: dict[str, Any]) -> dict[str, Any]:
+        """What came of an input: a kind, a folder of good files, and a seed."""
+        process = self._process
+        assert process.stdin is not None
         assert process.stdout is not None
-        with selectors.DefaultSelector() as selector:
-            selector.register(process.stdout, selectors.EVENT_READ)
-            return process.stdout.readline() if selector.select(SECONDS) else ""
+        process.stdin.write(json.dumps(job) + "\n")
+        process.stdin.flush()
+        found: dict[str, Any] = json.loads(process.stdout.readline())
+        if "ended" not in found:
+            return found
+        says = f"the process ended, {_ENDINGS.get(found['ended'], found['ended'])}"
+        return {**job, **_NOTHING, "status": found["ended"], "says": says}
+
+    def stop(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+
+_ENDINGS = {-signal.SIGALRM: f"having taken {SECONDS} s", -signal.SIGABRT: "by abort()", -signal.SIGSEGV: "by a fault"}
+_NOTHING = {"seconds": 0.0, "peak": 0, "names_file": True, "left": [], "unchanged": True}
 
 
 def fuzz(kinds: Sequence[str], inputs: int, seed: int = 0) -> Iterator[tuple[str, Tally]]:
     """Run the inputs, shared alike by the kinds.
 
     Args:
-        kinds: Keys of ``SAMPLES``.
+        kinds: Keys of ``ALL``.
         inputs: In all.
         seed: The first; each input has its own.
     """
@@ -125,7 +108,7 @@ def _of_kind(worker: Worker, kind: str, seeds: range) -> Tally:
     with tempfile.TemporaryDirectory() as name:
         good = Path(name) / "good"
         good.mkdir()
-        SAMPLES[kind].make(good)
+        ALL[kind].make(good)
         for seed in seeds:
             folder = Path(name) / "work"
             shutil.copytree(good, folder)
@@ -138,12 +121,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--inputs", type=int, default=INPUTS)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("kinds", nargs="*", default=[*SAMPLES])
+    parser.add_argument("kinds", nargs="*", default=[*ALL])
     asked = parser.parse_args()
     print("| file | inputs | read | refused: 2, 3, 4 | faults | longest | memory |\n|---|---|---|---|---|---|---|")
     faults: list[str] = []
     for kind, tally in fuzz(asked.kinds, asked.inputs, asked.seed):
         statuses, faults = tally.statuses, [*faults, *tally.faults]
+        print(*tally.faults, sep="\n", file=sys.stderr, flush=True)
         refused = ", ".join(str(statuses[code]) for code in (2, 3, 4))
         print(
             f"| {kind} | {statuses.total()} | {statuses[0]} | {refused} | {len(tally.faults)} | "

@@ -10,7 +10,7 @@ import numpy as np
 Random: TypeAlias = np.random.RandomState
 Mutation: TypeAlias = Callable[[bytearray, Random], bytes]
 
-_SIZES = (0, 1, 2**7, 2**8 - 1, 2**15, 2**16 - 1, 2**31 - 1, 2**31, 2**32 - 1, 2**40, 2**63 - 1, 2**64 - 1)
+SIZES = (0, 1, 2**7, 2**8 - 1, 2**15, 2**16 - 1, 2**31 - 1, 2**31, 2**32 - 1, 2**40, 2**63 - 1, 2**64 - 1)
 """Numbers that lengths and shapes of hostile files are."""
 _MAGIC = (
     b"\x89HDF\r\n\x1a\n",
@@ -36,7 +36,7 @@ def truncate(data: bytearray, random: Random) -> bytes:
 
 def put_number(data: bytearray, random: Random) -> bytes:
     """A length or a size, in one of the ways in which files have them."""
-    number = _SIZES[random.randint(len(_SIZES))]
+    number = SIZES[random.randint(len(SIZES))]
     written = number.to_bytes(8, "little")[: (2, 4, 8)[random.randint(3)]] if random.randint(2) else _varint(number)
     return _put(data, written, random)
 
@@ -73,7 +73,7 @@ def change_digits(data: bytearray, random: Random) -> bytes:
     if not digits:
         return flip_bits(data, random)
     place = digits[random.randint(len(digits))]
-    return _replaced(data, place, str(_SIZES[random.randint(len(_SIZES))]).encode())
+    return _replaced(data, place, str(SIZES[random.randint(len(SIZES))]).encode())
 
 
 def junk(data: bytearray, random: Random) -> bytes:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import shutil
 import tarfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from tests.reference import SMALL_SHAPE, small_spec, small_values, write_checkpoint, write_meta
+from tests.faults import structures
+from tests.faults.mutations import Random, mutated
+from tests.reference import SMALL_SHAPE, small_spec, small_values, values_of, write_checkpoint, write_meta
 from tests.trainer import runs
 
 SHAPE = ",".join(map(str, SMALL_SHAPE))
@@ -25,12 +28,27 @@ class Sample:
         damaged: File of the folder that is damaged.
         command: That reads it, in the folder; it writes ``out*`` if it writes anything.
         names: What a message may call the file by.
+        damage: Damages its content, by a seed.
     """
 
     make: Callable[[Path], None]
     damaged: str
     command: tuple[str, ...]
     names: tuple[str, ...]
+    damage: Callable[[bytes, int], bytes] = mutated
+
+    def behind_checksums(self, structured: structures.Structured, *command: str, damaged: str = "") -> Sample:
+        """The same, damaged in what it says and not in its form.
+
+        Args:
+            command: Another one, if any.
+            damaged: Another file, if any.
+        """
+
+        def damage(content: bytes, seed: int) -> bytes:
+            return structured(content, Random(seed))
+
+        return replace(self, damaged=damaged or self.damaged, command=command or self.command, damage=damage)
 
 
 def v1(folder: Path) -> None:
@@ -208,3 +226,122 @@ SAMPLES: Mapping[str, Sample] = {
         run, "run/last/state-000002/state.json", ("finetune", "--resume", "run", "--dry-run"), ("run",)
     ),
 }
+
+
+def _of_index(key: bytes) -> Any:
+    """Message of an entry in the index of a V2 checkpoint."""
+    from tensorflow.core.protobuf.tensor_bundle_pb2 import BundleEntryProto, BundleHeaderProto
+
+    return BundleEntryProto() if key else BundleHeaderProto()
+
+
+def _of_slices(_: bytes) -> Any:
+    """Message of an entry in a V1 checkpoint."""
+    from tensorflow.core.util.saved_tensor_slice_pb2 import SavedTensorSlices
+
+    return SavedTensorSlices()
+
+
+def _graph() -> Any:
+    from tensorflow.core.framework.graph_pb2 import GraphDef
+
+    return GraphDef()
+
+
+def _meta_graph() -> Any:
+    from tensorflow.core.protobuf.meta_graph_pb2 import MetaGraphDef
+
+    return MetaGraphDef()
+
+
+def _saved_model() -> Any:
+    from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
+
+    return SavedModel()
+
+
+def _keras_metadata() -> Any:
+    from tf_keras.protobuf.saved_metadata_pb2 import SavedMetadata
+
+    return SavedMetadata()
+
+
+def v1_small(folder: Path) -> None:
+    """One whose blocks are few."""
+    write_checkpoint(folder / "net.ckpt", runs_values(), "V1")
+
+
+def runs_values() -> dict[str, Any]:
+    return {**values_of(runs.tiny_network().graph.variables()), "global_step": np.int64(7)}
+
+
+def small_meta(folder: Path) -> None:
+    """A graph that trains, with the values beside it."""
+    import tensorflow as tf
+    from tf_slim.nets import resnet_v1  # noqa: F401  tf_slim must be imported within slim_graph's care
+
+    from slim2keras.slim.runtime import import_tf_slim, slim_graph
+
+    slim, one = import_tf_slim(), tf.compat.v1
+    with slim_graph() as graph, one.Session(graph=graph) as session:
+        images = one.placeholder(tf.float32, [None, 16, 16, 3], name="images")
+        x = slim.conv2d(images, 4, 3, normalizer_fn=slim.batch_norm, normalizer_params={"is_training": True})
+        x = slim.dropout(slim.max_pool2d(x, 2), 0.8)
+        logits = slim.conv2d(tf.reduce_mean(x, [1, 2], keepdims=True), 3, 1, activation_fn=None, scope="logits")
+        labels = one.placeholder(tf.int32, [None], name="labels")
+        loss = one.losses.sparse_softmax_cross_entropy(labels, tf.squeeze(logits, [1, 2]))
+        slim.learning.create_train_op(loss, one.train.MomentumOptimizer(0.1, 0.9))
+        session.run(one.global_variables_initializer())
+        one.train.Saver().save(session, str(folder / "model.ckpt-7"))
+
+
+_IN_ZIP = {".json": structures.json_text, ".h5": structures.hdf5, ".npy": structures.npy}
+_TABLE = structures.table(_of_index)
+_META = Sample(
+    small_meta,
+    "model.ckpt-7.meta",
+    ("convert", "model.ckpt-7", "-o", "out.keras", "--graph", "model.ckpt-7.meta"),
+    ("model.ckpt-7",),
+)
+STRUCTURED: Mapping[str, Sample] = {
+    "V1 entries": Sample(v1_small, "net.ckpt", ("doctor", "net.ckpt"), ("net.ckpt",)).behind_checksums(
+        structures.table(_of_slices)
+    ),
+    "V2 entries": SAMPLES["V2 index"].behind_checksums(_TABLE),
+    "V2 entries, inspected": SAMPLES["V2 index"].behind_checksums(_TABLE, "inspect", "train"),
+    "V2 entries, diagnosed": SAMPLES["V2 index"].behind_checksums(_TABLE, "doctor", "train"),
+    "words of a checkpoint state": SAMPLES["checkpoint state"].behind_checksums(structures.lines),
+    "members of an archive": SAMPLES["archive"].behind_checksums(
+        structures.tar_of({".index": _TABLE, "checkpoint": structures.lines})
+    ),
+    ".meta fields": _META.behind_checksums(structures.message(_meta_graph)),
+    ".meta beside a checkpoint": _META.behind_checksums(structures.message(_meta_graph), "doctor", "model.ckpt-7"),
+    ".pb fields": SAMPLES[".pb"].behind_checksums(structures.message(_graph)),
+    ".pbtxt fields": SAMPLES[".pbtxt"].behind_checksums(structures.text_message(_graph)),
+    "SavedModel of TensorFlow 1, fields": SAMPLES["SavedModel of TensorFlow 1"].behind_checksums(
+        structures.message(_saved_model)
+    ),
+    "SavedModel of TensorFlow 1, variables": SAMPLES["SavedModel of TensorFlow 1"].behind_checksums(
+        _TABLE, damaged="saved/variables/variables.index"
+    ),
+    ".keras members": SAMPLES[".keras"].behind_checksums(structures.zip_of(_IN_ZIP)),
+    ".h5 objects": SAMPLES[".h5"].behind_checksums(structures.hdf5),
+    ".weights.h5 objects": SAMPLES[".weights.h5"].behind_checksums(structures.hdf5),
+    "SavedModel, fields": SAMPLES["SavedModel"].behind_checksums(structures.message(_saved_model)),
+    "SavedModel, metadata": SAMPLES["SavedModel"].behind_checksums(
+        structures.message(_keras_metadata), damaged="tiny/keras_metadata.pb"
+    ),
+    "SavedModel, variables": SAMPLES["SavedModel"].behind_checksums(_TABLE, damaged="tiny/variables/variables.index"),
+    "report values": SAMPLES["report"].behind_checksums(structures.json_text),
+    "report values, verified": SAMPLES["report"].behind_checksums(structures.json_text, "verify", "tiny.weights.h5"),
+    ".npz members": SAMPLES[".npz"].behind_checksums(structures.zip_of(_IN_ZIP)),
+    "TFRecords, examples": SAMPLES["TFRecords"].behind_checksums(structures.examples),
+    "words of labels.txt": SAMPLES["labels.txt"].behind_checksums(structures.lines),
+    ".png chunks": SAMPLES[".png image"].behind_checksums(structures.png),
+    "request of a RUN, values": SAMPLES["request of a RUN"].behind_checksums(structures.json_text),
+    "state of a RUN, values": SAMPLES["state of a RUN"].behind_checksums(structures.json_text),
+    "state of a RUN, model": SAMPLES["state of a RUN"].behind_checksums(
+        structures.zip_of(_IN_ZIP), damaged="run/last/state-000002/model.keras"
+    ),
+}
+ALL: Mapping[str, Sample] = {**SAMPLES, **STRUCTURED}

@@ -132,3 +132,15 @@ def test_a_damaged_archive_is_refused(tmp_path: Path, v1: Path) -> None:
             open_checkpoint(archive),
         ):
             pass
+
+
+def test_an_error_names_the_archive_and_not_where_it_was_unpacked(tmp_path: Path) -> None:
+    """The directory is gone when the message is read."""
+    prefix = write_checkpoint(tmp_path / "model.ckpt-1", TRAINED_VALUES)
+    members = {**files_of(prefix), "checkpoint": b'model_checkpoint_path: "model.ckpt-2"\n'}
+    archive = pack(tmp_path / "net.tar.gz", members)
+    with (
+        pytest.raises(CheckpointReadError, match=r"no checkpoint .*/net\.tar\.gz/model\.ckpt-2"),
+        open_checkpoint(archive),
+    ):
+        pass

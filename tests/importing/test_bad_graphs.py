@@ -460,3 +460,11 @@ def test_names_that_do_not_fit_are_an_error(tmp_path: Path, what: str) -> None:
     arguments, message = NAMED[what]
     with pytest.raises(UnsupportedGraphError, match=message):
         convert(small_graph(), tmp_path, **arguments)
+
+
+def test_what_is_said_against_a_graph_names_its_file(tmp_path: Path) -> None:
+    """Whatever it is: a user may have given several files."""
+    graph = small_graph()
+    next(node for node in graph.node if node.op == "Placeholder").attr["shape"].shape.unknown_rank = True
+    with pytest.raises(UnsupportedGraphError, match=r"\.pb"):
+        convert(graph, tmp_path)

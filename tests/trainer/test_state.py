@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from slim2keras.errors import CheckpointReadError
 from slim2keras.files.run_layout import RunLayout
 from slim2keras.trainer.interruption import Interruption
 from slim2keras.trainer.metrics import Accumulators
+from slim2keras.trainer.request import training_request
+from slim2keras.trainer.resuming import _stored_plan, read_request
 from slim2keras.trainer.state import Best, RunState, clear_drafts
 
 
@@ -69,3 +74,45 @@ def test_results_are_means_over_the_epoch() -> None:
     """Whatever Keras calls the accuracy of an output."""
     sums = {"loss": [6.0, 4.0], "Logits_accuracy": [1.0, 4.0]}
     assert Accumulators.results(sums) == {"loss": 1.5, "accuracy": 0.25}
+
+
+WRONG: dict[str, Any] = {
+    "step": "7",
+    "begun_at": None,
+    "rows": [1],
+    "best": {"epoch": 1, "accuracy": "high", "loss": 0.1},
+    "metrics": [],
+    "seconds": {},
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_state_of_other_values_is_refused(name: str) -> None:
+    """Of each its type is checked when it is read, and not where it is first used."""
+    stored = RunState(7, 6, (row(0.5, 1.0),), Best(1, 0.5, 1.0), {"loss": [0.1, 3.0]}, 1.5).to_json()
+    assert RunState.from_json(stored).step == 7
+    with pytest.raises((TypeError, AttributeError)):
+        RunState.from_json({**stored, name: WRONG[name]})
+
+
+@pytest.mark.parametrize("content", ["[" * 100_000, "[]", '{"plan": 3}', '{"plan": {"classes": 3}}', "nonsense"])
+def test_a_request_that_is_none_is_an_error(tmp_path: Path, content: str) -> None:
+    """Nested without end, of another form, or no JSON: the file is named."""
+    (tmp_path / "request.json").write_text(content)
+    for read in (read_request, lambda run: _stored_plan(RunLayout(run))):
+        with pytest.raises(CheckpointReadError, match=r"request\.json cannot be read"):
+            read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("shuffle", "no"), ("split", 3), ("trainable_scopes", [3]), ("decay", [])]
+)
+def test_a_request_of_other_values_is_an_error(tmp_path: Path, option: str, value: object) -> None:
+    """Options are checked as what they are, whatever the file says."""
+    asked = training_request("net.ckpt", "images", tmp_path, batch_norm="update").to_json()
+    (tmp_path / "request.json").write_text(json.dumps(asked))
+    assert read_request(tmp_path).images.shuffle
+    asked["options"][option] = value
+    (tmp_path / "request.json").write_text(json.dumps(asked))
+    with pytest.raises(CheckpointReadError, match=rf"request\.json cannot be read.*{option} is"):
+        read_request(tmp_path)

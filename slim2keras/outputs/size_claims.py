@@ -1,0 +1,72 @@
+"""What a model file says of its sizes, held against what there is of it.
+
+tf_keras makes a model from its configuration, every variable with values that are drawn, before it reads any: a few
+bytes that say ``"units": 2147483648`` would fill the memory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from slim2keras.errors import ModelReadError
+
+if TYPE_CHECKING:
+    import h5py
+    import tensorflow as tf
+
+ALWAYS_ALLOWED = 2**26
+"""Bytes of variables, whatever the size of the file."""
+
+_MOST_PER_BYTE = 32
+"""Bytes of variables for each of a file, whose datasets may be compressed."""
+
+_MOST_DEFLATED = 1032
+"""Bytes that one of zlib gives at most."""
+
+
+@contextlib.contextmanager
+def variables_fit(path: Path) -> Iterator[None]:
+    """Within it variables are made only as far as a file can hold their values.
+
+    Raises:
+        ModelReadError: With the first that it cannot, before it is made.
+    """
+    import tensorflow as tf
+
+    most = max(ALWAYS_ALLOWED, _MOST_PER_BYTE * _size_of(path))
+    made = 0
+
+    def make(following: Callable[..., tf.Variable], **arguments: Any) -> tf.Variable:
+        nonlocal made
+        shape = tf.TensorShape(arguments.get("shape"))
+        if shape.is_fully_defined():
+            made += math.prod(shape.as_list()) * tf.as_dtype(arguments.get("dtype") or tf.float32).size
+        if made > most:
+            raise ModelReadError(
+                f"{path} is damaged: by its configuration {arguments.get('name')} has the shape {tuple(shape)}, which "
+                f"{_size_of(path):,} bytes cannot hold. Convert the checkpoint again."
+            )
+        return following(**arguments)
+
+    with tf.variable_creator_scope(make):
+        yield
+
+
+def _size_of(path: Path) -> int:
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file())
+
+
+def check_dataset(dataset: h5py.Dataset) -> None:
+    """Refuse a dataset of HDF5 that was never written, or not as large as it says.
+
+    Raises:
+        ValueError: With its name and shape.
+    """
+    stored, filters = dataset.id.get_storage_size(), dataset.id.get_create_plist().get_nfilters()
+    if dataset.shape is not None and dataset.nbytes > stored * (_MOST_DEFLATED if filters else 1):
+        raise ValueError(f"{dataset.name} is to have the shape {dataset.shape}, and its values are not there")

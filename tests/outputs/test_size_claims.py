@@ -1,0 +1,135 @@
+"""A small file that says it is large is refused before anything takes the memory that it asks for."""
+
+from __future__ import annotations
+
+import io
+import json
+import resource
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+import slim2keras
+from slim2keras.errors import ModelReadError
+from slim2keras.files.output_files import report_path
+from tests.faults.samples import model
+from tests.trainer.runs import write_network
+
+LARGE = 2**31
+
+
+@pytest.fixture(autouse=True)
+def _without_memory() -> Iterator[None]:
+    """What takes 4 GiB more fails a test, and not the machine."""
+    import tensorflow as tf  # noqa: F401  its libraries count
+
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (used + 2**32, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+def widened(config: dict[str, Any], units: int = LARGE) -> dict[str, Any]:
+    """The configuration with so many classes."""
+    dense = next(layer for layer in config["config"]["layers"] if layer["class_name"] == "Dense")
+    dense["config"]["units"] = units
+    return config
+
+
+def rezipped(path: Path, edit: Callable[[str, bytes], bytes]) -> None:
+    """Other contents of a zip's members, with checksums that are right."""
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, edit(name, content))
+
+
+def in_config(name: str, content: bytes) -> bytes:
+    return json.dumps(widened(json.loads(content))).encode() if name == "config.json" else content
+
+
+def in_weights(name: str, content: bytes) -> bytes:
+    if not name.endswith(".h5"):
+        return content
+    file = io.BytesIO(content)
+    with h5py.File(file, "r+") as opened:
+        claim(opened)
+    return file.getvalue()
+
+
+def claim(file: h5py.File) -> None:
+    """Have a dataset say that it has 2**40 numbers, of which none is written."""
+    found: list[str] = []
+    file.visititems(
+        lambda name, item: found.append(name) if isinstance(item, h5py.Dataset) and item.ndim == 2 else None
+    )
+    del file[found[0]]
+    file.create_dataset(found[0], (2**20, 2**20), "float32", chunks=(1, 1024))
+
+
+def in_hdf5(path: Path, *, config: bool) -> None:
+    with h5py.File(path, "r+") as file:
+        if config:
+            file.attrs["model_config"] = json.dumps(widened(json.loads(file.attrs["model_config"])))
+        else:
+            claim(file)
+
+
+def in_report(path: Path) -> None:
+    report = json.loads(path.read_text())
+    dense = next(layer for layer in report["graph"]["layers"] if layer["class_name"] == "Dense")
+    dense["config"]["units"] = LARGE
+    path.write_text(json.dumps(report))
+
+
+CLAIMS: dict[str, tuple[str, Callable[[Path], None]]] = {
+    "configuration of a .keras": (".keras", lambda path: rezipped(path, in_config)),
+    "weights of a .keras": (".keras", lambda path: rezipped(path, in_weights)),
+    "configuration of an .h5": (".h5", lambda path: in_hdf5(path, config=True)),
+    "weights of an .h5": (".h5", lambda path: in_hdf5(path, config=False)),
+    "weights of a .weights.h5": (".weights.h5", lambda path: in_hdf5(path, config=False)),
+    "report of a .weights.h5": (".weights.h5", lambda path: in_report(report_path(path))),
+}
+
+
+@pytest.mark.parametrize("where", CLAIMS)
+def test_a_small_file_that_says_it_is_large_is_refused(tmp_path: Path, where: str) -> None:
+    """With the name of the file, and what cannot be in it."""
+    suffix, damage = CLAIMS[where]
+    model(suffix)(tmp_path)
+    path = tmp_path / f"tiny{suffix}"
+    damage(path)
+    with pytest.raises(ModelReadError, match=rf"tiny{suffix}.*the shape \(.*(not there|cannot hold)"):
+        slim2keras.load_model(path)
+
+
+def test_many_small_variables_are_a_large_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bound holds for all of them together."""
+    path = write_network(tmp_path / "tiny.keras")
+    slim2keras.load_model(path)
+    monkeypatch.setattr("slim2keras.outputs.size_claims.ALWAYS_ALLOWED", 500)
+    monkeypatch.setattr("slim2keras.outputs.size_claims._MOST_PER_BYTE", 0)
+    with pytest.raises(ModelReadError, match=r"tiny.keras is damaged.*cannot hold"):
+        slim2keras.load_model(path)
+
+
+@pytest.mark.parametrize("compression", [None, "gzip"])
+def test_weights_of_zeros_are_loaded(tmp_path: Path, compression: str | None) -> None:
+    """Also those that somebody compressed."""
+    model(".weights.h5")(tmp_path)
+    path = tmp_path / "tiny.weights.h5"
+    with h5py.File(path, "r+") as file:
+        found: list[str] = []
+        file.visititems(lambda name, item: found.append(name) if isinstance(item, h5py.Dataset) else None)
+        for name in found:
+            shape = file[name].shape
+            del file[name]
+            file.create_dataset(name, data=np.zeros(shape, "float32"), compression=compression)
+    assert not any(variable.numpy().any() for variable in slim2keras.load_model(path).weights)
