@@ -141,7 +141,17 @@ class PreprocessingWarning(UserWarning):
     """Images that can hardly be preprocessed as the network wants them."""
 
 
-_NO_MEMORY = ("std::bad_alloc", "Cannot allocate memory", "cannot allocate memory", "failed to map segment")
+_NO_MEMORY = (
+    *(
+        "std::bad_alloc",
+        "annot allocate memory",
+        "nable to allocate",
+        "memory allocation failed",
+        "failed to map segment",
+    ),
+    # TensorFlow reads into memory that it was not given.
+    "Bad address",
+)
 """How libraries say that memory ran out, that have no class for it."""
 
 

@@ -39,8 +39,8 @@ from slim2keras.files.reports import print_page
 from slim2keras.models.overrides import Overrides
 
 _EPILOG = (
-    "Exit codes: 0 ok, 1 unexpected error or disk full, 2 usage, 3 file unreadable, 4 checkpoint or graph does not "
-    "fit, or is sick, 5 parity failed, 6 another worker lost, 130 interrupted."
+    "Exit codes: 0 ok, 1 unexpected error, or disk or memory full, 2 usage, 3 file unreadable, 4 checkpoint or graph "
+    "does not fit, or is sick, 5 parity failed, 6 another worker lost, 130 interrupted."
 )
 
 
