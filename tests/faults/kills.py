@@ -64,7 +64,8 @@ def kill(name: str, kills: int, seed: int, number: signal.Signals = signal.SIGKI
                 shutil.rmtree(work)
                 shutil.copytree(good, work)
             is_of_writing = bool(count % 2)
-            delay = random.uniform(0.0, 0.2 * seconds if is_of_writing else seconds)
+            # What is small is written in a thousandth of the time.
+            delay = seconds * (10 ** random.uniform(-4.0, -0.5) if is_of_writing else random.uniform(0.0, 1.0))
             killing.kill(_Moment(delay, is_of_writing))
             if count % _ROUND == _ROUND - 1 or count == kills - 1:
                 killing.go_on()
