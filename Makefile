@@ -78,10 +78,15 @@ parity-table: setup
 training-table: setup
 	$(BIN)/python -m benchmarks.training_table
 
-# Damaged files and SIGKILL, thousands of times (an hour on two cores).
+# Damaged files, SIGKILL, Ctrl-C, SIGTERM, full disks, two processes at one target, little memory (hours on two cores).
 faults: setup
 	$(BIN)/python -m tests.faults.fuzz
 	$(BIN)/python -m tests.faults.kills
+	$(BIN)/python -m tests.faults.kills --signal INT
+	$(BIN)/python -m tests.faults.kills --signal TERM
+	$(BIN)/python -m tests.faults.disks
+	$(BIN)/python -m tests.faults.pairs
+	$(BIN)/python -m tests.faults.memory
 
 outputs-table: setup
 	$(BIN)/python -m benchmarks.outputs_table

@@ -51,6 +51,12 @@ class NoSpaceError(OutputError):
     exit_status = ExitStatus.UNEXPECTED
 
 
+class OutOfMemoryError(Slim2KerasError):
+    """There is less memory than the work takes; what was to be written is not there."""
+
+    exit_status = ExitStatus.UNEXPECTED
+
+
 class MissingExtraError(Slim2KerasError, ImportError):
     """A package that is not installed, and which an output needs."""
 
@@ -133,6 +139,26 @@ class GraphWarning(UserWarning):
 
 class PreprocessingWarning(UserWarning):
     """Images that can hardly be preprocessed as the network wants them."""
+
+
+_NO_MEMORY = (
+    *(
+        "std::bad_alloc",
+        "annot allocate memory",
+        "nable to allocate",
+        "memory allocation failed",
+        "failed to map segment",
+    ),
+    # TensorFlow reads into memory that it was not given.
+    "Bad address",
+)
+"""How libraries say that memory ran out, that have no class for it."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out: one of Python, of TensorFlow or of the system."""
+    is_told = any(text in str(error) for text in _NO_MEMORY)
+    return isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError" or is_told
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from slim2keras.checkpoints.claims import check_claims
 from slim2keras.checkpoints.locating import CheckpointFiles, locate_checkpoint, locate_in_archive
-from slim2keras.errors import CheckpointReadError, did_you_mean
+from slim2keras.errors import CheckpointReadError, did_you_mean, is_out_of_memory
 from slim2keras.files.archives import is_archive, unpacked_archive
 from slim2keras.files.unchanged import FileStamps
 from slim2keras.importing.graph_files import is_graph_file, saved_model_file
@@ -244,6 +244,11 @@ def _read_errors(given: Path, variable: str | None = None) -> Iterator[None]:
         # The reader raises OpError, ValueError, RuntimeError, TypeError or UnicodeDecodeError, by the place of damage.
         where = f" at {variable}" if variable else ""
         detail = str(error).splitlines()[0][:300] if str(error) else type(error).__name__
+        if is_out_of_memory(error):
+            raise CheckpointReadError(
+                f"{given} cannot be read{where}: memory ran out ({detail}). Give the process more; or the file is "
+                "damaged, and claims to hold more than it does."
+            ) from error
         raise CheckpointReadError(
             f"{given} is corrupt{where}: {detail}. Fetch or copy the checkpoint again; if it was being written, use "
             "the one before."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -31,14 +32,15 @@ from slim2keras.errors import (
     MovingStatisticsWarning,
     PreprocessingWarning,
     Slim2KerasError,
+    is_out_of_memory,
 )
 from slim2keras.files.output_files import targets_told
 from slim2keras.files.reports import print_page
 from slim2keras.models.overrides import Overrides
 
 _EPILOG = (
-    "Exit codes: 0 ok, 1 unexpected error or disk full, 2 usage, 3 file unreadable, 4 checkpoint or graph does not "
-    "fit, or is sick, 5 parity failed, 6 another worker lost, 130 interrupted."
+    "Exit codes: 0 ok, 1 unexpected error, or disk or memory full, 2 usage, 3 file unreadable, 4 checkpoint or graph "
+    "does not fit, or is sick, 5 parity failed, 6 another worker lost, 130 interrupted."
 )
 
 
@@ -152,6 +154,11 @@ def _report_interruption(text: str) -> NoReturn:
 def _describe_error(error: Exception) -> str:
     if isinstance(error, Slim2KerasError):
         return f"Error: {error}"
+    if is_out_of_memory(error):
+        return (
+            f"Error: Memory ran out ({type(error).__name__}: {str(error)[:200]}). Nothing is half written. Give the "
+            "process more; where images are read, ask for fewer at a time: --batch-size, --workers."
+        )
     return (
         f"Unexpected error: {type(error).__name__}: {error}\n"
         "This is a defect of slim2keras; `slim2keras --traceback ...` shows where."
@@ -159,7 +166,10 @@ def _describe_error(error: Exception) -> str:
 
 
 def _print_error(text: str) -> None:
-    stderr.print(text, markup=False, highlight=False, soft_wrap=True, style="red")
+    try:
+        stderr.print(text, markup=False, highlight=False, soft_wrap=True, style="red")
+    except MemoryError:  # which may be what it is to say
+        sys.stderr.write(f"{text}\n")
 
 
 _COMMANDS = (
@@ -185,4 +195,11 @@ def main() -> None:
     # Else TensorFlow imports Keras 3, a quarter of its own time, which nobody here uses.
     os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
     with interruptible():
-        app()
+        try:
+            app()
+        except Exception as error:
+            # Before a command has begun, and after it: what parses the command line imports late.
+            if _State.show_traceback or not is_out_of_memory(error):
+                raise
+            _print_error(_describe_error(error))
+            sys.exit(ExitStatus.UNEXPECTED)

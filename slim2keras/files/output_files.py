@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from slim2keras.errors import NoSpaceError, OutputError, Slim2KerasError
+from slim2keras.errors import NoSpaceError, OutOfMemoryError, OutputError, Slim2KerasError, is_out_of_memory
 from slim2keras.files.locks import directory_locked
 from slim2keras.files.moves import (
     DRAFT_BYTES,
@@ -257,6 +257,11 @@ def _write_errors(target: Path) -> Iterator[None]:
     except Slim2KerasError:
         raise
     except Exception as error:
+        if is_out_of_memory(error):
+            raise OutOfMemoryError(
+                f"{target} cannot be written: memory ran out ({type(error).__name__}). Nothing of it remains; give the "
+                "process more, or ask for less at a time."
+            ) from error
         lack = _lack_of_space(error)
         if lack is not None:
             raise NoSpaceError(

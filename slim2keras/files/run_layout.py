@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from slim2keras.errors import OutputError
+
+_OWN = re.compile(r"state-\d{6,}|\.[0-9a-f]{24}|\.(state-\d{6,}|request\.json)\.([0-9a-f]{12}|moving)")
+"""A state, and what ``whole_or_not_at_all`` writes of one, or of the request."""
 
 
 @dataclass(frozen=True)
@@ -94,8 +98,16 @@ def check_is_not_of_run(path: Path) -> None:
         )
 
 
+def holds_a_beginning(directory: Path) -> bool:
+    """Whether a directory has nothing but what a training leaves there that was killed before its first step."""
+    run = RunLayout(directory)
+    found = {path for path in directory.iterdir() if not _OWN.fullmatch(path.name)}
+    states = run.last.iterdir() if run.last.is_dir() else ()
+    return found <= {run.last, run.labels} and all(_OWN.fullmatch(path.name) for path in states)
+
+
 def check_run_is_free(directory: Path) -> None:
-    """Refuse a directory that holds something.
+    """Refuse a directory that holds something else than the beginning of a training that was killed.
 
     Raises:
         OutputError: If it does, or there is no directory to make it in.
@@ -105,7 +117,7 @@ def check_run_is_free(directory: Path) -> None:
             f"{directory} exists already and is left as it is. Choose another name, or go on with the run that lies "
             f"there: resumed_request (command line: --resume {directory})."
         )
-    if directory.is_dir() and any(directory.iterdir()):
+    if directory.is_dir() and any(directory.iterdir()) and not holds_a_beginning(directory):
         raise OutputError(
             f"{directory} exists already and is left as it is; it is no run that was begun. Choose another name, or "
             "remove it."

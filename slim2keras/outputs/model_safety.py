@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from slim2keras.checkpoints.claims import check_claims
 from slim2keras.checkpoints.locating import v2_files
-from slim2keras.errors import ModelReadError, UnsafeModelError
+from slim2keras.errors import ModelReadError, UnsafeModelError, is_out_of_memory
 from slim2keras.graphs.pure_ops import PURE_OPS
 from slim2keras.outputs import allowed_names as allowed
 from slim2keras.outputs.keras_archive import CONFIG, METADATA, is_keras_archive, opened_member
@@ -80,6 +80,11 @@ def check_report(path: Path, report: Mapping[str, Any]) -> None:
 
 def unreadable(path: Path, error: Exception) -> ModelReadError:
     """The error for a file that zip, HDF5, JSON, protobuf or tf_keras cannot read."""
+    if is_out_of_memory(error):
+        return ModelReadError(
+            f"{path} cannot be read: memory ran out ({type(error).__name__}). Give the process more; or the file is "
+            "damaged, and claims to hold more than it does."
+        )
     return ModelReadError(
         f"{path} cannot be loaded by tf_keras: {type(error).__name__}: {str(error).splitlines()[:1]}. "
         "It is truncated, corrupt, or no model file; convert the checkpoint again."

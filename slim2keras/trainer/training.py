@@ -163,6 +163,9 @@ def _open_run(layout: RunLayout, training: Training, work: EpochWork) -> None:
             _write_request(layout, training)
         return
     try:
+        if training.team.is_chief:
+            clear_drafts(layout)
+            shutil.rmtree(layout.last, ignore_errors=True)
         work.save()
         if training.team.is_chief:
             _write_request(layout, training)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from slim2keras.checkpoints import reading
 from slim2keras.checkpoints.reading import open_checkpoint
 from slim2keras.errors import CheckpointReadError
 from slim2keras.scopes import VariableKind
@@ -88,3 +89,17 @@ def test_reading_leaves_the_files_as_they_were(tmp_path: Path, v2: Path) -> None
     with open_checkpoint(copy / v2.name) as opened:
         list(opened.items())
     assert files_of(v2) == before
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("model.ckpt.data-00000-of-00001; Bad address")])
+def test_a_checkpoint_that_does_not_fit_into_memory_is_not_called_corrupt(
+    own_checkpoint: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """It would be fetched again, in vain."""
+
+    def full(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(reading, "_open_reader", full)
+    with pytest.raises(CheckpointReadError, match="memory ran out"), open_checkpoint(own_checkpoint):
+        pass

@@ -102,6 +102,84 @@ def test_an_unexpected_error_is_one_line_and_exit_code_1(
     assert isinstance(result.exception, ZeroDivisionError)
 
 
+@pytest.mark.parametrize("error", [MemoryError("surprise"), ImportError("lib.so: failed to map segment")])
+def test_little_memory_is_no_defect(small_checkpoint: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    """It is said what ran out, and what to do."""
+
+    def full(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("slim2keras.recognition.from_variables.recognise", full)
+    fails(ExitStatus.UNEXPECTED, "^Error: Memory ran out", "inspect", small_checkpoint)
+
+
+INTERRUPTED = """
+import os, signal, sys
+from pathlib import Path
+from slim2keras.cli.interruption import interruptible
+from slim2keras.files.output_files import whole_or_not_at_all
+
+def interrupt():
+    os.kill(os.getpid(), signal.SIGTERM)
+
+class OnImport:
+    def find_spec(self, name, *_):
+        if name == "slim2keras.cli.app":
+            interrupt()
+
+def while_importing():
+    sys.meta_path.insert(0, OnImport())
+    from slim2keras.cli import main
+    main()
+
+def while_parsing():
+    import slim2keras.cli.app as module
+    def parse():
+        try:
+            interrupt()
+        except KeyboardInterrupt:
+            sys.exit(1)
+    module.app = parse
+    module.main()
+
+def after_writing():
+    import slim2keras.cli.app as module
+    def writing() -> None:
+        with whole_or_not_at_all(Path("model").absolute()) as (draft,):
+            draft.touch()
+        interrupt()
+    module.app.command()(module._report_errors(writing))
+    sys.argv[1:] = ["writing"]
+    module.main()
+
+def while_leaving():
+    with interruptible():
+        print("done")
+    interrupt()
+
+globals()[sys.argv[1]]()
+"""
+
+
+@pytest.mark.parametrize(
+    ("moment", "out", "says"),
+    [
+        ("while_importing", "", "Interrupted; nothing was written."),
+        ("while_parsing", "", "Interrupted; nothing was written."),
+        ("after_writing", "", "Interrupted; what had been written by then is whole, and stays: {model}"),
+        ("while_leaving", "done\n", ""),
+    ],
+)
+def test_an_interruption_is_one_line_from_the_first_moment_to_the_last(
+    tmp_path: Path, moment: str, out: str, says: str
+) -> None:
+    """No traceback, and no lie about what was written."""
+    command = [sys.executable, "-c", INTERRUPTED, moment]
+    process = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path)
+    assert process.returncode == ExitStatus.INTERRUPTED, process.stderr
+    assert (process.stdout, process.stderr.strip()) == (out, says.format(model=tmp_path / "model"))
+
+
 LOSING = """
 import os, signal, time, typer
 import slim2keras.cli.app as module

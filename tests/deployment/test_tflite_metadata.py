@@ -6,11 +6,13 @@ import json
 import struct
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from slim2keras.deployment.tflite_metadata import append_files, model_metadata
+from slim2keras.deployment.tflite_metadata import _name_ends, append_files, model_metadata
+from slim2keras.errors import NoSpaceError
 from slim2keras.preprocessing.facts import describe_images
 from tests.own_network import own_network
 
@@ -126,3 +128,9 @@ def test_names_and_facts_are_files_that_zip_reads(tmp_path: Path) -> None:
         assert archive.read("labels.txt").decode().splitlines() == NAMES
         assert json.loads(archive.read("images.json")) == images()
         assert {item.compress_type for item in archive.infolist()} == {zipfile.ZIP_STORED}
+
+
+def test_a_converter_without_room_is_told() -> None:
+    """TensorFlow's goes on by another way then, which forgets the names of the ends."""
+    with pytest.raises(NoSpaceError, match="set TMPDIR"):
+        _name_ends(SimpleNamespace(subgraphs=[None], signatureDefs=None), ["logits"])

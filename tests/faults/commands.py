@@ -180,6 +180,7 @@ class Process:
             os.close(says)
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
             return
+        status = 99
         try:
             os.chdir(folder)
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
@@ -191,7 +192,6 @@ class Process:
             import traceback
 
             traceback.print_exc()
-            status = 99
         finally:
             sys.stderr.flush()
             os._exit(status)

@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -105,7 +105,7 @@ def _fault(
     checks = {
         f"it ended with {ended.status}: {told}": ended.status in wanted,
         f"it does not say why: {told}": is_plain and any(text in ended.says for text in says),
-        f"it does not name the target: {told}": str(target.parent) in ended.says,
+        f"it does not name the target: {told}": str(Path(command.target).parent) in ended.says,
         f"left: {hidden_in(disk)}": not hidden_in(disk),
         f"the disk had {before}, and has {now}": is_run or now == before,
         "the last state is not whole": not is_lost,
@@ -116,12 +116,13 @@ def _fault(
 FULL = ("no space is left",)
 
 
-def of_command(name: str, folder: Path) -> Iterator[tuple[str, Found]]:
+def of_command(name: str, folder: Path, parts: Sequence[float] = PARTS) -> Iterator[tuple[str, Found]]:
     """Run a command on all kinds of disks; what each was, and what came of it.
 
     Args:
         name: Key of ``COMMANDS``.
         folder: Empty.
+        parts: Of the room that it takes.
     """
     command = on_disk(COMMANDS[name])
     goes_well(lambda: command.make(folder))
@@ -135,7 +136,7 @@ def of_command(name: str, folder: Path) -> Iterator[tuple[str, Found]]:
     used, largest = bytes_of(disk), max(path.stat().st_size for path in disk.rglob("*") if path.is_file())
     _empty(disk)
     can_mount = may_mount()
-    for part in PARTS:
+    for part in parts:
         for has_old in (False,) if bool(command.goes_on) else (False, True):
             beside = ", beside an old file" if has_old else ""
             if can_mount:
@@ -175,6 +176,7 @@ def _limit_files(num_bytes: int) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--parts", type=float, nargs="*", default=PARTS, help="of the room that a target takes")
     parser.add_argument("names", nargs="*", default=[*COMMANDS])
     asked = parser.parse_args()
     import_all()
@@ -184,7 +186,7 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as folder:
             work = Path(folder) / "work"
             work.mkdir()
-            for disk, found in of_command(name, work):
+            for disk, found in of_command(name, work, asked.parts):
                 print(f"| {name} | {disk} | {found.status} | {found.fault} |", flush=True)
                 faults += bool(found.fault)
     return int(bool(faults))

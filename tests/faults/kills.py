@@ -14,15 +14,19 @@ import signal
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from slim2keras.errors import ExitStatus
+from slim2keras.files.output_files import report_path, sha256, sha256_of_files
 from tests.faults.commands import COMMANDS, Command, Process, goes_well, hidden_in, import_all, is_there, seconds_of
 
 KILLS = 200
+_ROUND = 4
+"""Kills before a run to the end."""
 
 
 @dataclass
@@ -53,13 +57,18 @@ def kill(name: str, kills: int, seed: int, number: signal.Signals = signal.SIGKI
         shutil.copytree(unbroken, work)
         if not goes_well(lambda: command.check(unbroken / command.target)):
             raise RuntimeError(f"{command.target} is not whole without any kill")
+        killing = _Killing(command, work, unbroken, number, tally)
         for count in range(kills):
-            # Half of the time there is an old file, which must survive; a RUN that exists is refused.
-            if command.goes_on or random.randint(2):
+            # Half of the time there is an old file, which must survive; a RUN that has ended has nothing to do.
+            if count % _ROUND == 0 and (command.goes_on or random.randint(2)):
                 shutil.rmtree(work)
                 shutil.copytree(good, work)
-            moment = _Moment(random.uniform(0.0, 0.2 * seconds if count % 2 else seconds), bool(count % 2))
-            _Kill(command, work, unbroken, moment, number, tally).run()
+            is_of_writing = bool(count % 2)
+            # What is small is written in a thousandth of the time.
+            delay = seconds * (10 ** random.uniform(-4.0, -0.5) if is_of_writing else random.uniform(0.0, 1.0))
+            killing.kill(_Moment(delay, is_of_writing))
+            if count % _ROUND == _ROUND - 1 or count == kills - 1:
+                killing.go_on()
     return tally
 
 
@@ -80,20 +89,29 @@ class _Moment:
         return f"{self.delay:.3f} s after {'something hidden was there' if self.is_of_writing else 'it began'}"
 
 
-@dataclass(frozen=True)
-class _Kill:
+@dataclass
+class _Killing:
     command: Command
     work: Path
     unbroken: Path
-    moment: _Moment
     number: signal.Signals
     tally: Tally
+    checked: object = None
+    moment: _Moment | None = None
 
-    def run(self) -> None:
-        tally, target = self.tally, self.work / self.command.target
-        had_one = is_there(target)
-        process = Process(self.command.words, self.work)
-        self.moment.wait(process, self.work)
+    @property
+    def target(self) -> Path:
+        return self.work / self.command.target
+
+    @property
+    def words(self) -> Sequence[str]:
+        """What goes on, or else begins."""
+        return self.command.goes_on if self.command.goes_on and is_there(self.target) else self.command.words
+
+    def kill(self, moment: _Moment) -> None:
+        tally, had_one, self.moment = self.tally, is_there(self.target), moment
+        process = Process(self.words, self.work)
+        moment.wait(process, self.work)
         os.kill(process.id, self.number)
         ended = process.end()
         tally.kills += 1
@@ -102,31 +120,47 @@ class _Kill:
         wanted = (0, -signal.SIGKILL if is_hard else ExitStatus.INTERRUPTED)
         if ended.status not in wanted or "Traceback" in ended.says:
             self._fault(f"it ended with {ended.status}: {ended.says[-2000:]}")
-        tally.whole, tally.absent = tally.whole + is_there(target), tally.absent + (not is_there(target))
-        left = hidden_in(self.work)
-        tally.left += bool(left)
+        is_found, left = is_there(self.target), hidden_in(self.work)
+        tally.whole, tally.absent, tally.left = (
+            tally.whole + is_found,
+            tally.absent + (not is_found),
+            tally.left + bool(left),
+        )
         if left and not is_hard:
             self._fault(f"left: {left}")
-        if had_one and not is_there(target):
+        if had_one and not is_found:
             self._fault(f"the old {self.command.target} is gone")
-        if is_there(target) and not goes_well(lambda: self.command.check(target)):
-            self._fault(f"{self.command.target} is not whole")
-        if left or self.command.goes_on:
-            self._go_on(target)
+        if is_found:
+            self._check("it is not whole")
 
-    def _go_on(self, target: Path) -> None:
-        command = self.command
-        again = command.goes_on if command.goes_on and is_there(target) else command.words
-        seconds_of(again, self.work)
+    def go_on(self) -> None:
+        """A later run clears what dead ones left, and a training that goes on ends as one that was not stopped."""
+        ended = Process(self.words, self.work).end()
+        if ended.status:
+            self._fault(f"the next run ends with {ended.status}: {ended.says[-2000:]}")
+            return
         if left := hidden_in(self.work):
             self._fault(f"after a run to the end there is {left}")
-        if not goes_well(lambda: command.check(target)):
-            self._fault("after a run to the end it is not whole")
-        if command.goes_on and not goes_well(lambda: _check_same_runs(target, self.unbroken / command.target)):
+        self._check("after a run to the end it is not whole")
+        other = self.unbroken / self.command.target
+        if self.command.goes_on and not goes_well(lambda: _check_same_runs(self.target, other)):
             self._fault("it went on to another end than one that was not stopped")
+
+    def _check(self, fault: str) -> None:
+        found = {**sha256_of_files(self.target.parent)} if self.target.parent != self.work else _hashes(self.target)
+        if found != self.checked and not goes_well(lambda: self.command.check(self.target)):
+            self._fault(fault)
+        self.checked = found
 
     def _fault(self, what: str) -> None:
         self.tally.faults.append(f"{what}; {self.number.name} {self.moment}")
+
+
+def _hashes(target: Path) -> object:
+    """Of a target and of its report."""
+    report = report_path(target)
+    own = sha256_of_files(target) if target.is_dir() else sha256(target)
+    return own, sha256(report) if report.exists() else None
 
 
 def _check_same_runs(run: Path, unbroken: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 from pathlib import Path
@@ -99,9 +100,14 @@ print(number)
 """
 
 
-@pytest.mark.parametrize("is_directory", [0, 1])
-@pytest.mark.parametrize("has_old", [0, 1])
-@pytest.mark.parametrize("kills", [0, 1])
+QUICK = {(0, 0, 1), (1, 1, 0), (1, 1, 1)}
+CASES = [*itertools.product((0, 1), repeat=3)]
+
+
+@pytest.mark.parametrize(
+    ("is_directory", "has_old", "kills"),
+    [case if case in QUICK else pytest.param(*case, marks=pytest.mark.slow) for case in CASES],
+)
 def test_stopped_at_any_line_there_is_no_mixture(tmp_path: Path, is_directory: int, has_old: int, kills: int) -> None:
     """SIGKILL or Ctrl-C before every line: what was begun to be moved is moved, by itself or by the next."""
     arguments = [str(tmp_path), str(is_directory), str(has_old), str(kills)]

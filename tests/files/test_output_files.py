@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from slim2keras.conversion.converting import convert_to_file
-from slim2keras.errors import NoSpaceError, OutputError
+from slim2keras.errors import NoSpaceError, OutOfMemoryError, OutputError
 from slim2keras.files.output_files import whole_or_not_at_all
 from slim2keras.nets.spec import NetSpec
 from slim2keras.outputs import writing
@@ -85,6 +85,10 @@ def failing(error: Exception) -> Any:
             OSError("Can't write data (file write failed: errno = 28, error message = 'No space left on device')"),
             NoSpaceError,
         ),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), NoSpaceError),
+        (RuntimeError("model.ckpt-1.data-00000-of-00001; File too large [Op:SaveV2]"), NoSpaceError),
+        (MemoryError(), OutOfMemoryError),
+        (OSError("Can't synchronously write data (memory allocation failed for chunk)"), OutOfMemoryError),
         (PermissionError(errno.EACCES, "Permission denied"), OutputError),
         (RuntimeError("something else"), RuntimeError),
         (KeyboardInterrupt(), KeyboardInterrupt),
@@ -171,3 +175,23 @@ def test_without_locks_no_draft_is_taken_for_dead(tmp_path: Path, monkeypatch: p
     with whole_or_not_at_all(tmp_path / "model.keras") as (written,):
         written.touch()
     assert {path.name for path in tmp_path.iterdir()} == {"model.keras", draft.name}
+
+
+def test_a_link_is_replaced_and_what_it_points_to_stays(tmp_path: Path) -> None:
+    """Also where it points nowhere; a directory in the place of a report is left as it is."""
+    (tmp_path / "other").write_text("precious")
+    for name in ("other", "nowhere"):
+        (tmp_path / "model").unlink(missing_ok=True)
+        (tmp_path / "model").symlink_to(tmp_path / name)
+        with whole_or_not_at_all(tmp_path / "model") as (draft,):
+            draft.write_text("new")
+        assert not (tmp_path / "model").is_symlink()
+        assert (tmp_path / "model").read_text() == "new"
+    assert (tmp_path / "other").read_text() == "precious"
+    (tmp_path / "model.json").mkdir()
+    refused = pytest.raises(OutputError, match="cannot be written: Is a directory")
+    with refused, whole_or_not_at_all(tmp_path / "model", tmp_path / "model.json") as drafts:
+        for draft in drafts:
+            draft.write_text("newer")
+    assert (tmp_path / "model").read_text() == "new"
+    assert {path.name for path in tmp_path.iterdir()} == {"model", "model.json", "other"}

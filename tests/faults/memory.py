@@ -1,0 +1,92 @@
+"""Too little memory: a clear error where Python is asked, and whoever ends the process, nothing is lost.
+
+``python -m tests.faults.memory [NAME ...]`` prints a table. The limit is what a process may map beyond what it has when
+the command begins (``RLIMIT_AS``).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from slim2keras.files.output_files import sha256
+from tests.faults.commands import COMMANDS, Command, Process, goes_well, hidden_in, import_all, is_a_model, is_there
+
+MEBIBYTES = (5, 15, 30, 45, 60, 100, 200, 400)
+
+
+def middle_sized(folder: Path) -> None:
+    """MobileNet v1, 17 MB."""
+    from slim2keras.nets.spec import NetSpec
+    from tests.reference import values_of, write_checkpoint
+
+    write_checkpoint(folder / "net.ckpt", values_of(NetSpec.make("mobilenet_v1", (64, 64, 3), {}).trace().variables()))
+
+
+_CONVERT = ("convert", "net.ckpt", "--input-shape", "64,64,3", "--overwrite", "-o")
+MIDDLE_SIZED: Mapping[str, Command] = {
+    **{
+        f"convert to {target}": Command(middle_sized, (*_CONVERT, target), target, is_a_model)
+        for target in ("out.keras", "out.h5", "out.tflite")
+    },
+    "finetune": replace(COMMANDS["finetune"], target="run"),
+}
+
+
+def of_command(name: str, mebibytes: int, folder: Path) -> tuple[int, list[str]]:
+    """Run a command with so much memory, beside an old file where there is one.
+
+    Returns:
+        Its exit code; what it did wrong.
+    """
+    command, target = MIDDLE_SIZED[name], folder / MIDDLE_SIZED[name].target
+    before = None
+    if not command.goes_on:
+        target.write_text("the one before")
+        before = sha256(target)
+    ended = Process(command.words, folder, lambda: _limit(mebibytes)).end()
+    is_as_before = before is not None and sha256(target) == before
+    is_whole = is_as_before or not is_there(target) or goes_well(lambda: command.check(target))
+    is_told = ended.status <= 0 or ("Traceback" not in ended.says and "defect" not in ended.says)
+    checks = {
+        f"it ended with {ended.status}: {ended.says[-600:]}": ended.status in (0, 1, 2, 3) or ended.status < 0,
+        f"it is not told: {ended.says[-600:]}": is_told,
+        "the target is not whole": is_whole,
+        "the old file is gone": before is None or is_as_before or not ended.status,
+    }
+    return ended.status, [fault for fault, is_well in checks.items() if not is_well]
+
+
+def _limit(mebibytes: int) -> None:
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    resource.setrlimit(resource.RLIMIT_AS, (used + mebibytes * 2**20, resource.RLIM_INFINITY))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--mebibytes", type=int, nargs="*", default=MEBIBYTES)
+    parser.add_argument("names", nargs="*", default=[*MIDDLE_SIZED])
+    asked = parser.parse_args()
+    import_all()
+    print("| command | MiB more | exit code | fault |\n|---|---|---|---|", flush=True)
+    faults = 0
+    for name in asked.names:
+        for mebibytes in asked.mebibytes:
+            with tempfile.TemporaryDirectory() as directory:
+                folder = Path(directory)
+                goes_well(lambda: MIDDLE_SIZED[name].make(folder))  # noqa: B023  it is done at once
+                status, wrong = of_command(name, mebibytes, folder)
+                left = "drafts left for the next run" if hidden_in(folder) else ""
+                print(f"| {name} | {mebibytes} | {status} | {'; '.join(wrong)} {left}|", flush=True)
+                faults += len(wrong)
+    return int(bool(faults))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
