@@ -174,7 +174,8 @@ def main() -> int:
     parser.add_argument("names", nargs="*", default=[*WORKS])
     asked = parser.parse_args()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    print("| work | count | memory after a tenth | at the end | growth | objects | minutes |\n|---|---|---|---|---|---|---|")
+    print("| work | count | memory after a tenth | at the end | growth | objects | minutes |")
+    print("|---|---|---|---|---|---|---|", flush=True)
     faults: list[str] = []
     for name in asked.names:
         began = time.perf_counter()

@@ -82,7 +82,8 @@ class Slim:
         v1 = tf.compat.v1
         with slim_graph() as graph:
             v1.train.get_or_create_global_step()
-            self._images, self._labels = v1.placeholder(tf.float32, self._shape), v1.placeholder(tf.int64, self._shape[:1])
+            self._images = v1.placeholder(tf.float32, self._shape)
+            self._labels = v1.placeholder(tf.int64, self._shape[:1])
             logits = self._lay(slim, self._images)
             self._asked: dict[str, Any] = {"logits": logits}
             if self._mode != "inference":
