@@ -114,9 +114,13 @@ class ParityError(Slim2KerasError):
 class NonFiniteLossError(Slim2KerasError):
     """A training step whose loss or gradients are NaN or infinite; it changed nothing."""
 
+    exit_status = ExitStatus.MISMATCH
+
 
 class TrainingDataError(Slim2KerasError, ValueError):
     """A batch that cannot be trained on: labels without a class, or one value where a variance is wanted."""
+
+    exit_status = ExitStatus.UNREADABLE
 
 
 class WorkerLostError(Slim2KerasError):

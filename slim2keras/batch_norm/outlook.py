@@ -7,8 +7,12 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from slim2keras.batch_norm.decay import AUTO, LARGEST_SHARE_LEFT, SettledDecay, decay_for, share_left, steps_for
 from slim2keras.errors import MovingStatisticsWarning, UnsupportedArgumentError
+from slim2keras.files.reports import plural
+from slim2keras.models.finite import all_finite
 
 
 def _origin(settled: SettledDecay | None, steps: int) -> str:
@@ -43,6 +47,19 @@ def describe_outlook(layers: Sequence[Any], steps: int, origin: str = "", moves:
     )
 
 
+def describe_nonfinite(layers: Sequence[str]) -> str:
+    """What it means to train layers whose moving statistics are NaN or infinite."""
+    return (
+        f"BatchNorm: the moving statistics of {plural(len(layers), 'layer')} have NaN or infinite values, first "
+        f"{layers[0]}. No step makes them finite: training goes on with the statistics of the batch, and evaluate, "
+        "predict and is_training=False give no answer. Recalibrate first: slim2keras.recalibrate."
+    )
+
+
+def _is_finite(layer: Any) -> bool:
+    return all(all_finite(np.asarray(item)) for item in (layer.moving_mean, layer.moving_variance))
+
+
 class OutlookReport:
     """What a callback says at the start of ``fit``; a class of tf_keras' callbacks, or of Keras 3's, is to come behind.
 
@@ -52,7 +69,7 @@ class OutlookReport:
         initial_epoch: Of ``fit``.
 
     Warns:
-        MovingStatisticsWarning: If more than 10 % of the old moving statistics will be left.
+        MovingStatisticsWarning: If more than 10 % of the old moving statistics will be left, or they are NaN.
     """
 
     model: Any
@@ -68,7 +85,9 @@ class OutlookReport:
         return 1
 
     def on_train_begin(self, logs: Any = None) -> None:
-        """Settle ``decay="auto"`` and report, if the number of steps is known."""
+        """Settle ``decay="auto"`` and report, if the number of steps is known; say what no step can mend."""
+        if broken := [layer.name for layer in self.model.moving_layers() if not _is_finite(layer)]:
+            warnings.warn(describe_nonfinite(broken), MovingStatisticsWarning, stacklevel=2)
         if self.params["steps"] is not None:
             self._report(self.params["steps"])
         elif self.model.options.decay == AUTO:

@@ -6,16 +6,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from slim2keras.checkpoints.load_plan import EXCLUDE_IN_PYTHON, LoadOptions, LoadPlan, check_plan, plan_load
 from slim2keras.checkpoints.reading import Checkpoint, open_checkpoint
 from slim2keras.errors import NonFiniteError, UnsupportedArgumentError
+from slim2keras.models.finite import all_finite
 from slim2keras.models.folding import refuse_folded
 from slim2keras.models.networks import find_network
 from slim2keras.models.variables import assign_stored, slim_variables, stored_shapes, wanted_variables
 
 if TYPE_CHECKING:
+    import numpy as np
     import tf_keras
     from numpy.typing import NDArray
 
@@ -114,8 +114,8 @@ def planned_values(
         listed = "\n".join(f"  {name}" for name in nonfinite)
         raise NonFiniteError(
             f"{len(nonfinite)} of {len(plan.sources)} variables of {checkpoint.given} are NaN or infinite:\n{listed}\n"
-            "Training had diverged: use an earlier checkpoint. To convert it all the same: allow_nonfinite=True "
-            "(command line: convert --allow-nonfinite)."
+            f"{_advice_on(nonfinite)} To convert it all the same: allow_nonfinite=True (command line: convert "
+            "--allow-nonfinite)."
         )
 
 
@@ -126,9 +126,7 @@ def apply_load(model: tf_keras.Model, values: Iterable[tuple[str, NDArray[np.flo
         assign_stored(variables[name], value)
 
 
-def all_finite(values: NDArray[np.float32]) -> bool:
-    """Whether no value is NaN or infinite, without an array of booleans the size of the weights."""
-    # NaN and infinity survive in a sum of squares, so a finite sum proves finite values; only an overflow needs a look.
-    with np.errstate(over="ignore", invalid="ignore"):
-        total = np.dot(values.ravel(), values.ravel())
-    return bool(np.isfinite(total)) or bool(np.isfinite(values).all())
+def _advice_on(nonfinite: Iterable[str]) -> str:
+    if all(name.endswith(("/moving_mean", "/moving_variance")) for name in nonfinite):
+        return "These are moving statistics alone, which `slim2keras recalibrate` makes anew from images."
+    return "Training had diverged: use an earlier checkpoint."

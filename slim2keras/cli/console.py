@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import functools
 import gc
 import json
 import os
@@ -47,7 +48,12 @@ def import_tensorflow() -> None:
             stderr.print(caught.read().decode(errors="replace"), markup=False, highlight=False)
             raise
     tf.get_logger().setLevel("ERROR")
-    # The million objects of TensorFlow stay; to look through them for garbage takes half a second each time.
+    _leave_what_is_there_out_of_garbage_collection()
+
+
+@functools.cache  # what a command leaves must not be kept by the next one in this process
+def _leave_what_is_there_out_of_garbage_collection() -> None:
+    """The million objects of TensorFlow stay; to look through them for garbage takes half a second each time."""
     gc.freeze()
 
 

@@ -15,6 +15,8 @@ from slim2keras.data.examples import Examples
 from slim2keras.data.labels import LabelOptions, checked_numbers, find_labels_file, names_of_classes, read_label_names
 from slim2keras.data.sources import ImageArrays
 from slim2keras.errors import DataReadError
+from slim2keras.files.reports import plural
+from slim2keras.models.finite import all_finite
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -64,11 +66,21 @@ def _read_arrays(path: Path) -> tuple[NDArray[Any], NDArray[Any] | None]:
             images, labels = arrays["images"], arrays.get("labels")
             if not images.ndim:
                 raise ValueError("images is a scalar")
-            return images, labels
     except _UNREADABLE as error:
         raise DataReadError(
             f"{path} is no .npz with an array `images` (and maybe `labels`): {type(error).__name__}: {error}."
         ) from error
+    _check_finite(path, images)
+    return images, labels
+
+
+def _check_finite(path: Path, images: NDArray[Any]) -> None:
+    broken = [number for number, image in enumerate(images) if image.dtype.kind == "f" and not all_finite(image)]
+    if broken:
+        raise DataReadError(
+            f"{path} has {plural(len(broken), 'image')} with NaN or infinite values, first number {broken[0]}, counted "
+            "from 0. Leave such images out of it."
+        )
 
 
 def _check_sizes(path: Path) -> None:

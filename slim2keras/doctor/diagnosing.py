@@ -18,7 +18,7 @@ from slim2keras.checkpoints.reading import Checkpoint
 from slim2keras.conversion.graph_sources import find_graph_beside, meta_path, with_found_graph
 from slim2keras.conversion.request import CheckpointRequest, SlimFunction, check_asks_nothing
 from slim2keras.data.images import ImageBatches, image_counter, open_images
-from slim2keras.doctor.evidence import Run, Statistics, batch_norms, find_decays, recognised
+from slim2keras.doctor.evidence import Run, Statistics, batch_norms, find_decays, nonfinite_weights, recognised
 from slim2keras.doctor.examination import Measured, examine
 from slim2keras.doctor.findings import Diagnosis
 from slim2keras.doctor.recalibration import assign_statistics, model_and_plan
@@ -165,6 +165,7 @@ def diagnose_as_asked(
                 data = open_images(data, network_of(model), batch_size, **how)
             measured = _measure(model, data, progress)
         is_model_file = isinstance(opened, ModelVariables)
+        broken = nonfinite_weights(opened, layers)
     place = {name: number for number, name in enumerate(measured.drifts)}
     layers.sort(key=lambda layer: place.get(layer.name, len(place)))
     examined = [examine(layer, decays, run, measured) for layer in layers]
@@ -179,6 +180,7 @@ def diagnose_as_asked(
         gap=measured.gap,
         gap_repaired=measured.gap_repaired,
         numbering=measured.numbering,
+        nonfinite_weights=broken,
     )
     return replace(
         diagnosis,

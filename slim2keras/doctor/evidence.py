@@ -18,6 +18,7 @@ from slim2keras.errors import Slim2KerasError
 from slim2keras.graphs.graph import Layer
 from slim2keras.graphs.network import Network
 from slim2keras.importing.meta_graph import read_decays
+from slim2keras.models.finite import all_finite
 from slim2keras.nets.spec import NetSpec
 from slim2keras.recognition.from_variables import Candidate
 from slim2keras.scopes import VariableInfo, VariableKind, ema_name, natural_order
@@ -255,6 +256,16 @@ class Run:
 
 def _record_of(checkpoint: Checkpoint) -> TrainingRecord:
     return checkpoint.record if isinstance(checkpoint, ModelVariables) else read_record(checkpoint)
+
+
+def nonfinite_weights(checkpoint: Checkpoint, layers: Sequence[Statistics]) -> list[str]:
+    """Model variables that have NaN or infinite values, the statistics of the layers apart."""
+    statistics = {name for layer in layers for name in layer.names.statistics}
+    return [
+        name
+        for name in checkpoint.names(VariableKind.MODEL)
+        if name not in statistics and "float" in checkpoint.variables[name].dtype and not all_finite(checkpoint[name])
+    ]
 
 
 def _counts_steps(checkpoint: Checkpoint) -> bool:

@@ -22,6 +22,8 @@ DEAD_VARIANCE = 1e-8
 """Below it a channel is constant: the epsilon of slim's networks, 1e-5 or more, is all that it is divided by."""
 EXPLODING_RATIO = 1e6
 """Median variance of a layer over that of the network; a first layer on pixels up to 255 reaches 1e5 in health."""
+HUGE_VARIANCE = 1e20
+"""Of activations of ten thousand million: a channel that has it is divided to nothing."""
 SMALL_GAMMA = 1e-6
 """Of the median gamma of the layer; weight decay alone takes a gamma that nothing needs far below."""
 
@@ -145,8 +147,11 @@ def _variance_facts(layer: Statistics, run: Run) -> Facts:
     elif np.any(dead):
         facts[Finding.DEAD_CHANNELS] = _count(dead)
     ratio = float(np.median(layer.variance)) / run.typical_variance if run.typical_variance > 0.0 else 0.0
+    huge = layer.variance > HUGE_VARIANCE
     if ratio > EXPLODING_RATIO:
         facts[Finding.EXPLODING] = f"{ratio:.0e} times that of the other layers"
+    elif np.any(huge):
+        facts[Finding.EXPLODING] = f"{_count(huge)}, up to {layer.variance.max():.0e}"
     return facts
 
 

@@ -123,6 +123,7 @@ class Diagnosis(Report):
         gap: On the data, ``None`` without.
         gap_repaired: On the same data, with the layers that drift recalibrated; ``None`` if none does, or none can be.
         numbering: How the labels of the data were numbered, in words; empty without data from a path.
+        nonfinite_weights: Variables but statistics that have NaN or infinite values.
     """
 
     source: str
@@ -135,11 +136,12 @@ class Diagnosis(Report):
     gap: Gap | None = None
     gap_repaired: Gap | None = None
     numbering: str = ""
+    nonfinite_weights: Sequence[str] = ()
 
     @property
     def is_healthy(self) -> bool:
-        """Whether nothing is certainly wrong with the moving statistics."""
-        return not any(layer.is_sick for layer in self.layers)
+        """Whether nothing is certainly wrong with the moving statistics, and the weights are numbers."""
+        return not self.nonfinite_weights and not any(layer.is_sick for layer in self.layers)
 
     def with_finding(self, finding: Finding) -> list[LayerDiagnosis]:
         """Layers of which it was found."""
@@ -185,6 +187,7 @@ class Diagnosis(Report):
             "gap": None if self.gap is None else self.gap.to_json(),
             "gap_repaired": None if self.gap_repaired is None else self.gap_repaired.to_json(),
             "labels": self.numbering or None,
+            "nonfinite_weights": list(self.nonfinite_weights),
             "layers": [layer.to_json() for layer in self.layers],
         }
 

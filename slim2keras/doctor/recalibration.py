@@ -18,6 +18,7 @@ from slim2keras.batch_norm.kernels import explicit_modes, move_statistics, obser
 from slim2keras.batch_norm.modes import BatchNormMode, batch_norm_layers, moving_statistics
 from slim2keras.batch_norm.population import Population, checked_count, joined, of_all_workers
 from slim2keras.batch_norm.probe import FEWEST_IMAGES, BatchNormProbe, Gap
+from slim2keras.batch_norm.soundness import check_weights
 from slim2keras.checkpoints.locating import CheckpointVersion
 from slim2keras.checkpoints.reading import Checkpoint
 from slim2keras.checkpoints.writing import check_checkpoint_target, write_checkpoint
@@ -121,6 +122,7 @@ def recalibrate(
 
     Raises:
         TrainingDataError: If there is no data, or too little, or it makes NaN of a layer.
+        NonFiniteError: If weights are NaN or infinite.
         UnsupportedArgumentError: If a layer is none that can be recalibrated, or the arguments exclude each other.
 
     Example:
@@ -141,6 +143,7 @@ def recalibrate(
         )
     probe = BatchNormProbe(model)
     layers = probe.layers
+    check_weights(model)
     seen = probe.measure(dataset, progress)
     if not seen.is_mixed:
         warnings.warn(f"{UNMIXED} The statistics will be off.", MovingStatisticsWarning, stacklevel=2)

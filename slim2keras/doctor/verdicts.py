@@ -10,6 +10,7 @@ from slim2keras.batch_norm.probe import FEWEST_IMAGES
 from slim2keras.doctor.evidence import Run
 from slim2keras.doctor.examination import Measured
 from slim2keras.doctor.findings import Diagnosis, Finding, LayerDiagnosis
+from slim2keras.files.reports import plural
 
 _AT_THE_START = frozenset({Finding.NEVER_UPDATED, Finding.NOT_RESTORED, Finding.FROZEN, Finding.NOT_MOVED})
 _ORDERS_OF_MAGNITUDE = 1e4
@@ -54,8 +55,8 @@ _MEANING = {
     ),
     Finding.NEGATIVE_VARIANCE: "{layers} broken: a variance is negative, first {first}; {repair}",
     Finding.EXPLODING: (
-        "{layers} exploding: variances of more than a million times those of the other layers, first {first}. Training "
-        "diverged, or images came in another range"
+        "{layers} exploding: variances of more than a million times those of the other layers, or beyond all bounds, "
+        "first {first} ({fact}). Training diverged, or images came in another range"
     ),
     Finding.OUT_OF_STEP: (
         "{layers} out of step with the EMA shadows, first {first} ({fact}): one of the two was not updated. Evaluate "
@@ -87,8 +88,8 @@ def verdicts(
         is_of_zoo: Whether ``slim2keras recalibrate`` knows the network.
         is_model_file: Whether it is a file of Keras that was examined.
     """
+    yield from _of_weights(diagnosis)
     if not diagnosis.layers:
-        yield "healthy: the checkpoint has no BatchNorm layer"
         return
 
     def sentences(*, of: bool, doubts: bool = False) -> Iterator[str]:
@@ -112,6 +113,16 @@ def verdicts(
         layer.is_sick or (layer.findings and layer.findings[0].is_doubt) for layer in diagnosis.layers
     ):
         yield _way_of_ones_own(is_model_file=is_model_file)
+
+
+def _of_weights(diagnosis: Diagnosis) -> Iterator[str]:
+    if broken := diagnosis.nonfinite_weights:
+        yield (
+            f"diverged: {plural(len(broken), 'variable')} besides the statistics with NaN or infinite values, first "
+            f"{broken[0]}. No statistics make that good: take an earlier checkpoint"
+        )
+    elif not diagnosis.layers:
+        yield "healthy: the checkpoint has no BatchNorm layer"
 
 
 def _way_of_ones_own(*, is_model_file: bool) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from slim2keras.batch_norm.batches import NO_IMAGES, batches_of_worker
+from slim2keras.batch_norm.soundness import check_values
 from slim2keras.errors import NonFiniteError, TrainingDataError, UnsupportedArgumentError
 from slim2keras.evaluation.classifiers import check_classifier
 from slim2keras.models.logits import class_numbers, first_logits
@@ -95,12 +96,13 @@ def score_images(
     Raises:
         UnsupportedArgumentError: If the model tells no classes, or images are not as it takes them.
         TrainingDataError: If there are no images, or labels that are no classes.
-        NonFiniteError: If the network gives NaN or infinity.
+        NonFiniteError: If images, or values of the network, are NaN or infinite, or what it gives.
 
     Warns:
         PreprocessingWarning: If the first images can hardly be preprocessed as the network wants them.
     """
     run = _log_probabilities_of(model)
+    check_values(model)
     team = Team.of(model)
     parts: list[Scores] = []
     batches = batches_of_worker(dataset, team, progress)
@@ -146,9 +148,19 @@ def _log_probabilities_of(model: tf_keras.Model) -> Callable[[tf.Tensor], tf.Ten
 
     @tf.function(autograph=False, reduce_retracing=True)  # type: ignore[untyped-decorator]
     def run(images: tf.Tensor) -> tf.Tensor:
-        return log_probabilities(model(images, training=False), gives_probabilities=gives_probabilities)
+        found = log_probabilities(model(images, training=False), gives_probabilities=gives_probabilities)
+        return tf.where(_are_finite(images)[:, tf.newaxis, tf.newaxis], found, np.nan)
 
     return run  # type: ignore[no-any-return]
+
+
+def _are_finite(images: tf.Tensor) -> tf.Tensor:
+    """Whether each image is, (batch,); a ReLU would make zeros of NaN."""
+    import tensorflow as tf
+
+    if not images.dtype.is_floating:
+        return tf.ones(tf.shape(images)[:1], tf.bool)
+    return tf.reduce_all(tf.math.is_finite(images), list(range(1, images.shape.rank)))
 
 
 def log_probabilities(outputs: Any, *, gives_probabilities: bool) -> tf.Tensor:
@@ -181,6 +193,6 @@ def _check_finite(log_probabilities: NDArray[Any], first: int, name: str) -> Non
     bad = np.flatnonzero(~np.isfinite(log_probabilities).all(axis=1))
     if len(bad):
         raise NonFiniteError(
-            f"{name} gives NaN or infinity for image {first + bad[0]} and {len(bad) - 1} others of its batch: its "
-            "weights or moving statistics are not finite, or the image is not. `slim2keras doctor` says which layers."
+            f"{name} gives NaN or infinity for image {first + bad[0]} and {len(bad) - 1} others of its batch: the "
+            "image has such values, or so large ones that float32 ends within the network, whose own are finite."
         )

@@ -11,8 +11,10 @@ from typing import Any
 import tf_keras
 
 from slim2keras.batch_norm.probe import Gap
+from slim2keras.errors import NonFiniteLossError
 from slim2keras.evaluation.scores import Scores
 from slim2keras.files.run_layout import RunLayout
+from slim2keras.models.finite import nonfinite_variables
 from slim2keras.models.precision import precision_of
 from slim2keras.trainer.best_model import BestModel, averages_taken
 from slim2keras.trainer.datasets import evaluation_images
@@ -111,7 +113,12 @@ class EpochWork(tf_keras.callbacks.Callback):  # type: ignore[misc]
         return self._training.steps.of_epoch(self.state.begun_at) - self.steps_done
 
     def save(self) -> None:
-        """Write the last state as of now."""
+        """Write the last state as of now.
+
+        Raises:
+            NonFiniteLossError: If the last step made values of the network NaN or infinite; the state before stays.
+        """
+        self._check_values()
         # Of several workers each has a part of these, so that all must be here.
         metrics = self._accumulated.values() if self.steps_done else {}
         if self._training.team.is_chief:
@@ -151,6 +158,7 @@ class EpochWork(tf_keras.callbacks.Callback):  # type: ignore[misc]
 
     def end_epoch(self) -> None:
         """Validate the epoch whose steps are done, and write best model, history and state."""
+        self._check_values()
         accumulated = self._accumulated.values()
         learned = Accumulators.results(accumulated)
         seconds = max(self._seconds, 1e-9)
@@ -166,6 +174,15 @@ class EpochWork(tf_keras.callbacks.Callback):  # type: ignore[misc]
         self._accumulated = Accumulators(self._training.model, {})
         self.save()
         self._progress.epoch_ends(after.epoch, row, is_best=after.best.epoch == after.epoch)
+
+    def _check_values(self) -> None:
+        """Each step has finite gradients; times the learning rate they may not be."""
+        if broken := nonfinite_variables(self._training.model):
+            raise NonFiniteLossError(
+                f"Step {self.state.step} made {len(broken)} variables NaN or infinite, first {broken[0]}: the learning "
+                f"rate is too large. The last state before it stays in {self._layout.last}; train anew with a smaller "
+                "one."
+            )
 
     def _write(self, after: RunState, row: Mapping[str, float], validated: Validated) -> None:
         if after.best.epoch == after.epoch:

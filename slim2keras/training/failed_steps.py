@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from slim2keras.batch_norm.kernels import explicit_modes
-from slim2keras.batch_norm.modes import batch_norm_layers
-from slim2keras.checkpoints.loading import all_finite
+from slim2keras.batch_norm.modes import BatchNormMode, batch_norm_layers
+from slim2keras.batch_norm.soundness import layers_of_negative_variance
 from slim2keras.errors import NonFiniteLossError, Slim2KerasError, TrainingDataError
 from slim2keras.models.end_points import call_tensors
+from slim2keras.models.finite import all_finite, nonfinite_variables
 from slim2keras.models.precision import precision_of
-from slim2keras.models.variables import slim_variables
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
-LABELS, SINGLE_VALUE, LOSS, STATISTICS, GRADIENT = "labels", "single value", "loss", "statistics", "gradient"
+LABELS, SINGLE_VALUE, LOSS, STATISTICS = "labels", "single value", "loss", "statistics"
+IMAGES, GRADIENT = "images", "gradient"
 
 Suspect = tuple[str, str]
 """What may be at fault, and where: ``(SINGLE_VALUE, layer)``, ``(GRADIENT, variable)``."""
@@ -52,19 +53,29 @@ def explain(model: Any, failed: FailedStep) -> Slim2KerasError:
     what = {
         LOSS: "the loss is",
         STATISTICS: f"the loss is finite, but the batch statistics of {where} are",
+        IMAGES: "the loss is finite, but images of the batch are",
         GRADIENT: f"the loss is finite, but the gradient of {where} is",
     }[kind]
     return NonFiniteLossError(
-        f"Step {failed.step + 1} was not taken: {what} NaN or infinite; {_first_nonfinite(model, failed)}. Weights, "
-        f"slots and moving statistics are as they were after step {failed.step}. Lower the learning rate, clip "
-        f"(clip_gradient_norm), or look at the images of this batch.{_advice_on_precision(model)}"
+        f"Step {failed.step + 1} was not taken: {what} NaN or infinite; {_cause(model, failed)}. Weights, slots and "
+        f"moving statistics are as they were after step {failed.step}. {_advice(model)}"
     )
 
 
-def _advice_on_precision(model: Any) -> str:
+def _advice(model: Any) -> str:
+    if nonfinite_variables(model):
+        return "No step makes them finite: start from an earlier checkpoint."
+    if _frozen_negative(model):
+        return "Recalibrate the statistics first: `slim2keras recalibrate`, or slim2keras.recalibrate."
+    advice = "Lower the learning rate, clip (clip_gradient_norm), or look at the images of this batch."
     if precision_of(model) != "mixed_float16":
-        return ""
-    return " Numbers of mixed_float16 end at 65504; mixed_bfloat16 has the range of float32."
+        return advice
+    return f"{advice} Numbers of mixed_float16 end at 65504; mixed_bfloat16 has the range of float32."
+
+
+def _frozen_negative(model: Any) -> list[str]:
+    """Layers that normalise with a variance that has no root."""
+    return [name for name in layers_of_negative_variance(model) if model.plan.modes[name] is BatchNormMode.FROZEN]
 
 
 def _explain_labels(failed: FailedStep, classes: int) -> TrainingDataError:
@@ -80,29 +91,41 @@ def _explain_single_value(failed: FailedStep, where: str) -> TrainingDataError:
     batch = len(failed.labels[0]) if failed.labels else 1
     return TrainingDataError(
         f"Step {failed.step + 1} has one value per channel in {len(failed.faults)} BatchNorm layers, the first "
-        f"{where}: a batch of {batch} with 1x1 pixels there. The unbiased variance of one value is undefined and would "
-        "poison the moving variance. Take larger batches (a last, smaller one is left out by drop_remainder=True), "
-        "larger images, or batch_norm='batch' or 'frozen' for these layers. Nothing was changed."
+        f"{where}: a batch of {batch} with 1x1 pixels there. The unbiased variance of one value is undefined; "
+        "TensorFlow takes 0 for it, and the moving variance would shrink with each such step. Take larger batches (a "
+        "last, smaller one is left out by drop_remainder=True), larger images, or batch_norm='batch' or 'frozen' for "
+        "these layers. Nothing was changed."
     )
 
 
-def _first_nonfinite(model: Any, failed: FailedStep) -> str:
+def _cause(model: Any, failed: FailedStep) -> str:
     """Where NaN or infinity comes in: images, a variable, a layer, or the loss itself."""
     import tensorflow as tf
-    import tf_keras
 
     if not all(all_finite(np.asarray(item)) for item in tf.nest.flatten(failed.images)):
         return "the images have such values already"
-    broken = [name for name, variable in slim_variables(model).items() if not all_finite(np.asarray(variable))]
-    if broken:
+    if broken := nonfinite_variables(model):
         return f"{len(broken)} variables have such values already, the first {broken[0]}"
+    if negative := _frozen_negative(model):
+        return f"{len(negative)} frozen BatchNorm layers have a negative variance, the first {negative[0]}"
+    if (first := _first_nonfinite_layer(model, failed.images)) is not None:
+        return f"the first layer with such an output is {first}"
+    if failed.faults[0][0] == STATISTICS:
+        return "what the layer gets is finite, but its squares are beyond float32"
+    return "the output of every layer is finite, so it comes in behind them"
+
+
+def _first_nonfinite_layer(model: Any, images: Any) -> str | None:
+    import tensorflow as tf
+    import tf_keras
+
     known = model.slim_network
     outputs = (
         {layer.name: layer.output for layer in model.layers} if known is None else call_tensors(model, known.graph)
     )
     with explicit_modes(batch_norm_layers(model), model.plan.modes):
-        activations: Mapping[str, tf.Tensor] = tf_keras.Model(model.input, outputs)(failed.images, training=True)
+        activations: Mapping[str, tf.Tensor] = tf_keras.Model(model.input, outputs)(images, training=True)
     for name in outputs:
         if not all(all_finite(np.asarray(item)) for item in tf.nest.flatten(activations[name])):
-            return f"the first layer with such an output is {name}"
-    return "the output of every layer is finite, so it comes in behind them"
+            return name
+    return None

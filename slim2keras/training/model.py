@@ -35,7 +35,14 @@ from slim2keras.training.plan import FineTuningOptions, learnable_variables, pla
 from slim2keras.training.shadows import add_shadows, move_shadows
 from slim2keras.training.state import OptimizerState, apply_optimizer_state, resume
 from slim2keras.training.statistics_record import StatisticsRecord
-from slim2keras.training.step_guard import StepGuard, gradient_faults, label_faults, loss_faults, single_value_faults
+from slim2keras.training.step_guard import (
+    StepGuard,
+    gradient_faults,
+    image_faults,
+    label_faults,
+    loss_faults,
+    single_value_faults,
+)
 
 
 @tf_keras.utils.register_keras_serializable(package="slim2keras")
@@ -215,7 +222,8 @@ class FineTunedModel(tf_keras.Model):  # type: ignore[misc]
         """As Keras' ``fit``; says what the decay of BatchNorm means for the number of steps.
 
         Raises:
-            NonFiniteLossError: If a loss or gradient is NaN or infinite; weights and statistics are not touched.
+            NonFiniteLossError: If images, a loss or a gradient are NaN or infinite; weights and statistics are not
+                touched.
             TrainingDataError: If labels are no classes of the network, or not of its outputs' rank, or a BatchNorm
                 layer gets one value a channel.
 
@@ -252,7 +260,9 @@ class FineTunedModel(tf_keras.Model):  # type: ignore[misc]
         self._check_flags()
         found = self._backward(x, y, sample_weight, 0)
         gradients = transformed_gradients(self, found.gradients, self.trainable_variables)
-        faults = {**loss_faults(found.loss, found.batches), **({} if scales_loss(self) else gradient_faults(gradients))}
+        faults = {**loss_faults(found.loss, found.batches), **image_faults(x)}
+        if not scales_loss(self):
+            faults |= gradient_faults(gradients)
         with self._guard.unless(faults, x, y):
             self._apply(gradients)
             for batch in averaged_over_replicas(found.batches):

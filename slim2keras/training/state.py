@@ -11,8 +11,10 @@ from slim2keras.checkpoints.load_plan import LoadPlan, check_plan, plan_load
 from slim2keras.checkpoints.loading import apply_load, planned_values
 from slim2keras.checkpoints.reading import Checkpoint, open_checkpoint
 from slim2keras.checkpoints.training_record import TrainingRecord, read_record
-from slim2keras.errors import CheckpointMismatchError, UnsupportedArgumentError
+from slim2keras.errors import CheckpointMismatchError, NonFiniteError, UnsupportedArgumentError
+from slim2keras.files.reports import plural
 from slim2keras.graphs.graph import Variable
+from slim2keras.models.finite import all_finite
 from slim2keras.models.variables import assign_stored, slim_variables, stored_shapes, wanted_variables
 from slim2keras.scopes import VariableKind, ema_name
 
@@ -98,6 +100,7 @@ def resume(model: tf_keras.Model, path: str | Path) -> OptimizerState:
     Raises:
         CheckpointReadError: If the checkpoint cannot be read.
         CheckpointMismatchError: If a variable is missing, of another shape, or unknown, or there is no step counter.
+        NonFiniteError: If a variable, slot or shadow is NaN or infinite.
     """
     shadows = getattr(model, "shadows", {})
     with open_checkpoint(path) as checkpoint:
@@ -109,12 +112,24 @@ def resume(model: tf_keras.Model, path: str | Path) -> OptimizerState:
             )
         wanted = {**slim_variables(model), **shadows}
         plan = _plan(wanted_variables(wanted, stored_shapes(model)), checkpoint, model.name)
-        apply_load(model, planned_values(slim_variables(model), plan, checkpoint))
-        for name, shadow in shadows.items():
-            assign_stored(shadow, checkpoint[name])
         kept = checkpoint.names(VariableKind.SLOT) + checkpoint.names(VariableKind.POWER)
         slots = {name: checkpoint[name] for name in kept}
+        averages = {name: checkpoint[name] for name in shadows}
+        _check_finite({**slots, **averages}, str(checkpoint.given))
+        apply_load(model, planned_values(slim_variables(model), plan, checkpoint))
+        for name, shadow in shadows.items():
+            assign_stored(shadow, averages[name])
         return OptimizerState(str(checkpoint.given), slots, step, read_record(checkpoint))
+
+
+def _check_finite(values: Mapping[str, NDArray[Any]], source: str) -> None:
+    broken = [name for name, value in values.items() if not all_finite(value)]
+    if broken:
+        raise NonFiniteError(
+            f"{source} has {plural(len(broken), 'slot or shadow variable')} with NaN or infinite values, first "
+            f"{broken[0]}: the next step would carry them into the weights. Resume an earlier checkpoint, or convert "
+            "this one and finetune without resume_from."
+        )
 
 
 def _plan(variables: Sequence[Variable], checkpoint: Checkpoint, title: str) -> LoadPlan:

@@ -16,6 +16,7 @@ from slim2keras.errors import Slim2KerasError
 from slim2keras.losses import SoftmaxCrossEntropy, check_classes, is_one_hot
 from slim2keras.training.failed_steps import (
     GRADIENT,
+    IMAGES,
     LABELS,
     LOSS,
     SINGLE_VALUE,
@@ -122,6 +123,13 @@ def loss_faults(loss: tf.Tensor, batches: Sequence[BatchStatistics]) -> Faults:
 def gradient_faults(gradients: Mapping[str, tf.Tensor]) -> Faults:
     """Whether gradients, by name of the variable, are NaN or infinite."""
     return {(GRADIENT, name): _is_nonfinite(tf.nn.l2_loss(item)) for name, item in gradients.items()}
+
+
+def image_faults(x: Any) -> Faults:
+    """Whether what the network gets is NaN or infinite: a ReLU may make zeros of it, and the loss a number."""
+    floats = [item for item in map(tf.convert_to_tensor, tf.nest.flatten(x)) if item.dtype.is_floating]
+    finite = [tf.reduce_all(tf.math.is_finite(item)) for item in floats]
+    return {(IMAGES, ""): tf.logical_not(tf.reduce_all(finite))} if finite else {}
 
 
 def _is_nonfinite(value: tf.Tensor) -> tf.Tensor:

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import slim2keras
-from slim2keras.checkpoints.loading import all_finite
 from slim2keras.errors import CheckpointMismatchError, NonFiniteError, UnsupportedArgumentError
+from slim2keras.models.finite import all_finite
 from slim2keras.models.variables import slim_variables
 from slim2keras.nets.spec import NetSpec
 from slim2keras.scopes import ema_name
