@@ -33,7 +33,7 @@ test-more: setup
 		-k "not large and not 200 and not three_steps and not first_training and not two_pits" \
 		tests/golden tests/doctor tests/trainer tests/docs tests/conversion/test_integrity.py tests/deployment/test_serving.py \
 		tests/keras3/test_batch_norm.py tests/keras3/test_optimizers.py tests/stories/test_class_folders.py tests/stories/test_distribution.py \
-		tests/stories/test_examples.py tests/stories/test_out_of_the_pits.py tests/stories/test_lost_workers.py \
+		tests/stories/test_examples.py tests/stories/test_out_of_the_pits.py tests/stories/test_lost_workers.py tests/stories/test_release.py \
 		tests/stories/test_sharing.py --ignore tests/trainer/test_against_slims_trainer.py
 	$(BIN)/python -m pytest -m slow tests/trainer/test_against_slims_trainer.py
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from slim2keras.batch_norm.drift import LARGEST_SHIFT, LARGEST_VARIANCE_RATIO
 from slim2keras.doctor import Finding
@@ -56,6 +55,8 @@ def plot_drift(diagnosis: Diagnosis, path: str | Path, *, overwrite: bool = Fals
     shifts = [layer.drift.shift for layer in layers]  # type: ignore[union-attr]
     ratios = [layer.drift.ratio for layer in layers]  # type: ignore[union-attr]
     with drawing(path, (9, 5.6), overwrite=overwrite) as figure:
+        from matplotlib.ticker import MaxNLocator
+
         upper, lower = figure.subplots(2, 1, sharex=True)
         _draw(upper, np.maximum(shifts, _SMALLEST_SHIFT), LARGEST_SHIFT, layers)
         upper.set_ylabel("mean off by\n(standard deviations)")
@@ -80,6 +81,8 @@ def _verdict(layer: LayerDiagnosis) -> tuple[str, str]:
 
 def _draw(axes: Axes, values: NDArray[Any], bound: float, layers: Sequence[LayerDiagnosis]) -> None:
     """Stems from the bottom; what is not finite is a cross at the top."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
     finite = np.isfinite(values)
     shown = np.clip(np.where(finite, values, bound), None, _LARGEST_SHOWN)
     top = max(float(shown.max()), bound) * 3.0

@@ -46,12 +46,13 @@ def drawing(path: str | Path, size: tuple[float, float], *, overwrite: bool = Fa
 
     Raises:
         OutputError: If the file exists, is no picture, or cannot be written; nothing is left behind.
+        MissingExtraError: If what draws is not installed.
     """
+    target = Path(path)
+    check_plot_target(target, overwrite=overwrite)
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    target = Path(path)
-    check_plot_target(target, overwrite=overwrite)
     # A name of a class or a file may have dollar signs.
     style: dict[Any, Any] = {
         "font.size": 10,

@@ -32,9 +32,9 @@ def plot_curves(rows: Sequence[Row], path: Path, recalibrated: float | None = No
     Raises:
         OutputError: If it cannot be written.
     """
-    from matplotlib.ticker import MaxNLocator
-
     with drawing(path, (9.0, 7.2), overwrite=True) as figure:
+        from matplotlib.ticker import MaxNLocator
+
         loss, accuracy, rate = figure.subplots(3, 1, sharex=True, height_ratios=(3, 3, 1.2))
         best = max(rows, key=lambda row: (row["val_accuracy"], -row["val_loss"]))
         title = f"Validation accuracy {best['val_accuracy']:.1%}, best after epoch {best['epoch']:.0f} of {len(rows)}"

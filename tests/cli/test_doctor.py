@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +50,17 @@ def test_the_doctor_says_where_the_decay_is_from(tmp_path: Path) -> None:
     assert result.status == ExitStatus.SICK
     assert result.out.startswith("pit two: 1 of 1 layers was left behind: after 200 steps at decay 0.9997, 94% ")
     assert "decay 0.9997 (the default of inception_v3), slow for 200 steps; 0.955" in result.out
+
+
+def test_a_picture_needs_its_extra(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, shallow_checkpoint: Path, images_file: Path
+) -> None:
+    """Which is told before any work is done, and with the line that installs it."""
+    for name in {"matplotlib", *(name for name in sys.modules if name.startswith("matplotlib."))}:
+        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.delitem(sys.modules, "slim2keras.doctor.plots", raising=False)
+    asked = ("doctor", shallow_checkpoint, "--data", images_file, "--plot", tmp_path / "drift.png")
+    fails(ExitStatus.USAGE, r"pip install 'slim2keras\[plots\]'", *asked)
 
 
 def test_diagnosis_picture_repair_and_diagnosis_again(tmp_path: Path, images_file: Path) -> None:

@@ -1,7 +1,8 @@
 """Writes the golden files of a release: one of each format, of the smallest networks, with what they compute.
 
 ``python -m tests.golden_files.writing`` packs those of this version, which must not be there yet: what a release wrote
-stays as it is.
+stays as it is. Where a format comes between two releases, ``python -m tests.golden_files.writing unreleased`` packs
+what the next one will write, as often as it changes.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from tests.reference import images
 from tests.trainer import runs
 
 FOLDER = Path(__file__).parent
+UNRELEASED = "unreleased"
 CHECKPOINT, STEP = "slim/model.ckpt-5", 5
 RUN, RUN_IMAGES = "run", "images"
 OUTPUTS = "outputs.npz"
@@ -114,10 +116,12 @@ def _write_run(folder: Path) -> dict[str, np.ndarray]:
     return {"losses of the run": np.array(losses)}
 
 
-def main() -> None:
-    """Pack the files of this version."""
-    target = FOLDER / f"{__version__}.zip"
-    if target.exists():
+def main(name: str = __version__) -> None:
+    """Pack the files of this version, or of the next."""
+    if name not in (__version__, UNRELEASED):
+        sys.exit(f"Only what this version writes can be written: {__version__}, or {UNRELEASED}.")
+    target = FOLDER / f"{name}.zip"
+    if target.exists() and name != UNRELEASED:
         sys.exit(f"{target} is there already. What a release wrote stays as it is.")
     with tempfile.TemporaryDirectory() as drafts:
         os.chdir(drafts)
@@ -126,4 +130,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])
