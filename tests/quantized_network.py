@@ -19,8 +19,8 @@ import numpy as np
 import tensorflow as tf
 
 from slim2keras.graphs import layers
-from slim2keras.graphs.activations import relu
-from slim2keras.graphs.arithmetic import add
+from slim2keras.graphs.activations import hard_sigmoid, relu
+from slim2keras.graphs.arithmetic import add, multiply
 from slim2keras.graphs.layers import BatchNorm
 from slim2keras.graphs.network import GraphNetwork
 from slim2keras.graphs.shapes import concat, reshape
@@ -137,6 +137,47 @@ class Rewritten:
         x = self.weighted(x, name, scope, size, filters, stride)
         return self.round_output(activation(x), f"{scope}/act_quant")
 
+    def separable_layer(self, x: Any, name: str, size: int, filters: int, stride: int, multiplier: int = 2) -> Any:
+        """A separable convolution, BatchNorm folded into its second part; both parts are rounded."""
+        scope, start = f"{name}/separable_conv2d", tf.compat.v1.random_normal_initializer(stddev=0.4)
+        weights = self.variable(f"{name}/depthwise_weights", (size, size, x.shape[-1], multiplier), start)
+        pointwise = self.variable(f"{name}/pointwise_weights", (1, 1, x.shape[-1] * multiplier, filters), start)
+        x = tf.nn.depthwise_conv2d(x, self.round_weights(weights, scope), (1, stride, stride, 1), "SAME")
+        x = self.round_output(x, f"{scope}/act_quant")
+        x = self.folded(lambda kernel: tf.nn.conv2d(x, kernel, 1, "SAME"), pointwise, filters, name, name)
+        return self.round_output(tf.nn.relu6(x), f"{name}/act_quant")
+
+    def gate(self, x: Any, scope: str, around: str) -> Any:
+        """``relu6(x + 3)``, whose addition the rewrite takes for a sum beside the layer before it."""
+        gate = tf.nn.relu6(tf.add(x, 3.0, name=f"{scope}/add"), name=f"{scope}/Relu6")
+        quantizer = f"{around}/act_quant"
+        return self.round_output(gate, f"{quantizer}_1" if quantizer in self.ends else quantizer)
+
+    def swish_layer(self, x: Any, name: str, size: int, filters: int | None, stride: int = 1) -> Any:
+        """A convolution with slim's ``hard_swish``."""
+        x = self.round_output(self.weighted(x, name, name, size, filters, stride), f"{name}/conv_quant", -6.0)
+        scope, around = f"{name}/hard_swish", name.rpartition("/")[0]
+        for leaf, factor in (("mul", self.gate(x, scope, around)), ("mul_1", 1.0 / 6.0)):
+            x = tf.multiply(x, factor, name=f"{scope}/{leaf}")
+            x = self.round_output(x, f"{scope}/{leaf}/activation_Mul_quant", -6.0)
+        return x
+
+    def squeeze_excite(self, x: Any, scope: str, given: str) -> Any:
+        """slim's, of MobileNet v3.
+
+        Args:
+            given: What rounds ``x``.
+        """
+        excited = self.round_anew(tf.reduce_mean(x, (1, 2), keepdims=True), given)
+        first, second = f"{scope}/Conv", f"{scope}/Conv_1"
+        excited = tf.nn.relu(self.weighted(excited, first, first, 1, 8, has_bias=True))
+        excited = self.round_output(excited, f"{first}/act_quant")
+        excited = self.weighted(excited, second, second, 1, x.shape[-1], has_bias=True)
+        excited = self.round_output(excited, f"{second}/conv_quant", -6.0)
+        excited = tf.multiply(self.gate(excited, f"{second}/hard_sigmoid", scope), 0.16667)
+        excited = self.round_output(excited, f"{second}/hard_sigmoid/mul/activation_Mul_quant", -6.0)
+        return self.round_output(x * excited, f"{scope}/mul/activation_Mul_quant", -6.0)
+
 
 SHAPE = (32, 32, 3)
 
@@ -182,6 +223,63 @@ def small_network() -> GraphNetwork:
     x = layers.conv2d(x, CLASSES, 1, activation=None, name="Small/Logits")
     graph.outputs = [reshape(x, (CLASSES,), name="Small/squeeze")]
     return GraphNetwork("small", graph, preprocessing="inception", num_classes=CLASSES)
+
+
+def swish(rewritten: Rewritten, x: Any) -> Any:
+    """Logits of a network with what MobileNet v3 has besides."""
+    x = rewritten.swish_layer(x, "Swish/Conv", 3, 8, 2)
+    x = rewritten.swish_layer(x, "Swish/Block/expand", 1, 16)
+    x = rewritten.swish_layer(x, "Swish/Block/depthwise", 3, None, 2)
+    given = "Swish/Block/depthwise/hard_swish/mul_1/activation_Mul_quant"
+    x = rewritten.squeeze_excite(x, "Swish/Block/squeeze_excite", given)
+    x = rewritten.layer(x, "Swish/Block/project", "Swish/Block/project", 1, 8, activation=tf.identity)
+    x = rewritten.round_anew(tf.reduce_mean(x, (1, 2), keepdims=True), "Swish/Block/project/act_quant")
+    x = rewritten.weighted(x, "Swish/Logits", "Swish/Logits", 1, CLASSES, has_bias=True)
+    return tf.squeeze(rewritten.round_output(x, "Swish/Logits/act_quant", -6.0), (1, 2))
+
+
+def swish_network() -> GraphNetwork:
+    """The same as layers of slim, before the rewrite."""
+    norm = BatchNorm(DECAY, EPSILON, scale=True)
+    x = layers.inputs(SHAPE)
+    graph = x.graph
+    x = layers.conv2d(x, 8, 3, stride=2, activation="hard_swish", batch_norm=norm, name="Swish/Conv")
+    x = layers.conv2d(x, 16, 1, activation="hard_swish", batch_norm=norm, name="Swish/Block/expand")
+    x = layers.depthwise_conv2d(x, 3, stride=2, activation="hard_swish", batch_norm=norm, name="Swish/Block/depthwise")
+    scope = "Swish/Block/squeeze_excite"
+    excited = layers.global_avg_pool(x, name=f"{scope}/Mean")
+    excited = layers.conv2d(excited, 8, 1, name=f"{scope}/Conv")
+    excited = layers.conv2d(excited, 16, 1, activation=None, name=f"{scope}/Conv_1")
+    x = multiply([x, hard_sigmoid(excited, 0.16667, name=f"{scope}/Conv_1/hard_sigmoid")], name=f"{scope}/mul")
+    x = layers.conv2d(x, 8, 1, activation=None, batch_norm=norm, name="Swish/Block/project")
+    x = layers.global_avg_pool(x, name="Swish/pool")
+    x = layers.conv2d(x, CLASSES, 1, activation=None, name="Swish/Logits")
+    graph.outputs = [reshape(x, (CLASSES,), name="Swish/squeeze")]
+    return GraphNetwork("swish", graph, preprocessing="inception", num_classes=CLASSES)
+
+
+def separable(rewritten: Rewritten, x: Any) -> Any:
+    """Logits of a network with a separable convolution."""
+    x = rewritten.layer(x, "Separable/Conv", "Separable/Conv", 3, 8, 2)
+    x = rewritten.separable_layer(x, "Separable/Block", 3, 8, 2)
+    x = rewritten.round_anew(tf.reduce_mean(x, (1, 2), keepdims=True), "Separable/Block/act_quant")
+    x = rewritten.weighted(x, "Separable/Logits", "Separable/Logits", 1, CLASSES, has_bias=True)
+    return tf.squeeze(rewritten.round_output(x, "Separable/Logits/act_quant", -6.0), (1, 2))
+
+
+def separable_network() -> GraphNetwork:
+    """The same as layers of slim, before the rewrite."""
+    norm = BatchNorm(DECAY, EPSILON, scale=True)
+    x = layers.inputs(SHAPE)
+    graph = x.graph
+    x = layers.conv2d(x, 8, 3, stride=2, activation="relu6", batch_norm=norm, name="Separable/Conv")
+    x = layers.separable_conv2d(
+        x, 8, 3, stride=2, depth_multiplier=2, activation="relu6", batch_norm=norm, name="Separable/Block"
+    )
+    x = layers.global_avg_pool(x, name="Separable/pool")
+    x = layers.conv2d(x, CLASSES, 1, activation=None, name="Separable/Logits")
+    graph.outputs = [reshape(x, (CLASSES,), name="Separable/squeeze")]
+    return GraphNetwork("separable", graph, preprocessing="inception", num_classes=CLASSES)
 
 
 def mobilenet_v1(rewritten: Rewritten, x: Any, multiplier: float = 0.25) -> Any:

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from slim2keras.batch_norm.decay import AUTO, LARGEST_SHARE_LEFT, SettledDecay, decay_for, share_left, steps_for
+from slim2keras.batch_norm.decay import (
+    AUTO,
+    LARGEST_SHARE_LEFT,
+    SettledDecay,
+    decay_for,
+    settle,
+    share_left,
+    steps_for,
+)
 from slim2keras.errors import MovingStatisticsWarning, UnsupportedArgumentError
 from slim2keras.files.reports import plural
 from slim2keras.models.finite import all_finite
@@ -60,10 +68,84 @@ def _is_finite(layer: Any) -> bool:
     return all(all_finite(np.asarray(item)) for item in (layer.moving_mean, layer.moving_variance))
 
 
+class MovingDecay:
+    """What a model does about the decay of its moving statistics; a class of tf_keras' models, or of Keras 3's.
+
+    The class has ``options``, of ``finetune``, ``moving_layers()`` and ``make_train_function()``.
+
+    Attributes:
+        settled_decay: What a decay ``"auto"`` became in the last ``fit``, ``None`` before the first.
+    """
+
+    options: Any
+    settled_decay: SettledDecay | None = None
+    _is_loaded = False
+
+    def moves_in_step(self) -> int:
+        """How often a step moves the statistics."""
+        return 1
+
+    def settle_decay(self, steps: int, *, is_resumed: bool) -> None:
+        """Turn a decay ``"auto"`` into the number for the steps planned.
+
+        Args:
+            steps: Of this ``fit``.
+            is_resumed: Whether it goes on with a run, whose decay is kept then. So does the first ``fit`` of a model
+                that was saved in a run and loaded.
+        """
+        if self.options.decay != AUTO:
+            return
+        before = self.settled_decay
+        if before is not None and (is_resumed or self._is_loaded):
+            self._is_loaded = False
+            return
+        decays = (layer.momentum for layer in self.moving_layers())
+        self.settled_decay = settle(before, steps, decays, self.moves_in_step())
+        self.set_decay(self.settled_decay.decay)
+        if before is not None and before.decay != self.settled_decay.decay:
+            # The step was traced with the decay as a constant.
+            self.make_train_function(force=True)
+
+    def set_decay(self, decay: float) -> None:
+        """Give every layer in mode ``"update"`` a decay.
+
+        Raises:
+            UnsupportedArgumentError: If there is none.
+        """
+        layers = self.moving_layers()
+        if not layers:
+            raise UnsupportedArgumentError(
+                f"decay={decay} concerns BatchNorm layers in mode 'update', and there are none. Leave it out."
+            )
+        for layer in layers:
+            layer.momentum = decay
+
+    def take_settled(self, config: Mapping[str, Any] | None) -> None:
+        """Take what a saved model settled, ``None`` if nothing; the first ``fit`` keeps it."""
+        if config is not None:
+            self.settled_decay, self._is_loaded = SettledDecay(**config), True
+
+    def check_settled(self) -> None:
+        """Refuse a step outside of ``fit`` before a decay ``"auto"`` is settled.
+
+        Raises:
+            UnsupportedArgumentError: If it is not.
+        """
+        if self.options.decay == AUTO and self.settled_decay is None:
+            raise UnsupportedArgumentError(
+                'decay="auto" depends on the number of steps, which only fit knows. Finetune with a number, or use fit.'
+            )
+
+    if TYPE_CHECKING:
+
+        def moving_layers(self) -> Sequence[Any]: ...
+        def make_train_function(self, force: bool = False) -> Any: ...
+
+
 class OutlookReport:
     """What a callback says at the start of ``fit``; a class of tf_keras' callbacks, or of Keras 3's, is to come behind.
 
-    Its model has ``options``, of ``finetune``, ``settled_decay``, ``moving_layers()`` and ``settle_decay()``.
+    Its model is a ``MovingDecay``.
 
     Args:
         initial_epoch: Of ``fit``.
@@ -79,10 +161,6 @@ class OutlookReport:
         super().__init__()
         self.initial_epoch = initial_epoch
         self._steps_seen = 0
-
-    def moves_in_step(self) -> int:
-        """How often a step moves the statistics."""
-        return 1
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Settle ``decay="auto"`` and report, if the number of steps is known; say what no step can mend."""
@@ -111,7 +189,7 @@ class OutlookReport:
         if not layers or steps <= 0:
             return
         self.model.settle_decay(steps, is_resumed=self.initial_epoch > 0)
-        moves = self.moves_in_step()
+        moves = self.model.moves_in_step()
         text = describe_outlook(layers, steps, _origin(self.model.settled_decay, steps), moves)
         if largest_share(layers, steps, moves) > LARGEST_SHARE_LEFT:
             warnings.warn(text, MovingStatisticsWarning, stacklevel=2)

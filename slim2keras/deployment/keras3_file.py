@@ -91,10 +91,8 @@ def _proof(subject: Subject, draft: Path, ours: list[str]) -> Proof:
     named = {f"input_{place}": item for place, item in enumerate(inputs)}
     found, runtime = run_elsewhere("run_keras3", draft, named, module=LAYERS_MODULE if ours else "")
 
-    def model_outputs(_: Any) -> list[NDArray[Any]]:
-        return subject.outputs(inputs if len(inputs) > 1 else inputs[0])  # type: ignore[arg-type]
-
-    proof = prove(model_outputs, lambda _: found, inputs[0], runtime=runtime, of=of)
+    images = inputs if len(inputs) > 1 else inputs[0]
+    proof = prove(subject.outputs, lambda _: found, images, runtime=runtime, of=of, shaken=subject.shaken)
     return replace(proof, remarks=(_remark(ours),)) if ours else proof
 
 

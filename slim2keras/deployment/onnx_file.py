@@ -212,4 +212,4 @@ def _proof(subject: Subject, file: Path) -> Proof:
     def theirs(_: NDArray[Any]) -> list[NDArray[Any]]:
         return found
 
-    return prove(subject.outputs, theirs, images, runtime=runtime, of=of)
+    return prove(subject.outputs, theirs, images, runtime=runtime, of=of, shaken=subject.shaken)

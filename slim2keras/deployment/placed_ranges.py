@@ -10,6 +10,9 @@ By the last part of its name a range is of
   its own name;
 - ``activation_Add_quant`` and the like: another sum or product, by its own name.
 
+The addition in ``relu6(x + 3)`` counts as a sum: ``x`` has a ``conv_quant``, and what leaves the activation is an
+``act_quant`` by the scope around the layer, where another one is ``act_quant_1``.
+
 Images, concatenations and pools have none.
 
 Source: tensorflow/contrib/quantize/python/quantize.py of TensorFlow 1.15, ``Quantize``, ``_FindLayersToQuantize``.
@@ -32,6 +35,7 @@ QUANTIZED_KINDS = ("Conv2D", "DepthwiseConv2D", "Dense")
 _ACTIVATIONS = ("relu", "relu6", "linear")
 _LAST_OPS = ("add_fold", "BiasAdd", "Conv2D", "MatMul", "depthwise")
 _SUMS = ("Add", "Multiply")
+_NUMBERED = re.compile(r"(.*?)(?:_(\d+))?")
 
 
 @dataclass(frozen=True)
@@ -65,8 +69,8 @@ def place_ranges(graph: LayerGraph, ranges: Mapping[str, Range]) -> PlacedRanges
     outputs: dict[str, Range] = {}
     homeless = []
     for quantizer, found in ranges.items():
-        scope, kind = _scope_and_kind(quantizer)
-        layer, placed = placing.layer_of(scope, kind), weights if kind == "weights_quant" else outputs
+        scope, kind, number = _parts(quantizer)
+        layer, placed = placing.layer_of(scope, kind, number), weights if kind == "weights_quant" else outputs
         if layer is None or layer.name in placed:
             homeless.append(quantizer)
         else:
@@ -86,18 +90,31 @@ class _Placing:
         used = graph.layers_to(graph.outputs)
         self._layers = [layer for layer in graph.layers.values() if layer.name in used]
         self._users = users_of(graph)
-        self._bypassed = [scope for scope, kind in map(_scope_and_kind, ranges) if kind == "conv_quant"]
+        self._bypassed = [scope for scope, kind, _ in map(_parts, ranges) if kind == "conv_quant"]
 
-    def layer_of(self, scope: str, kind: str) -> Layer | None:
-        """The layer whose weights or output a range is of."""
+    def layer_of(self, scope: str, kind: str, number: int) -> Layer | None:
+        """The layer whose weights or output a range is of, the first of its name having the number 0."""
         if kind in ("weights_quant", "conv_quant"):
             return self._weighted(scope)
         if kind == "act_quant":
+            if gates := self._gates_in(scope):
+                return gates[number] if number < len(gates) else None
             layer = self._weighted(scope) or self._sum_around(scope)
             return None if layer is None else self._activated(layer)
         if kind in ("add_quant", "post_activation_bypass_quant"):
             return self._sum_around(scope)
-        return self._named(_SUMS, partial(is_same_scope, scope))
+        return self._named((*_SUMS, "Rescaling"), partial(is_same_scope, scope))
+
+    def _gates_in(self, scope: str) -> list[Layer]:
+        """In order, the activations of ``relu6(x + 3)`` of layers right in a scope."""
+        inside = [
+            layer
+            for layer in self._layers
+            if layer.kind in QUANTIZED_KINDS and is_same_scope(scope, layer.name.rpartition("/")[0])
+        ]
+        shifted = [user for layer in inside for user in self._users.get(layer.name, ()) if user.kind == "Rescaling"]
+        gates = [self._only_user(layer) for layer in shifted if layer.config["offset"]]
+        return [layer for layer in gates if layer is not None and layer.kind == "ReLU"]
 
     def _named(self, kinds: Collection[str], names: Callable[[str], bool]) -> Layer | None:
         """The one layer of a name, ``None`` if there are several."""
@@ -162,7 +179,8 @@ def _is_last_op(name: str) -> bool:
     return name.rpartition("/")[2].removesuffix("_Fold") in _LAST_OPS
 
 
-def _scope_and_kind(quantizer: str) -> tuple[str, str]:
-    """``MobilenetV2/Conv/act_quant`` is an ``act_quant`` of ``MobilenetV2/Conv``."""
-    scope, _, kind = quantizer.rpartition("/")
-    return scope, re.sub(r"_\d+$", "", kind)
+def _parts(quantizer: str) -> tuple[str, str, int]:
+    """``MobilenetV2/Conv/act_quant_1`` is the second ``act_quant`` of ``MobilenetV2/Conv``."""
+    scope, _, name = quantizer.rpartition("/")
+    kind, number = _NUMBERED.fullmatch(name).groups()  # type: ignore[union-attr]
+    return scope, kind, int(number or 0)

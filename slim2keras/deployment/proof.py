@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -22,8 +24,48 @@ LARGEST_DIFFERENCE = 1e-5
 _LARGEST_OF_ROUNDING = 1e-4
 """Networks that amplify rounding are that far from themselves in float64: beyond it a file computes something else."""
 
-Runs = Callable[["NDArray[Any]"], Sequence["NDArray[Any]"]]
-"""Images, (batch, height, width, channels), to every output, in the order of the model."""
+_SMALL = 1e-3
+"""Of outputs that are no larger, a difference relative to 1 says little."""
+_SHAKE = 2.0**-22
+"""Relative to the largest of some values: a few times what float32 rounds."""
+_ROUNDINGS = 32
+"""Every layer rounds, and all of them together not more than so many times what changed images and weights do."""
+_WEAK = 0.01
+
+Images: TypeAlias = "NDArray[Any] | list[NDArray[Any]]"
+"""(batch, height, width, channels), of every input where there are several."""
+Runs = Callable[[Any], Sequence["NDArray[Any]"]]
+"""Images to every output, in the order of the model."""
+
+
+@dataclass(frozen=True)
+class SmallOutputs:
+    """An output that is nearly 0, as those of networks that were never trained are, compared by its own size.
+
+    Attributes:
+        largest: Value.
+        difference: Relative to it.
+        rounding: Relative to it, what float32 may do to the output: told by images and weights changed by as little.
+    """
+
+    largest: float
+    difference: float
+    rounding: float
+
+    @property
+    def beyond_rounding(self) -> float:
+        """What float32 does not explain of the difference."""
+        return max(0.0, self.difference - self.rounding)
+
+    def describe(self) -> str:
+        """In words."""
+        if self.largest == 0:
+            return "every value of an output is 0, so that nothing is proved of it"
+        weak = ""
+        if self.rounding > _WEAK:
+            weak = f", of which float32 may do {self.rounding:.2g}, so that little is proved"
+        largest, difference = f"{self.largest:.2g}", f"{self.difference:.2g}"
+        return f"an output is nearly 0, {largest} at most; relative to that it differs by {difference}{weak}"
 
 
 @dataclass(frozen=True)
@@ -38,6 +80,7 @@ class Proof:
         agreement: Part of the images with the same class; ``None`` where there are no classes.
         bar: That the difference shall be within; ``None`` of a quantized file, which has none.
         remarks: What else must be known, for people.
+        small: The output that is nearly 0 and differs most for its size; ``None`` where none is.
     """
 
     runtime: str
@@ -47,6 +90,7 @@ class Proof:
     agreement: float | None
     bar: float | None = LARGEST_DIFFERENCE
     remarks: Sequence[str] = field(default_factory=tuple)
+    small: SmallOutputs | None = None
 
     def check(self, what: str, advice: str = "") -> None:
         """Refuse a file that computes something else.
@@ -65,17 +109,23 @@ class Proof:
                 f"{what} differs from the model by {self.largest_difference:.3g} when {self.runtime} runs it; "
                 f"{allowed}. Nothing was written.{advice}"
             )
+        if self.bar is not None and self.small is not None and self.small.beyond_rounding > _LARGEST_OF_ROUNDING:
+            raise ParityError(
+                f"{what} differs from the model when {self.runtime} runs it: {self.small.describe()}; at most "
+                f"{_LARGEST_OF_ROUNDING:g} is allowed beyond what float32 rounds. Nothing was written.{advice}"
+            )
 
     @property
     def all_remarks(self) -> Sequence[str]:
-        """What must be known, a difference over the bar first."""
+        """What must be known, a difference over the bar first, and then outputs that are nearly 0."""
+        small = () if self.small is None else (f"{self.small.describe()}.",)
         if self.bar is None or self.largest_difference <= self.bar:
-            return self.remarks
+            return *small, *self.remarks
         over = (
             f"the difference is over {self.bar:g}. The network amplifies what float32 rounds: look whether the classes "
             "of your own images are the same (data; on the command line --data)."
         )
-        return over, *self.remarks
+        return over, *small, *self.remarks
 
     def describe(self) -> str:
         """In a line."""
@@ -88,14 +138,23 @@ class Proof:
         return {**asdict(self), "remarks": list(self.all_remarks)}
 
 
-def prove(
-    ours: Runs, theirs: Runs, images: NDArray[Any], *, runtime: str, of: str, bar: float | None = LARGEST_DIFFERENCE
+def prove(  # noqa: PLR0913  what is compared, and how it is called
+    ours: Runs,
+    theirs: Runs,
+    images: Images,
+    *,
+    runtime: str,
+    of: str,
+    bar: float | None = LARGEST_DIFFERENCE,
+    shaken: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> Proof:
     """Compare a file with the model that it was made of, on images as the network takes them.
 
     Args:
         ours: Runs the model.
         theirs: Runs the file, by its own runtime.
+        images: An array; a list of arrays where there are several inputs.
+        shaken: Within it the model has weights that are changed by what float32 rounds, see ``shake``.
 
     Raises:
         ParityError: If outputs are missing, or the model's own are no numbers, with which none can be compared.
@@ -110,7 +169,44 @@ def prove(
             "Nothing was written."
         )
     difference = max(map(relative_difference, found, given))
-    return Proof(runtime, len(images), of, difference, _agreement(given[0], found[0]), bar)
+    small = _small_outputs(given, found, partial(_shaken_outputs, ours, images, shaken))
+    number = len(images[0] if isinstance(images, list) else images)
+    return Proof(runtime, number, of, difference, _agreement(given[0], found[0]), bar, small=small)
+
+
+def _small_outputs(
+    given: Sequence[NDArray[Any]], found: Sequence[NDArray[Any]], shaken_outputs: Callable[[], Sequence[NDArray[Any]]]
+) -> SmallOutputs | None:
+    """The output that differs most for its size, of those that are nearly 0."""
+    sizes = [float(np.max(np.abs(item), initial=0.0)) for item in given]
+    if min(sizes) > _SMALL:
+        return None
+    small = [
+        SmallOutputs(size, _part(theirs, wanted, size), _ROUNDINGS * _part(moved, wanted, size))
+        for size, wanted, theirs, moved in zip(sizes, given, found, shaken_outputs(), strict=True)
+        if size <= _SMALL
+    ]
+    return max(small, key=lambda item: (item.beyond_rounding, item.difference, -item.largest))
+
+
+def _shaken_outputs(
+    ours: Runs, images: Images, shaken: Callable[[], AbstractContextManager[None]]
+) -> Sequence[NDArray[Any]]:
+    with shaken():
+        return ours([*map(shake, images)] if isinstance(images, list) else shake(images))
+
+
+def shake(values: NDArray[Any]) -> NDArray[Any]:
+    """Values that are changed by a few times what float32 rounds of the largest of them."""
+    signs = np.random.RandomState(0).choice((-1.0, 1.0), values.shape)
+    shaken: NDArray[Any] = (values + signs * _SHAKE * np.max(np.abs(values), initial=0.0)).astype(values.dtype)
+    return shaken
+
+
+def _part(found: NDArray[Any], wanted: NDArray[Any], size: float) -> float:
+    """Largest difference, relative to a size; 0 where that is."""
+    difference = float(np.max(np.abs(found.astype("float64") - wanted), initial=0.0))
+    return difference / size if size else 0.0
 
 
 def relative_difference(found: NDArray[Any], wanted: NDArray[Any]) -> float:

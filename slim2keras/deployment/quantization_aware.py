@@ -20,13 +20,17 @@ from slim2keras.deployment.trained_ranges import Range
 from slim2keras.errors import UnsupportedArgumentError
 from slim2keras.files.reports import plural
 from slim2keras.graphs.folding import fold_graph
-from slim2keras.graphs.network import Network
+from slim2keras.graphs.network import GraphNetwork, Network
+from slim2keras.graphs.separating import is_separable, separated
+from slim2keras.models.building import build_model
 from slim2keras.models.folding import fold_batch_norm
 from slim2keras.models.networks import network_of
+from slim2keras.models.variables import assign_stored, slim_variables
 from slim2keras.preprocessing.pipelines import PIPELINES
 
 if TYPE_CHECKING:
     import tensorflow as tf
+    import tf_keras
     from numpy.typing import NDArray
 
 _NAMED = 3
@@ -160,6 +164,7 @@ def quantization_aware(subject: Subject) -> QuantizationAware:
     model = subject.model
     if fold_graph(subject.network.graph).folds:
         model = fold_batch_norm(model)
+    model = _separated(model)
     graph = network_of(model).graph
     trained = place_ranges(graph, subject.ranges)
     ranges = derive_ranges(graph, trained.outputs, images)
@@ -171,6 +176,19 @@ def quantization_aware(subject: Subject) -> QuantizationAware:
     as_int8 = FakeQuantized(model, graph, weights, rounded, ranges.known)
     as_trained = FakeQuantized(model, graph, weights, trained.outputs)
     return QuantizationAware(as_int8, as_trained, trained, ranges)
+
+
+def _separated(model: tf_keras.Model) -> tf_keras.Model:
+    """A model whose separable convolutions are two layers each: training rounds what is between them."""
+    network = network_of(model)
+    if not is_separable(network.graph):
+        return model
+    graph, preprocessing = separated(network.graph), network.preprocessing
+    made = build_model(GraphNetwork(network.name, graph, preprocessing, num_classes=network.num_classes))
+    values = slim_variables(model)
+    for name, variable in slim_variables(made).items():
+        assign_stored(variable, values[name].numpy())
+    return made
 
 
 def _range_of_images(network: Network) -> Range:

@@ -96,7 +96,10 @@ def write(subject: Subject, draft: Path, options: DeploymentOptions) -> Written:
         outputs = head(subject.outputs(images))
         return [np.asarray(outputs[name]) for name in floats]
 
-    proof = prove(ours, lambda _: [found[_SERVE, name] for name in floats], prepared, runtime=runtime, of=of)
+    def theirs(_: NDArray[Any]) -> list[NDArray[Any]]:
+        return [found[_SERVE, name] for name in floats]
+
+    proof = prove(ours, theirs, prepared, runtime=runtime, of=of, shaken=subject.shaken)
     facts: dict[str, Any] = {"signature": options.signature, "input": _described(entry.spec), "outputs": [*head.served]}
     if entry.prepare is not None:
         facts["preprocessing_difference"] = relative_difference(found[_PREPROCESS, IMAGES], prepared)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from slim2keras.data.labels import class_names
 from slim2keras.data.listing import list_for_network
 from slim2keras.deployment.options import DeploymentOptions
 from slim2keras.deployment.origin import Origin, open_source
-from slim2keras.deployment.proof import noise
+from slim2keras.deployment.proof import Images, noise, shake
 from slim2keras.deployment.trained_ranges import Range
 from slim2keras.errors import UnsupportedArgumentError
 from slim2keras.evaluation.opening import Classifier
@@ -73,9 +74,22 @@ class Subject:
         turned = {"exif_orientation": self.reading.exif_orientation}
         return describe_images(self.network, self.class_names, self.reading.options) | turned
 
-    def outputs(self, images: NDArray[Any]) -> list[NDArray[Any]]:
+    def outputs(self, images: Images) -> list[NDArray[Any]]:
         """Of the model for inference, from before its BatchNorm was folded."""
         return outputs_of(self.model if self.unfolded is None else self.unfolded, images)
+
+    @contextlib.contextmanager
+    def shaken(self) -> Iterator[None]:
+        """Within it the values of the model are changed by what float32 rounds; then they are what they were."""
+        variables = (self.model if self.unfolded is None else self.unfolded).variables
+        values = [variable.numpy() for variable in variables]
+        try:
+            for variable, value in zip(variables, values, strict=True):
+                variable.assign(shake(value) if variable.dtype.is_floating else value)
+            yield
+        finally:
+            for variable, value in zip(variables, values, strict=True):
+                variable.assign(value)
 
     @property
     def advice(self) -> str:
@@ -111,7 +125,7 @@ class Subject:
                 return
 
 
-def outputs_of(model: tf_keras.Model, images: NDArray[Any]) -> list[NDArray[Any]]:
+def outputs_of(model: tf_keras.Model, images: Images) -> list[NDArray[Any]]:
     """Every output of a model of tf_keras, for inference."""
     import tensorflow as tf
 

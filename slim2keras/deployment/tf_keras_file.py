@@ -30,7 +30,9 @@ def write(subject: Subject, draft: Path, options: DeploymentOptions) -> Written:
     write_and_read_back(outline_of_model(model), values, draft, its_format)
     runs = partial(outputs_of, _read(model, draft, its_format))
     images, of = subject.images()
-    proof = prove(subject.outputs, runs, images, runtime=f"tf_keras {tf_keras.__version__}", of=of)
+    proof = prove(
+        subject.outputs, runs, images, runtime=f"tf_keras {tf_keras.__version__}", of=of, shaken=subject.shaken
+    )
     return Written(proof, {"tensors": checksums(values)})
 
 

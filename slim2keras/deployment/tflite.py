@@ -108,7 +108,7 @@ def _representative(subject: Subject, options: DeploymentOptions) -> Representat
 def _proof(subject: Subject, runtime: LiteRT, quantize: str | None, in_float: Mapping[str, int]) -> Proof:
     images, of = subject.images()
     bar = LARGEST_DIFFERENCE if quantize is None else None
-    proof = prove(subject.outputs, runtime, images, runtime=runtime.version, of=of, bar=bar)
+    proof = prove(subject.outputs, runtime, images, runtime=runtime.version, of=of, bar=bar, shaken=subject.shaken)
     return replace(proof, remarks=[*_remarks(subject, quantize, in_float)])
 
 

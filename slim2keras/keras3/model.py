@@ -8,10 +8,8 @@ from typing import Any
 
 import keras
 
-from slim2keras.batch_norm.decay import AUTO, SettledDecay, settle
 from slim2keras.batch_norm.modes import BatchNormMode, check_flag, match_modes
-from slim2keras.batch_norm.outlook import OutlookReport
-from slim2keras.errors import UnsupportedArgumentError
+from slim2keras.batch_norm.outlook import MovingDecay, OutlookReport
 from slim2keras.keras3.batch_norm import BatchNormalization
 from slim2keras.keras3.naming import to_slim_name
 from slim2keras.keras3.registration import registered
@@ -27,7 +25,7 @@ class MovingStatisticsReport(OutlookReport, keras.callbacks.Callback):  # type: 
 
 
 @registered
-class FineTunedModel(keras.Model):  # type: ignore[misc]
+class FineTunedModel(MovingDecay, keras.Model):  # type: ignore[misc]
     """A functional model of slim's BatchNorm layers, each in its mode; ``finetune`` makes it.
 
     Args:
@@ -35,7 +33,6 @@ class FineTunedModel(keras.Model):  # type: ignore[misc]
         options: As given to ``finetune``.
 
     Attributes:
-        settled_decay: What a decay ``"auto"`` became in the last ``fit``, ``None`` before the first.
         slim_network: The network that it is, ``None`` if it is somebody's own.
     """
 
@@ -44,12 +41,10 @@ class FineTunedModel(keras.Model):  # type: ignore[misc]
             super().__init__(inputs=model.input, outputs=model.output, name=model.name)
         self.slim_network = getattr(model, "slim_network", None)
         self.options = options
-        self.settled_decay: SettledDecay | None = None
-        self._is_loaded = False
         self._apply_modes()
         self._apply_choice()
         if isinstance(options.decay, (int, float)):
-            self._set_decay(float(options.decay))
+            self.set_decay(float(options.decay))
 
     def _apply_modes(self) -> None:
         layers = {to_slim_name(layer.name): layer for layer in batch_norm_layers(self)}
@@ -67,34 +62,6 @@ class FineTunedModel(keras.Model):  # type: ignore[misc]
     def moving_layers(self) -> list[BatchNormalization]:
         """BatchNorm layers in mode ``"update"``."""
         return [layer for layer in batch_norm_layers(self) if layer.mode == BatchNormMode.UPDATE.value]
-
-    def settle_decay(self, steps: int, *, is_resumed: bool) -> None:
-        """Turn a decay ``"auto"`` into the number for the steps planned.
-
-        Args:
-            steps: Of this ``fit``.
-            is_resumed: Whether it goes on with a run, whose decay is kept then. So does the first ``fit`` of a model
-                that was saved in a run and loaded.
-        """
-        if self.options.decay != AUTO:
-            return
-        before = self.settled_decay
-        if before is not None and (is_resumed or self._is_loaded):
-            self._is_loaded = False
-            return
-        self.settled_decay = settle(before, steps, (layer.momentum for layer in self.moving_layers()))
-        self._set_decay(self.settled_decay.decay)
-        # The step may have been traced with another decay as a constant.
-        self.make_train_function(force=True)
-
-    def _set_decay(self, decay: float) -> None:
-        layers = self.moving_layers()
-        if not layers:
-            raise UnsupportedArgumentError(
-                f"decay={decay} concerns BatchNorm layers in mode 'update', and there are none. Leave it out."
-            )
-        for layer in layers:
-            layer.momentum = decay
 
     def compile(
         self,
@@ -150,10 +117,7 @@ class FineTunedModel(keras.Model):  # type: ignore[misc]
 
     def train_on_batch(self, *args: Any, **options: Any) -> Any:
         """As Keras'; a decay ``"auto"`` is settled by ``fit`` alone."""
-        if self.options.decay == AUTO and self.settled_decay is None:
-            raise UnsupportedArgumentError(
-                'decay="auto" depends on the number of steps, which only fit knows. Finetune with a number, or use fit.'
-            )
+        self.check_settled()
         return super().train_on_batch(*args, **options)
 
     def compute_loss(self, x: Any = None, y: Any = None, y_pred: Any = None, *args: Any, **options: Any) -> Any:
@@ -192,8 +156,7 @@ class FineTunedModel(keras.Model):  # type: ignore[misc]
         if config["slim_network"] is not None:
             functional.slim_network = network_from_config(config["slim_network"])
         model = cls(functional, LearningOptions(**config["options"]))
-        if config["settled_decay"] is not None:
-            model.settled_decay, model._is_loaded = SettledDecay(**config["settled_decay"]), True
+        model.take_settled(config["settled_decay"])
         return model
 
 

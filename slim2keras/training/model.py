@@ -14,9 +14,9 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
-from slim2keras.batch_norm.decay import AUTO, SettledDecay, settle
 from slim2keras.batch_norm.kernels import BatchStatistics, averaged_over_replicas, explicit_modes, move_statistics
 from slim2keras.batch_norm.modes import BatchNormMode, batch_norm_layers, check_layer
+from slim2keras.batch_norm.outlook import MovingDecay
 from slim2keras.drop_path import scheduled_drop_path
 from slim2keras.errors import UnsupportedArgumentError
 from slim2keras.models.folding import refuse_folded
@@ -46,14 +46,13 @@ from slim2keras.training.step_guard import (
 
 
 @tf_keras.utils.register_keras_serializable(package="slim2keras")
-class FineTunedModel(tf_keras.Model):  # type: ignore[misc]
+class FineTunedModel(MovingDecay, tf_keras.Model):  # type: ignore[misc]
     """A functional model with slim's training step; ``finetune`` makes it.
 
     ``tf_keras.Model(tuned.input, tuned.output)`` is the plain model of the same variables.
 
     Attributes:
         options: As given to ``finetune``.
-        settled_decay: What a decay ``"auto"`` became in the last ``fit``, ``None`` before the first.
         plan: What follows from the options.
         statistics_record: What training did to the moving statistics.
         first_images: What is seen of the first batch of a ``fit``.
@@ -75,8 +74,6 @@ class FineTunedModel(tf_keras.Model):  # type: ignore[misc]
         self.plan = plan_fine_tuning(model, options)
         self._shadows: list[Any] = []
         self.optimizer_state: OptimizerState | None = None
-        self.settled_decay: SettledDecay | None = None
-        self._is_loaded = False
         self._guard = StepGuard(self)
         self.first_images = FirstImages()
         self.statistics_record = StatisticsRecord(self)
@@ -85,7 +82,7 @@ class FineTunedModel(tf_keras.Model):  # type: ignore[misc]
         if options.dropout_seed is not None:
             dropout_layers(self)
         if isinstance(options.decay, (int, float)):
-            self._set_decay(float(options.decay))
+            self.set_decay(float(options.decay))
 
     @property
     def trainable_weights(self) -> list[Any]:
@@ -129,45 +126,21 @@ class FineTunedModel(tf_keras.Model):  # type: ignore[misc]
         model = cls(plain, FineTuningOptions(**config["options"]))
         if "statistics_record" in config:
             model.statistics_record.restore(config["statistics_record"])
-        settled = config.get("settled_decay")
-        if settled is not None:
-            model.settled_decay, model._is_loaded = SettledDecay(**settled), True
+        model.take_settled(config.get("settled_decay"))
         return model
 
     def moving_layers(self) -> list[tf_keras.layers.Layer]:
         """BatchNorm layers in mode ``"update"``."""
         return [layer for layer in batch_norm_layers(self) if self.plan.modes[layer.name] is BatchNormMode.UPDATE]
 
-    def settle_decay(self, steps: int, *, is_resumed: bool) -> None:
-        """Turn a decay ``"auto"`` into the number for the steps planned.
+    def moves_in_step(self) -> int:
+        """Once a micro-batch."""
+        return int(self.options.accumulate)
 
-        Args:
-            steps: Of this ``fit``.
-            is_resumed: Whether it goes on with a run, whose decay is kept then. So does the first ``fit`` of a model
-                that was saved in a run and loaded.
-        """
-        if self.options.decay != AUTO:
-            return
-        before = self.settled_decay
-        if before is not None and (is_resumed or self._is_loaded):
-            self._is_loaded = False
-            return
-        decays = (layer.momentum for layer in self.moving_layers())
-        self.settled_decay = settle(before, steps, decays, self.options.accumulate)
-        self._set_decay(self.settled_decay.decay)
-        if before is not None and before.decay != self.settled_decay.decay:
-            # The step was traced with the decay as a constant.
-            self.make_train_function(force=True)
-
-    def _set_decay(self, decay: float) -> None:
-        layers = self.moving_layers()
-        if not layers:
-            raise UnsupportedArgumentError(
-                f"decay={decay} concerns BatchNorm layers in mode 'update', and there are none. Leave it out."
-            )
+    def set_decay(self, decay: float) -> None:
+        """Give every layer in mode ``"update"`` a decay, and tell the network and the record of the statistics."""
+        super().set_decay(decay)
         self.statistics_record.go_on()
-        for layer in layers:
-            layer.momentum = decay
         if self.slim_network is not None:
             self.slim_network = with_its_decay(self, self.slim_network)
 
@@ -338,10 +311,7 @@ class FineTunedModel(tf_keras.Model):  # type: ignore[misc]
         """Refuse what may have changed since ``finetune``, and what is not settled."""
         for layer in batch_norm_layers(self):
             check_layer(layer, self.plan.modes[layer.name])
-        if self.options.decay == AUTO and self.settled_decay is None:
-            raise UnsupportedArgumentError(
-                'decay="auto" depends on the number of steps, which only fit knows. Finetune with a number, or use fit.'
-            )
+        self.check_settled()
         if not self.trainable_variables:
             raise UnsupportedArgumentError(
                 f"Nothing learns: trainable was set to False on every layer of {self.name} that was to learn."

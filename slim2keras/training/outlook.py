@@ -12,10 +12,6 @@ from slim2keras.batch_norm.outlook import OutlookReport
 class MovingStatisticsReport(OutlookReport, tf_keras.callbacks.Callback):  # type: ignore[misc]
     """Says at the start of ``fit`` what the decay means for the steps planned; ``finetune`` adds it."""
 
-    def moves_in_step(self) -> int:
-        """Once a micro-batch."""
-        return int(self.model.options.accumulate)
-
     def on_train_end(self, logs: Any = None) -> None:
         """Let the model know that the statistics are now those of training."""
         self.model.statistics_record.note()

@@ -43,6 +43,11 @@ def placed(net: str, *quantizers: str) -> PlacedRanges:
         ("mobilenet_v2", "MobilenetV2/expanded_conv_2/add_quant", "MobilenetV2/expanded_conv_2/add"),
         ("mobilenet_v2", "MobilenetV2/expanded_conv_2/add/add_quant", "MobilenetV2/expanded_conv_2/add"),
         ("mobilenet_v2", "MobilenetV2/expanded_conv_2/post_activation_bypass_quant", "MobilenetV2/expanded_conv_2/add"),
+        (
+            "mobilenet_v3_small",
+            "MobilenetV3/Conv/hard_swish/mul_1/activation_Mul_quant",
+            "MobilenetV3/Conv/hard_swish/mul_1",
+        ),
         ("mobilenet_v2", "MobilenetV2/expanded_conv_2/add/activation_Add_quant", "MobilenetV2/expanded_conv_2/add"),
         (
             "inception_v3",
@@ -54,6 +59,21 @@ def placed(net: str, *quantizers: str) -> PlacedRanges:
 def test_an_activation_finds_its_layer(net: str, quantizer: str, layer: str) -> None:
     """What leaves an activation, a layer without one, or a sum, by its scope, in which the root may be repeated."""
     assert placed(net, quantizer).outputs == {layer: Range(0.0, 1.0)}
+
+
+def test_gates_of_one_block_find_their_layers_in_order() -> None:
+    """``relu6(x + 3)`` is rounded by the scope around the layer before it, the second one of a scope by a number."""
+    block = "MobilenetV3/expanded_conv_4"
+    names = [f"{block}/act_quant_1", f"{block}/act_quant", f"{block}/squeeze_excite/act_quant", "MobilenetV3/act_quant"]
+    found = {width.high: layer for layer, width in placed("mobilenet_v3_small", *names).outputs.items()}
+    assert found == {
+        1.0: f"{block}/depthwise/hard_swish/Relu6",
+        2.0: f"{block}/expand/hard_swish/Relu6",
+        3.0: f"{block}/squeeze_excite/Conv_1/hard_sigmoid/Relu6",
+        4.0: "MobilenetV3/Conv/hard_swish/Relu6",
+    }
+    with pytest.raises(CheckpointMismatchError, match="expanded_conv_4/act_quant_2"):
+        placed("mobilenet_v3_small", *names, f"{block}/act_quant_2")
 
 
 def test_weights_find_their_layer() -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 
-from slim2keras.deployment.proof import LARGEST_DIFFERENCE, noise, prove, relative_difference
+from slim2keras.deployment.proof import LARGEST_DIFFERENCE, noise, prove, relative_difference, shake
 from slim2keras.errors import ParityError
 from slim2keras.nets.spec import NetSpec
 
@@ -87,6 +89,63 @@ def test_noise_has_the_range_and_size_that_the_network_wants() -> None:
     assert -1 <= inception.min() < -0.5 < 0.5 < inception.max() <= 1
     assert np.abs(noise(NetSpec.make("vgg_16", None, {}), 1)).max() > 50
     assert np.array_equal(noise(NetSpec.make("lenet", None, {})), noise(NetSpec.make("lenet", None, {})))
+
+
+def shrunk(by: float, found: Any, bar: float | None = LARGEST_DIFFERENCE) -> Any:
+    """A proof of a model whose outputs are small multiples of its images."""
+
+    def run(images: Any) -> list[Any]:
+        return [images.mean((1, 2))[:, :2] * np.float32(by)]
+
+    images = np.random.RandomState(0).uniform(0.5, 1, (4, 2, 2, 3)).astype("float32")
+    return prove(run, lambda x: [found(run(x)[0])], images, runtime="r", of="noise", bar=bar)
+
+
+@pytest.mark.parametrize("by", [1e-4, 1e-16, 1e-30])
+def test_outputs_that_are_nearly_zero_are_compared_by_their_size(by: float) -> None:
+    """Relative to 1 a file that always gives 0, or twice as much, would be as good as any."""
+    right = shrunk(by, lambda outputs: outputs * np.float32(1 + 2e-6))
+    right.check("A file")
+    assert "an output is nearly 0" in right.to_json()["remarks"][0]
+    for wrong in (lambda outputs: outputs * 0, lambda outputs: outputs * np.float32(1.001)):
+        assert shrunk(by, wrong).largest_difference < 1e-4
+        with pytest.raises(ParityError, match="A file differs from the model when r runs it: an output is nearly 0"):
+            shrunk(by, wrong).check("A file")
+    quantized = shrunk(by, lambda outputs: outputs * np.float32(1.3), bar=None)
+    quantized.check("A quantized file")
+    assert "relative to that it differs by 0.3" in quantized.all_remarks[0]
+
+
+def test_small_outputs_that_are_what_rounding_leaves_are_no_fault_of_the_file() -> None:
+    """Large values that cancel out leave digits to nobody: the report says that little is proved."""
+
+    large = np.array([1e3], "float32")
+
+    def run(images: Any) -> list[Any]:
+        sums = images.sum((1, 2))[:, :2]
+        return [(sums + large) - np.float32(1e3) - sums]
+
+    @contextlib.contextmanager
+    def shaken() -> Iterator[None]:
+        before = large.copy()
+        large[:] = shake(large)
+        yield
+        large[:] = before
+
+    images = np.random.RandomState(0).uniform(0.5, 1, (4, 2, 2, 3)).astype("float32")
+    assert 0 < np.abs(run(images)[0]).max() < 1e-3
+    found = prove(run, lambda x: [run(x)[0][:, ::-1]], images, runtime="r", of="noise", shaken=shaken)
+    found.check("A file")
+    assert any("so that little is proved" in remark for remark in found.all_remarks)
+
+
+def test_of_zeros_nothing_is_proved() -> None:
+    """As the features of a dead ReLU are."""
+    zeros = np.zeros((4, 2), "float32")
+    found = prove(lambda x: [zeros], lambda x: [zeros], IMAGES, runtime="r", of="noise")
+    found.check("A file")
+    assert "every value of an output is 0" in found.all_remarks[0]
+    assert found.to_json()["small"] == {"largest": 0.0, "difference": 0.0, "rounding": 0.0}
 
 
 def test_what_rounding_may_be_is_told_and_not_refused() -> None:

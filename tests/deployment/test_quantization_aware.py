@@ -174,6 +174,23 @@ def test_a_file_that_computes_something_else_is_not_written(
     assert not [*tmp_path.glob("*.tflite*")]
 
 
+@pytest.mark.parametrize("name", [pytest.param("swish", marks=pytest.mark.slow), "separable"])
+def test_what_mobilenet_v3_has_and_both_parts_of_separable_convolutions_are_rounded(name: str, tmp_path: Path) -> None:
+    """Every range is at its layer, and the file is within a step of int8, of which no layer is left out."""
+    network, asked_for = getattr(judge, name), asked(getattr(judge, f"{name}_network")())
+    checkpoint = judge.train(network, tmp_path / "model.ckpt-25", judge.SHAPE[0], 25, rate=0.05)
+    found = quantization_aware(open_subject(checkpoint, INT8, asked_for)).as_trained(images())[0].numpy()
+    logits = f"{name.capitalize()}/Logits"
+    assert np.abs(found - judge.run(network, checkpoint, images())).max() <= NEAR * step(checkpoint, logits)
+    report = slim2keras.deploy(checkpoint, tmp_path / "net.tflite", INT8, request=asked_for)
+    told = report.facts["quantization_aware"]
+    assert (told["in_float32"], told["weights_without_range"]) == ([], [])
+    assert report.facts["tflite"]["float_operators"] == {}
+    wanted = judge.run(network, checkpoint, images(), rounds_all=True)
+    off = np.abs(LiteRT(tmp_path / "net.tflite")(images())[0] - wanted)
+    assert np.median(off) <= NEAR * step(checkpoint, logits)
+
+
 def changed(values: Values, directory: Path, **others: Any) -> Path:
     """A checkpoint with other values by the ends of names, ``None`` for none."""
     found = dict(values)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import slim2keras
@@ -48,6 +49,21 @@ def test_a_model_takes_the_size_that_is_asked_for() -> None:
     subject = open_subject(model, DeploymentOptions(image_size=(96, 128)), CheckpointRequest())
     assert subject.model.input_shape == (None, 96, 128, 3)
     assert subject.describe_images()["size"] == [96, 128]
+
+
+def test_a_model_is_shaken_and_is_then_what_it_was() -> None:
+    """Every value by as little as float32 rounds, also when something fails meanwhile."""
+    model = slim2keras.build("lenet", input_shape=(28, 28, 1), num_classes=3)
+    before = [variable.numpy() for variable in model.variables]
+    subject = open_subject(model, DeploymentOptions(), CheckpointRequest())
+    with subject.shaken():
+        for variable, value in zip(model.variables, before, strict=True):
+            moved = np.abs(variable.numpy() - value).max()
+            assert bool(moved > 0) is bool(value.any())
+            assert moved <= 1e-6 * np.abs(value).max()
+    with pytest.raises(KeyboardInterrupt), subject.shaken():
+        raise KeyboardInterrupt
+    assert all(np.array_equal(variable.numpy(), value) for variable, value in zip(model.variables, before, strict=True))
 
 
 def test_names_of_classes_that_the_network_has_not_are_refused(tmp_path: Path) -> None:
