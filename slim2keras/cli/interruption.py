@@ -40,10 +40,13 @@ class Interruption:
 
     @classmethod
     def leave(cls) -> None:
-        """From here on nothing is to be cleaned up: one that comes while Python ends is no traceback."""
+        """From here on nothing is to be cleaned up: one that comes while Python ends is no traceback.
+
+        After one that was told it is ignored, for Python gives up handlers before its end, and the exit code with them.
+        """
         cls.end()
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, _exit)
+            signal.signal(number, signal.SIG_IGN if cls.has_come else _exit)
 
     @classmethod
     def _raise(cls, _signal: int, _frame: FrameType | None) -> None:

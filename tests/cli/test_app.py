@@ -157,6 +157,15 @@ def while_leaving():
         print("done")
     interrupt()
 
+def again_and_again():
+    import atexit
+    def once_more():
+        # What Python has when it gives up handlers, after this; with any but this one the next signal ends it.
+        print(signal.getsignal(signal.SIGTERM).name)
+    atexit.register(once_more)
+    with interruptible():
+        interrupt()
+
 globals()[sys.argv[1]]()
 """
 
@@ -168,6 +177,7 @@ globals()[sys.argv[1]]()
         ("while_parsing", "", "Interrupted; nothing was written."),
         ("after_writing", "", "Interrupted; what had been written by then is whole, and stays: {model}"),
         ("while_leaving", "done\n", ""),
+        ("again_and_again", "SIG_IGN\n", "Interrupted; nothing was written."),
     ],
 )
 def test_an_interruption_is_one_line_from_the_first_moment_to_the_last(
