@@ -51,6 +51,8 @@ class Interruption:
     @classmethod
     def _raise(cls, _signal: int, _frame: FrameType | None) -> None:
         cls.has_come = True
+        # An object that was half made then may fail in its end, which Python would tell with a traceback.
+        sys.unraisablehook = _say_nothing
         if hasattr(signal, "setitimer"):
             signal.setitimer(signal.ITIMER_REAL, cls.interval)
         handled = sys.exc_info()[1]
@@ -82,6 +84,10 @@ def _tell_and_exit() -> NoReturn:
         sys.stderr.write(f"{NOTHING_WRITTEN}\n")
     Interruption.is_told = True
     sys.exit(INTERRUPTED)
+
+
+def _say_nothing(_unraisable: object) -> None:
+    pass
 
 
 def _exit(_signal: int, _frame: FrameType | None) -> None:

@@ -157,6 +157,18 @@ def while_leaving():
         print("done")
     interrupt()
 
+class HalfMade:
+    def __init__(self):
+        interrupt()
+        self.handle = None
+
+    def __del__(self):
+        print(self.handle)
+
+def while_making():
+    with interruptible():
+        HalfMade()
+
 def again_and_again():
     import atexit
     def once_more():
@@ -176,6 +188,7 @@ globals()[sys.argv[1]]()
         ("while_importing", "", "Interrupted; nothing was written."),
         ("while_parsing", "", "Interrupted; nothing was written."),
         ("after_writing", "", "Interrupted; what had been written by then is whole, and stays: {model}"),
+        ("while_making", "", "Interrupted; nothing was written."),
         ("while_leaving", "done\n", ""),
         ("again_and_again", "SIG_IGN\n", "Interrupted; nothing was written."),
     ],
