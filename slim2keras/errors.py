@@ -146,14 +146,14 @@ class PreprocessingWarning(UserWarning):
 
 
 _NO_MEMORY = (
-    *(
-        "std::bad_alloc",
-        "annot allocate memory",
-        "nable to allocate",
-        "memory allocation failed",
-        "failed to map segment",
-    ),
-    # TensorFlow reads into memory that it was not given.
+    "std::bad_alloc",
+    "annot allocate memory",
+    "nable to allocate",
+    "memory allocation failed",
+    "failed to map segment",
+    # TensorFlow has one class for memory, disks and open files; and it reads into memory that it was not given.
+    "OOM when allocating",
+    "failed to allocate memory",
     "Bad address",
 )
 """How libraries say that memory ran out, that have no class for it."""
@@ -161,8 +161,7 @@ _NO_MEMORY = (
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory ran out: one of Python, of TensorFlow or of the system."""
-    is_told = any(text in str(error) for text in _NO_MEMORY)
-    return isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError" or is_told
+    return isinstance(error, MemoryError) or any(text in str(error) for text in _NO_MEMORY)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

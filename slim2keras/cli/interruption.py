@@ -40,14 +40,19 @@ class Interruption:
 
     @classmethod
     def leave(cls) -> None:
-        """From here on nothing is to be cleaned up: one that comes while Python ends is no traceback."""
+        """From here on nothing is to be cleaned up: one that comes while Python ends is no traceback.
+
+        After one that was told it is ignored, for Python gives up handlers before its end, and the exit code with them.
+        """
         cls.end()
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, _exit)
+            signal.signal(number, signal.SIG_IGN if cls.has_come else _exit)
 
     @classmethod
     def _raise(cls, _signal: int, _frame: FrameType | None) -> None:
         cls.has_come = True
+        # An object that was half made then may fail in its end, which Python would tell with a traceback.
+        sys.unraisablehook = _say_nothing
         if hasattr(signal, "setitimer"):
             signal.setitimer(signal.ITIMER_REAL, cls.interval)
         handled = sys.exc_info()[1]
@@ -79,6 +84,10 @@ def _tell_and_exit() -> NoReturn:
         sys.stderr.write(f"{NOTHING_WRITTEN}\n")
     Interruption.is_told = True
     sys.exit(INTERRUPTED)
+
+
+def _say_nothing(_unraisable: object) -> None:
+    pass
 
 
 def _exit(_signal: int, _frame: FrameType | None) -> None:

@@ -257,15 +257,15 @@ def _write_errors(target: Path) -> Iterator[None]:
     except Slim2KerasError:
         raise
     except Exception as error:
-        if is_out_of_memory(error):
-            raise OutOfMemoryError(
-                f"{target} cannot be written: memory ran out ({type(error).__name__}). Nothing of it remains; give the "
-                "process more, or ask for less at a time."
-            ) from error
         lack = _lack_of_space(error)
         if lack is not None:
             raise NoSpaceError(
                 f"{target} cannot be written: {lack}. Nothing of it remains; free some space, or write elsewhere."
+            ) from error
+        if is_out_of_memory(error):
+            raise OutOfMemoryError(
+                f"{target} cannot be written: memory ran out ({type(error).__name__}). Nothing of it remains; give the "
+                "process more, or ask for less at a time."
             ) from error
         if isinstance(error, OSError):
             raise OutputError(

@@ -157,6 +157,27 @@ def while_leaving():
         print("done")
     interrupt()
 
+class HalfMade:
+    def __init__(self):
+        interrupt()
+        self.handle = None
+
+    def __del__(self):
+        print(self.handle)
+
+def while_making():
+    with interruptible():
+        HalfMade()
+
+def again_and_again():
+    import atexit
+    def once_more():
+        # What Python has when it gives up handlers, after this; with any but this one the next signal ends it.
+        print(signal.getsignal(signal.SIGTERM).name)
+    atexit.register(once_more)
+    with interruptible():
+        interrupt()
+
 globals()[sys.argv[1]]()
 """
 
@@ -167,7 +188,9 @@ globals()[sys.argv[1]]()
         ("while_importing", "", "Interrupted; nothing was written."),
         ("while_parsing", "", "Interrupted; nothing was written."),
         ("after_writing", "", "Interrupted; what had been written by then is whole, and stays: {model}"),
+        ("while_making", "", "Interrupted; nothing was written."),
         ("while_leaving", "done\n", ""),
+        ("again_and_again", "SIG_IGN\n", "Interrupted; nothing was written."),
     ],
 )
 def test_an_interruption_is_one_line_from_the_first_moment_to_the_last(

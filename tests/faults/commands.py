@@ -152,7 +152,9 @@ def is_there(target: Path) -> bool:
 
 def hidden_in(folder: Path) -> list[str]:
     """What nobody but us would put there."""
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob(".*"))
+    # Not rglob, which fails where a directory goes away meanwhile.
+    found = (Path(place, name) for place, *names in os.walk(folder) for name in (*names[0], *names[1]))
+    return sorted(str(path.relative_to(folder)) for path in found if path.name.startswith("."))
 
 
 @dataclass(frozen=True)

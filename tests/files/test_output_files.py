@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import tensorflow as tf
 
 from slim2keras.conversion.converting import convert_to_file
 from slim2keras.errors import NoSpaceError, OutOfMemoryError, OutputError
@@ -69,6 +70,12 @@ def test_a_target_that_cannot_be_is_refused_before_any_work(tmp_path: Path) -> N
         convert_small(tmp_path / "no.ckpt", tmp_path / "file" / "model.keras")
 
 
+def of_tensorflow(message: str) -> Exception:
+    """One class for a full disk and for full memory."""
+    error: Exception = tf.errors.ResourceExhaustedError(None, None, message)
+    return error
+
+
 def failing(error: Exception) -> Any:
     def write(model: Any, *arguments: Any) -> None:
         Path(arguments[0] if isinstance(arguments[0], Path) else arguments[1]).write_text("half")
@@ -87,6 +94,8 @@ def failing(error: Exception) -> Any:
         ),
         (OSError(errno.EDQUOT, "Disk quota exceeded"), NoSpaceError),
         (RuntimeError("model.ckpt-1.data-00000-of-00001; File too large [Op:SaveV2]"), NoSpaceError),
+        (of_tensorflow("tempstate1; No space left on device"), NoSpaceError),
+        (of_tensorflow("OOM when allocating tensor"), OutOfMemoryError),
         (MemoryError(), OutOfMemoryError),
         (OSError("Can't synchronously write data (memory allocation failed for chunk)"), OutOfMemoryError),
         (PermissionError(errno.EACCES, "Permission denied"), OutputError),

@@ -267,7 +267,7 @@ def test_ctrl_c_stops_the_judging_at_once(
 
 
 def test_what_can_be_gone_on_with_has_a_state(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first one is there before the request that makes a RUN of a directory; what is none can be removed."""
+    """The first one is there before the request that makes a RUN of a directory; what is none is begun again."""
 
     asked, seen = replace(request(folder), output=tmp_path / "run"), []
 
@@ -280,7 +280,11 @@ def test_what_can_be_gone_on_with_has_a_state(folder: Path, tmp_path: Path, monk
         train(asked)
     assert seen == ["last"]
     assert not asked.output.exists()
-    (asked.output / "last").mkdir(parents=True)
+    seen.clear()
+    (asked.output / "last" / "state-000001").mkdir(parents=True)
+    with pytest.raises(Stop):
+        train(asked)
+    (asked.output / "notes.txt").touch()
     with pytest.raises(OutputError, match=r"no run that was begun\. .*remove it"):
         train(asked)
 
