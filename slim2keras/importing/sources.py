@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from slim2keras.errors import CheckpointReadError, UnsupportedGraphError
-from slim2keras.importing.damage import told_as_damage
+from slim2keras.importing.damage import told_as_damage, told_of
 from slim2keras.importing.function_calls import laid_out
 from slim2keras.importing.graph_files import GraphMessage, check_whole, graphs_of, read_graph_message, saved_model_file
 from slim2keras.importing.nodes import VARIABLES
@@ -78,7 +78,7 @@ def read_graph(path: str | Path) -> GraphSource:
     message = read_graph_message(file)
     for graph in graphs_of(message):
         check_whole(graph, str(path))
-    with told_as_damage(str(path)):
+    with told_of(str(path)), told_as_damage(str(path)):
         return _source_of(message, path, file)
 
 

@@ -248,10 +248,8 @@ def _damage_hdf5(file: Any, random: Random) -> None:
     if not names:
         return
     name = choice(random, names)
-    item = file[name]
-    value = item[()] if isinstance(item, h5py.Dataset) else None
-    shape = () if value is None else value.shape
-    del item, file[name]
+    shape = getattr(file[name], "shape", None) or ()
+    del file[name]
     makers: tuple[Callable[[], object], ...] = (
         lambda: None,
         lambda: file.create_group(name),

@@ -124,6 +124,29 @@ def test_variables_of_a_saved_model_that_cannot_be_are_refused(tmp_path: Path, s
         slim2keras.load_model(tmp_path / "tiny")
 
 
+@pytest.mark.parametrize("suffix", [".h5", ".keras"])
+def test_a_heap_without_end_is_not_followed(tmp_path: Path, suffix: str) -> None:
+    """A block of zeros in the texts of HDF5, which its library follows for ever; a .keras has such texts of others."""
+    path = tmp_path / f"tiny{suffix}"
+    model(suffix)(tmp_path)
+    if suffix == ".keras":
+        rezipped(path, lambda name, content: with_a_text(content) if name.endswith(".h5") else content)
+    slim2keras.load_model(path)
+    content = bytearray(path.read_bytes())
+    heap = content.index(b"GCOL")
+    content[heap + 16 : heap + 512] = bytes(496)
+    path.write_bytes(content)
+    with pytest.raises(ModelReadError, match=r"heap at byte \d+ has no end"):
+        slim2keras.load_model(path)
+
+
+def with_a_text(content: bytes) -> bytes:
+    file = io.BytesIO(content)
+    with h5py.File(file, "r+") as opened:
+        opened.attrs["text"] = "a"
+    return file.getvalue()
+
+
 def test_many_small_variables_are_a_large_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The bound holds for all of them together."""
     path = write_network(tmp_path / "tiny.keras")
