@@ -28,7 +28,7 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
     max_leaves=8,
 )
-few_and_many = pytest.mark.parametrize("count", [15, pytest.param(600, marks=pytest.mark.slow)])
+few_and_many = pytest.mark.parametrize("count", [15, pytest.param(200, marks=pytest.mark.slow)])
 
 
 def examples(count: int) -> settings:
