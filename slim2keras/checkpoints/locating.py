@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -47,7 +49,24 @@ def locate_checkpoint(path: Path) -> CheckpointFiles:
     Raises:
         CheckpointReadError: If they are missing, incomplete, or not a checkpoint.
     """
-    return _locate_in_directory(path) if path.is_dir() else _locate_by_name(path)
+    with path_errors(path):
+        return _locate_in_directory(path) if path.is_dir() else _locate_by_name(path)
+
+
+@contextlib.contextmanager
+def path_errors(path: Path) -> Iterator[None]:
+    """Turn what the disk says of a path into one error: a name, also in a `checkpoint` file, may be none that it knows.
+
+    Raises:
+        CheckpointReadError: With the path as it was given.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise CheckpointReadError(
+            f"{path} cannot be read: {error.strerror or error}. Give the path of a checkpoint that is there, or of its "
+            "directory."
+        ) from error
 
 
 def _locate_by_name(path: Path) -> CheckpointFiles:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from slim2keras.checkpoints.claims import check_claims
-from slim2keras.checkpoints.locating import CheckpointFiles, locate_checkpoint, locate_in_archive
+from slim2keras.checkpoints.locating import CheckpointFiles, locate_checkpoint, locate_in_archive, path_errors
 from slim2keras.errors import CheckpointReadError, did_you_mean, is_out_of_memory
 from slim2keras.files.archives import is_archive, unpacked_archive
 from slim2keras.files.unchanged import FileStamps
@@ -201,7 +201,7 @@ def open_checkpoint(path: str | Path, graph: GraphRequest | None = None) -> Iter
 
 def _opened(given: Path, graph: GraphRequest, stack: contextlib.ExitStack) -> Checkpoint:
     """What ``open_checkpoint`` gives; what is unpacked for it the stack removes."""
-    try:
+    with path_errors(given):
         if is_graph_file(given):
             return GraphVariables(given, graph)
         if is_archive(given):
@@ -211,12 +211,6 @@ def _opened(given: Path, graph: GraphRequest, stack: contextlib.ExitStack) -> Ch
                 found = locate_in_archive(directory, given)
             return Checkpoint(given, CheckpointFiles(found.prefix, found.version, (given,)), stamps=stamps)
         return Checkpoint(given, locate_checkpoint(given))
-    except OSError as error:
-        # A name in a `checkpoint` file may be none that the disk knows.
-        raise CheckpointReadError(
-            f"{given} cannot be read: {error.strerror or error}. Give the path of a checkpoint that is there, or of "
-            "its directory."
-        ) from error
 
 
 @contextlib.contextmanager

@@ -63,11 +63,13 @@ def check_checkpoint(path: Path) -> None:
     Raises:
         CheckpointReadError: If nothing is there, or it can be no checkpoint.
     """
-    from slim2keras.checkpoints.locating import locate_checkpoint
+    from slim2keras.checkpoints.locating import locate_checkpoint, path_errors
     from slim2keras.files.archives import is_archive
     from slim2keras.importing.graph_files import is_graph_file
 
-    if not (is_archive(path) or (path.exists() and is_graph_file(path))):
+    with path_errors(path):
+        is_other = is_archive(path) or (path.exists() and is_graph_file(path))
+    if not is_other:
         locate_checkpoint(path)
 
 

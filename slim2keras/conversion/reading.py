@@ -89,7 +89,7 @@ def _read_report(path: Path) -> tuple[Network | None, LoadOptions]:
         options = LoadOptions(report["excluded"]["scopes"], report["use_ema"])
         check_report(path, report)
         return network_from_config(report), options
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ModelReadError(
             f"{path} is not a report of slim2keras: {type(error).__name__}: {error}. Remove it, or convert again."
         ) from error

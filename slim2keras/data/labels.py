@@ -224,6 +224,8 @@ def read_label_names(path: Path) -> dict[str, int]:
         lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
         raise DataReadError(f"{path} cannot be read as text: {error}.") from error
+    if len(lines) > MOST_CLASSES:
+        raise DataReadError(f"{path} is no list of classes: it has {len(lines):,} lines.")
     numbered = [match.groups() for line in lines if (match := re.fullmatch(r"(\d{1,9}):(.+)", line))]
     pairs = numbered if len(numbered) == len(lines) else [(str(number), line) for number, line in enumerate(lines)]
     found = {name.strip(): int(number) for number, name in pairs}

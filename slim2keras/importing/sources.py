@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from slim2keras.errors import CheckpointReadError, UnsupportedGraphError
-from slim2keras.importing.damage import told_as_damage
+from slim2keras.importing.damage import told_as_damage, told_of
 from slim2keras.importing.function_calls import laid_out
 from slim2keras.importing.graph_files import (
     GraphMessage,
@@ -89,7 +89,7 @@ def read_graph(path: str | Path) -> GraphSource:
     message = parse_graph(content, file)
     for graph in graphs_of(message):
         check_whole(graph, str(path))
-    with told_as_damage(str(path)):
+    with told_of(str(path)), told_as_damage(str(path)):
         return replace(_source_of(message, path, file), sha256=hashlib.sha256(content).hexdigest())
 
 

@@ -174,7 +174,7 @@ def _network_beside(path: Path) -> Network | None:
         return None
     try:
         return network_from_config(read_json(report))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ModelReadError(
             f"{report} is not a report of slim2keras: {type(error).__name__}: {error}. Remove it, or convert again."
         ) from error

@@ -20,7 +20,7 @@ from slim2keras.errors import ModelReadError, UnsafeModelError, is_out_of_memory
 from slim2keras.graphs.pure_ops import PURE_OPS
 from slim2keras.outputs import allowed_names as allowed
 from slim2keras.outputs.keras_archive import CONFIG, METADATA, is_keras_archive, opened_member
-from slim2keras.outputs.size_claims import check_dataset
+from slim2keras.outputs.size_claims import check_dataset, check_heaps
 
 if TYPE_CHECKING:
     import h5py
@@ -65,7 +65,7 @@ def check_weights_file(path: Path) -> None:
         UnsafeModelError: If it has external links, external storage or virtual datasets.
         ModelReadError: If it is truncated, corrupt, or no HDF5 file.
     """
-    _refuse(path, _other_files_in(path))
+    _refuse(path, _weights_findings(path))
 
 
 def check_report(path: Path, report: Mapping[str, Any]) -> None:
@@ -110,6 +110,7 @@ def _refuse(path: Path, findings: Iterable[str]) -> None:
 
 
 def _zip_findings(path: Path, *, with_optimizer: bool) -> Iterator[str]:
+    check_heaps(path)
     with zipfile.ZipFile(path) as archive:
         _refuse_keras3(path, archive)
         config = _object(_bounded(archive.open(CONFIG), f"{CONFIG} of {path}"))
@@ -136,9 +137,15 @@ def _refuse_keras3(path: Path, archive: zipfile.ZipFile) -> None:
         )
 
 
+def _weights_findings(path: Path) -> Iterator[str]:
+    check_heaps(path)
+    yield from _other_files_in(path)
+
+
 def _hdf5_findings(path: Path) -> Iterator[str]:
     import h5py
 
+    check_heaps(path)
     with h5py.File(path, "r") as file:
         yield from _config_findings(_object(_text(file, "model_config")))
         if "training_config" in file.attrs:

@@ -139,11 +139,26 @@ def read_state(layout: RunLayout) -> tuple[FineTunedModel, RunState]:
     path = states[max(states)]
     try:
         state = RunState.from_json(read_json(path / _FACTS))
-        return load_model(path / _MODEL, with_optimizer=True), state
+        return _trained(path / _MODEL), state
     except (OSError, ValueError, KeyError, TypeError, AttributeError, Slim2KerasError) as error:
         raise CheckpointReadError(
             f"The last state of {layout.directory} cannot be read: {path.name}: {type(error).__name__}: {error}"
         ) from error
+
+
+def _trained(path: Path) -> FineTunedModel:
+    """The model of a state.
+
+    Raises:
+        ModelReadError: If it is corrupt.
+        TypeError: If it is a model that no run writes.
+    """
+    from slim2keras.training.model import FineTunedModel
+
+    model = load_model(path, with_optimizer=True)
+    if not isinstance(model, FineTunedModel) or model.slim_network is None or model.optimizer is None:
+        raise TypeError(f"{path.name} holds no network that is being trained")
+    return model
 
 
 def clear_drafts(layout: RunLayout) -> None:

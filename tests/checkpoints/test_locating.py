@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from slim2keras.checkpoints.locating import locate_checkpoint
 from slim2keras.checkpoints.reading import open_checkpoint
+from slim2keras.cli.console import check_checkpoint
 from slim2keras.errors import CheckpointReadError
 from tests.reference import TRAINED_VALUES, write_checkpoint
 
@@ -127,8 +129,13 @@ def test_a_name_that_no_file_has_is_an_error(tmp_path: Path, name: str) -> None:
     (tmp_path / "checkpoint").write_text(f'model_checkpoint_path: "{name}"\n')
     with pytest.raises(CheckpointReadError, match=re.escape(str(tmp_path))), open_checkpoint(tmp_path):
         pass
+    with pytest.raises(CheckpointReadError, match=re.escape(str(tmp_path))):
+        locate_checkpoint(tmp_path)
 
 
 def test_a_path_that_is_too_long_is_an_error(tmp_path: Path) -> None:
+    """By the library as by the command line."""
     with pytest.raises(CheckpointReadError, match="cannot be read: File name too long"), open_checkpoint("x" * 300):
         pass
+    with pytest.raises(CheckpointReadError, match="cannot be read: File name too long"):
+        check_checkpoint(Path("x" * 300))

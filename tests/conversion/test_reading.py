@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -38,3 +39,12 @@ def test_a_damaged_model_file_is_refused(tmp_path: Path, shallow_checkpoint: Pat
     (tmp_path / f"{name}.json").write_text("{}")
     with pytest.raises(ModelReadError, match="is not a report of slim2keras"):
         load_model(tmp_path / name, shallow_checkpoint)
+
+
+def test_a_report_of_numbers_without_end_is_refused(tmp_path: Path, shallow_checkpoint: Path) -> None:
+    """JSON of Python has infinity, which is no count."""
+    convert_small(shallow_checkpoint, tmp_path / "model.weights.h5")
+    beside = tmp_path / "model.weights.h5.json"
+    beside.write_text(json.dumps({**json.loads(beside.read_text()), "input_shape": [float("inf"), 36, 3]}))
+    with pytest.raises(ModelReadError, match="is not a report of slim2keras"):
+        load_model(tmp_path / "model.weights.h5")

@@ -133,3 +133,11 @@ def test_numbers_that_no_class_can_have(tmp_path: Path) -> None:
     path.unlink()
     with pytest.raises(DataReadError, match=r"no classes, 0 to 999999: the first is 4611686018427387904, of data\.npz"):
         list_examples(tmp_path / "data.npz")
+
+
+def test_a_file_of_more_lines_than_classes_is_refused_at_once(tmp_path: Path) -> None:
+    """Before any of them is looked at."""
+    path = tmp_path / "labels.txt"
+    path.write_text("a\n" * 1_000_001)
+    with pytest.raises(DataReadError, match="it has 1,000,001 lines"):
+        read_label_names(path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tarfile
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -161,9 +162,12 @@ def labelled(folder: Path) -> None:
 
 
 def run(folder: Path) -> None:
+    from slim2keras.errors import MovingStatisticsWarning
     from slim2keras.trainer.training import train
 
-    train(runs.request(folder, epochs=1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", MovingStatisticsWarning)
+        train(runs.request(folder, epochs=1))
 
 
 _EVALUATE = ("evaluate", "tiny.keras", "--data")

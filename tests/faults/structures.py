@@ -245,11 +245,11 @@ def _damage_hdf5(file: Any, random: Random) -> None:
     if attributes and random.randint(2):
         _damage_attribute(*choice(random, attributes), random)
         return
+    if not names:
+        return
     name = choice(random, names)
-    item = file[name]
-    value = item[()] if isinstance(item, h5py.Dataset) else None
-    shape = () if value is None else value.shape
-    del item, file[name]
+    shape = getattr(file[name], "shape", None) or ()
+    del file[name]
     makers: tuple[Callable[[], object], ...] = (
         lambda: None,
         lambda: file.create_group(name),
@@ -513,7 +513,7 @@ def lines(data: bytes, random: Random) -> bytes:
         elif way == 1:
             rows[number] = choice(random, _WORDS)
         elif way == 2:
-            rows = rows * choice(random, (1, 2, 1000))
+            rows = rows * choice(random, (1, 2, 1000) if len(rows) < 1000 else (1, 2))
         else:
             words = re.findall(r"\w+", rows[number])
             if words:

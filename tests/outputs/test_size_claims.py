@@ -15,9 +15,12 @@ import numpy as np
 import pytest
 
 import slim2keras
+from slim2keras.checkpoints.tables import read_entries
 from slim2keras.errors import ModelReadError
 from slim2keras.files.output_files import report_path
+from tests.checkpoints.test_claims import bundle_entry, edited, sizes
 from tests.faults.samples import model
+from tests.reference import first_quick
 from tests.trainer.runs import write_network
 
 LARGE = 2**31
@@ -108,6 +111,40 @@ def test_a_small_file_that_says_it_is_large_is_refused(tmp_path: Path, where: st
     damage(path)
     with pytest.raises(ModelReadError, match=rf"tiny{suffix}.*the shape \(.*(not there|cannot hold)"):
         slim2keras.load_model(path)
+
+
+@pytest.mark.parametrize("shape", first_quick((3, -1), (2**40,)))
+def test_variables_of_a_saved_model_that_cannot_be_are_refused(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    """One of a negative size ends the process of whoever asks TensorFlow."""
+    model("")(tmp_path)
+    index = tmp_path / "tiny/variables/variables.index"
+    key = next(key for key, _ in read_entries(index) if b"kernel" in key or b"layer_with_weights" in key)
+    edited(index, bundle_entry, key, sizes(*shape))
+    with pytest.raises(ModelReadError, match=r"tiny cannot be loaded.*is to have the shape"):
+        slim2keras.load_model(tmp_path / "tiny")
+
+
+@pytest.mark.parametrize("suffix", [".h5", ".keras"])
+def test_a_heap_without_end_is_not_followed(tmp_path: Path, suffix: str) -> None:
+    """A block of zeros in the texts of HDF5, which its library follows for ever; a .keras has such texts of others."""
+    path = tmp_path / f"tiny{suffix}"
+    model(suffix)(tmp_path)
+    if suffix == ".keras":
+        rezipped(path, lambda name, content: with_a_text(content) if name.endswith(".h5") else content)
+    slim2keras.load_model(path)
+    content = bytearray(path.read_bytes())
+    heap = content.index(b"GCOL")
+    content[heap + 16 : heap + 512] = bytes(496)
+    path.write_bytes(content)
+    with pytest.raises(ModelReadError, match=r"heap at byte \d+ has no end"):
+        slim2keras.load_model(path)
+
+
+def with_a_text(content: bytes) -> bytes:
+    file = io.BytesIO(content)
+    with h5py.File(file, "r+") as opened:
+        opened.attrs["text"] = "a"
+    return file.getvalue()
 
 
 def test_many_small_variables_are_a_large_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,8 @@ from slim2keras.trainer.interruption import Interruption
 from slim2keras.trainer.metrics import Accumulators
 from slim2keras.trainer.request import training_request
 from slim2keras.trainer.resuming import _stored_plan, read_request
-from slim2keras.trainer.state import Best, RunState, clear_drafts
+from slim2keras.trainer.state import Best, RunState, clear_drafts, read_state
+from tests.trainer.runs import write_network
 
 
 def row(accuracy: float, loss: float) -> dict[str, float]:
@@ -116,3 +117,13 @@ def test_a_request_of_other_values_is_an_error(tmp_path: Path, option: str, valu
     (tmp_path / "request.json").write_text(json.dumps(asked))
     with pytest.raises(CheckpointReadError, match=rf"request\.json cannot be read.*{option} is"):
         read_request(tmp_path)
+
+
+def test_a_state_of_another_model_is_refused(tmp_path: Path) -> None:
+    """A plain one has no modes, no record and no optimizer to go on with."""
+    state = tmp_path / "last/state-000001"
+    state.mkdir(parents=True)
+    write_network(state / "model.keras")
+    (state / "state.json").write_text(json.dumps(RunState().to_json()))
+    with pytest.raises(CheckpointReadError, match="holds no network that is being trained"):
+        read_state(RunLayout(tmp_path))
