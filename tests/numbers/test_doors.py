@@ -20,6 +20,7 @@ from slim2keras.files.run_layout import RunLayout
 from slim2keras.models.building import build_model
 from slim2keras.models.variables import slim_variables
 from slim2keras.trainer.training import train
+from slim2keras.training.model import FineTunedModel
 from slim2keras.training.state import state_variables
 from tests.cli.running import Result
 from tests.numbers.conditions import LEAVES, in_variable
@@ -155,11 +156,18 @@ def test_slots_that_are_no_numbers_are_not_resumed(tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::slim2keras.errors.MovingStatisticsWarning")
-def test_a_state_that_is_no_number_is_not_written(tmp_path: Path) -> None:
-    """Gradients were finite, the step was too large: the last good state stays, and the exit code is documented."""
-    asked = runs.request(tmp_path, learning_rate=1e38, optimizer="sgd", augment=False, save_steps=1)
-    with pytest.raises(NonFiniteLossError, match="Step 1 made .* NaN or infinite, first tiny/"):
-        train(asked)
+def test_a_state_that_is_no_number_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gradients were finite, their step was not: the last good state stays, and no model is written."""
+    apply = FineTunedModel._apply
+
+    def overflows(self: Any, gradients: Any) -> None:
+        apply(self, gradients)
+        biases = slim_variables(self)["tiny/logits/biases"]
+        biases.assign(np.full(biases.shape, np.inf, "float32"))
+
+    monkeypatch.setattr(FineTunedModel, "_apply", overflows)
+    with pytest.raises(NonFiniteLossError, match="Step 1 made 1 variables NaN or infinite, first tiny/logits/biases"):
+        train(runs.request(tmp_path, save_steps=1))
     values, state = runs.last_values(tmp_path / "run")
     assert state.step == 0
     assert all(np.isfinite(value).all() for value in values.values())
