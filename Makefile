@@ -77,10 +77,11 @@ parity-table: setup
 training-table: setup
 	$(BIN)/python -m benchmarks.training_table
 
-# Damaged files and SIGKILL, thousands of times (an hour on two cores).
+# Damaged files and SIGKILL, thousands of times, and one process that works for long (two hours on two cores).
 faults: setup
 	$(BIN)/python -m tests.faults.fuzz
 	$(BIN)/python -m tests.faults.kills
+	$(BIN)/python -m tests.faults.soak
 
 outputs-table: setup
 	$(BIN)/python -m benchmarks.outputs_table

@@ -14,7 +14,7 @@ import pytest
 import slim2keras
 from slim2keras.cli.console import import_tensorflow
 from slim2keras.doctor.findings import Finding
-from slim2keras.errors import DataReadError, NonFiniteError, NonFiniteLossError
+from slim2keras.errors import DataReadError, ExitStatus, NonFiniteError, NonFiniteLossError, TrainingDataError
 from slim2keras.evaluation.scores import score_images
 from slim2keras.files.run_layout import RunLayout
 from slim2keras.models.building import build_model
@@ -22,7 +22,7 @@ from slim2keras.models.variables import slim_variables
 from slim2keras.trainer.training import train
 from slim2keras.training.model import FineTunedModel
 from slim2keras.training.state import state_variables
-from tests.cli.running import Result
+from tests.cli.running import SHAPE, Result, fails
 from tests.numbers.conditions import LEAVES, in_variable
 from tests.numbers.steps import network
 from tests.reference import assign_values, images, labels, small_values, values_of, write_checkpoint
@@ -106,8 +106,7 @@ def test_statistics_alone_are_advised_to_be_recalibrated(tmp_path: Path) -> None
         values = small_values()
         values[f"resnet_v1_50/conv1/BatchNorm/{name}"][0] = np.nan
         path = write_checkpoint(tmp_path / f"{name}.ckpt", values)
-        with pytest.raises(NonFiniteError, match=advice):
-            slim2keras.convert(path, input_shape=(33, 36, 3))
+        fails(ExitStatus.MISMATCH, advice, "convert", path, "-o", tmp_path / "out.keras", "--input-shape", SHAPE)
 
 
 def test_images_that_a_relu_would_hide_are_seen_in_training() -> None:
@@ -176,8 +175,6 @@ def test_a_state_that_is_no_number_is_not_written(tmp_path: Path, monkeypatch: p
 
 def test_errors_of_training_have_exit_codes_of_their_own() -> None:
     """1 is left to full disks and to defects."""
-    from slim2keras.errors import ExitStatus, TrainingDataError
-
     assert NonFiniteLossError.exit_status is ExitStatus.MISMATCH
     assert TrainingDataError.exit_status is ExitStatus.UNREADABLE
 
