@@ -1,7 +1,7 @@
 """One process that works for long: thousands of conversions and of training steps, and its memory stays what it is.
 
 ``python -m tests.faults.soak [--conversions N] [--steps N] [NAME ...]`` prints a table. Memory is what the system says
-the process holds, after garbage collection: when a tenth of the work is done, and at the end.
+that the process alone holds, after garbage collection: when a tenth of the work is done, and at the end.
 """
 
 from __future__ import annotations
@@ -62,9 +62,10 @@ class Gauge:
 
 
 def memory() -> int:
-    """Bytes of this process that lie in memory, without garbage."""
+    """Bytes of this process that belong to it alone, without garbage; pages of files come and go with the machine."""
     gc.collect()
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    found = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return sum(int(found[name].split()[0]) * 1024 for name in ("RssAnon", "VmSwap"))
 
 
 def commands(folder: Path, count: int, tick: Tick) -> None:

@@ -14,14 +14,15 @@ import pytest
 import slim2keras
 from slim2keras.cli.console import import_tensorflow
 from slim2keras.doctor.findings import Finding
-from slim2keras.errors import DataReadError, NonFiniteError, NonFiniteLossError
+from slim2keras.errors import DataReadError, ExitStatus, NonFiniteError, NonFiniteLossError, TrainingDataError
 from slim2keras.evaluation.scores import score_images
 from slim2keras.files.run_layout import RunLayout
 from slim2keras.models.building import build_model
 from slim2keras.models.variables import slim_variables
 from slim2keras.trainer.training import train
+from slim2keras.training.model import FineTunedModel
 from slim2keras.training.state import state_variables
-from tests.cli.running import Result
+from tests.cli.running import SHAPE, Result, fails
 from tests.numbers.conditions import LEAVES, in_variable
 from tests.numbers.steps import network
 from tests.reference import assign_values, images, labels, small_values, values_of, write_checkpoint
@@ -105,8 +106,7 @@ def test_statistics_alone_are_advised_to_be_recalibrated(tmp_path: Path) -> None
         values = small_values()
         values[f"resnet_v1_50/conv1/BatchNorm/{name}"][0] = np.nan
         path = write_checkpoint(tmp_path / f"{name}.ckpt", values)
-        with pytest.raises(NonFiniteError, match=advice):
-            slim2keras.convert(path, input_shape=(33, 36, 3))
+        fails(ExitStatus.MISMATCH, advice, "convert", path, "-o", tmp_path / "out.keras", "--input-shape", SHAPE)
 
 
 def test_images_that_a_relu_would_hide_are_seen_in_training() -> None:
@@ -155,11 +155,18 @@ def test_slots_that_are_no_numbers_are_not_resumed(tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::slim2keras.errors.MovingStatisticsWarning")
-def test_a_state_that_is_no_number_is_not_written(tmp_path: Path) -> None:
-    """Gradients were finite, the step was too large: the last good state stays, and the exit code is documented."""
-    asked = runs.request(tmp_path, learning_rate=1e38, optimizer="sgd", augment=False, save_steps=1)
-    with pytest.raises(NonFiniteLossError, match="Step 1 made .* NaN or infinite, first tiny/"):
-        train(asked)
+def test_a_state_that_is_no_number_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gradients were finite, their step was not: the last good state stays, and no model is written."""
+    apply = FineTunedModel._apply
+
+    def overflows(self: Any, gradients: Any) -> None:
+        apply(self, gradients)
+        biases = slim_variables(self)["tiny/logits/biases"]
+        biases.assign(np.full(biases.shape, np.inf, "float32"))
+
+    monkeypatch.setattr(FineTunedModel, "_apply", overflows)
+    with pytest.raises(NonFiniteLossError, match="Step 1 made 1 variables NaN or infinite, first tiny/logits/biases"):
+        train(runs.request(tmp_path, save_steps=1))
     values, state = runs.last_values(tmp_path / "run")
     assert state.step == 0
     assert all(np.isfinite(value).all() for value in values.values())
@@ -168,8 +175,6 @@ def test_a_state_that_is_no_number_is_not_written(tmp_path: Path) -> None:
 
 def test_errors_of_training_have_exit_codes_of_their_own() -> None:
     """1 is left to full disks and to defects."""
-    from slim2keras.errors import ExitStatus, TrainingDataError
-
     assert NonFiniteLossError.exit_status is ExitStatus.MISMATCH
     assert TrainingDataError.exit_status is ExitStatus.UNREADABLE
 
