@@ -12,16 +12,18 @@ import slim2keras
 from slim2keras.errors import ExitStatus, ModelReadError, ParityError
 from slim2keras.files.output_files import sha256_of_files
 from tests.cli.running import Result, ok
-from tests.reference import convert_small, first_quick
+from tests.reference import SHALLOW_NET, convert_small, first_quick
+
+pytestmark = pytest.mark.usefixtures("shallow_resnets")
 
 
 @pytest.mark.parametrize("name", first_quick("model.h5", "model.keras", "model.weights.h5"))
-def test_a_flipped_bit_is_told(tmp_path: Path, small_checkpoint: Path, name: str) -> None:
+def test_a_flipped_bit_is_told(tmp_path: Path, shallow_checkpoint: Path, name: str) -> None:
     """Of a weight, by its name, in a file that loads without complaint."""
     path = tmp_path / name
-    convert_small(small_checkpoint, path)
+    convert_small(shallow_checkpoint, path)
     assert "is what was written" in ok("verify", path)
-    weights = slim2keras.load_model(path).get_layer("resnet_v1_50/conv1").kernel.numpy()
+    weights = slim2keras.load_model(path).get_layer(f"{SHALLOW_NET}/conv1").kernel.numpy()
     data = bytearray(path.read_bytes())
     place = data.find(np.ascontiguousarray(weights).tobytes()[:64])
     assert place > 0
@@ -30,15 +32,15 @@ def test_a_flipped_bit_is_told(tmp_path: Path, small_checkpoint: Path, name: str
     found = Result("verify", path)
     if found.status != ExitStatus.UNREADABLE:  # a .keras has a checksum of its own
         assert found.status == ExitStatus.PARITY
-        assert "resnet_v1_50/conv1/weights" in " ".join(found.out.split())
+        assert f"{SHALLOW_NET}/conv1/weights" in " ".join(found.out.split())
         with pytest.raises(ParityError, match="1 differ"):
             slim2keras.verify_file(path).raise_if_failed()
 
 
-def test_what_says_nothing_is_told(tmp_path: Path, small_checkpoint: Path) -> None:
+def test_what_says_nothing_is_told(tmp_path: Path, shallow_checkpoint: Path) -> None:
     """No report beside the file, one that is none, and one of a version that had no checksums."""
     path = tmp_path / "model.h5"
-    convert_small(small_checkpoint, path)
+    convert_small(shallow_checkpoint, path)
     beside = tmp_path / "model.h5.json"
     report = json.loads(beside.read_text())
     del report["tensors"]
