@@ -15,7 +15,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import gc
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -73,11 +73,13 @@ def cell(model: object, column: Column, directory: Path) -> str:
         os.environ.update(before)
 
 
-def row(net: str, directory: Path) -> list[str]:
+def row(net: str, directory: Path) -> Iterator[str]:
+    """Cells one by one: those of a large network take minutes each."""
     model = small_model(net, SHAPES[net])
     images = directory / "images.npz"
     np.savez(images, images=noise(network_of(model), CALIBRATION, seed=1))
-    return [cell(model, column, directory) for column in columns(images)]
+    for column in columns(images):
+        yield cell(model, column, directory)
 
 
 def main() -> int:
@@ -85,7 +87,10 @@ def main() -> int:
     print("|---" * (1 + len(columns(Path()))) + "|")
     for net in sys.argv[1:] or QUICK:
         with tempfile.TemporaryDirectory() as directory:
-            print(f"| `{net}` | {' | '.join(row(net, Path(directory)))} |", flush=True)
+            print(f"| `{net}` |", end="", flush=True)
+            for found in row(net, Path(directory)):
+                print(f" {found} |", end="", flush=True)
+            print()
         gc.collect()
     return 0
 

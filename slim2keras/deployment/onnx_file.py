@@ -93,7 +93,7 @@ def _converted(subject: Subject, opset: int | None) -> onnx.ModelProto:
         return dict(zip(names, tf.nest.flatten(subject.model(images, training=False)), strict=True))
 
     message: onnx.ModelProto
-    with _told_by_tf2onnx() as said:
+    with _told_by_tf2onnx() as said, constants_folded_first():
         try:
             message, _ = tf2onnx.convert.from_function(tf.function(infer, signature), signature, opset=opset)
         except Exception as error:
@@ -116,6 +116,22 @@ def _told_by_tf2onnx() -> Iterator[list[str]]:
         overrides.set(logger, "propagate", False)
         overrides.set(logger, "handlers", [handler])
         yield said
+
+
+@contextlib.contextmanager
+def constants_folded_first() -> Iterator[None]:
+    """Within it tf2onnx folds constants before it moves transposes, and not long after.
+
+    It would sort the whole graph anew for the weights of every depthwise convolution, which it reshapes: of a NASNet
+    that takes as long as all else.
+    """
+    from tf2onnx import optimizer
+
+    known, name = getattr(optimizer, "_optimizers", {}), "fold_constants"
+    with Overrides() as overrides:
+        if name in known:
+            overrides.set(optimizer, "_optimizers", {name: known[name], **known})
+        yield
 
 
 def _check_ops(message: onnx.ModelProto, network: str) -> None:

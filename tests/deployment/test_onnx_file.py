@@ -57,6 +57,27 @@ def test_onnxruntime_computes_what_the_model_does(tmp_path: Path, capfd: pytest.
     assert (properties["pipeline"], json.loads(properties["mean"])) == ("inception", [127.5])
 
 
+def test_weights_of_depthwise_convolutions_are_reshaped_before_the_graph_is_sorted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """tf2onnx 1.17 sorts all of it for each that is left, whose time grows with the square of their number."""
+    from tf2onnx import optimizer
+    from tf2onnx.optimizer.transpose_optimizer import TransposeOptimizer
+
+    left, before = [], [*optimizer._optimizers]
+    move = TransposeOptimizer.pre_optimize_action
+
+    def counted(self: Any) -> None:
+        left.append(sum(node.type == "Reshape" and node.inputs[0].is_const() for node in self.nodes))
+        move(self)
+
+    monkeypatch.setattr(TransposeOptimizer, "pre_optimize_action", counted)
+    slim2keras.deploy(small_model(), tmp_path / "m.onnx")
+    assert left
+    assert not any(left)
+    assert [*optimizer._optimizers] == before
+
+
 def own_model(*layers: Layer) -> Any:
     """A model of images, layers, and the mean of all pixels."""
     graph = LayerGraph()
