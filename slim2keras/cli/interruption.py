@@ -82,6 +82,7 @@ def _tell_and_exit() -> NoReturn:
 
 
 def _exit(_signal: int, _frame: FrameType | None) -> None:
-    sys.stdout.flush()
-    sys.stderr.flush()
+    with contextlib.suppress(Exception):  # nobody reads it any more, or it was being flushed
+        sys.stdout.flush()
+        sys.stderr.flush()
     os._exit(INTERRUPTED)

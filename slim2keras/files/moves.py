@@ -29,7 +29,8 @@ _PATIENCE = 60.0
 _PAUSE = 0.005
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 _TAKEN = (errno.ENOTEMPTY, errno.EEXIST)
-_NO_EXCHANGE = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP)
+_NO_EXCHANGE = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EPERM)
+"""The last where a sandbox knows no such call; who may not rename is told by the rename that is tried then."""
 
 
 def drafts_directory(target: Path) -> Path:
@@ -118,7 +119,14 @@ def _move(draft: Path, target: Path) -> None:
     if draft.is_dir() and target.is_dir():
         if _exchange(draft, target):
             return
-        target.replace(draft.with_name(f"{target.name}.replaced"))
+        replaced = draft.with_name(f"{target.name}.replaced")
+        target.replace(replaced)
+        try:
+            draft.replace(target)
+        except OSError:
+            replaced.replace(target)
+            raise
+        return
     draft.replace(target)
 
 

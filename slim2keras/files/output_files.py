@@ -173,14 +173,19 @@ def whole_or_not_at_all(*targets: Path, overwrite: bool = True) -> Iterator[list
                 take_turn(place, targets[0])
                 if not overwrite:
                     _check_still_free(targets[0])
-                to_the_end(lambda: move_all(moving))
-                for written in _LISTENERS:
-                    written.append(targets[0])
+                to_the_end(lambda: _move_and_tell(moving, targets[0]))
             finally:
                 to_the_end(remove)
         except KeyboardInterrupt:  # it may come on the way there
             to_the_end(remove)
             raise
+
+
+def _move_and_tell(moving: Path, target: Path) -> None:
+    move_all(moving)
+    for written in _LISTENERS:
+        if target not in written:
+            written.append(target)
 
 
 def _check_still_free(target: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import subprocess
 import sys
@@ -172,6 +173,26 @@ def test_where_names_cannot_be_exchanged_a_directory_is_replaced_all_the_same(
     check_free(target, overwrite=True)
     assert (target / "file").read_text() == "newest"
     assert [path.name for path in tmp_path.iterdir()] == ["saved"]
+
+
+def test_a_directory_whose_place_cannot_be_taken_is_put_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The old one survives an error between the two steps."""
+    monkeypatch.setattr(moves, "_exchange", lambda *_: False)
+    target, replace = tmp_path / "saved", Path.replace
+    target.mkdir()
+    (target / "file").write_text("old")
+
+    def failing(self: Path, other: Path) -> Path:
+        if other == target and self.name == target.name:
+            raise OSError(errno.EIO, "Input/output error")
+        return replace(self, other)
+
+    monkeypatch.setattr(Path, "replace", failing)
+    refused = pytest.raises(OutputError, match="Input/output error")
+    with refused, whole_or_not_at_all(target) as (draft,):
+        draft.mkdir()
+    assert (target / "file").read_text() == "old"
+    assert [*tmp_path.iterdir()] == [target]
 
 
 def test_a_process_that_stopped_half_way_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
