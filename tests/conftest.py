@@ -59,6 +59,20 @@ def v1(tmp_path: Path) -> Path:
     return write_checkpoint(tmp_path / "net.ckpt", TRAINED_VALUES, "V1")
 
 
+@pytest.fixture
+def limited_memory() -> Iterator[None]:
+    """What takes 4 GiB more fails a test, and not the machine."""
+    import resource
+
+    import tensorflow as tf  # noqa: F401  its libraries count
+
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (used + 2**32, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_AS, before)
+
+
 @pytest.fixture(scope="module", name="shallow_resnets")
 def _shallow_resnets() -> Iterator[None]:
     """``resnet_v1_14`` and ``resnet_v2_14`` are networks for the tests of a module."""
