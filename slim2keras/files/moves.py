@@ -53,8 +53,14 @@ def to_the_end(work: Callable[[], object]) -> None:
 
 
 def list_moves(drafts: Path, names: Sequence[str]) -> None:
-    """Write down what is to be moved; the first name comes last: where it is new, all that belongs to it is there."""
+    """Write down what is to be moved; the first name comes last: where it is new, all that belongs to it is there.
+
+    Raises:
+        OSError: If a draft cannot take the place of what is there, before any is moved.
+    """
     ordered = [*names[1:], names[0]]
+    for name in ordered:
+        _check_kinds(drafts / name, drafts.with_name(name))
     found = {name: (drafts / name).stat().st_ino for name in ordered}
     (drafts / _LIST).write_text(json.dumps(found), encoding="utf-8")
 
@@ -106,6 +112,16 @@ def give_up_turn(moving: Path, drafts: Path) -> None:
     """Let go of the one name, and only then remove what lies there, which takes longer."""
     moving.rename(drafts)
     shutil.rmtree(drafts, ignore_errors=True)
+
+
+def _check_kinds(draft: Path, target: Path) -> None:
+    code = 0
+    if draft.is_dir():
+        code = errno.ENOTDIR if os.path.lexists(target) and not target.is_dir() else 0
+    elif target.is_dir() and not target.is_symlink():
+        code = errno.EISDIR
+    if code:
+        raise OSError(code, os.strerror(code), str(target))
 
 
 def _is(path: Path, inode: int) -> bool:

@@ -195,6 +195,26 @@ def test_a_directory_whose_place_cannot_be_taken_is_put_back(tmp_path: Path, mon
     assert [*tmp_path.iterdir()] == [target]
 
 
+@pytest.mark.parametrize("is_directory", [False, True])
+def test_what_cannot_take_its_place_leaves_all_as_it_was(tmp_path: Path, is_directory: bool) -> None:
+    """A file that of a directory, or the reverse: nothing that belongs to it was moved before."""
+    target, beside = tmp_path / "model", tmp_path / "model.json"
+    beside.write_text("old")
+    if is_directory:
+        target.touch()
+    else:
+        target.mkdir()
+    refused = pytest.raises(OutputError, match="a directory")
+    with refused, whole_or_not_at_all(target, beside) as drafts:
+        if is_directory:
+            drafts[0].mkdir()
+        else:
+            drafts[0].touch()
+        drafts[1].write_text("new")
+    assert beside.read_text() == "old"
+    assert {path.name for path in tmp_path.iterdir()} == {"model", "model.json"}
+
+
 def test_a_process_that_stopped_half_way_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rather than waited for without end, or run over."""
     monkeypatch.setattr(moves, "_PATIENCE", 0.1)
