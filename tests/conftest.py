@@ -34,6 +34,14 @@ def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
     return directory
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _without_waiting_for_disks() -> Iterator[None]:
+    """What tests write need not outlive the machine, and a slow disk takes minutes for all of it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda opened: None)
+        yield
+
+
 @pytest.fixture(scope="session")
 def small_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """V2 checkpoint of the small network with a step counter; not to be changed."""
@@ -57,6 +65,20 @@ def v2(tmp_path: Path) -> Path:
 def v1(tmp_path: Path) -> Path:
     """The same in the old format, one file."""
     return write_checkpoint(tmp_path / "net.ckpt", TRAINED_VALUES, "V1")
+
+
+@pytest.fixture
+def limited_memory() -> Iterator[None]:
+    """What takes 4 GiB more fails a test, and not the machine."""
+    import resource
+
+    import tensorflow as tf  # noqa: F401  its libraries count
+
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (used + 2**32, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_AS, before)
 
 
 @pytest.fixture(scope="module", name="shallow_resnets")

@@ -45,7 +45,7 @@ def load_checkpoint(
         What became of every variable.
 
     Raises:
-        CheckpointReadError: If the checkpoint is missing, truncated or corrupt.
+        CheckpointReadError: If the checkpoint is missing, truncated or corrupt, or changes while it is read.
         CheckpointMismatchError: If a variable of either side is unaccounted for; lists all of them.
         NonFiniteError: If weights are NaN or infinite.
         UnsupportedArgumentError: If a scope in ``exclude`` matches nothing, or the model has no layers to see.
@@ -96,7 +96,7 @@ def planned_values(
         Slim name and float32 array, in the order of ``variables``.
 
     Raises:
-        CheckpointReadError: If a tensor cannot be read.
+        CheckpointReadError: If a tensor cannot be read; at the end, if the files changed meanwhile.
         NonFiniteError: At the end, if weights are NaN or infinite and ``allow_nonfinite`` is false; lists all of them.
     """
     nonfinite = []
@@ -110,6 +110,7 @@ def planned_values(
             yield name, variable.numpy()
         if progress:
             progress(done, len(variables))
+    checkpoint.check_unchanged()
     if nonfinite:
         listed = "\n".join(f"  {name}" for name in nonfinite)
         raise NonFiniteError(

@@ -29,7 +29,7 @@ def read_entries(path: Path) -> Iterator[tuple[bytes, bytes]]:
     """Keys and values in their order, read block by block; checksums are left to TensorFlow.
 
     Raises:
-        ValueError: If it is no table, or points beyond its end.
+        ValueError: If it is no table, points beyond its end, or to one place again and again.
     """
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
@@ -39,8 +39,13 @@ def read_entries(path: Path) -> Iterator[tuple[bytes, bytes]]:
             raise ValueError("it does not end as a table does")
         for _ in range(2):  # where another index lies, which TensorFlow does not use
             _varint(footer)
+        before = None
         for _, handle in _entries(_block(file, footer, size)):
-            yield from _entries(_block(file, io.BytesIO(handle), size))
+            for key, value in _entries(_block(file, io.BytesIO(handle), size)):
+                if before is not None and key <= before:
+                    raise ValueError("its entries are not sorted")
+                yield key, value
+                before = key
 
 
 def _block(file: BinaryIO, handle: BinaryIO, size: int) -> bytes:
@@ -102,7 +107,8 @@ def decompressed(block: bytes) -> bytes:
         distance = int.from_bytes(file.read((1, 2, 4)[kind - 1]), "little") | ((number >> 3) << 8 if kind == 1 else 0)
         if not 0 < distance <= len(made):
             raise ValueError("a block copies what is not there")
-        part = made[-distance:]
+        start = len(made) - distance
+        part = made[start : start + count]
         made += (part * (1 + count // len(part)))[:count]
     if len(made) != length:
         raise ValueError(f"a block has {len(made):,} bytes uncompressed, and says {length:,}")

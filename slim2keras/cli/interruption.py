@@ -91,6 +91,7 @@ def _say_nothing(_unraisable: object) -> None:
 
 
 def _exit(_signal: int, _frame: FrameType | None) -> None:
-    sys.stdout.flush()
-    sys.stderr.flush()
+    with contextlib.suppress(Exception):  # nobody reads it any more, or it was being flushed
+        sys.stdout.flush()
+        sys.stderr.flush()
     os._exit(INTERRUPTED)

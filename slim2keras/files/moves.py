@@ -29,7 +29,9 @@ _PATIENCE = 60.0
 _PAUSE = 0.005
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 _TAKEN = (errno.ENOTEMPTY, errno.EEXIST)
-_NO_EXCHANGE = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP)
+_NO_SYNC = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP)
+_NO_EXCHANGE = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EPERM)
+"""The last where a sandbox knows no such call; who may not rename is told by the rename that is tried then."""
 
 
 def drafts_directory(target: Path) -> Path:
@@ -52,10 +54,35 @@ def to_the_end(work: Callable[[], object]) -> None:
 
 
 def list_moves(drafts: Path, names: Sequence[str]) -> None:
-    """Write down what is to be moved; the first name comes last: where it is new, all that belongs to it is there."""
+    """Write down what is to be moved; the first name comes last: where it is new, all that belongs to it is there.
+
+    Raises:
+        OSError: If a draft cannot take the place of what is there, before any is moved.
+    """
     ordered = [*names[1:], names[0]]
+    for name in ordered:
+        _check_kinds(drafts / name, drafts.with_name(name))
     found = {name: (drafts / name).stat().st_ino for name in ordered}
     (drafts / _LIST).write_text(json.dumps(found), encoding="utf-8")
+
+
+def to_disk(path: Path) -> None:
+    """Wait until the disk has what a file holds, or which names a directory has, where the system can tell.
+
+    Raises:
+        OSError: If it has no room after all, which disks of networks may say as late as this.
+    """
+    is_windows = os.name == "nt"
+    if is_windows and path.is_dir():
+        return
+    opened = os.open(path, os.O_RDWR if is_windows else os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    except OSError as error:
+        if error.errno not in _NO_SYNC:
+            raise
+    finally:
+        os.close(opened)
 
 
 def take_turn(drafts: Path, target: Path) -> None:
@@ -107,6 +134,16 @@ def give_up_turn(moving: Path, drafts: Path) -> None:
     shutil.rmtree(drafts, ignore_errors=True)
 
 
+def _check_kinds(draft: Path, target: Path) -> None:
+    code = 0
+    if draft.is_dir():
+        code = errno.ENOTDIR if os.path.lexists(target) and not target.is_dir() else 0
+    elif target.is_dir() and not target.is_symlink():
+        code = errno.EISDIR
+    if code:
+        raise OSError(code, os.strerror(code), str(target))
+
+
 def _is(path: Path, inode: int) -> bool:
     try:
         return path.lstat().st_ino == inode
@@ -118,7 +155,14 @@ def _move(draft: Path, target: Path) -> None:
     if draft.is_dir() and target.is_dir():
         if _exchange(draft, target):
             return
-        target.replace(draft.with_name(f"{target.name}.replaced"))
+        replaced = draft.with_name(f"{target.name}.replaced")
+        target.replace(replaced)
+        try:
+            draft.replace(target)
+        except OSError:
+            replaced.replace(target)
+            raise
+        return
     draft.replace(target)
 
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from slim2keras.errors import OutputError
+from slim2keras.files.moves import moving_directory
 
-_OWN = re.compile(r"state-\d{6,}|\.[0-9a-f]{24}|\.(state-\d{6,}|request\.json)\.([0-9a-f]{12}|moving)")
-"""A state, and what ``whole_or_not_at_all`` writes of one, or of the request."""
+_OWN = re.compile(r"state-000001|\.[0-9a-f]{24}|\.(state-\d{6,}|request\.json)\.([0-9a-f]{12}|moving)")
+"""The first state, and what ``whole_or_not_at_all`` writes of one, or of the request."""
 
 
 @dataclass(frozen=True)
@@ -102,8 +103,10 @@ def holds_a_beginning(directory: Path) -> bool:
     """Whether a directory has nothing but what a training leaves there that was killed before its first step."""
     run = RunLayout(directory)
     found = {path for path in directory.iterdir() if not _OWN.fullmatch(path.name)}
+    if moving_directory(run.request).is_dir():
+        found.discard(run.labels)  # which get their name just before the request
     states = run.last.iterdir() if run.last.is_dir() else ()
-    return found <= {run.last, run.labels} and all(_OWN.fullmatch(path.name) for path in states)
+    return found <= {run.last} and all(_OWN.fullmatch(path.name) for path in states)
 
 
 def check_run_is_free(directory: Path) -> None:

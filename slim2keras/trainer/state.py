@@ -6,6 +6,7 @@ one before is removed. So a process that is killed between any two steps leaves 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import shutil
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from slim2keras.conversion.reading import load_model
 from slim2keras.errors import CheckpointReadError, Slim2KerasError
 from slim2keras.files.json_values import check_fields, read_json
+from slim2keras.files.locks import directory_locked
 from slim2keras.files.moves import finish_moves_of_the_dead
 from slim2keras.files.output_files import whole_or_not_at_all
 from slim2keras.files.run_layout import RunLayout
@@ -164,7 +166,7 @@ def _trained(path: Path) -> FineTunedModel:
 def clear_drafts(layout: RunLayout) -> None:
     """Remove what runs left that were killed while they wrote, and states that are not the last.
 
-    What they had begun to move is moved to its end.
+    What they had begun to move is moved to its end. What another command writes there by now stays.
     """
     for directory in (layout.directory, layout.last, layout.slim):
         for path in directory.glob(".*"):
@@ -172,7 +174,10 @@ def clear_drafts(layout: RunLayout) -> None:
             if moving:
                 finish_moves_of_the_dead(path.with_name(moving[1]))
             elif _DRAFT.fullmatch(path.name) and path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
+                with contextlib.suppress(OSError), directory_locked(path) as is_free:
+                    # Where there are no locks, the one who trains here takes all for dead.
+                    if is_free is not False:
+                        shutil.rmtree(path, ignore_errors=True)
     states = _states(layout)
     for number, path in states.items():
         if number < max(states):

@@ -77,7 +77,7 @@ def train(request: TrainingRequest, *, progress: TrainingProgress | None = None)
         DataReadError: If images cannot be read, or are other ones than those of the run that goes on.
         UnsupportedArgumentError: If an option cannot be.
         WorkerLostError: If another worker died, or never came; the last state stays.
-        NonFiniteLossError: If a loss or gradient is NaN or infinite; the last state stays.
+        NonFiniteLossError: If a loss, a gradient or what a step makes is NaN or infinite; the last state stays.
         KeyboardInterrupt: If Ctrl-C or SIGTERM came; the last state is that of then.
 
     Warns:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import resource
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +14,7 @@ from slim2keras.errors import CheckpointReadError
 from tests.faults.structures import table_entries, written_table
 from tests.reference import write_checkpoint
 
-
-@pytest.fixture(autouse=True)
-def _without_memory() -> Iterator[None]:
-    """What takes 4 GiB more fails a test, and not the machine."""
-    import tensorflow as tf  # noqa: F401  its libraries count
-
-    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    before = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (used + 2**32, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_AS, before)
+pytestmark = pytest.mark.usefixtures("limited_memory")
 
 
 def edited(path: Path, make: Callable[[], Any], key: bytes, edit: Callable[[Any], None]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,8 @@ import numpy as np
 import pytest
 
 import slim2keras
-from slim2keras.errors import CheckpointMismatchError, NonFiniteError, UnsupportedArgumentError
+from slim2keras.checkpoints import loading
+from slim2keras.errors import CheckpointMismatchError, CheckpointReadError, NonFiniteError, UnsupportedArgumentError
 from slim2keras.models.finite import all_finite
 from slim2keras.models.variables import slim_variables
 from slim2keras.nets.spec import NetSpec
@@ -153,6 +155,17 @@ def test_a_model_of_ones_own_is_as_strict_and_changes_only_if_all_fits(tmp_path:
         slim2keras.load_checkpoint(own_model("other"), checkpoint)
     with pytest.raises(UnsupportedArgumentError, match="whose layers it can see"):
         slim2keras.load_checkpoint(None, checkpoint)
+
+
+def test_a_model_of_ones_own_is_not_given_a_mixture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A checkpoint that is written while it is read is refused before anything is assigned."""
+    model = own_model()
+    checkpoint = write_checkpoint(tmp_path / "model.ckpt", own_values(model))
+    before = slim_variables(model)["net/conv/weights"].numpy()
+    monkeypatch.setattr(loading, "check_plan", lambda *_, **__: os.utime(f"{checkpoint}.index", ns=(0, 0)))
+    with pytest.raises(CheckpointReadError, match=r"model\.ckpt\.index changed while it was read"):
+        slim2keras.load_checkpoint(model, checkpoint)
+    np.testing.assert_array_equal(slim_variables(model)["net/conv/weights"], before)
 
 
 def test_a_model_of_ones_own_is_not_given_half_of_a_damaged_checkpoint(tmp_path: Path) -> None:

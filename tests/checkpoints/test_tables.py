@@ -49,6 +49,14 @@ def test_every_byte_may_be_another(tmp_path: Path) -> None:
     assert refused > len(TABLE) // 4
 
 
+def test_a_table_that_points_to_one_place_twice_is_refused(tmp_path: Path) -> None:
+    """A thousand times to a large block would take as long as a thousand blocks."""
+    assert read(tmp_path, written_table([(b"", b""), (b"a", b"")]))
+    for keys in ((b"a", b"a"), (b"b", b"a")):
+        with pytest.raises(ValueError, match="not sorted"):
+            read(tmp_path, written_table([(key, b"") for key in keys]))
+
+
 # A copy is its length and its distance; a literal is its bytes.
 OPERATIONS = st.lists(st.binary(min_size=1, max_size=300) | st.tuples(st.integers(1, 64), st.integers(1, 2**17)))
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import itertools
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from slim2keras.errors import OutputError
+from slim2keras.errors import NoSpaceError, OutputError
 from slim2keras.files import moves
 from slim2keras.files.locks import directory_locked
 from slim2keras.files.output_files import check_free, whole_or_not_at_all
@@ -19,6 +22,7 @@ pytest.importorskip("fcntl", reason="without it there are no locks")
 STOPPED = """
 import os, shutil, signal, sys
 from pathlib import Path
+os.fsync = lambda opened: None  # which takes its time
 from slim2keras.files import output_files
 from slim2keras.files.output_files import check_free, whole_or_not_at_all
 
@@ -119,6 +123,7 @@ def test_stopped_at_any_line_there_is_no_mixture(tmp_path: Path, is_directory: i
 TOGETHER = """
 import os, sys
 from pathlib import Path
+os.fsync = lambda opened: None
 from slim2keras.errors import OutputError
 from slim2keras.files.output_files import whole_or_not_at_all
 
@@ -172,6 +177,82 @@ def test_where_names_cannot_be_exchanged_a_directory_is_replaced_all_the_same(
     check_free(target, overwrite=True)
     assert (target / "file").read_text() == "newest"
     assert [path.name for path in tmp_path.iterdir()] == ["saved"]
+
+
+def test_a_directory_whose_place_cannot_be_taken_is_put_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The old one survives an error between the two steps."""
+    monkeypatch.setattr(moves, "_exchange", lambda *_: False)
+    target, replace = tmp_path / "saved", Path.replace
+    target.mkdir()
+    (target / "file").write_text("old")
+
+    def failing(self: Path, other: Path) -> Path:
+        if other == target and self.name == target.name:
+            raise OSError(errno.EIO, "Input/output error")
+        return replace(self, other)
+
+    monkeypatch.setattr(Path, "replace", failing)
+    refused = pytest.raises(OutputError, match="Input/output error")
+    with refused, whole_or_not_at_all(target) as (draft,):
+        draft.mkdir()
+    assert (target / "file").read_text() == "old"
+    assert [*tmp_path.iterdir()] == [target]
+
+
+@pytest.mark.parametrize("is_directory", [False, True])
+def test_what_cannot_take_its_place_leaves_all_as_it_was(tmp_path: Path, is_directory: bool) -> None:
+    """A file that of a directory, or the reverse: nothing that belongs to it was moved before."""
+    target, beside = tmp_path / "model", tmp_path / "model.json"
+    beside.write_text("old")
+    if is_directory:
+        target.touch()
+    else:
+        target.mkdir()
+    refused = pytest.raises(OutputError, match="a directory")
+    with refused, whole_or_not_at_all(target, beside) as drafts:
+        if is_directory:
+            drafts[0].mkdir()
+        else:
+            drafts[0].touch()
+        drafts[1].write_text("new")
+    assert beside.read_text() == "old"
+    assert {path.name for path in tmp_path.iterdir()} == {"model", "model.json"}
+
+
+def test_what_gets_a_name_is_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """First what the drafts hold, and after the moves the names: a machine may die in between."""
+    target, beside, synced = tmp_path / "saved", tmp_path / "saved.json", []
+
+    def sync(opened: int) -> None:
+        synced.append((os.fstat(opened).st_ino, target.exists()))
+
+    monkeypatch.setattr(os, "fsync", sync)
+    with whole_or_not_at_all(target, beside) as drafts:
+        drafts[0].mkdir()
+        (drafts[0] / "file").touch()
+        drafts[1].touch()
+    written = {path.stat().st_ino for path in (target, target / "file", beside)}
+    assert written <= {inode for inode, is_named in synced if not is_named}
+    assert [inode for inode, is_named in synced if is_named] == [tmp_path.stat().st_ino]
+
+
+@pytest.mark.parametrize(("code", "is_refused"), [(errno.ENOSPC, True), (errno.EINVAL, False)])
+def test_a_disk_that_is_full_only_when_asked_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, is_refused: bool
+) -> None:
+    """As one of a network; the old file stays. One that cannot be asked is not."""
+
+    def sync(_: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    target = tmp_path / "model"
+    target.write_text("old")
+    monkeypatch.setattr(os, "fsync", sync)
+    refused = pytest.raises(NoSpaceError) if is_refused else contextlib.nullcontext()
+    with refused, whole_or_not_at_all(target) as (draft,):
+        draft.write_text("new")
+    assert target.read_text() == ("old" if is_refused else "new")
+    assert [*tmp_path.iterdir()] == [target]
 
 
 def test_a_process_that_stopped_half_way_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,8 @@ import tensorflow as tf
 
 from slim2keras.conversion.converting import convert_to_file
 from slim2keras.errors import NoSpaceError, OutOfMemoryError, OutputError
-from slim2keras.files.output_files import whole_or_not_at_all
+from slim2keras.files import output_files
+from slim2keras.files.output_files import targets_told, whole_or_not_at_all
 from slim2keras.nets.spec import NetSpec
 from slim2keras.outputs import writing
 from tests.reference import convert_small, values_of, write_checkpoint
@@ -204,3 +205,21 @@ def test_a_link_is_replaced_and_what_it_points_to_stays(tmp_path: Path) -> None:
             draft.write_text("newer")
     assert (tmp_path / "model").read_text() == "new"
     assert {path.name for path in tmp_path.iterdir()} == {"model", "model.json", "other"}
+
+
+def test_what_ctrl_c_finds_half_moved_is_told_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It waits for the last move, and nobody reads that nothing was written."""
+    before, calls = output_files.move_all, []
+
+    def interrupted(moving: Path) -> None:
+        before(moving)
+        calls.append(moving)
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(output_files, "move_all", interrupted)
+    target = tmp_path / "model.keras"
+    with targets_told() as written, pytest.raises(KeyboardInterrupt), whole_or_not_at_all(target) as (draft,):
+        draft.touch()
+    assert written == [target]
+    assert [*tmp_path.iterdir()] == [target]

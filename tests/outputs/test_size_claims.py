@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-import resource
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,19 +22,9 @@ from tests.faults.samples import model
 from tests.reference import first_quick
 from tests.trainer.runs import write_network
 
+pytestmark = pytest.mark.usefixtures("limited_memory")
+
 LARGE = 2**31
-
-
-@pytest.fixture(autouse=True)
-def _without_memory() -> Iterator[None]:
-    """What takes 4 GiB more fails a test, and not the machine."""
-    import tensorflow as tf  # noqa: F401  its libraries count
-
-    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    before = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (used + 2**32, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_AS, before)
 
 
 def widened(config: dict[str, Any], units: int = LARGE) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from slim2keras.errors import CheckpointReadError
+from slim2keras.files.output_files import whole_or_not_at_all
 from slim2keras.files.run_layout import RunLayout
 from slim2keras.trainer.interruption import Interruption
 from slim2keras.trainer.metrics import Accumulators
@@ -55,6 +56,15 @@ def test_drafts_of_dead_runs_are_cleared(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"last", "slim", ".git.backup"}
     assert [*run.slim.iterdir()] == []
     assert [path.name for path in run.last.iterdir()] == ["state-000002"]
+
+
+def test_drafts_of_living_commands_stay(tmp_path: Path) -> None:
+    """Such as a picture of what was evaluated, which another process writes into the RUN."""
+    pytest.importorskip("fcntl", reason="without it there are no locks")
+    with whole_or_not_at_all(tmp_path / "confusion.png") as (draft,):
+        draft.touch()
+        clear_drafts(RunLayout(tmp_path))
+        assert draft.is_file()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
