@@ -78,7 +78,8 @@ parity-table: setup
 training-table: setup
 	$(BIN)/python -m benchmarks.training_table
 
-# Damaged files, SIGKILL, Ctrl-C, SIGTERM, full disks, two processes at one target, little memory (hours on two cores).
+# Damaged files, SIGKILL, Ctrl-C, SIGTERM, full disks, two processes at one target, little memory, long work (hours on two
+# cores).
 faults: setup
 	$(BIN)/python -m tests.faults.fuzz
 	$(BIN)/python -m tests.faults.kills
@@ -87,6 +88,7 @@ faults: setup
 	$(BIN)/python -m tests.faults.disks
 	$(BIN)/python -m tests.faults.pairs
 	$(BIN)/python -m tests.faults.memory
+	$(BIN)/python -m tests.faults.soak
 
 outputs-table: setup
 	$(BIN)/python -m benchmarks.outputs_table
