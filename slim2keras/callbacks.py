@@ -55,7 +55,7 @@ class BatchNormMonitor(tf_keras.callbacks.Callback):  # type: ignore[misc]
         MovingStatisticsWarning: When the moving statistics do not move (pit one), will not keep up (pit two), or lose
             accuracy on the validation data.
 
-    Example:
+    Examples:
         >>> tuned = slim2keras.finetune(slim2keras.load_model("run/model.keras"), batch_norm="update")
         >>> tuned.compile(slim2keras.optimizers.Momentum(0.01, 0.9), slim2keras.losses.SoftmaxCrossEntropy())
         >>> flowers = slim2keras.data.open_dataset("flowers/", network=tuned, batch_size=12, training=True)

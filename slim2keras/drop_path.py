@@ -27,7 +27,7 @@ def scheduled_drop_path(model: tf_keras.Model, step: Any) -> Iterator[None]:
         step: Training step, a number or a scalar tensor (``optimizer.iterations``), so that it may be used in a
             ``tf.function``.
 
-    Example:
+    Examples:
         >>> model = slim2keras.build("nasnet_cifar", input_shape=(32, 32, 3))
         >>> with slim2keras.drop_path.scheduled_drop_path(model, step=1000):
         ...     logits, auxiliary = model(tf.zeros((1, 32, 32, 3)), training=True)

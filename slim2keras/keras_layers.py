@@ -65,7 +65,7 @@ class TensorFlowOp(tf_keras.layers.Layer):  # type: ignore[misc]
     Raises:
         UnsupportedArgumentError: If the op is not in the list, or does not take these operands and attributes.
 
-    Example:
+    Examples:
         >>> from slim2keras.keras_layers import TensorFlowOp
         >>> rows = TensorFlowOp("Reshape", {}, [None, {"dtype": "int32", "value": [-1, 8]}])
         >>> rows(tf.zeros((4, 4))).shape

@@ -66,7 +66,7 @@ class SoftmaxCrossEntropy(SlimLoss):
 
     With label smoothing the target is ``onehot * (1 - label_smoothing) + label_smoothing / num_classes``.
 
-    Example:
+    Examples:
         >>> loss = slim2keras.losses.SoftmaxCrossEntropy(label_smoothing=0.1)
         >>> float(loss([0, 1], [[9.0, 0.0], [0.0, 9.0]]))
         0.45...
@@ -99,7 +99,7 @@ class SigmoidCrossEntropy(SlimLoss):
 
     With label smoothing the target is ``labels * (1 - label_smoothing) + label_smoothing / 2``.
 
-    Example:
+    Examples:
         >>> loss = slim2keras.losses.SigmoidCrossEntropy()
         >>> float(loss([[1, 0]], [[9.0, -9.0]]))
         0.0001...

@@ -16,6 +16,7 @@ from typing import Any, ClassVar, TypeAlias
 import tensorflow as tf
 import tf_keras
 
+from slim2keras.errors import UnsupportedArgumentError
 from slim2keras.update_rules import MOMENTUM_SLOTS, check_rule, rmsprop_slots
 
 LearningRate: TypeAlias = Any
@@ -92,7 +93,7 @@ def _registered(optimizer: type) -> type:
 class GradientDescent(SlimOptimizer):
     """``tf.train.GradientDescentOptimizer``: ``variable -= learning_rate * gradient``.
 
-    Example:
+    Examples:
         >>> optimizer = slim2keras.optimizers.GradientDescent(0.01)
     """
 
@@ -111,7 +112,7 @@ class Momentum(SlimOptimizer):
 
     The learning rate stays out of the accumulator, so a change of it takes hold at once.
 
-    Example:
+    Examples:
         >>> schedule = slim2keras.optimizers.exponential_decay(0.01, steps=1000)
         >>> optimizer = slim2keras.optimizers.Momentum(schedule, 0.9)
     """
@@ -142,7 +143,7 @@ class RMSProp(SlimOptimizer):
 
     slim's trainer gives ``decay`` 0.9, ``momentum`` 0.9 and ``epsilon`` 1.0.
 
-    Example:
+    Examples:
         >>> optimizer = slim2keras.optimizers.RMSProp(0.01, decay=0.9, momentum=0.9, epsilon=1.0)
     """
 
@@ -179,7 +180,7 @@ class RMSProp(SlimOptimizer):
 class Adam(SlimOptimizer):
     """``tf.train.AdamOptimizer``; the powers of the betas are variables, as in a slim checkpoint.
 
-    Example:
+    Examples:
         >>> optimizer = slim2keras.optimizers.Adam(0.001, epsilon=1e-8)
     """
 
@@ -229,7 +230,7 @@ class Adam(SlimOptimizer):
 class Adagrad(SlimOptimizer):
     """``tf.train.AdagradOptimizer``: no epsilon, the accumulator starts at 0.1.
 
-    Example:
+    Examples:
         >>> optimizer = slim2keras.optimizers.Adagrad(0.01, initial_accumulator_value=0.1)
     """
 
@@ -241,6 +242,10 @@ class Adagrad(SlimOptimizer):
         **kwargs: Any,
     ) -> None:
         super().__init__(learning_rate, name, {"initial_accumulator_value": initial_accumulator_value}, **kwargs)
+        if initial_accumulator_value == 0.0:
+            raise UnsupportedArgumentError(
+                "initial_accumulator_value of Adagrad must be greater than 0, by whose root it divides. Received: 0"
+            )
 
     def initial_slots(self) -> Mapping[str, float]:
         """The accumulator."""
@@ -255,7 +260,7 @@ class Adagrad(SlimOptimizer):
 class Adadelta(SlimOptimizer):
     """``tf.train.AdadeltaOptimizer``; slim's trainer gives ``epsilon`` 1.0.
 
-    Example:
+    Examples:
         >>> optimizer = slim2keras.optimizers.Adadelta(0.01, rho=0.95, epsilon=1.0)
     """
 
@@ -288,7 +293,7 @@ class Adadelta(SlimOptimizer):
 class Ftrl(SlimOptimizer):
     """``tf.train.FtrlOptimizer``: the accumulator starts at 0.1, the linear slot at zero.
 
-    Example:
+    Examples:
         >>> optimizer = slim2keras.optimizers.Ftrl(0.01, l2_regularization_strength=0.001)
     """
 
@@ -332,7 +337,7 @@ class Ftrl(SlimOptimizer):
 def decay_steps(num_samples: int, batch_size: int, num_epochs_per_decay: float = 2.0) -> int:
     """Steps of slim's schedules between two decays.
 
-    Example:
+    Examples:
         >>> slim2keras.optimizers.decay_steps(num_samples=3320, batch_size=32)
         207
 
@@ -346,7 +351,7 @@ def exponential_decay(
 ) -> tf_keras.optimizers.schedules.ExponentialDecay:
     """Slim's default schedule: the rate falls to ``decay_factor`` of itself each ``steps`` steps, in a staircase.
 
-    Example:
+    Examples:
         >>> schedule = slim2keras.optimizers.exponential_decay(0.01, steps=207)
         >>> [round(float(schedule(step)), 4) for step in (0, 206, 207)]
         [0.01, 0.01, 0.0094]
@@ -359,7 +364,7 @@ def polynomial_decay(
 ) -> tf_keras.optimizers.schedules.PolynomialDecay:
     """Slim's linear schedule: the rate falls to ``end_learning_rate`` within ``steps`` steps and stays there.
 
-    Example:
+    Examples:
         >>> schedule = slim2keras.optimizers.polynomial_decay(0.01, steps=100)
         >>> [round(float(schedule(step)), 5) for step in (0, 50, 100, 200)]
         [0.01, 0.00505, 0.0001, 0.0001]
@@ -378,7 +383,7 @@ def cosine_decay(
         end_learning_rate: At the end.
         warmup_steps: Over which the rate grows from 0 to the top, linearly.
 
-    Example:
+    Examples:
         >>> schedule = slim2keras.optimizers.cosine_decay(0.01, steps=110, warmup_steps=10)
         >>> [round(float(schedule(step)), 4) for step in (0, 5, 10, 60, 110)]
         [0.0, 0.005, 0.01, 0.005, 0.0]
@@ -401,7 +406,7 @@ class WarmUp(tf_keras.optimizers.schedules.LearningRateSchedule):  # type: ignor
         warmup_steps: Within which it does, which need not be whole.
         schedule: Of the steps after them; it counts from the first step too. The rate itself if left out.
 
-    Example:
+    Examples:
         >>> schedule = slim2keras.optimizers.WarmUp(0.01, warmup_steps=100)
         >>> [round(float(schedule(step)), 4) for step in (0, 50, 100, 500)]
         [0.0, 0.005, 0.01, 0.01]

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from numbers import Real
-from typing import Any
+from typing import Any, TypeAlias
 
 from slim2keras.errors import UnsupportedArgumentError
 
 MOMENTUM_SLOTS: Mapping[str, float] = {"Momentum": 0.0}
 """Slim's slot name to initial value, in the order in which TensorFlow 1 makes them."""
 
-_FRACTIONS = ("momentum", "decay", "rho", "beta1", "beta2")
+_Bounds: TypeAlias = tuple[str, Callable[[float], bool]]
+_AMOUNT: _Bounds = "0 or greater", lambda value: value >= 0.0
+_FRACTION: _Bounds = "from 0 to 1", lambda value: 0.0 <= value <= 1.0
+_BOUNDS: Mapping[str, _Bounds] = {
+    **dict.fromkeys(("momentum", "decay", "rho", "beta2"), _FRACTION),
+    # Adam divides by 1 - beta1.
+    "beta1": ("from 0 to less than 1", lambda value: 0.0 <= value < 1.0),
+    "learning_rate_power": ("0 or less", lambda value: value <= 0.0),
+}
 _FLAGS = ("use_nesterov", "centered")
-_UPPER_BOUNDS = {**dict.fromkeys(_FRACTIONS, 1.0), "learning_rate_power": 0.0}
-_INFINITE = float("inf")
 
 
 def rmsprop_slots(*, centered: bool) -> Mapping[str, float]:
@@ -37,10 +44,8 @@ def check_rule(learning_rate: Any, hyperparameters: Mapping[str, Any]) -> None:
         if name in _FLAGS:
             _refuse(name, value, "True or False", is_right=isinstance(value, bool))
             continue
-        most = _UPPER_BOUNDS.get(name, _INFINITE)
-        least = -_INFINITE if most == 0.0 else 0.0
-        bounds = "0 or less" if most == 0.0 else f"from 0 to {most:g}" if most < _INFINITE else "0 or greater"
-        is_right = isinstance(value, Real) and least <= float(value) <= most and abs(float(value)) < _INFINITE
+        bounds, are_kept = _BOUNDS.get(name, _AMOUNT)
+        is_right = isinstance(value, Real) and math.isfinite(value) and are_kept(float(value))
         _refuse(name, value, f"a number, {bounds}", is_right=is_right)
 
 

@@ -203,7 +203,15 @@ def test_constants_that_cannot_be_are_refused(name: str, make: Any, message: str
         make(module)
 
 
-def test_the_power_of_ftrl_is_none_that_grows() -> None:
-    """As TensorFlow 1 says."""
-    with pytest.raises(UnsupportedArgumentError, match="learning_rate_power must be a number, 0 or less"):
-        Ftrl(0.1, learning_rate_power=0.5)
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Ftrl(0.1, learning_rate_power=0.5), "learning_rate_power must be a number, 0 or less"),
+        (lambda: Adagrad(0.1, initial_accumulator_value=0.0), "initial_accumulator_value of Adagrad must be greater"),
+        (lambda: Adam(0.1, beta1=1.0), "beta1 must be a number, from 0 to less than 1"),
+    ],
+)
+def test_what_a_rule_divides_by_is_not_zero(make: Any, message: str) -> None:
+    """Nor the root of a number that shrinks."""
+    with pytest.raises(UnsupportedArgumentError, match=message):
+        make()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -43,14 +43,17 @@ def check_weights(model: tf_keras.Model) -> None:
     Raises:
         NonFiniteError: With the first of them.
     """
-    layers = batch_norm_layers(model)
-    statistics = [variable for layer in layers for variable in (layer.moving_mean, layer.moving_variance)]
-    if broken := nonfinite_variables(model, besides=statistics):
+    if broken := nonfinite_variables(model, besides=statistics_of(batch_norm_layers(model))):
         raise NonFiniteError(
             f"{model.name} has {plural(len(broken), 'variable')} with NaN or infinite values besides its moving "
             f"statistics, first {broken[0]}, which no statistics make good: take an earlier checkpoint. Nothing was "
             "changed."
         )
+
+
+def statistics_of(layers: Iterable[tf_keras.layers.Layer]) -> list[Any]:
+    """Moving means and variances of layers, as variables."""
+    return [variable for layer in layers for variable in (layer.moving_mean, layer.moving_variance)]
 
 
 def layers_of_negative_variance(model: tf_keras.Model) -> Sequence[str]:

@@ -50,7 +50,7 @@ def load_checkpoint(
         NonFiniteError: If weights are NaN or infinite.
         UnsupportedArgumentError: If a scope in ``exclude`` matches nothing, or the model has no layers to see.
 
-    Example:
+    Examples:
         >>> image = tf_keras.Input((28, 28, 1))
         >>> x = tf_keras.layers.Conv2D(32, 5, padding="same", activation="relu", name="LeNet/conv1")(image)
         >>> model = tf_keras.Model(image, tf_keras.layers.GlobalMaxPooling2D()(x))

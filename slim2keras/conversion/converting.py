@@ -92,7 +92,7 @@ def convert(
     Warns:
         GraphWarning: With what a graph does not tell: the decay of one for inference; and that a ``.meta`` was taken.
 
-    Example:
+    Examples:
         >>> model = slim2keras.convert("train_dir/", exclude=["resnet_v1_50/logits"], num_classes=5)
         >>> model.output_shape
         (None, 5)

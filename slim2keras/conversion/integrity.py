@@ -79,7 +79,7 @@ def verify_file(path: str | Path) -> IntegrityReport:
     Raises:
         ModelReadError: If the file is missing or cannot be read, or the report is not beside it or has no checksums.
 
-    Example:
+    Examples:
         >>> slim2keras.verify_file("resnet.h5").raise_if_failed()
     """
     path = Path(path)

@@ -45,7 +45,7 @@ def load_model(
         ModelReadError: If the file is missing or corrupt.
         UnsafeModelError: If the file could run code; nothing of it was run.
 
-    Example:
+    Examples:
         >>> model = slim2keras.load_model("resnet.h5")
     """
     path = Path(path)

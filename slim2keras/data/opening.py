@@ -57,7 +57,7 @@ def open_dataset(
         DataReadError: If nothing there can be read, or it does not fit the network.
         UnsupportedArgumentError: If the model is not one of slim2keras, or nobody knows its preprocessing.
 
-    Example:
+    Examples:
         >>> model = slim2keras.build("lenet", num_classes=3)
         >>> flowers = slim2keras.data.open_dataset("flowers/", network=model, batch_size=32, training=True)
         >>> pixels, numbers = next(iter(flowers))

@@ -48,7 +48,7 @@ def deploy(
         ParityError: If the runtime computes something else; nothing is left behind.
         OutputError: If the output exists already, or cannot be written; nothing is left behind.
 
-    Example:
+    Examples:
         >>> report = slim2keras.deploy("run/", "flowers.tflite", quantize="float16")
         >>> print(report.proof.describe())
         ai_edge_litert ..., 4 images (noise): largest difference ..., same class for ...%

@@ -40,7 +40,7 @@ class DeploymentOptions:
         UnsupportedArgumentError: If a value is not among those that there are, or is of another type, or there is a
             split and no data.
 
-    Example:
+    Examples:
         >>> from slim2keras.deployment.options import DeploymentOptions
         >>> DeploymentOptions(quantize="int8", data="flowers/").chosen()
         ['quantize', 'data']

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from slim2keras.deployment.trained_ranges import Range, read_ranges
 from slim2keras.evaluation.opening import Classifier, classifier_of, open_classifier, opened_checkpoint
 from slim2keras.files.output_files import describe_files
 from slim2keras.files.run_layout import RunLayout, is_run
+from slim2keras.files.unchanged import FileStamps
 from slim2keras.models.networks import check_tf_keras
 from slim2keras.models.resizing import resized_model
 from slim2keras.outputs.formats import is_model_file
@@ -59,8 +60,12 @@ def open_source(
         return classifier_of(model), Origin({"model": source.name})
     path = Path(source)
     if is_run(path) or is_model_file(path):
+        files = _files(path)
+        stamps = FileStamps.of(files)
         found = open_classifier(path, request, options.image_size)
-        return found, Origin({"path": str(path), "files": describe_files(_files(path))})
+        origin = Origin({"path": str(path), "files": describe_files(files)})
+        stamps.check()
+        return found, origin
     return _of_checkpoint(path, options, request)
 
 
@@ -76,7 +81,7 @@ def _of_checkpoint(path: Path, options: DeploymentOptions, request: CheckpointRe
     return classifier_of(model, str(path)), origin
 
 
-def _files(path: Path) -> Iterable[Path]:
+def _files(path: Path) -> list[Path]:
     """The files of a model, or of the model of a RUN."""
     file = RunLayout(path).model if is_run(path) else path
     return sorted(item for item in file.rglob("*") if item.is_file()) if file.is_dir() else [file]

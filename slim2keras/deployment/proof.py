@@ -182,7 +182,7 @@ def _small_outputs(
     if min(sizes) > _SMALL:
         return None
     small = [
-        SmallOutputs(size, _part(theirs, wanted, size), _ROUNDINGS * _part(moved, wanted, size))
+        SmallOutputs(size, _part(theirs, wanted, size), _rounding(moved, wanted, size))
         for size, wanted, theirs, moved in zip(sizes, given, found, shaken_outputs(), strict=True)
         if size <= _SMALL
     ]
@@ -196,11 +196,26 @@ def _shaken_outputs(
         return ours([*map(shake, images)] if isinstance(images, list) else shake(images))
 
 
-def shake(values: NDArray[Any]) -> NDArray[Any]:
-    """Values that are changed by a few times what float32 rounds of the largest of them."""
-    signs = np.random.RandomState(0).choice((-1.0, 1.0), values.shape)
-    shaken: NDArray[Any] = (values + signs * _SHAKE * np.max(np.abs(values), initial=0.0)).astype(values.dtype)
+def shake(values: NDArray[Any], *, each: bool = False) -> NDArray[Any]:
+    """Values that are changed by a few times what float32 rounds; whole numbers are not rounded.
+
+    Args:
+        values: Any.
+        each: Whether relative to each of them, of variances, where a small one would become negative; else to the
+            largest of them.
+    """
+    if values.dtype.kind != "f":
+        return values
+    step = _SHAKE * (values if each else np.max(np.abs(values), initial=0.0))
+    is_raised = np.random.RandomState(0).randint(0, 2, values.shape, dtype=bool)
+    shaken: NDArray[Any] = np.where(is_raised, values + step, values - step).astype(values.dtype, copy=False)
     return shaken
+
+
+def _rounding(moved: NDArray[Any], wanted: NDArray[Any], size: float) -> float:
+    """What float32 may do to an output; where that is no number it excuses nothing."""
+    part = _ROUNDINGS * _part(moved, wanted, size)
+    return part if np.isfinite(part) else 0.0
 
 
 def _part(found: NDArray[Any], wanted: NDArray[Any], size: float) -> float:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from slim2keras.batch_norm.modes import batch_norm_layers
 from slim2keras.conversion.request import CheckpointRequest
 from slim2keras.data.batches import Reading
 from slim2keras.data.images import ImageBatches
@@ -81,11 +82,13 @@ class Subject:
     @contextlib.contextmanager
     def shaken(self) -> Iterator[None]:
         """Within it the values of the model are changed by what float32 rounds; then they are what they were."""
-        variables = (self.model if self.unfolded is None else self.unfolded).variables
+        model = self.model if self.unfolded is None else self.unfolded
+        variances = {id(layer.moving_variance) for layer in batch_norm_layers(model)}
+        variables = model.variables
         values = [variable.numpy() for variable in variables]
         try:
             for variable, value in zip(variables, values, strict=True):
-                variable.assign(shake(value) if variable.dtype.is_floating else value)
+                variable.assign(shake(value, each=id(variable) in variances))
             yield
         finally:
             for variable, value in zip(variables, values, strict=True):

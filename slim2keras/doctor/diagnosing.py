@@ -104,7 +104,7 @@ def diagnose(
         DataReadError: If the images cannot be read.
         TrainingDataError: If there are too few images, or labels that are no classes.
 
-    Example:
+    Examples:
         >>> diagnosis = slim2keras.diagnose("train_dir/", data="flowers/", labels=False)
         >>> diagnosis.is_healthy
         True

@@ -125,7 +125,7 @@ def recalibrate(
         NonFiniteError: If weights are NaN or infinite.
         UnsupportedArgumentError: If a layer is none that can be recalibrated, or the arguments exclude each other.
 
-    Example:
+    Examples:
         >>> model = slim2keras.convert("train_dir/")
         >>> report = slim2keras.recalibrate(model, tf.data.Dataset.from_tensor_slices((images, labels)).batch(6))
         >>> print(report.after.describe())

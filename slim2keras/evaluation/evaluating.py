@@ -131,7 +131,7 @@ def evaluate(
         TrainingDataError: If labels are no classes.
         NonFiniteError: If the network gives NaN or infinity.
 
-    Example:
+    Examples:
         >>> evaluation = slim2keras.evaluate("run/", "flowers/")
         >>> print(evaluation)
         accuracy ...%   ... of 36 images

@@ -50,7 +50,7 @@ def predict(
         UnsupportedArgumentError: If the model tells no classes, or its images cannot be prepared.
         DataReadError: If an image cannot be read.
 
-    Example:
+    Examples:
         >>> print(slim2keras.predict("run/", "photos/", top=1))
         photos/daisy.jpg: ...%
         photos/rose.jpg: ...%

@@ -48,7 +48,7 @@ class BatchNormalization(keras.layers.BatchNormalization):  # type: ignore[misc]
     Raises:
         UnsupportedArgumentError: If the mode is unknown, or for an argument that slim has no numbers for.
 
-    Example:
+    Examples:
         >>> layer = slim2keras.keras3.BatchNormalization(mode="frozen", momentum=0.997, epsilon=1e-5)
 
     Source: tf_slim/layers/layers.py, ``batch_norm``; tensorflow/python/ops/nn_impl.py, ``fused_batch_norm``.

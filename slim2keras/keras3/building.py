@@ -47,7 +47,7 @@ def to_keras3(model: tf_keras.Model, *, batch_norm_layer: str = "keras") -> kera
         UnrecognisedNetError: If the model is not a network of slim2keras.
         UnsupportedGraphError: If the network has what Keras 3 cannot compute.
 
-    Example:
+    Examples:
         >>> model = slim2keras.load_model("run/model.keras")
         >>> slim2keras.to_keras3(model).save("model3.keras")
     """

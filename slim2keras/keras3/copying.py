@@ -23,7 +23,7 @@ def plain_model(model: keras.Model) -> keras.Model:
     Args:
         model: Model of ``finetune``, or any functional model with slim's BatchNorm layers.
 
-    Example:
+    Examples:
         >>> model = slim2keras.to_keras3(slim2keras.load_model("run/model.keras"))
         >>> tuned = slim2keras.keras3.finetune(model, batch_norm="update")
         >>> slim2keras.keras3.plain_model(tuned).save("plain.keras")

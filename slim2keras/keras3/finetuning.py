@@ -50,7 +50,7 @@ def finetune(
         UnsupportedArgumentError: If ``batch_norm`` is left out, an argument has no meaning, a pattern matches nothing,
             a ``trainable`` flag of a layer contradicts its mode, or BatchNorm is folded.
 
-    Example:
+    Examples:
         >>> model = slim2keras.to_keras3(slim2keras.convert("train_dir/"))
         >>> tuned = slim2keras.keras3.finetune(model, batch_norm="update", train_only=["resnet_v1_50/logits"])
         >>> loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)

@@ -42,7 +42,7 @@ def load_model(path: str | Path) -> keras.Model:
     Raises:
         ModelReadError: If Keras cannot load the file, or the report is none.
 
-    Example:
+    Examples:
         >>> report = slim2keras.deploy("run/", "flowers3.keras", keras=3)
         >>> model = slim2keras.keras3.load_model("flowers3.keras")
     """
@@ -80,7 +80,7 @@ def load_checkpoint(
     Raises:
         CheckpointMismatchError: If a variable of either side is unaccounted for; lists all of them.
 
-    Example:
+    Examples:
         >>> model = slim2keras.to_keras3(slim2keras.build("lenet", num_classes=5))
         >>> plan = slim2keras.keras3.load_checkpoint(model, "lenet_dir/", exclude=["LeNet/fc4"])
     """
@@ -98,7 +98,7 @@ def export_checkpoint(model: keras.Model, prefix: str | Path, **options: Any) ->
     Raises:
         UnsupportedArgumentError: If the model was compiled with an optimizer that slim does not have.
 
-    Example:
+    Examples:
         >>> model = slim2keras.to_keras3(slim2keras.build("lenet", num_classes=5))
         >>> files = slim2keras.keras3.export_checkpoint(model, "out/model.ckpt-6000")
     """
@@ -123,7 +123,7 @@ def end_points(model: keras.Model) -> dict[str, Any]:
     Raises:
         UnrecognisedNetError: If nothing tells which network the model is.
 
-    Example:
+    Examples:
         >>> model = slim2keras.to_keras3(slim2keras.build("lenet", num_classes=5))
         >>> slim2keras.keras3.end_points(model)["conv1"].shape
         (None, 28, 28, 32)

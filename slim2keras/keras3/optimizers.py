@@ -82,7 +82,7 @@ class SlimOptimizer(keras.optimizers.Optimizer):  # type: ignore[misc]
 class Momentum(SlimOptimizer):
     """``tf.train.MomentumOptimizer``: ``accumulator = momentum * accumulator + gradient``.
 
-    Example:
+    Examples:
         >>> optimizer = slim2keras.keras3.Momentum(0.01, 0.9)
     """
 
@@ -107,7 +107,7 @@ class RMSProp(SlimOptimizer):
 
     slim's trainer gives ``decay`` 0.9, ``momentum`` 0.9 and ``epsilon`` 1.0.
 
-    Example:
+    Examples:
         >>> optimizer = slim2keras.keras3.RMSProp(0.01, decay=0.9, momentum=0.9, epsilon=1.0)
     """
 

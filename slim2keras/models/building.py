@@ -39,7 +39,7 @@ def build(net: str, *, input_shape: Shape | None = None, **arguments: Any) -> tf
         UnknownNetError: If there is no such network.
         UnsupportedArgumentError: If slim's function does not take an argument, or slim2keras refuses it.
 
-    Example:
+    Examples:
         >>> model = slim2keras.build("mobilenet_v1", num_classes=5, input_shape=(160, 160, 3), weight_decay=4e-5)
         >>> model.output_shape
         (None, 5)

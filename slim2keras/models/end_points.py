@@ -24,7 +24,7 @@ def end_points(model: tf_keras.Model) -> dict[str, Any]:
     Raises:
         UnrecognisedNetError: If the model is not a network of slim2keras.
 
-    Example:
+    Examples:
         >>> model = slim2keras.build("mobilenet_v1", num_classes=5)
         >>> features = tf_keras.Model(model.input, slim2keras.end_points(model)["Conv2d_11_pointwise"])
         >>> features.output_shape

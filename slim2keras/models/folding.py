@@ -51,7 +51,7 @@ def fold_batch_norm(model: tf_keras.Model) -> tf_keras.Model:
         NonFiniteError: If a variance is negative, or weights are no numbers.
         UnrecognisedNetError: If it is not a network of slim2keras.
 
-    Example:
+    Examples:
         >>> model = slim2keras.convert("train_dir/")
         >>> slim2keras.fold_batch_norm(model).save("folded.keras")
     """

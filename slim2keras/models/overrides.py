@@ -20,7 +20,7 @@ class Overrides(contextlib.ExitStack):
     Whatever fails, the block itself or one of the steps back, all other steps back are taken. ``pop_all`` lets stand
     what was set.
 
-    Example:
+    Examples:
         >>> from slim2keras.models.overrides import Overrides
         >>> layer = tf_keras.layers.Dropout(0.5)
         >>> with Overrides() as overrides:

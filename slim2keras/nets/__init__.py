@@ -49,7 +49,7 @@ NETS: dict[str, Net] = {net.name: net for family in FAMILIES for net in family.N
 def list_nets() -> list[str]:
     """Names of the networks, as in slim's ``nets_factory``, sorted by family and depth.
 
-    Example:
+    Examples:
         >>> [name for name in slim2keras.list_nets() if name.startswith("vgg")]
         ['vgg_16', 'vgg_19', 'vgg_a']
     """

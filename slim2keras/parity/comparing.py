@@ -84,7 +84,7 @@ def verify(
         GraphWarning: If the graph that judges is not the file that the network was imported from.
         PreprocessingWarning: If the images can hardly be preprocessed as the network wants them: parity holds on any.
 
-    Example:
+    Examples:
         >>> model = slim2keras.convert("train_dir/")
         >>> report = slim2keras.verify("train_dir/", model)
         >>> report.passed

@@ -53,7 +53,7 @@ def preprocess(  # noqa: PLR0913  what may be asked of an image
         UnsupportedArgumentError: If the images are not uint8 of rank 3 or 4, the network is unknown or has no size, the
             pipeline does not take an option or so many channels, or training has no seed, or evaluation one.
 
-    Example:
+    Examples:
         >>> image = tf.io.decode_jpeg(tf.io.read_file("photos/rose.jpg"), channels=3)
         >>> slim2keras.preprocessing.preprocess(image, "resnet_v1_50").shape
         TensorShape([224, 224, 3])

@@ -30,7 +30,7 @@ class PreprocessingOptions:
     Raises:
         UnsupportedArgumentError: If a side is not positive, or the longest is shorter than the shortest.
 
-    Example:
+    Examples:
         >>> image = np.zeros((40, 40, 3), "uint8")
         >>> whole = slim2keras.preprocessing.PreprocessingOptions(crop_image=False)
         >>> slim2keras.preprocessing.preprocess(image, "inception_v1", options=whole).shape

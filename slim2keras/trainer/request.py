@@ -342,7 +342,7 @@ def training_request(
     Raises:
         UnsupportedArgumentError: If there is no such option, or it cannot have that value.
 
-    Example:
+    Examples:
         >>> request = slim2keras.training_request("train_dir/", "flowers/", "new_run/", batch_norm="update", epochs=5)
         >>> request.loop.epochs
         5

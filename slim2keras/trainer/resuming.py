@@ -40,7 +40,7 @@ def resumed_request(run: str | Path, data: str | Path | None = None, **changes: 
         CheckpointReadError: If it is no RUN.
         UnsupportedArgumentError: If an option is changed that decides what was trained already.
 
-    Example:
+    Examples:
         >>> result = slim2keras.train(slim2keras.resumed_request("run/", epochs=3))
     """
     found = read_request(Path(run))

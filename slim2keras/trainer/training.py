@@ -41,7 +41,7 @@ def plan_training(request: TrainingRequest) -> TrainingPlan:
     Raises:
         Slim2KerasError: As ``train`` would before its first step.
 
-    Example:
+    Examples:
         >>> request = slim2keras.training_request("tiny.keras", "flowers/", "new_run/", batch_norm="update", epochs=5)
         >>> print(slim2keras.plan_training(request))
         network        tiny, from tiny.keras
@@ -83,7 +83,7 @@ def train(request: TrainingRequest, *, progress: TrainingProgress | None = None)
     Warns:
         MovingStatisticsWarning: When the moving statistics of BatchNorm will not keep up, or do not.
 
-    Example:
+    Examples:
         >>> request = slim2keras.training_request(
         ...     "tiny.keras", "flowers/", "new_run/", batch_norm="update", decay="auto", epochs=2
         ... )

@@ -47,7 +47,7 @@ def export_checkpoint(
         OutputError: If it exists already or cannot be written; nothing is left behind.
         UnsupportedArgumentError: If the model was compiled with an optimizer that slim does not have.
 
-    Example:
+    Examples:
         >>> tuned = slim2keras.finetune(slim2keras.load_model("run/model.keras"), batch_norm="update")
         >>> tuned.compile(slim2keras.optimizers.Momentum(0.01, 0.9), slim2keras.losses.SoftmaxCrossEntropy())
         >>> files = slim2keras.export_checkpoint(tuned, "out/model.ckpt-6000")

@@ -10,7 +10,7 @@ import numpy as np
 
 from slim2keras.batch_norm.kernels import explicit_modes
 from slim2keras.batch_norm.modes import BatchNormMode, batch_norm_layers
-from slim2keras.batch_norm.soundness import layers_of_negative_variance
+from slim2keras.batch_norm.soundness import layers_of_negative_variance, statistics_of
 from slim2keras.errors import NonFiniteLossError, Slim2KerasError, TrainingDataError
 from slim2keras.models.end_points import call_tensors
 from slim2keras.models.finite import all_finite, nonfinite_variables
@@ -63,14 +63,20 @@ def explain(model: Any, failed: FailedStep) -> Slim2KerasError:
 
 
 def _advice(model: Any) -> str:
-    if nonfinite_variables(model):
+    if nonfinite_variables(model, besides=statistics_of(batch_norm_layers(model))):
         return "No step makes them finite: start from an earlier checkpoint."
-    if _frozen_negative(model):
+    if _nonfinite_used(model) or _frozen_negative(model):
         return "Recalibrate the statistics first: `slim2keras recalibrate`, or slim2keras.recalibrate."
     advice = "Lower the learning rate, clip (clip_gradient_norm), or look at the images of this batch."
     if precision_of(model) != "mixed_float16":
         return advice
     return f"{advice} Numbers of mixed_float16 end at 65504; mixed_bfloat16 has the range of float32."
+
+
+def _nonfinite_used(model: Any) -> list[str]:
+    """Variables that a step computes with: moving statistics of frozen layers alone."""
+    moving = [layer for layer in batch_norm_layers(model) if model.plan.modes[layer.name] is not BatchNormMode.FROZEN]
+    return nonfinite_variables(model, besides=statistics_of(moving))
 
 
 def _frozen_negative(model: Any) -> list[str]:
@@ -104,7 +110,7 @@ def _cause(model: Any, failed: FailedStep) -> str:
 
     if not all(all_finite(np.asarray(item)) for item in tf.nest.flatten(failed.images)):
         return "the images have such values already"
-    if broken := nonfinite_variables(model):
+    if broken := _nonfinite_used(model):
         return f"{len(broken)} variables have such values already, the first {broken[0]}"
     if negative := _frozen_negative(model):
         return f"{len(negative)} frozen BatchNorm layers have a negative variance, the first {negative[0]}"

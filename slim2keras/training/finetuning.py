@@ -71,7 +71,7 @@ def finetune(
         CheckpointReadError: If ``resume_from`` cannot be read.
         CheckpointMismatchError: If it lacks a variable, or (from ``compile``) the slots of the optimizer.
 
-    Example:
+    Examples:
         >>> model = slim2keras.convert("train_dir/")
         >>> tuned = slim2keras.finetune(model, batch_norm="update", decay=0.8, train_only=["resnet_v1_50/logits"])
         >>> tuned.compile(slim2keras.optimizers.Momentum(0.01, 0.9), slim2keras.losses.SoftmaxCrossEntropy())

@@ -16,7 +16,7 @@ import slim2keras
 from slim2keras.checkpoints.load_plan import LoadOptions
 from slim2keras.conversion.converting import convert_to_file
 from slim2keras.conversion.request import CheckpointRequest
-from slim2keras.deployment import tf_keras_file
+from slim2keras.deployment import origin, tf_keras_file
 from slim2keras.deployment.options import DeploymentOptions
 from slim2keras.errors import (
     CheckpointMismatchError,
@@ -26,6 +26,7 @@ from slim2keras.errors import (
     OutputError,
     UnsupportedArgumentError,
 )
+from slim2keras.evaluation.opening import open_classifier
 from slim2keras.files.output_files import sha256
 from slim2keras.files.run_layout import RunLayout
 from slim2keras.models.networks import network_of
@@ -70,6 +71,22 @@ def test_what_is_written_is_read_again_with_its_network(tmp_path: Path, tiny: Pa
     assert network_of(slim2keras.load_model(tmp_path / "twice.weights.h5")).to_config() == (
         network_of(slim2keras.load_model(tiny)).to_config()
     )
+
+
+def test_a_model_that_changes_while_it_is_read_is_refused(
+    tmp_path: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The hash in the report would be of another model than the one that was written."""
+
+    def open_and_replace(*arguments: Any) -> Any:
+        found = open_classifier(*arguments)
+        write_network(tiny, 3)
+        return found
+
+    monkeypatch.setattr(origin, "open_classifier", open_and_replace)
+    with pytest.raises(CheckpointReadError, match=f"{tiny} changed while it was read"):
+        slim2keras.deploy(tiny, tmp_path / "out.keras")
+    assert not (tmp_path / "out.keras").exists()
 
 
 def test_a_checkpoint_goes_by_what_is_asked_of_it(tmp_path: Path) -> None:

@@ -139,6 +139,31 @@ def test_small_outputs_that_are_what_rounding_leaves_are_no_fault_of_the_file() 
     assert any("so that little is proved" in remark for remark in found.all_remarks)
 
 
+def test_rounding_that_is_no_number_excuses_nothing() -> None:
+    """NaN of a shaken model would let any file pass."""
+    is_shaken = False
+
+    def run(images: Any) -> list[Any]:
+        return [np.full((4, 2), np.nan if is_shaken else 1e-6, "float32")]
+
+    @contextlib.contextmanager
+    def shaken() -> Iterator[None]:
+        nonlocal is_shaken
+        is_shaken = True
+        yield
+        is_shaken = False
+
+    found = prove(run, lambda x: [run(x)[0] * 0], IMAGES, runtime="r", of="noise", shaken=shaken)
+    with pytest.raises(ParityError, match="an output is nearly 0"):
+        found.check("A file")
+
+
+def test_whole_numbers_are_not_shaken() -> None:
+    """A pixel of uint8 is not off by one for what float32 rounds."""
+    pixels = np.arange(256, dtype="uint8")
+    assert np.array_equal(shake(pixels), pixels)
+
+
 def test_of_zeros_nothing_is_proved() -> None:
     """As the features of a dead ReLU are."""
     zeros = np.zeros((4, 2), "float32")

@@ -15,7 +15,9 @@ from slim2keras.deployment.subject import open_subject
 from slim2keras.errors import DataReadError, UnsupportedArgumentError
 from slim2keras.files.run_layout import RunLayout
 from slim2keras.models.building import build_model
+from slim2keras.models.variables import slim_variables
 from tests.towers_network import towers_network
+from tests.trainer.runs import tiny_network
 
 
 def write_run(directory: Path, **options: object) -> Path:
@@ -64,6 +66,15 @@ def test_a_model_is_shaken_and_is_then_what_it_was() -> None:
     with pytest.raises(KeyboardInterrupt), subject.shaken():
         raise KeyboardInterrupt
     assert all(np.array_equal(variable.numpy(), value) for variable, value in zip(model.variables, before, strict=True))
+
+
+def test_a_variance_is_shaken_by_its_own_size() -> None:
+    """By that of another channel it would be negative, and every output NaN."""
+    model = build_model(tiny_network())
+    variance = slim_variables(model)["tiny/conv/BatchNorm/moving_variance"]
+    variance.assign([1e6, 1e-2, 1e-8, 0.0])
+    with open_subject(model, DeploymentOptions(), CheckpointRequest()).shaken():
+        np.testing.assert_allclose(variance, [1e6, 1e-2, 1e-8, 0.0], rtol=1e-6)
 
 
 def test_names_of_classes_that_the_network_has_not_are_refused(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ def test_the_site_builds(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     page = (tmp_path / "site/reference/python.html").read_text(encoding="utf-8")
     assert not re.search(r'(src|href)="https?://[^"]+\.(js|css|woff2?)"', page), "nothing is fetched to look at a page"
+    assert "<blockquote>" not in page, "`>>>` is code in the section `Examples:` alone"
 
 
 @pytest.mark.parametrize("command", COMMANDS)

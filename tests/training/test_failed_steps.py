@@ -43,6 +43,16 @@ class TestFailedSteps:
         slim_variables(tuned)[f"{LOGITS}/biases"].assign([np.inf] * CLASSES)
         self.fails(tuned, NonFiniteLossError, f"1 variables have such values already, the first {LOGITS}/biases", X, Y)
 
+    def test_moving_statistics_are_blamed_where_they_are_used(self, run_eagerly: bool) -> None:
+        """Recalibration makes them finite; a layer that normalises with the batch has nothing to do with them."""
+        for batch_norm, x, message in (
+            ("frozen", X, "1 variables have such values already, the first .*/moving_mean.*Recalibrate the stat"),
+            ("batch", X * np.float32(1e37), "the first layer with such an output is .*Lower the learning rate"),
+        ):
+            tuned = tuned_model(run_eagerly=run_eagerly, batch_norm=batch_norm)
+            slim_variables(tuned)["MobilenetV1/Conv2d_0/BatchNorm/moving_mean"].assign([np.nan] * 8)
+            self.fails(tuned, NonFiniteLossError, message, x, Y)
+
     def test_the_layer_where_it_begins_is_named(self, run_eagerly: bool) -> None:
         """Where finite inputs first give an output that is not."""
         tuned = tuned_model(run_eagerly=run_eagerly)
