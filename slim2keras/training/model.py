@@ -139,8 +139,9 @@ class FineTunedModel(MovingDecay, tf_keras.Model):  # type: ignore[misc]
 
     def set_decay(self, decay: float) -> None:
         """Give every layer in mode ``"update"`` a decay, and tell the network and the record of the statistics."""
-        super().set_decay(decay)
+        # Before: it counts the steps so far with the decay that the layers had.
         self.statistics_record.go_on()
+        super().set_decay(decay)
         if self.slim_network is not None:
             self.slim_network = with_its_decay(self, self.slim_network)
 

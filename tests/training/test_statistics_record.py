@@ -117,6 +117,17 @@ def test_the_record_goes_on_through_fits_and_files(tmp_path: Path) -> None:
     assert recorded(loaded) == [pytest.approx(0.9**8)]
 
 
+def test_steps_count_with_the_decay_that_they_had() -> None:
+    """What was left when it was changed is what the next one starts with."""
+    tuned = tuned_model(batch_norm="update", decay=0.9)
+    fit(tuned, 2)
+    tuned.set_decay(0.5)
+    assert recorded(tuned) == [pytest.approx(0.9**2)]
+    tuned.make_train_function(force=True)
+    fit(tuned, 1)
+    assert recorded(tuned) == [pytest.approx(0.9**2 * 0.5)]
+
+
 def test_a_resumed_run_goes_on_with_the_record(tmp_path: Path) -> None:
     """What is left after both runs is the product; of a run that nobody recorded nothing is claimed."""
     tuned = tuned_model(batch_norm="update", decay=0.9)
