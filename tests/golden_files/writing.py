@@ -127,6 +127,8 @@ def main(name: str = __version__) -> None:
         os.chdir(drafts)
         write_all(Path(drafts))
         shutil.make_archive(str(target.with_suffix("")), "zip", drafts)
+    if name != UNRELEASED:
+        (FOLDER / f"{UNRELEASED}.zip").unlink(missing_ok=True)
 
 
 if __name__ == "__main__":
