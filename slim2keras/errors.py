@@ -92,7 +92,7 @@ class CheckpointMismatchError(Slim2KerasError):
 
 
 class NonFiniteError(CheckpointMismatchError):
-    """Weights that are NaN or infinite."""
+    """Weights, statistics or answers that are NaN or infinite, or a variance without a root."""
 
 
 class UnrecognisedNetError(CheckpointMismatchError):
@@ -112,7 +112,7 @@ class ParityError(Slim2KerasError):
 
 
 class NonFiniteLossError(Slim2KerasError):
-    """A training step whose loss or gradients are NaN or infinite; it changed nothing."""
+    """A training step whose images, loss or gradients are NaN or infinite; it changed nothing."""
 
     exit_status = ExitStatus.MISMATCH
 
