@@ -92,7 +92,7 @@ class CheckpointMismatchError(Slim2KerasError):
 
 
 class NonFiniteError(CheckpointMismatchError):
-    """Weights that are NaN or infinite."""
+    """Weights, statistics or answers that are NaN or infinite, or a variance without a root."""
 
 
 class UnrecognisedNetError(CheckpointMismatchError):
@@ -112,7 +112,7 @@ class ParityError(Slim2KerasError):
 
 
 class NonFiniteLossError(Slim2KerasError):
-    """A training step with NaN or infinity: in its loss or gradients, so that it is not taken, or in what it made."""
+    """A training step with NaN or infinity: in images, loss or gradients, so that it is not taken, or in what it made."""
 
     exit_status = ExitStatus.MISMATCH
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,7 +11,7 @@ from slim2keras.checkpoints.load_plan import LoadOptions
 from slim2keras.checkpoints.reading import open_checkpoint
 from slim2keras.conversion.plan import plan_conversion
 from slim2keras.conversion.request import CheckpointRequest
-from slim2keras.errors import ModelReadError, Slim2KerasError
+from slim2keras.errors import ModelReadError, Slim2KerasError, UnsupportedArgumentError
 from slim2keras.files.json_values import read_json
 from slim2keras.files.output_files import report_path
 from slim2keras.graphs.network import Network
@@ -58,7 +60,7 @@ def load_model(
                 keep_network(model, network)
         else:
             network = network or _network_of_checkpoint(checkpoint, path, options)
-            with variables_fit(path):
+            with variables_fit(path), _told_of_report(report_path(path)):
                 model = build_model(network)
             load_weights(model, path)
     except Slim2KerasError:
@@ -90,6 +92,17 @@ def _read_report(path: Path) -> tuple[Network | None, LoadOptions]:
         check_report(path, report)
         return network_from_config(report), options
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-        raise ModelReadError(
-            f"{path} is not a report of slim2keras: {type(error).__name__}: {error}. Remove it, or convert again."
-        ) from error
+        raise _no_report(path, f"{type(error).__name__}: {error}.") from error
+
+
+@contextlib.contextmanager
+def _told_of_report(path: Path) -> Iterator[None]:
+    """Have an error of what a network is made with name the report that says it."""
+    try:
+        yield
+    except UnsupportedArgumentError as error:
+        raise _no_report(path, str(error)) from error
+
+
+def _no_report(path: Path, reason: str) -> ModelReadError:
+    return ModelReadError(f"{path} is not a report of slim2keras: {reason} Remove it, or convert again.")

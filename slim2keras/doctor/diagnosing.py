@@ -165,6 +165,11 @@ def diagnose_as_asked(
                 data = open_images(data, network_of(model), batch_size, **how)
             measured = _measure(model, data, progress)
         is_model_file = isinstance(opened, ModelVariables)
+        is_known = (
+            request.found is not None
+            or (candidate is not None and candidate.fits)
+            or (isinstance(opened, ModelVariables) and find_network(opened.model) is not None)
+        )
         broken = nonfinite_weights(opened, layers)
     place = {name: number for number, name in enumerate(measured.drifts)}
     layers.sort(key=lambda layer: place.get(layer.name, len(place)))
@@ -189,7 +194,7 @@ def diagnose_as_asked(
                 diagnosis,
                 run,
                 measured,
-                is_of_zoo=candidate is not None and candidate.fits,
+                is_known=is_known,
                 is_model_file=is_model_file,
             )
         ),

@@ -77,7 +77,7 @@ _MEANING = {
 
 
 def verdicts(
-    diagnosis: Diagnosis, run: Run, measured: Measured, *, is_of_zoo: bool, is_model_file: bool
+    diagnosis: Diagnosis, run: Run, measured: Measured, *, is_known: bool, is_model_file: bool
 ) -> Iterator[str]:
     """One sentence for each thing that is wrong, worst first; then doubts, what the data say, and remarks.
 
@@ -85,7 +85,7 @@ def verdicts(
         diagnosis: Its findings.
         run: The evidence behind them.
         measured: What the data say.
-        is_of_zoo: Whether ``slim2keras recalibrate`` knows the network.
+        is_known: Whether ``slim2keras recalibrate`` knows the network.
         is_model_file: Whether it is a file of Keras that was examined.
     """
     yield from _of_weights(diagnosis)
@@ -95,7 +95,7 @@ def verdicts(
     def sentences(*, of: bool, doubts: bool = False) -> Iterator[str]:
         for finding in Finding:
             if (finding.is_sick, finding.is_doubt) == (of, doubts) and diagnosis.with_finding(finding):
-                yield _sentence(finding, diagnosis, run, is_of_zoo=is_of_zoo)
+                yield _sentence(finding, diagnosis, run, is_known=is_known)
 
     if diagnosis.is_healthy:
         yield _health(diagnosis, measured)
@@ -109,7 +109,7 @@ def verdicts(
         yield f"remark: the statistics were recalibrated from {run.num_images} images"
     elif diagnosis.gap is None and not run.record.steps:
         yield from _what_is_missing(diagnosis)
-    if not is_of_zoo and any(
+    if not is_known and any(
         layer.is_sick or (layer.findings and layer.findings[0].is_doubt) for layer in diagnosis.layers
     ):
         yield _way_of_ones_own(is_model_file=is_model_file)
@@ -180,11 +180,11 @@ def _what_is_missing(diagnosis: Diagnosis) -> Iterator[str]:
         yield f"remark: pit two cannot be excluded without {missing}"
 
 
-def _sentence(finding: Finding, diagnosis: Diagnosis, run: Run, *, is_of_zoo: bool) -> str:
+def _sentence(finding: Finding, diagnosis: Diagnosis, run: Run, *, is_known: bool) -> str:
     found = diagnosis.with_finding(finding)
     is_unknown = not (run.start or run.record.steps)
     decay = max((layer.decay or 0.0 for layer in found), default=0.0)
-    repair = "run `slim2keras recalibrate`" if is_of_zoo else "recalibrate the statistics (in Python, see below)"
+    repair = "run `slim2keras recalibrate`" if is_known else "recalibrate the statistics (in Python, see below)"
     return _MEANING[finding].format(
         layers=_were(found, diagnosis),
         count=f"{len(found)} of {len(diagnosis.layers)}",

@@ -9,6 +9,7 @@ import numpy as np
 import slim2keras
 from tests.doctor.own_statistics import diagnose, statistics, values
 from tests.reference import write_checkpoint
+from tests.trainer.runs import write_network
 
 
 def test_what_cannot_be_known_is_said(tmp_path: Path) -> None:
@@ -46,3 +47,10 @@ def test_a_network_of_ones_own_is_told_the_way_that_exists(tmp_path: Path) -> No
     diagnosis = diagnose(tmp_path, statistics(0.0, 1.0))
     assert not any("run `slim2keras recalibrate`" in verdict for verdict in diagnosis.verdicts)
     assert "slim2keras.load_checkpoint(model, checkpoint)" in diagnosis.verdicts[-1]
+
+
+def test_of_a_model_file_whose_network_is_known_the_command_is_advised(tmp_path: Path) -> None:
+    """Its report names the network, so that the command can recalibrate it."""
+    diagnosis = slim2keras.diagnose(write_network(tmp_path / "tiny.keras", shift=float("nan")))
+    assert "run `slim2keras recalibrate`" in diagnosis.verdicts[0]
+    assert not any("is not one that slim2keras knows" in verdict for verdict in diagnosis.verdicts)
