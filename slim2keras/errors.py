@@ -112,7 +112,7 @@ class ParityError(Slim2KerasError):
 
 
 class NonFiniteLossError(Slim2KerasError):
-    """A training step with NaN or infinity: in images, loss or gradients, so that it is not taken, or in what it made."""
+    """A step with NaN or infinity: in images, loss or gradients, so that it is not taken, or in what it made."""
 
     exit_status = ExitStatus.MISMATCH
 
