@@ -29,6 +29,7 @@ _PATIENCE = 60.0
 _PAUSE = 0.005
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 _TAKEN = (errno.ENOTEMPTY, errno.EEXIST)
+_NO_SYNC = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP)
 _NO_EXCHANGE = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EPERM)
 """The last where a sandbox knows no such call; who may not rename is told by the rename that is tried then."""
 
@@ -63,6 +64,25 @@ def list_moves(drafts: Path, names: Sequence[str]) -> None:
         _check_kinds(drafts / name, drafts.with_name(name))
     found = {name: (drafts / name).stat().st_ino for name in ordered}
     (drafts / _LIST).write_text(json.dumps(found), encoding="utf-8")
+
+
+def to_disk(path: Path) -> None:
+    """Wait until the disk has what a file holds, or which names a directory has, where the system can tell.
+
+    Raises:
+        OSError: If it has no room after all, which disks of networks may say as late as this.
+    """
+    is_windows = os.name == "nt"
+    if is_windows and path.is_dir():
+        return
+    opened = os.open(path, os.O_RDWR if is_windows else os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    except OSError as error:
+        if error.errno not in _NO_SYNC:
+            raise
+    finally:
+        os.close(opened)
 
 
 def take_turn(drafts: Path, target: Path) -> None:

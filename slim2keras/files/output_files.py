@@ -25,6 +25,7 @@ from slim2keras.files.moves import (
     move_all,
     moving_directory,
     take_turn,
+    to_disk,
     to_the_end,
 )
 from slim2keras.files.run_layout import check_is_not_of_run
@@ -138,7 +139,8 @@ def whole_or_not_at_all(*targets: Path, overwrite: bool = True) -> Iterator[list
     """Give drafts to write to, and move them to their targets when the block has ended well.
 
     The drafts lie in a hidden directory beside the first target, so that a move is one step of the file system; killed
-    at any moment, a target is there whole or not at all. The first target is moved last: where it is new, all of them
+    at any moment, a target is there whole or not at all; what they hold is on the disk before they get their names, so
+    that this is so of a machine that dies, too. The first target is moved last: where it is new, all of them
     are there. Of several processes one moves at a time, all of its drafts, and what one had begun to move that was
     killed is moved by the next (``moves``). An error or Ctrl-C removes the drafts, and the directory of the targets if
     it was made for them; Ctrl-C between two moves waits for the last. Drafts of a process that was killed are removed
@@ -170,6 +172,8 @@ def whole_or_not_at_all(*targets: Path, overwrite: bool = True) -> Iterator[list
                 inode = place.stat().st_ino
                 yield [place / target.name for target in targets]
                 list_moves(place, [target.name for target in targets])
+                for path in place.rglob("*"):
+                    to_disk(path)
                 take_turn(place, targets[0])
                 if not overwrite:
                     _check_still_free(targets[0])
@@ -201,6 +205,7 @@ def _remove(place: Path, moving: Path, inode: int | None, made: Path | None) -> 
     with contextlib.suppress(OSError):
         if moving.stat().st_ino == inode:
             moving.rename(place)
+            to_disk(place.parent)  # the new names, before what they replace is removed, and while others may move
     shutil.rmtree(place, ignore_errors=True)
     if made is not None:
         with contextlib.suppress(OSError):

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import itertools
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from slim2keras.errors import OutputError
+from slim2keras.errors import NoSpaceError, OutputError
 from slim2keras.files import moves
 from slim2keras.files.locks import directory_locked
 from slim2keras.files.output_files import check_free, whole_or_not_at_all
@@ -20,6 +22,7 @@ pytest.importorskip("fcntl", reason="without it there are no locks")
 STOPPED = """
 import os, shutil, signal, sys
 from pathlib import Path
+os.fsync = lambda opened: None  # which takes its time
 from slim2keras.files import output_files
 from slim2keras.files.output_files import check_free, whole_or_not_at_all
 
@@ -120,6 +123,7 @@ def test_stopped_at_any_line_there_is_no_mixture(tmp_path: Path, is_directory: i
 TOGETHER = """
 import os, sys
 from pathlib import Path
+os.fsync = lambda opened: None
 from slim2keras.errors import OutputError
 from slim2keras.files.output_files import whole_or_not_at_all
 
@@ -213,6 +217,42 @@ def test_what_cannot_take_its_place_leaves_all_as_it_was(tmp_path: Path, is_dire
         drafts[1].write_text("new")
     assert beside.read_text() == "old"
     assert {path.name for path in tmp_path.iterdir()} == {"model", "model.json"}
+
+
+def test_what_gets_a_name_is_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """First what the drafts hold, and after the moves the names: a machine may die in between."""
+    target, beside, synced = tmp_path / "saved", tmp_path / "saved.json", []
+
+    def sync(opened: int) -> None:
+        synced.append((os.fstat(opened).st_ino, target.exists()))
+
+    monkeypatch.setattr(os, "fsync", sync)
+    with whole_or_not_at_all(target, beside) as drafts:
+        drafts[0].mkdir()
+        (drafts[0] / "file").touch()
+        drafts[1].touch()
+    written = {path.stat().st_ino for path in (target, target / "file", beside)}
+    assert written <= {inode for inode, is_named in synced if not is_named}
+    assert [inode for inode, is_named in synced if is_named] == [tmp_path.stat().st_ino]
+
+
+@pytest.mark.parametrize(("code", "is_refused"), [(errno.ENOSPC, True), (errno.EINVAL, False)])
+def test_a_disk_that_is_full_only_when_asked_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, is_refused: bool
+) -> None:
+    """As one of a network; the old file stays. One that cannot be asked is not."""
+
+    def sync(_: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    target = tmp_path / "model"
+    target.write_text("old")
+    monkeypatch.setattr(os, "fsync", sync)
+    refused = pytest.raises(NoSpaceError) if is_refused else contextlib.nullcontext()
+    with refused, whole_or_not_at_all(target) as (draft,):
+        draft.write_text("new")
+    assert target.read_text() == ("old" if is_refused else "new")
+    assert [*tmp_path.iterdir()] == [target]
 
 
 def test_a_process_that_stopped_half_way_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
