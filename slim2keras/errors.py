@@ -112,7 +112,7 @@ class ParityError(Slim2KerasError):
 
 
 class NonFiniteLossError(Slim2KerasError):
-    """A training step with NaN or infinity: in its loss or gradients, so that it is not taken, or in what it made."""
+    """A training step whose loss or gradients are NaN or infinite; it changed nothing."""
 
     exit_status = ExitStatus.MISMATCH
 

@@ -24,6 +24,7 @@ from slim2keras.files.moves import (
     list_moves,
     move_all,
     moving_directory,
+    remove_all,
     take_turn,
     to_disk,
     to_the_end,
@@ -206,7 +207,7 @@ def _remove(place: Path, moving: Path, inode: int | None, made: Path | None) -> 
         if moving.stat().st_ino == inode:
             moving.rename(place)
             to_disk(place.parent)  # the new names, before what they replace is removed, and while others may move
-    shutil.rmtree(place, ignore_errors=True)
+    remove_all(place)
     if made is not None:
         with contextlib.suppress(OSError):
             made.rmdir()
@@ -245,7 +246,7 @@ def clear_dead_drafts(target: Path) -> None:
             if own.fullmatch(path.name) and path.is_dir():
                 with directory_locked(path) as is_free:
                     if is_free:
-                        shutil.rmtree(path, ignore_errors=True)
+                        remove_all(path)
             elif _UNNAMED.fullmatch(path.name) and time.time() - path.stat().st_mtime > _LONG_AGO:
                 path.rmdir()
 
