@@ -65,8 +65,8 @@ class Interruption:
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
     """Within it Ctrl-C and SIGTERM end the process with one line and the exit code of an interruption."""
-    Interruption.listen()
     try:
+        Interruption.listen()
         yield
     except KeyboardInterrupt:
         _tell_and_exit()

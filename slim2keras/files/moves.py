@@ -53,6 +53,18 @@ def to_the_end(work: Callable[[], object]) -> None:
         raise
 
 
+def remove_all(directory: Path) -> None:
+    """Remove a directory with what is in it, as far as that can be.
+
+    Raises:
+        KeyboardInterrupt: If Ctrl-C comes; ``shutil`` makes an error of it that comes when it has just closed a file.
+    """
+    try:
+        shutil.rmtree(directory, ignore_errors=True)
+    except OSError:
+        raise KeyboardInterrupt from None
+
+
 def list_moves(drafts: Path, names: Sequence[str]) -> None:
     """Write down what is to be moved; the first name comes last: where it is new, all that belongs to it is there.
 
@@ -131,7 +143,7 @@ def finish_moves_of_the_dead(target: Path) -> None:
 def give_up_turn(moving: Path, drafts: Path) -> None:
     """Let go of the one name, and only then remove what lies there, which takes longer."""
     moving.rename(drafts)
-    shutil.rmtree(drafts, ignore_errors=True)
+    remove_all(drafts)
 
 
 def _check_kinds(draft: Path, target: Path) -> None:

@@ -24,6 +24,7 @@ from slim2keras.files.moves import (
     list_moves,
     move_all,
     moving_directory,
+    remove_all,
     take_turn,
     to_disk,
     to_the_end,
@@ -207,7 +208,8 @@ def _remove(place: Path, moving: Path, inode: int | None, made: Path | None) -> 
     with contextlib.suppress(OSError):
         if moving.stat().st_ino == inode:
             moving.rename(place)
-    shutil.rmtree(place, ignore_errors=True)
+            to_disk(place.parent)  # the new names, before what they replace is removed, and while others may move
+    remove_all(place)
     if made is not None:
         with contextlib.suppress(OSError):
             made.rmdir()
@@ -246,7 +248,7 @@ def clear_dead_drafts(target: Path) -> None:
             if own.fullmatch(path.name) and path.is_dir():
                 with directory_locked(path) as is_free:
                     if is_free:
-                        shutil.rmtree(path, ignore_errors=True)
+                        remove_all(path)
             elif _UNNAMED.fullmatch(path.name) and time.time() - path.stat().st_mtime > _LONG_AGO:
                 path.rmdir()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -205,6 +206,23 @@ def test_a_link_is_replaced_and_what_it_points_to_stays(tmp_path: Path) -> None:
             draft.write_text("newer")
     assert (tmp_path / "model").read_text() == "new"
     assert {path.name for path in tmp_path.iterdir()} == {"model", "model.json", "other"}
+
+
+def test_ctrl_c_while_drafts_are_removed_leaves_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``shutil`` makes an error of one that comes when it has just closed a directory, which it closes again."""
+    before, errors = shutil.rmtree, [OSError(errno.EBADF, "Bad file descriptor")]
+
+    def interrupted(path: Path, **options: Any) -> None:
+        if errors:
+            raise errors.pop()
+        before(path, **options)
+
+    monkeypatch.setattr(shutil, "rmtree", interrupted)
+    target = tmp_path / "model.keras"
+    with pytest.raises(KeyboardInterrupt), whole_or_not_at_all(target) as (draft,):
+        draft.touch()
+    assert not errors
+    assert [*tmp_path.iterdir()] == [target]
 
 
 def test_what_ctrl_c_finds_half_moved_is_told_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
