@@ -7,6 +7,9 @@ from typing import Any
 
 from slim2keras.errors import UnsupportedArgumentError, did_you_mean
 
+LARGEST_NUMBER = 3.4e38
+"""That float32 has, in which a training computes."""
+
 
 def check_count(name: str, value: int | None, least: int = 1, most: int | None = None) -> None:
     """Refuse what is no whole number from ``least`` to ``most``; ``None`` passes."""
@@ -18,16 +21,15 @@ def check_count(name: str, value: int | None, least: int = 1, most: int | None =
         raise UnsupportedArgumentError(f"{name} must be a whole number, {bound}. Received: {value!r}")
 
 
-def check_number(name: str, value: float | None, *, above: float | None = None, most: float = float("inf")) -> None:
-    """Refuse what is no finite number from 0, or above ``above``, up to ``most``; ``None`` passes."""
+def check_number(name: str, value: float | None, *, above: float | None = None, most: float = LARGEST_NUMBER) -> None:
+    """Refuse what is no number from 0, or above ``above``, up to ``most``; ``None`` passes."""
     if value is None:
         return
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     is_large_enough = is_number and (value >= 0.0 if above is None else value > above)
-    if not is_large_enough or value > most or value == float("inf"):
+    if not is_large_enough or value > most:
         least = "of at least 0" if above is None else f"above {above:g}"
-        bound = "" if most == float("inf") else f" and at most {most:g}"
-        raise UnsupportedArgumentError(f"{name} must be a number {least}{bound}. Received: {value!r}")
+        raise UnsupportedArgumentError(f"{name} must be a number {least} and at most {most:g}. Received: {value!r}")
 
 
 def check_fraction(name: str, value: float | None) -> None:

@@ -16,7 +16,7 @@ from tests.numbers.conditions import CONDITIONS, SIZES
 from tests.numbers.steps import CLASSES, Found, Slim, Values, network, ours
 from tests.reference import images, labels, values_of
 
-PAGE = DOCS / "reference/reliability.md"
+PAGE = DOCS / "reliability.md"
 BEGIN, END = "<!-- unusual numbers: begin -->\n", "<!-- unusual numbers: end -->\n"
 MODES = ("inference", "update", "batch", "frozen")
 BAR = 1e-6

@@ -77,6 +77,7 @@ def test_batch_norm_has_no_default(tmp_path):
         ({"epoch": 3}, "Did you mean epochs"),
         ({"learning_rate": 0.0}, "above 0"),
         ({"learning_rate": float("nan")}, "above 0"),
+        ({"learning_rate": 1e39}, "at most 3.4e"),
         ({"momentum": 1.5}, "at most 1"),
         ({"label_smoothing": 1.0}, "between 0 and 1"),
         ({"image_size": (1, 2, 3)}, "height and width"),
