@@ -188,8 +188,6 @@ def whole_or_not_at_all(*targets: Path, overwrite: bool = True) -> Iterator[list
 
 def _move_and_tell(moving: Path, target: Path) -> None:
     move_all(moving)
-    with contextlib.suppress(OSError):
-        to_disk(target.parent)
     for written in _LISTENERS:
         if target not in written:
             written.append(target)
