@@ -51,12 +51,15 @@ def load_model(path: str | Path) -> keras.Model:
             model = keras.models.load_model(path)
     except Exception as error:
         # Keras has no errors of its own for a file that it cannot read.
-        if other := _other_keras(Path(path)):
+        writer = _writer(Path(path))
+        if writer.startswith("2."):
             raise ModelReadError(
-                f"{path} is a file of Keras {other}, of tf_keras. Load it with slim2keras.load_model; "
+                f"{path} is a file of Keras {writer}, of tf_keras. Load it with slim2keras.load_model; "
                 "slim2keras.to_keras3 makes a model of Keras 3 of it, and `slim2keras convert --keras 3` a file."
             ) from None
-        raise ModelReadError(f"{path} cannot be loaded by Keras {keras.__version__}: {error}") from error
+        by_another = f"Keras {writer} wrote it, and loads it: pip install keras=={writer}. "
+        advice = by_another if writer not in ("", keras.__version__) else ""
+        raise ModelReadError(f"{path} cannot be loaded by Keras {keras.__version__}. {advice}{error}") from error
     network = _network_beside(Path(path))
     if network is not None and not hasattr(model, "slim_network"):
         _keep_network(model, network)
@@ -150,14 +153,13 @@ def know_slim_names(model: keras.Model) -> None:
             keep_stored_variables(layer, stored)
 
 
-def _other_keras(path: Path) -> str:
-    """The version of Keras 2 that wrote a file, empty if none did."""
+def _writer(path: Path) -> str:
+    """The version of Keras that wrote a file, empty if it does not say."""
     try:
         with zipfile.ZipFile(path) as archive:
-            version = str(json.loads(archive.read("metadata.json"))["keras_version"])
+            return str(json.loads(archive.read("metadata.json"))["keras_version"])
     except (OSError, zipfile.BadZipFile, KeyError, ValueError, TypeError, RecursionError):
         return ""
-    return version if version.startswith("2.") else ""
 
 
 def _keep_network(model: keras.Model, network: Network) -> None:

@@ -13,6 +13,7 @@ from slim2keras.evaluation.scores import Scores
 from tests.evaluation.scored import evaluation, log_probabilities
 
 
+@pytest.mark.filterwarnings("ignore:The number of unique classes:UserWarning")
 @pytest.mark.parametrize("classes", [2, 7, 60])
 def test_accuracy_and_classes_are_those_of_scikit_learn(classes: int) -> None:
     """Confusion, recall, precision and loss, also of classes that no image is of."""

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import zipfile
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -132,6 +134,21 @@ def test_a_damaged_file_is_told(content: bytes, tmp_path: Path) -> None:
     """Whatever Keras says of it."""
     (tmp_path / "model.keras").write_bytes(content)
     with pytest.raises(ModelReadError, match="cannot be loaded by Keras 3"):
+        keras3.load_model(tmp_path / "model.keras")
+
+
+def test_a_file_of_a_newer_keras_is_told(model: Any, tmp_path: Path) -> None:
+    """Keras reads what older ones wrote; what it misses it says, but not why."""
+    model.save(tmp_path / "written.keras")
+    with zipfile.ZipFile(tmp_path / "written.keras") as old, zipfile.ZipFile(tmp_path / "model.keras", "w") as new:
+        for name in old.namelist():
+            content = old.read(name)
+            if name == "metadata.json":
+                content = json.dumps({**json.loads(content), "keras_version": "3.99.0"}).encode()
+            if name == "config.json":
+                content = content.replace(b'"padding": ', b'"padding_of_tomorrow": 1, "padding": ')
+            new.writestr(name, content)
+    with pytest.raises(ModelReadError, match=r"Keras 3\.99\.0 wrote it, and loads it: pip install keras==3\.99\.0"):
         keras3.load_model(tmp_path / "model.keras")
 
 
