@@ -13,6 +13,7 @@ import tf_keras
 from slim2keras.batch_norm.probe import Gap
 from slim2keras.errors import NonFiniteLossError
 from slim2keras.evaluation.scores import Scores
+from slim2keras.files.reports import plural
 from slim2keras.files.run_layout import RunLayout
 from slim2keras.models.finite import nonfinite_variables
 from slim2keras.models.precision import precision_of
@@ -179,9 +180,9 @@ class EpochWork(tf_keras.callbacks.Callback):  # type: ignore[misc]
         """Each step has finite gradients; times the learning rate they may not be."""
         if broken := nonfinite_variables(self._training.model):
             raise NonFiniteLossError(
-                f"Step {self.state.step} made {len(broken)} variables NaN or infinite, first {broken[0]}: the learning "
-                f"rate is too large. The last state before it stays in {self._layout.last}; train anew with a smaller "
-                "one."
+                f"Step {self.state.step} made {plural(len(broken), 'variable')} NaN or infinite, first {broken[0]}: "
+                f"the learning rate is too large. The last state before it stays in {self._layout.last}; train anew "
+                "with a smaller one."
             )
 
     def _write(self, after: RunState, row: Mapping[str, float], validated: Validated) -> None:

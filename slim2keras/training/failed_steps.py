@@ -12,6 +12,7 @@ from slim2keras.batch_norm.kernels import explicit_modes
 from slim2keras.batch_norm.modes import BatchNormMode, batch_norm_layers
 from slim2keras.batch_norm.soundness import layers_of_negative_variance, statistics_of
 from slim2keras.errors import NonFiniteLossError, Slim2KerasError, TrainingDataError
+from slim2keras.files.reports import plural
 from slim2keras.models.end_points import call_tensors
 from slim2keras.models.finite import all_finite, nonfinite_variables
 from slim2keras.models.precision import precision_of
@@ -96,8 +97,8 @@ def _explain_labels(failed: FailedStep, classes: int) -> TrainingDataError:
 def _explain_single_value(failed: FailedStep, where: str) -> TrainingDataError:
     batch = len(failed.labels[0]) if failed.labels else 1
     return TrainingDataError(
-        f"Step {failed.step + 1} has one value per channel in {len(failed.faults)} BatchNorm layers, the first "
-        f"{where}: a batch of {batch} with 1x1 pixels there. The unbiased variance of one value is undefined; "
+        f"Step {failed.step + 1} has one value per channel in {plural(len(failed.faults), 'BatchNorm layer')}, the "
+        f"first {where}: a batch of {batch} with 1x1 pixels there. The unbiased variance of one value is undefined; "
         "TensorFlow takes 0 for it, and the moving variance would shrink with each such step. Take larger batches (a "
         "last, smaller one is left out by drop_remainder=True), larger images, or batch_norm='batch' or 'frozen' for "
         "these layers. Nothing was changed."
@@ -111,9 +112,9 @@ def _cause(model: Any, failed: FailedStep) -> str:
     if not all(all_finite(np.asarray(item)) for item in tf.nest.flatten(failed.images)):
         return "the images have such values already"
     if broken := _nonfinite_used(model):
-        return f"{len(broken)} variables have such values already, the first {broken[0]}"
+        return f"such values are in {plural(len(broken), 'variable')} already, the first {broken[0]}"
     if negative := _frozen_negative(model):
-        return f"{len(negative)} frozen BatchNorm layers have a negative variance, the first {negative[0]}"
+        return f"a variance is negative in {plural(len(negative), 'frozen BatchNorm layer')}, the first {negative[0]}"
     if (first := _first_nonfinite_layer(model, failed.images)) is not None:
         return f"the first layer with such an output is {first}"
     if failed.faults[0][0] == STATISTICS:

@@ -128,7 +128,7 @@ def test_images_that_a_relu_would_hide_are_seen_in_training() -> None:
 def test_a_variance_without_a_root_is_named_in_training() -> None:
     """Where it is used: with the statistics of the batch it moves on."""
     tuned = tuned_model(model_with("moving variance", -1.0), batch_norm="frozen")
-    message = "1 frozen BatchNorm layers have a negative variance, the first net/conv/BatchNorm.*Recalibrate the stat"
+    message = "a variance is negative in 1 frozen BatchNorm layer, the first net/conv/BatchNorm.*Recalibrate the stat"
     with pytest.raises(NonFiniteLossError, match=message):
         tuned.train_on_batch(X, Y)
     tuned_model(model_with("moving variance", -1.0)).train_on_batch(X, Y)
@@ -165,7 +165,7 @@ def test_a_state_that_is_no_number_is_not_written(tmp_path: Path, monkeypatch: p
         biases.assign(np.full(biases.shape, np.inf, "float32"))
 
     monkeypatch.setattr(FineTunedModel, "_apply", overflows)
-    with pytest.raises(NonFiniteLossError, match="Step 1 made 1 variables NaN or infinite, first tiny/logits/biases"):
+    with pytest.raises(NonFiniteLossError, match="Step 1 made 1 variable NaN or infinite, first tiny/logits/biases"):
         train(runs.request(tmp_path, save_steps=1))
     values, state = runs.last_values(tmp_path / "run")
     assert state.step == 0

@@ -41,12 +41,12 @@ class TestFailedSteps:
         """With how many there are."""
         tuned = tuned_model(run_eagerly=run_eagerly)
         slim_variables(tuned)[f"{LOGITS}/biases"].assign([np.inf] * CLASSES)
-        self.fails(tuned, NonFiniteLossError, f"1 variables have such values already, the first {LOGITS}/biases", X, Y)
+        self.fails(tuned, NonFiniteLossError, f"such values are in 1 variable already, the first {LOGITS}/biases", X, Y)
 
     def test_moving_statistics_are_blamed_where_they_are_used(self, run_eagerly: bool) -> None:
         """Recalibration makes them finite; a layer that normalises with the batch has nothing to do with them."""
         for batch_norm, x, message in (
-            ("frozen", X, "1 variables have such values already, the first .*/moving_mean.*Recalibrate the stat"),
+            ("frozen", X, "such values are in 1 variable already, the first .*/moving_mean.*Recalibrate the stat"),
             ("batch", X * np.float32(1e37), "the first layer with such an output is .*Lower the learning rate"),
         ):
             tuned = tuned_model(run_eagerly=run_eagerly, batch_norm=batch_norm)
@@ -101,7 +101,7 @@ class TestFailedSteps:
         logits = tf_keras.layers.Dense(CLASSES)(tf_keras.layers.GlobalAveragePooling2D()(x))
         tuned = tuned_model(tf_keras.Model(inputs, logits), run_eagerly=run_eagerly)
         one, two = images(0, (1, 1, 1, 4)), images(0, (2, 1, 1, 4))
-        message = "Step 1 has one value per channel in 1 BatchNorm layers, the first net/BatchNorm: a batch of 1"
+        message = "Step 1 has one value per channel in 1 BatchNorm layer, the first net/BatchNorm: a batch of 1"
         self.fails(tuned, TrainingDataError, message, one, Y[:1])
         tuned.train_on_batch(two, Y[:2])
         assert np.isfinite(tuned.get_layer("net/BatchNorm").moving_variance.numpy()).all()
