@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from slim2keras.checkpoints.claims import check_claims
 from slim2keras.checkpoints.locating import v2_files
 from slim2keras.errors import ModelReadError, UnsafeModelError, is_out_of_memory
+from slim2keras.files.json_values import read_json
+from slim2keras.files.output_files import report_path
 from slim2keras.graphs.pure_ops import PURE_OPS
 from slim2keras.outputs import allowed_names as allowed
 from slim2keras.outputs.keras_archive import CONFIG, METADATA, is_keras_archive, opened_member
@@ -85,10 +87,30 @@ def unreadable(path: Path, error: Exception) -> ModelReadError:
             f"{path} cannot be read: memory ran out ({type(error).__name__}). Give the process more; or the file is "
             "damaged, and claims to hold more than it does."
         )
-    return ModelReadError(
-        f"{path} cannot be loaded by tf_keras: {type(error).__name__}: {str(error).splitlines()[:1]}. "
-        "It is truncated, corrupt, or no model file; convert the checkpoint again."
+    newer = _newer_writer(path)
+    likely = (
+        f"By its report tf_keras {newer} wrote it, which is newer than the one here; install that one"
+        if newer
+        else "It is truncated, corrupt, or no model file; convert the checkpoint again"
     )
+    return ModelReadError(
+        f"{path} cannot be loaded by tf_keras: {type(error).__name__}: {str(error).splitlines()[:1]}. {likely}."
+    )
+
+
+def _newer_writer(path: Path) -> str:
+    """The tf_keras that wrote a file, if the report beside it names one that is newer than the one here."""
+    import tf_keras
+
+    try:
+        writer = str(read_json(report_path(path))["versions"]["tf_keras"])
+        return writer if _release(writer) > _release(tf_keras.__version__) else ""
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
+def _release(version: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in version.split(".")[:2])
 
 
 def _refuse(path: Path, findings: Iterable[str]) -> None:

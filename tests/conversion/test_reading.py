@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import h5py
 import pytest
 
 from slim2keras.checkpoints.load_plan import LoadOptions, load_options_of
@@ -48,3 +49,18 @@ def test_a_report_of_numbers_without_end_is_refused(tmp_path: Path, shallow_chec
     beside.write_text(json.dumps({**json.loads(beside.read_text()), "input_shape": [float("inf"), 36, 3]}))
     with pytest.raises(ModelReadError, match="is not a report of slim2keras"):
         load_model(tmp_path / "model.weights.h5")
+
+
+@pytest.mark.parametrize(
+    ("writer", "said"), [("99.1.0", "tf_keras 99.1.0 wrote it, which is newer"), ("2.1.0", "corrupt")]
+)
+def test_a_file_of_a_newer_tf_keras_is_told(writer: str, said: str, tmp_path: Path, shallow_checkpoint: Path) -> None:
+    """What it has that this one does not is no damage."""
+    convert_small(shallow_checkpoint, tmp_path / "model.h5")
+    beside = tmp_path / "model.h5.json"
+    report = json.loads(beside.read_text())
+    beside.write_text(json.dumps({**report, "versions": {**report["versions"], "tf_keras": writer}}))
+    with h5py.File(tmp_path / "model.h5", "r+") as file:
+        file.attrs["model_config"] = file.attrs["model_config"].replace('"sparse"', '"of_tomorrow"')
+    with pytest.raises(ModelReadError, match=said):
+        load_model(tmp_path / "model.h5")

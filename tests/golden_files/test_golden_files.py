@@ -50,7 +50,16 @@ def assert_same(found: Any, then: np.ndarray) -> None:
 
 
 def run_keras(path: Path, given: np.ndarray) -> Any:
-    return slim2keras.load_model(path)(given)
+    return load_keras(path)(given)
+
+
+def load_keras(path: Path) -> Any:
+    try:
+        return slim2keras.load_model(path)
+    except ModelReadError as error:
+        if "is newer than the one here" not in str(error):
+            raise
+        pytest.skip("this tf_keras is older than the one that wrote the file")
 
 
 def run_keras3(path: Path, given: np.ndarray) -> Any:
@@ -155,7 +164,7 @@ def test_an_exported_checkpoint_goes_on(release: Path) -> None:
 def test_a_run_goes_on(release: Path, tmp_path: Path) -> None:
     """Its model is loaded, and its last state trained further, to the losses of a run that was not stopped."""
     run = shutil.copytree(release / writing.RUN, tmp_path / writing.RUN)
-    assert slim2keras.load_model(run / "model.keras").output_shape == (None, len(runs.CLASSES))
+    assert load_keras(run / "model.keras").output_shape == (None, len(runs.CLASSES))
     request = slim2keras.resumed_request(run, release / writing.RUN_IMAGES, epochs=writing.EPOCHS_GONE_ON)
     slim2keras.train(request)
     losses = [float(row["loss"]) for row in runs.history(run)]

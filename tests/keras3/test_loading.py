@@ -119,7 +119,7 @@ def test_keras_3_is_not_given_a_file_of_tf_keras(tmp_path: Path) -> None:
     [
         (slim2keras.fold_batch_norm, "to_keras3 takes the folded model"),
         (partial(slim2keras.finetune, batch_norm="update"), "keras3.finetune"),
-        (partial(slim2keras.deploy, output="model.onnx"), "slim checkpoint"),
+        (partial(slim2keras.deploy, output="model.keras"), "slim checkpoint"),
     ],
     ids=["fold", "finetune", "deploy"],
 )
