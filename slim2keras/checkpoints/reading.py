@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 _OBJECT_GRAPH_KEYS = ("_CHECKPOINTABLE_OBJECT_GRAPH", "_TRACKABLE_OBJECT_GRAPH")
 
+_UNREAD_OF_V1 = ("Sliced checkpoints are not supported", "Data type not supported")
+"""What TensorFlow says of whole V1 files that it wrote itself."""
+
 
 class Reader(Protocol):
     """What reads the variables of a checkpoint, as TensorFlow's own does."""
@@ -242,6 +245,12 @@ def _read_errors(given: Path, variable: str | None = None) -> Iterator[None]:
             raise CheckpointReadError(
                 f"{given} cannot be read{where}: memory ran out ({detail}). Give the process more; or the file is "
                 "damaged, and claims to hold more than it does."
+            ) from error
+        if any(text in detail for text in _UNREAD_OF_V1):
+            raise CheckpointReadError(
+                f"{given} cannot be read{where}: {detail}, says TensorFlow's reader of V1 checkpoints, of parts of a "
+                "partitioned variable or of numbers like float16. Restore it with the program that wrote it, and save "
+                "it as V2: tf.compat.v1.train.Saver(write_version=2)."
             ) from error
         raise CheckpointReadError(
             f"{given} is corrupt{where}: {detail}. Fetch or copy the checkpoint again; if it was being written, use "

@@ -57,8 +57,10 @@ def _loaded(path: Path, *, with_optimizer: bool) -> tf_keras.Model:
         model = tf_keras.models.load_model(path, compile=False)
     if with_optimizer and compiled:
         model.compile(tf_keras.saving.deserialize_keras_object(compiled["optimizer"]))
-        model.optimizer.build(model.trainable_variables)
-        _load_from_archive(model, path, _take_optimizer_state)
+        # A legacy optimizer, which tf_keras takes on Apple silicon, has no state in a .keras.
+        if isinstance(model.optimizer, tf_keras.optimizers.Optimizer):
+            model.optimizer.build(model.trainable_variables)
+            _load_from_archive(model, path, _take_optimizer_state)
     return model
 
 

@@ -132,7 +132,6 @@ def _refuse(path: Path, findings: Iterable[str]) -> None:
 
 
 def _zip_findings(path: Path, *, with_optimizer: bool) -> Iterator[str]:
-    check_heaps(path)
     with zipfile.ZipFile(path) as archive:
         _refuse_keras3(path, archive)
         config = _object(_bounded(archive.open(CONFIG), f"{CONFIG} of {path}"))
@@ -145,7 +144,9 @@ def _zip_findings(path: Path, *, with_optimizer: bool) -> Iterator[str]:
         for member in archive.infolist():
             if member.filename.endswith(".h5"):
                 with path.open("rb") as file:
-                    yield from _other_files_in(opened_member(archive, member, file))
+                    weights = opened_member(archive, member, file)
+                    check_heaps(weights)
+                    yield from _other_files_in(weights)
 
 
 def _refuse_keras3(path: Path, archive: zipfile.ZipFile) -> None:
@@ -160,19 +161,19 @@ def _refuse_keras3(path: Path, archive: zipfile.ZipFile) -> None:
 
 
 def _weights_findings(path: Path) -> Iterator[str]:
-    check_heaps(path)
+    with path.open("rb") as file:
+        check_heaps(file)
     yield from _other_files_in(path)
 
 
 def _hdf5_findings(path: Path) -> Iterator[str]:
     import h5py
 
-    check_heaps(path)
+    yield from _weights_findings(path)
     with h5py.File(path, "r") as file:
         yield from _config_findings(_object(_text(file, "model_config")))
         if "training_config" in file.attrs:
             yield from _code_findings(json.loads(_text(file, "training_config")))
-    yield from _other_files_in(path)
 
 
 def _text(file: h5py.File, attribute: str) -> str | bytes:

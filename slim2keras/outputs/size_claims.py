@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import math
-import mmap
-import os
 import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from slim2keras.errors import ModelReadError
 
@@ -30,9 +28,11 @@ _MOST_PER_BYTE = 32
 _MOST_DEFLATED = 1032
 """Bytes that one of zlib gives at most."""
 
-
 _HEAP = b"GCOL\1\0\0\0"
 """How a global heap of HDF5 begins."""
+
+AT_ONCE = 2**20
+"""Bytes that are searched for heaps."""
 
 
 @contextlib.contextmanager
@@ -79,29 +79,41 @@ def check_dataset(dataset: h5py.Dataset) -> None:
         raise ValueError(f"{dataset.name} is to have the shape {dataset.shape}, and its values are not there")
 
 
-def check_heaps(path: Path) -> None:
-    """Refuse a file whose heaps of texts have no end: HDF5 would follow one of zeros, as a disk leaves them, for ever.
+def check_heaps(file: BinaryIO) -> None:
+    """Refuse HDF5 whose heaps of texts have no end: it would follow one of zeros, as a disk leaves them, for ever.
 
     Raises:
         ValueError: With the place.
 
     Source: HDF5 File Format Specification 3.0, III.E, Global Heap; its H5HG.c.
     """
-    with path.open("rb") as file:
-        if not os.fstat(file.fileno()).st_size:
-            return
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            start = content.find(_HEAP)
-            while start >= 0:
-                _check_heap(content, start)
-                start = content.find(_HEAP, start + 1)
+    # Not mapped into memory: the process would end with a file that somebody shortens, and not all file systems can.
+    for start in list(_heaps(file)):
+        _check_heap(file, start)
 
 
-def _check_heap(content: mmap.mmap, start: int) -> None:
-    (size,) = struct.unpack_from("<Q", content[start + 8 : start + 16].ljust(8, b"\0"))
-    place, end = start + 16, min(start + size, len(content))
+def _heaps(file: BinaryIO) -> Iterator[int]:
+    """Where heaps begin."""
+    start, kept = file.seek(0), b""
+    while part := file.read(AT_ONCE):
+        content, start = kept + part, start - len(kept)
+        place = content.find(_HEAP)
+        while place >= 0:
+            yield start + place
+            place = content.find(_HEAP, place + 1)
+        kept, start = content[1 - len(_HEAP) :], start + len(content)
+
+
+def _check_heap(file: BinaryIO, start: int) -> None:
+    file.seek(start + len(_HEAP))
+    end = start + int.from_bytes(file.read(8), "little")
+    place = start + 16
     while place + 16 <= end:
-        index, of_object = struct.unpack("<H6xQ", content[place : place + 16])
+        file.seek(place)
+        head = file.read(16)
+        if len(head) < 16:
+            return
+        index, of_object = struct.unpack("<H6xQ", head)
         if not index and not of_object:
             raise ValueError(f"its heap at byte {start} has no end")
         # What is free comes last, and counts its own head.

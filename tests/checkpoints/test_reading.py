@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from slim2keras.checkpoints import reading
 from slim2keras.checkpoints.reading import open_checkpoint
@@ -103,3 +104,18 @@ def test_a_checkpoint_that_does_not_fit_into_memory_is_not_called_corrupt(
     monkeypatch.setattr(reading, "_open_reader", full)
     with pytest.raises(CheckpointReadError, match="memory ran out"), open_checkpoint(own_checkpoint):
         pass
+
+
+def test_what_tensorflow_does_not_read_of_v1_is_not_called_corrupt(tmp_path: Path) -> None:
+    """It writes parts of variables, and float16, that its reader then refuses."""
+    v1 = tf.compat.v1
+    with tf.Graph().as_default(), v1.Session() as session:
+        partitioner = v1.fixed_size_partitioner(2)
+        v1.get_variable("net/weights", (4, 3), partitioner=partitioner, use_resource=False)
+        v1.get_variable("net/biases", (3,), tf.float16, use_resource=False)
+        session.run(v1.global_variables_initializer())
+        prefix = v1.train.Saver(write_version=1).save(session, str(tmp_path / "model.ckpt"))
+    with open_checkpoint(prefix) as opened:
+        for name in ("net/weights", "net/biases"):
+            with pytest.raises(CheckpointReadError, match=rf"cannot be read at {name}: .* save it as V2"):
+                opened[name]

@@ -101,3 +101,13 @@ def test_the_optimizer_is_loaded_on_request(tmp_path: Path) -> None:
     tuned_model().save(tmp_path / "model.keras")
     assert getattr(slim2keras.load_model(tmp_path / "model.keras"), "optimizer", None) is None
     assert slim2keras.load_model(tmp_path / "model.keras", with_optimizer=True).optimizer.name == "Momentum"
+
+
+def test_a_legacy_optimizer_is_no_damage(tmp_path: Path) -> None:
+    """``compile("adam")`` takes one on Apple silicon; tf_keras writes no state of it into a .keras."""
+    model = tf_keras.Sequential([tf_keras.Input((4,)), tf_keras.layers.Dense(2)])
+    model.compile(tf_keras.optimizers.legacy.Adam(0.25), "mse")
+    model.save(tmp_path / "model.keras")
+    loaded = slim2keras.load_model(tmp_path / "model.keras", with_optimizer=True)
+    assert float(loaded.optimizer.learning_rate) == 0.25
+    assert_equal_models(loaded, model)

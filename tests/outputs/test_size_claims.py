@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import struct
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ import slim2keras
 from slim2keras.checkpoints.tables import read_entries
 from slim2keras.errors import ModelReadError
 from slim2keras.files.output_files import report_path
+from slim2keras.outputs.size_claims import AT_ONCE, check_heaps
 from tests.checkpoints.test_claims import bundle_entry, edited, sizes
 from tests.faults.samples import model
 from tests.reference import first_quick
@@ -34,11 +36,11 @@ def widened(config: dict[str, Any], units: int = LARGE) -> dict[str, Any]:
     return config
 
 
-def rezipped(path: Path, edit: Callable[[str, bytes], bytes]) -> None:
+def rezipped(path: Path, edit: Callable[[str, bytes], bytes], compression: int = zipfile.ZIP_STORED) -> None:
     """Other contents of a zip's members, with checksums that are right."""
     with zipfile.ZipFile(path) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
-    with zipfile.ZipFile(path, "w") as archive:
+    with zipfile.ZipFile(path, "w", compression) as archive:
         for name, content in members.items():
             archive.writestr(name, edit(name, content))
 
@@ -113,20 +115,38 @@ def test_variables_of_a_saved_model_that_cannot_be_are_refused(tmp_path: Path, s
         slim2keras.load_model(tmp_path / "tiny")
 
 
-@pytest.mark.parametrize("suffix", [".h5", ".keras"])
-def test_a_heap_without_end_is_not_followed(tmp_path: Path, suffix: str) -> None:
+@pytest.mark.parametrize(
+    ("suffix", "compression"),
+    [(".h5", zipfile.ZIP_STORED), (".keras", zipfile.ZIP_STORED), (".keras", zipfile.ZIP_DEFLATED)],
+)
+def test_a_heap_without_end_is_not_followed(tmp_path: Path, suffix: str, compression: int) -> None:
     """A block of zeros in the texts of HDF5, which its library follows for ever; a .keras has such texts of others."""
     path = tmp_path / f"tiny{suffix}"
     model(suffix)(tmp_path)
     if suffix == ".keras":
-        rezipped(path, lambda name, content: with_a_text(content) if name.endswith(".h5") else content)
+        rezipped(path, lambda name, content: with_a_text(content) if name.endswith(".h5") else content, compression)
     slim2keras.load_model(path)
-    content = bytearray(path.read_bytes())
-    heap = content.index(b"GCOL")
-    content[heap + 16 : heap + 512] = bytes(496)
-    path.write_bytes(content)
+    if suffix == ".keras":
+        rezipped(path, lambda name, content: without_end(content) if name.endswith(".h5") else content, compression)
+    else:
+        path.write_bytes(without_end(path.read_bytes()))
     with pytest.raises(ModelReadError, match=r"heap at byte \d+ has no end"):
         slim2keras.load_model(path)
+
+
+@pytest.mark.parametrize("before", range(AT_ONCE - 16, AT_ONCE + 2))
+def test_a_heap_is_seen_wherever_it_begins(before: int) -> None:
+    """Also where one part of the file ends, of those that are searched."""
+    heap = b"GCOL\1\0\0\0" + (64).to_bytes(8, "little")
+    whole = heap + struct.pack("<HHxxxxQ8s", 1, 1, 8, b"a") + struct.pack("<HHxxxxQ8x", 0, 0, 24)
+    check_heaps(io.BytesIO(bytes(before) + whole))
+    with pytest.raises(ValueError, match=f"heap at byte {before} has no end"):
+        check_heaps(io.BytesIO(bytes(before) + heap + bytes(48)))
+
+
+def without_end(content: bytes) -> bytes:
+    heap = content.index(b"GCOL")
+    return content[: heap + 16] + bytes(496) + content[heap + 512 :]
 
 
 def with_a_text(content: bytes) -> bytes:
