@@ -158,6 +158,9 @@ def whole_or_not_at_all(*targets: Path, overwrite: bool = True) -> Iterator[list
     with _write_errors(targets[0]), contextlib.ExitStack() as stack:
         directory = targets[0].parent
         place, moving = drafts_directory(targets[0]), moving_directory(targets[0])
+        # Not within the try: from Python 3.12 on Ctrl-C within a comprehension may pass by a finally around it.
+        names = [target.name for target in targets]
+        drafts = [place / name for name in names]
         is_made = not directory.exists()
         inode = None
 
@@ -171,8 +174,8 @@ def whole_or_not_at_all(*targets: Path, overwrite: bool = True) -> Iterator[list
                 clear_dead_drafts(targets[0])
                 stack.enter_context(_made_and_locked(place))
                 inode = place.stat().st_ino
-                yield [place / target.name for target in targets]
-                list_moves(place, [target.name for target in targets])
+                yield drafts
+                list_moves(place, names)
                 for path in place.rglob("*"):
                     to_disk(path)
                 take_turn(place, targets[0])

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
+from google.protobuf.message import DecodeError
 
 from tests.faults.mutations import SIZES, Mutation, Random, flip_bits, truncate
 
@@ -44,7 +45,10 @@ def message(make: Callable[[], Any]) -> Structured:
 
     def damage(data: bytes, random: Random) -> bytes:
         parsed = make()
-        parsed.ParseFromString(data)
+        try:
+            parsed.ParseFromString(data)
+        except DecodeError:  # what was done to it before
+            return flip_bits(bytearray(data), random)
         words = sorted(_words(parsed))
         for _ in range(random.randint(1, 4)):
             damage_message(parsed, random, words)
