@@ -45,14 +45,14 @@ def _check_v2(location: CheckpointFiles) -> None:
             continue
         entry, name = BundleEntryProto.FromString(value), _name(key)
         count, dtype = _count(name, entry.shape), _dtype(name, entry.dtype)
-        is_text = dtype.name == "string"
-        wanted = count if is_text else count * dtype.size
+        is_of_any_length = dtype.name in ("string", "variant")
+        wanted = count if is_of_any_length else count * dtype.size
         if entry.slices:
             _check_slices(name, entry.shape, entry.slices)
             fits = wanted <= sum(sizes)
         else:
-            # Of a text each has its length, and one byte of that.
-            fits = (wanted <= entry.size if is_text else wanted == entry.size) and _is_in(entry, sizes)
+            # Of a text, or the state of an iterator, each has its length, and one byte of that.
+            fits = (wanted <= entry.size if is_of_any_length else wanted == entry.size) and _is_in(entry, sizes)
         if not fits:
             raise ValueError(f"{name} is to have the shape {_sizes(entry.shape)}, and its values are not there")
 
@@ -92,7 +92,7 @@ def _sizes(shape: Any) -> list[int]:
 
 
 def _dtype(name: str, number: int) -> Any:
-    """Its type: numbers, truths or texts."""
+    """Its type: numbers, truths, texts, or the state of an iterator of ``tf.data``."""
     import tensorflow as tf
 
     try:
@@ -100,7 +100,7 @@ def _dtype(name: str, number: int) -> Any:
     except TypeError:
         raise ValueError(f"{name} is of a type {number}, which TensorFlow does not have") from None
     is_number = dtype.is_floating or dtype.is_integer or dtype.is_complex or dtype.is_bool
-    if dtype.base_dtype != dtype or not (is_number or dtype == tf.string):
+    if dtype.base_dtype != dtype or not (is_number or dtype in (tf.string, tf.variant)):
         raise ValueError(f"{name} is of the type {dtype.name}, and variables in checkpoints are numbers or texts")
     return dtype
 

@@ -77,7 +77,7 @@ class Checkpoint(Mapping[str, Any]):
     Attributes:
         given: The path as the user gave it.
         location: The files behind it.
-        variables: Shape and dtype of every variable, sorted by name.
+        variables: Shape and dtype of every variable, sorted by name. Iterators of ``tf.data`` are none.
         kinds: What each variable is for.
     """
 
@@ -102,7 +102,9 @@ class Checkpoint(Mapping[str, Any]):
                 "Load it with tf.train.Checkpoint in the program that wrote it."
             )
         self.variables = {
-            name: VariableInfo(tuple(shapes[name]), dtypes[name].as_numpy_dtype.__name__) for name in sorted(shapes)
+            name: VariableInfo(tuple(shapes[name]), dtypes[name].as_numpy_dtype.__name__)
+            for name in sorted(shapes)
+            if dtypes[name].name != "variant"
         }
         self.kinds = classify_variables(self.variables)
 

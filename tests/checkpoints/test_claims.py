@@ -121,6 +121,22 @@ def test_parts_of_a_variable_are_read(tmp_path: Path) -> None:
         np.testing.assert_array_equal(opened["net/w"], whole)
 
 
+def test_the_state_of_an_iterator_is_passed_over(tmp_path: Path) -> None:
+    """Which ``make_saveable_from_iterator`` puts beside the variables."""
+    import tensorflow as tf
+
+    v1, prefix = tf.compat.v1, str(tmp_path / "model.ckpt-1")
+    with tf.Graph().as_default(), v1.Session() as session:
+        variable = v1.get_variable("net/w", initializer=tf.ones([2, 3]))
+        iterator = v1.data.make_initializable_iterator(tf.data.Dataset.range(5))
+        session.run([variable.initializer, iterator.initializer])
+        state = tf.data.experimental.make_saveable_from_iterator(iterator)
+        v1.train.Saver([variable, state]).save(session, prefix, write_meta_graph=False)
+    assert "variant" in {dtype.name for dtype in tf.train.load_checkpoint(prefix).get_variable_to_dtype_map().values()}
+    with open_checkpoint(prefix) as opened:
+        assert list(opened) == ["net/w"]
+
+
 @pytest.mark.parametrize("version", ["V1", "V2"])
 def test_what_can_be_is_read(tmp_path: Path, version: str) -> None:
     """Texts, empty variables, and every type that is saved."""
