@@ -36,9 +36,10 @@ def fails(status: ExitStatus, message: str, *arguments: object) -> None:
     assert "Traceback" not in result.err
 
 
-def spawn(*arguments: object) -> subprocess.Popen[str]:
+def spawn(*arguments: object, before: str = "") -> subprocess.Popen[str]:
+    """Start a command in a process of its own, which runs some lines of Python before."""
     # Tests that run in the background of a shell have Ctrl-C ignored, and so would have the command.
-    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
-    code += "; from slim2keras.cli import main; main()"
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    code += f"{before}\nfrom slim2keras.cli import main; main()"
     command = [sys.executable, "-c", code, *map(str, arguments)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

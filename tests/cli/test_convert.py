@@ -121,12 +121,24 @@ def test_statistics_without_shadow_are_mentioned(tmp_path: Path) -> None:
     assert "Without EMA shadow, taken as they are: 106 moving statistics" in text
 
 
+HELD = """
+import time
+from slim2keras.conversion import converting
+write = converting.write_and_read_back
+def write_and_hold(*arguments):
+    write(*arguments)
+    time.sleep(120)
+converting.write_and_read_back = write_and_hold
+"""
+"""A busy machine may not look for the draft before a conversion has ended, so one is held when it has written it."""
+
+
 @pytest.mark.parametrize("signal_number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_an_interrupted_conversion_leaves_nothing(tmp_path: Path, small_checkpoint: Path, signal_number: int) -> None:
     """No draft stays behind, and the exit code is that of an interruption."""
-    process = spawn("convert", small_checkpoint, "-o", tmp_path / "model.keras")
+    process = spawn("convert", small_checkpoint, "-o", tmp_path / "model.keras", before=HELD)
     deadline = time.monotonic() + 120
-    while not list(tmp_path.iterdir()) and process.poll() is None and time.monotonic() < deadline:
+    while not list(tmp_path.glob(".*/model.keras")) and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.002)
     os.kill(process.pid, signal_number)
     _, err = process.communicate(timeout=120)
