@@ -12,7 +12,7 @@ from slim2keras.checkpoints.reading import open_checkpoint
 from slim2keras.conversion.plan import plan_conversion
 from slim2keras.conversion.request import CheckpointRequest
 from slim2keras.errors import ModelReadError, Slim2KerasError, UnsupportedArgumentError
-from slim2keras.files.json_values import read_json
+from slim2keras.files.json_values import no_report, read_json
 from slim2keras.files.output_files import report_path
 from slim2keras.graphs.network import Network
 from slim2keras.models.building import build_model
@@ -92,7 +92,7 @@ def _read_report(path: Path) -> tuple[Network | None, LoadOptions]:
         check_report(path, report)
         return network_from_config(report), options
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-        raise _no_report(path, f"{type(error).__name__}: {error}.") from error
+        raise no_report(path, f"{type(error).__name__}: {error}.") from error
 
 
 @contextlib.contextmanager
@@ -101,8 +101,4 @@ def _told_of_report(path: Path) -> Iterator[None]:
     try:
         yield
     except UnsupportedArgumentError as error:
-        raise _no_report(path, str(error)) from error
-
-
-def _no_report(path: Path, reason: str) -> ModelReadError:
-    return ModelReadError(f"{path} is not a report of slim2keras: {reason} Remove it, or convert again.")
+        raise no_report(path, str(error)) from error

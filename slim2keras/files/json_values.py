@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
+from slim2keras.errors import ModelReadError
+
 LARGEST_JSON = 2**28
 """Bytes that are read; the report of NASNet-A large takes 2 MiB."""
 
@@ -34,6 +36,11 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ValueError(f"it is a {type(found).__name__}, and no object")  # noqa: TRY004, of the file and no argument
     return found
+
+
+def no_report(path: Path, reason: str) -> ModelReadError:
+    """The error for a file in the place of a report that is none; ``reason`` is a sentence."""
+    return ModelReadError(f"{path} is not a report of slim2keras: {reason} Remove it, or convert again.")
 
 
 def check_fields(kind: type, values: Mapping[str, Any]) -> None:

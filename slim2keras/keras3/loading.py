@@ -12,7 +12,7 @@ import keras
 
 from slim2keras.checkpoints.load_plan import LoadPlan
 from slim2keras.errors import ModelReadError, UnrecognisedNetError
-from slim2keras.files.json_values import read_json
+from slim2keras.files.json_values import no_report, read_json
 from slim2keras.files.output_files import report_path
 from slim2keras.graphs.graph import Variable
 from slim2keras.graphs.network import Network
@@ -177,6 +177,4 @@ def _network_beside(path: Path) -> Network | None:
     try:
         return network_from_config(read_json(report))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-        raise ModelReadError(
-            f"{report} is not a report of slim2keras: {type(error).__name__}: {error}. Remove it, or convert again."
-        ) from error
+        raise no_report(report, f"{type(error).__name__}: {error}.") from error
