@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,7 @@ _EXAMPLE = (
     "another index on each machine"
 )
 _ANSWER_SECONDS = 1.0
+_PAUSE_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -34,27 +36,52 @@ class Cluster:
 
     def silent_peers(self) -> list[str]:
         """Other workers at whose address nobody listens, ``worker 1 (host:port)``."""
-        peers = [(number, place) for number, place in enumerate(self.addresses) if number != self.worker]
-        return [f"worker {number} ({address})" for number, address in peers if not _is_listening(address)]
+        return [self._describe(number) for number in self._peers() if not _is_listening(self.addresses[number])]
 
-    def check_port(self) -> None:
-        """Refuse an address of one's own that is taken.
+    def wait_for_peers(self, seconds: float) -> list[str]:
+        """Listen at one's own address until somebody listens at each of the others.
+
+        TensorFlow itself waits for an hour, and holds the interpreter while it does.
+
+        Args:
+            seconds: To wait at most.
+
+        Returns:
+            Those who did not come, ``worker 1 (host:port)``.
 
         Raises:
-            UnsupportedArgumentError: If somebody else listens there.
+            UnsupportedArgumentError: If somebody else listens at the own address.
         """
+        end = time.monotonic() + seconds
+        with self._listening():
+            missing = self._peers()
+            while missing := [number for number in missing if not _is_listening(self.addresses[number])]:
+                if time.monotonic() > end:
+                    break
+                time.sleep(_PAUSE_SECONDS)
+        return [self._describe(number) for number in missing]
+
+    def _peers(self) -> list[int]:
+        return [number for number in range(len(self.addresses)) if number != self.worker]
+
+    def _describe(self, number: int) -> str:
+        return f"worker {number} ({self.addresses[number]})"
+
+    def _listening(self) -> socket.socket:
         address = self.addresses[self.worker]
         port = int(address.rpartition(":")[2])
-        with socket.socket() as own:
-            own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                own.bind(("", port))
-            except OSError as error:
-                raise UnsupportedArgumentError(
-                    f"{VARIABLE} gives this process, worker {self.worker}, the address {address}, and port {port} "
-                    f"cannot be had here: {error.strerror}. Is another process with the same index running, or one "
-                    "that was left over? Stop it, or choose another port in every worker's TF_CONFIG."
-                ) from None
+        both = socket.has_dualstack_ipv6()
+        family = socket.AF_INET6 if both else socket.AF_INET
+        try:
+            return socket.create_server(
+                ("", port), family=family, dualstack_ipv6=both, backlog=max(len(self.addresses), socket.SOMAXCONN)
+            )
+        except OSError as error:
+            raise UnsupportedArgumentError(
+                f"{VARIABLE} gives this process, worker {self.worker}, the address {address}, and port {port} "
+                f"cannot be had here: {error.strerror}. Is another process with the same index running, or one "
+                "that was left over? Stop it, or choose another port in every worker's TF_CONFIG."
+            ) from None
 
 
 def _is_listening(address: str) -> bool:

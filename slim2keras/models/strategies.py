@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -299,35 +298,21 @@ _OPENED: dict[Cluster, Any] = {}
 
 def _multi_worker(cluster: Cluster, longest_wait: float) -> tf.distribute.Strategy:
     if cluster not in _OPENED:
-        cluster.check_port()
         _OPENED[cluster] = _come_together(cluster, longest_wait)
     return _OPENED[cluster]
 
 
 def _come_together(cluster: Cluster, longest_wait: float) -> tf.distribute.Strategy:
-    """Wait for the others, which TensorFlow does for an hour."""
-    found: list[Any] = []
-
-    def come() -> None:
-        try:
-            found.append(_MultiWorker()())
-        except Exception as error:
-            found.append(error)
-
-    # TensorFlow waits in native code, where no signal arrives; a daemon does not hold up the end of the process.
-    thread = threading.Thread(target=come, daemon=True)
-    thread.start()
-    thread.join(longest_wait)
-    if not found:
-        silent = " and ".join(cluster.silent_peers()) or "another worker"
+    if missing := cluster.wait_for_peers(longest_wait):
         raise WorkerLostError(
-            f"{silent} did not come within {longest_wait:g} seconds to worker {cluster.worker} of "
+            f"{' and '.join(missing)} did not come within {longest_wait:g} seconds to worker {cluster.worker} of "
             f"{len(cluster.addresses)}. Start all of them, with the same cluster in TF_CONFIG and an index each; is "
             "the address reachable from here?"
         )
-    if isinstance(found[0], Exception):
-        raise WorkerLostError(f"The workers of TF_CONFIG do not come together: {found[0]}") from found[0]
-    return found[0]
+    try:
+        return _MultiWorker()()
+    except Exception as error:
+        raise WorkerLostError(f"The workers of TF_CONFIG do not come together: {error}") from error
 
 
 def _MultiWorker() -> Any:  # noqa: N802  a class

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
-from slim2keras.errors import UnsupportedArgumentError
+from slim2keras.errors import UnsupportedArgumentError, WorkerLostError
 from slim2keras.models.clusters import Cluster, read_cluster
 from slim2keras.models.strategies import open_team
+from tests.stories.clusters import free_ports
 
 WORKERS = ["a:1000", "b:1000"]
 
@@ -78,6 +82,30 @@ def test_peers_are_silent_where_nobody_listens() -> None:
         there.listen()
         (listening, silent) = (f"127.0.0.1:{item.getsockname()[1]}" for item in (there, closed))
         assert Cluster((listening, silent, "127.0.0.1:1"), 2).silent_peers() == [f"worker 1 ({silent})"]
+
+
+def test_a_worker_that_never_comes_is_waited_for_so_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And is named; TensorFlow would wait for an hour, and let nothing else go on meanwhile."""
+    own, other = (f"127.0.0.1:{port}" for port in free_ports(2))
+    monkeypatch.setenv("TF_CONFIG", config({"worker": [own, other]}))
+    with pytest.raises(WorkerLostError, match=rf"worker 1 \({other}\) did not come within 0.3 seconds to worker 0"):
+        open_team("multi_worker", longest_wait=0.3)
+
+
+def test_workers_who_come_late_find_each_other() -> None:
+    """Nobody is missed, whoever is first; nor is it found that somebody has stopped to wait, and goes on."""
+    addresses = tuple(f"127.0.0.1:{port}" for port in free_ports(3))
+
+    def come(worker: int) -> list[str]:
+        time.sleep(0.3 * worker)
+        missing = Cluster(addresses, worker).wait_for_peers(20.0)
+        with socket.create_server(("127.0.0.1", int(addresses[worker].rpartition(":")[2]))):
+            everybody.wait(20.0)
+        return missing
+
+    everybody = threading.Barrier(3)
+    with ThreadPoolExecutor(3) as threads:
+        assert list(threads.map(come, range(3))) == [[], [], []]
 
 
 def test_a_strategy_that_there_is_not_is_refused() -> None:
