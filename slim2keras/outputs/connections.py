@@ -1,63 +1,79 @@
-"""Whether the layers of a configuration feed each other in an order: tf_keras looks for one of a circle for ever."""
+"""Layers of a configuration that wait for each other, or for an output that there will not be, are not waited for.
+
+tf_keras calls each layer as soon as there are the outputs that it takes, and looks for such a layer again and again: in
+a damaged file for ever. How many outputs a layer has is known only when it was called, so that it is watched, and not
+foretold from the configuration.
+"""
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from slim2keras.models.overrides import Overrides
+from slim2keras.slim.runtime import functional_module
 
-def check_connections(config: Any) -> None:
-    """Refuse functional models, at any depth, with layers that wait for each other.
+
+@contextlib.contextmanager
+def connections_end() -> Iterator[None]:
+    """Within it functional models, at any depth, are made of their configurations or refused, in every format.
 
     Raises:
         ValueError: With the first layer that gets no input.
 
     Source: ``reconstruct_from_config`` in tf_keras/src/engine/functional.py.
     """
-    waiting = [config]
-    while waiting:
-        item = waiting.pop()
-        if isinstance(item, Mapping):
-            _check_layers(item.get("layers"))
-            waiting.extend(item.values())
-        elif isinstance(item, list):
-            waiting.extend(item)
+    module = functional_module()
+    reconstruct_from_config = module.reconstruct_from_config
+
+    def reconstruct(config: Any, custom_objects: Any = None, created_layers: Any = None) -> Any:
+        made = _Made(created_layers or {})
+        if isinstance(config["layers"], list | tuple):
+            config = {**config, "layers": _Layers(config["layers"], made)}
+        return reconstruct_from_config(config, custom_objects, made)
+
+    with Overrides() as overrides:
+        overrides.set(module, "reconstruct_from_config", reconstruct)
+        yield
 
 
-def _check_layers(layers: Any) -> None:
-    if not isinstance(layers, list):
-        return
-    if not all(isinstance(layer, Mapping) and isinstance(layer.get("inbound_nodes"), list) for layer in layers):
-        return
-    calls = {str(layer.get("name")): list(layer["inbound_nodes"]) for layer in layers}
-    # A model has a call of its own, from when it was made, and so have layers without any here.
-    models = {str(layer.get("name")) for layer in layers if _is_model(layer)}
-    made = Counter(name for name, its_calls in calls.items() if not its_calls or name in models)
-    before, left = -1, sum(map(len, calls.values()))
-    while left != before:
-        for name, its_calls in calls.items():
-            while its_calls and all(index < made[of] for of, index in _inputs(its_calls[0], calls)):
-                its_calls.pop(0)
-                made[name] += 1
-        before, left = left, sum(map(len, calls.values()))
-    if left:
-        first = next(name for name, its_calls in calls.items() if its_calls)
-        raise ValueError(f"its layer {first} waits for an output that there will not be")
+class _Made(dict[str, Any]):
+    """Layers by name; tf_keras would take another dictionary in the place of one that is false."""
+
+    def __bool__(self) -> bool:
+        return True
 
 
-def _is_model(layer: Mapping[str, Any]) -> bool:
-    return isinstance(layer.get("config"), Mapping) and "layers" in layer["config"]
+class _Layers(list[Any]):
+    """Layers of a configuration; whoever goes through them makes them at first, and then, each time, calls some.
 
+    A time without a call is refused, since all that follow would be the same.
+    """
 
-def _inputs(call: Any, names: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
-    """Layers that a call takes outputs of, each with the number of the layer's own call."""
-    waiting = [call]
-    while waiting:
-        item = waiting.pop()
-        if isinstance(item, Mapping):
-            waiting.extend(item.values())
-        elif isinstance(item, Sequence) and not isinstance(item, str):
-            if len(item) >= 3 and isinstance(item[0], str) and item[0] in names and isinstance(item[1], (int, float)):
-                yield item[0], item[1]
-            waiting.extend(item)
+    def __init__(self, layers: Sequence[Any], made: Mapping[str, Any]) -> None:
+        super().__init__(layers)
+        self._made = made
+        self._times = 0
+        self._calls: dict[str, int] = {}
+        self._calls_at_first: dict[str, int] = {}
+
+    def __iter__(self) -> Iterator[Any]:
+        before = self._calls
+        self._calls = {name: len(getattr(layer, "inbound_nodes", ())) for name, layer in self._made.items()}
+        self._times += 1
+        if self._times == 2:
+            self._calls_at_first = self._calls
+        elif self._times > 2 and self._calls == before:
+            raise ValueError(f"{self._waiting()} waits for an output that there will not be")
+        return super().__iter__()
+
+    def _waiting(self) -> str:
+        """The first layer with fewer calls than it is to have."""
+        wanted = Counter[str]()
+        for layer in super().__iter__():
+            wanted[layer["name"]] += len(layer["inbound_nodes"])
+        waiting = [name for name in wanted if self._calls[name] - self._calls_at_first[name] < wanted[name]]
+        # One of two names of a shared layer is not told from the other.
+        return f"its layer {waiting[0]}" if waiting else "one of its layers"

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from slim2keras.outputs.connections import connections_end
 from slim2keras.outputs.keras_archive import (
     is_keras_archive,
     is_plain_archive,
@@ -38,7 +39,7 @@ def load_file(path: Path, *, with_optimizer: bool = False) -> tf_keras.Model:
     for module in ("keras_layers", "optimizers", "training.model"):
         importlib.import_module(f"slim2keras.{module}")
     check_model_file(path, with_optimizer=with_optimizer)
-    with variables_fit(path):
+    with variables_fit(path), connections_end():
         return _loaded(path, with_optimizer=with_optimizer)
 
 

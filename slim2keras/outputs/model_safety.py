@@ -21,7 +21,6 @@ from slim2keras.files.json_values import read_json
 from slim2keras.files.output_files import report_path
 from slim2keras.graphs.pure_ops import PURE_OPS
 from slim2keras.outputs import allowed_names as allowed
-from slim2keras.outputs.connections import check_connections
 from slim2keras.outputs.keras_archive import CONFIG, METADATA, is_keras_archive, opened_member
 from slim2keras.outputs.size_claims import check_dataset, check_heaps
 
@@ -138,7 +137,6 @@ def _zip_findings(path: Path, *, with_optimizer: bool) -> Iterator[str]:
         config = _object(_bounded(archive.open(CONFIG), f"{CONFIG} of {path}"))
         # tf_keras leaves it out when asked not to compile; below the top it does not.
         compiled = config.pop("compile_config", None)
-        check_connections(config)
         yield from _config_findings(config)
         yield from _code_findings(compiled)
         if with_optimizer and isinstance(compiled, dict):
@@ -174,7 +172,6 @@ def _hdf5_findings(path: Path) -> Iterator[str]:
     yield from _weights_findings(path)
     with h5py.File(path, "r") as file:
         config = _object(_text(file, "model_config"))
-        check_connections(config)
         yield from _config_findings(config)
         if "training_config" in file.attrs:
             yield from _code_findings(json.loads(_text(file, "training_config")))

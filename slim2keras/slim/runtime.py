@@ -72,6 +72,11 @@ def _put_back_what_moved() -> None:
                 setattr(module, name, getattr(v1, public_name))
 
 
+def functional_module() -> ModuleType:
+    """Where tf_keras makes functional models of their configurations, for which it has no public name."""
+    return importlib.import_module("tf_keras.src.engine.functional")
+
+
 @contextlib.contextmanager
 def slim_graph() -> Iterator[tf.Graph]:
     """A new default graph in which slim builds networks.

@@ -90,7 +90,7 @@ def test_reports(tmp_path: Path, count: int) -> None:
     path = tmp_path / "tiny.weights.h5"
     beside = tmp_path / "tiny.weights.h5.json"
     good = beside.read_text()
-    places = [*_places(json.loads(good))]
+    places = [*places_in(json.loads(good))]
 
     @examples(count)
     @given(st.sampled_from(places), JSON)
@@ -107,12 +107,12 @@ def test_reports(tmp_path: Path, count: int) -> None:
     check()
 
 
-def _places(value: Any, *place: Any) -> Any:
+def places_in(value: Any, *place: Any) -> Any:
     """Ways to every value of a document."""
     keys = value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
     for key in keys:
         yield [*place, key]
-        yield from _places(value[key], *place, key)
+        yield from places_in(value[key], *place, key)
 
 
 @few_and_many

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import re
 import shutil
@@ -24,7 +23,6 @@ import slim2keras
 from slim2keras.conversion.reading import load_model
 from slim2keras.errors import ExitStatus, ModelReadError, UnsafeModelError
 from slim2keras.outputs import model_safety
-from slim2keras.outputs.connections import check_connections
 from slim2keras.outputs.loading import load_weights
 from slim2keras.outputs.model_safety import check_model_file
 from tests.cli.running import Result
@@ -418,29 +416,3 @@ def test_a_bomb_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         archive.writestr("config.json", " " * 2_000_000)
     with pytest.raises(ModelReadError, match="more than 1000 bytes"):
         load_model(tmp_path / "x.keras")
-
-
-@pytest.mark.parametrize("suffix", [".keras", ".h5"])
-def test_layers_that_feed_each_other_are_refused(tmp_path: Path, suffix: str) -> None:
-    """tf_keras looks for the first of them for ever."""
-    x = tf_keras.Input((4,), name="given")
-    y = tf_keras.layers.Dense(4, name="first")(x)
-    model = tf_keras.Model(x, tf_keras.layers.Dense(4, name="second")(tf_keras.layers.Add(name="sum")([x, y])))
-    config = json.loads(model.to_json())["config"]
-    check_connections(config)
-    config["layers"][1]["inbound_nodes"] = [[["second", 0, 0, {}]]]
-    with pytest.raises(ValueError, match="first waits for an output"):
-        check_connections({"of": [config]})
-    path = tmp_path / f"model{suffix}"
-    model.save(path)
-    content = path.read_bytes()
-    if suffix == ".h5":
-        with h5py.File(path, "r+") as file:
-            file.attrs["model_config"] = json.dumps({"class_name": "Functional", "config": config})
-    else:
-        with zipfile.ZipFile(io.BytesIO(content)) as old, zipfile.ZipFile(path, "w") as new:
-            for name in old.namelist():
-                given = json.loads(old.read(name)) if name == "config.json" else None
-                new.writestr(name, old.read(name) if given is None else json.dumps({**given, "config": config}))
-    with pytest.raises(ModelReadError, match="first waits for an output"):
-        load_model(path)

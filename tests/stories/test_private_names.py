@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import tf_keras
 
 from slim2keras import optimizers
 from slim2keras.models.building import build
+from slim2keras.slim.runtime import functional_module
 
 PACKAGE = Path(optimizers.__file__).parent
 OF_PYTHON = {"_replace", "_asdict"}
@@ -55,6 +57,12 @@ def test_the_reader_of_saved_models_finds_what_keras_writes() -> None:
     """Before a SavedModel is loaded its Keras metadata is read, a protocol buffer that tf_keras keeps for itself."""
     message = importlib.import_module("tf_keras.protobuf.saved_metadata_pb2").SavedMetadata()
     assert hasattr(message, "nodes"), f"tf_keras {tf_keras.__version__} has another SavedMetadata"
+
+
+def test_functional_models_are_made_where_we_watch() -> None:
+    """``connections_end`` stands in for the function that makes them, and gives it the same arguments."""
+    found = inspect.signature(functional_module().reconstruct_from_config)
+    assert [*found.parameters] == ["config", "custom_objects", "created_layers"], f"tf_keras {tf_keras.__version__}"
 
 
 def test_batch_normalization_of_both_names_is_one_class() -> None:
