@@ -7,13 +7,16 @@ bytes that say ``"units": 2147483648`` would fill the memory.
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 import struct
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from slim2keras.errors import ModelReadError
+from slim2keras.outputs.keras_archive import WEIGHTS, is_keras_archive
 
 if TYPE_CHECKING:
     import h5py
@@ -35,6 +38,48 @@ AT_ONCE = 2**20
 """Bytes that are searched for heaps."""
 
 
+class Room:
+    """What a file has room for: variables as many and as large as it can hold the values of."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._made = 0
+
+    def take(self, name: Any, shape: Any, dtype: Any) -> None:
+        """Count a variable that is about to be made.
+
+        Raises:
+            ModelReadError: If the file cannot hold its values besides those of all before.
+        """
+        import tensorflow as tf
+
+        shape = tf.TensorShape(shape)
+        if not shape.is_fully_defined():
+            return
+        self._made += math.prod(shape.as_list()) * tf.as_dtype(dtype).size
+        if self._made > self._at_once and self._made > self._unpacked:
+            raise ModelReadError(
+                f"{self._path} is damaged: by its configuration {name} has the shape {tuple(shape)}, which "
+                f"{_size_of(self._path):,} bytes cannot hold. Convert the checkpoint again."
+            )
+
+    @functools.cached_property
+    def _at_once(self) -> int:
+        return max(ALWAYS_ALLOWED, _MOST_PER_BYTE * _size_of(self._path))
+
+    @functools.cached_property
+    def _unpacked(self) -> int:
+        """Bytes of weights that were compressed as a whole, however much: counted, since a zip may say any size."""
+        if not is_keras_archive(self._path):
+            return 0
+        with zipfile.ZipFile(self._path) as archive:
+            member = archive.getinfo(WEIGHTS)
+            if member.compress_type == zipfile.ZIP_STORED:
+                return 0
+            with archive.open(member) as weights:
+                return sum(map(len, iter(functools.partial(weights.read, AT_ONCE), b"")))
+
+
 @contextlib.contextmanager
 def variables_fit(path: Path) -> Iterator[None]:
     """Within it variables are made only as far as a file can hold their values.
@@ -44,19 +89,10 @@ def variables_fit(path: Path) -> Iterator[None]:
     """
     import tensorflow as tf
 
-    most = max(ALWAYS_ALLOWED, _MOST_PER_BYTE * _size_of(path))
-    made = 0
+    room = Room(path)
 
     def make(following: Callable[..., tf.Variable], **arguments: Any) -> tf.Variable:
-        nonlocal made
-        shape = tf.TensorShape(arguments.get("shape"))
-        if shape.is_fully_defined():
-            made += math.prod(shape.as_list()) * tf.as_dtype(arguments.get("dtype") or tf.float32).size
-        if made > most:
-            raise ModelReadError(
-                f"{path} is damaged: by its configuration {arguments.get('name')} has the shape {tuple(shape)}, which "
-                f"{_size_of(path):,} bytes cannot hold. Convert the checkpoint again."
-            )
+        room.take(arguments.get("name"), arguments.get("shape"), arguments.get("dtype") or tf.float32)
         return following(**arguments)
 
     with tf.variable_creator_scope(make):

@@ -7,12 +7,14 @@ import json
 import struct
 import zipfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 import pytest
+import tf_keras
 
 import slim2keras
 from slim2keras.checkpoints.tables import read_entries
@@ -45,8 +47,8 @@ def rezipped(path: Path, edit: Callable[[str, bytes], bytes], compression: int =
             archive.writestr(name, edit(name, content))
 
 
-def in_config(name: str, content: bytes) -> bytes:
-    return json.dumps(widened(json.loads(content))).encode() if name == "config.json" else content
+def in_config(name: str, content: bytes, units: int = LARGE) -> bytes:
+    return json.dumps(widened(json.loads(content), units)).encode() if name == "config.json" else content
 
 
 def in_weights(name: str, content: bytes) -> bytes:
@@ -179,3 +181,32 @@ def test_weights_of_zeros_are_loaded(tmp_path: Path, compression: str | None) ->
             del file[name]
             file.create_dataset(name, data=np.zeros(shape, "float32"), compression=compression)
     assert not any(variable.numpy().any() for variable in slim2keras.load_model(path).weights)
+
+
+@pytest.fixture
+def zeros(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A ``.keras`` of 1 MiB of zeros, which take 2 KiB of it."""
+    monkeypatch.setattr("slim2keras.outputs.size_claims.ALWAYS_ALLOWED", 0)
+    path = tmp_path / "zeros.keras"
+    dense = tf_keras.layers.Dense(512, kernel_initializer="zeros", name="dense")
+    tf_keras.Sequential([tf_keras.Input((512,)), dense]).save(path)
+    rezipped(path, lambda _, content: content, zipfile.ZIP_DEFLATED)
+    return path
+
+
+def test_zeros_that_were_deflated_are_loaded(zeros: Path) -> None:
+    """However little of the file they are."""
+    assert zeros.stat().st_size < 2**20 / 100
+    assert not slim2keras.load_model(zeros).get_layer("dense").kernel.numpy().any()
+
+
+@pytest.mark.parametrize("says", [None, 2**31])
+def test_more_than_was_deflated_is_refused(zeros: Path, says: int | None) -> None:
+    """Whatever size the zip gives for it."""
+    rezipped(zeros, partial(in_config, units=2**12), zipfile.ZIP_DEFLATED)
+    with zipfile.ZipFile(zeros, "a") as archive:
+        if says is not None:
+            archive.getinfo("model.weights.h5").file_size = says
+        archive.writestr("more", b"")  # with it the directory is written again
+    with pytest.raises(ModelReadError, match=r"zeros.keras is damaged.*the shape \(512, 4096\).*cannot hold"):
+        slim2keras.load_model(zeros)
