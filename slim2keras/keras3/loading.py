@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from slim2keras.graphs.network import Network
 from slim2keras.keras3.building import Building
 from slim2keras.keras3.naming import to_keras3_name, to_slim_name
 from slim2keras.models.functional import deep_recursion
+from slim2keras.models.overrides import Overrides
 from slim2keras.models.variables import (
     all_layers,
     keep_stored_variables,
@@ -27,6 +29,9 @@ from slim2keras.models.variables import (
     variables_as_in,
 )
 from slim2keras.nets.spec import network_from_config
+from slim2keras.outputs.keras_archive import is_keras_archive
+from slim2keras.outputs.model_safety import check_archived_weights
+from slim2keras.outputs.size_claims import Room
 from slim2keras.scopes import slim_variable_name
 
 if TYPE_CHECKING:
@@ -40,15 +45,19 @@ def load_model(path: str | Path) -> keras.Model:
     in the file: Keras' safe mode is what protects you.
 
     Raises:
-        ModelReadError: If Keras cannot load the file, or the report is none.
+        ModelReadError: If Keras cannot load the file, or it says that it has more than it does, or the report is none.
 
     Examples:
         >>> report = slim2keras.deploy("run/", "flowers3.keras", keras=3)
         >>> model = slim2keras.keras3.load_model("flowers3.keras")
     """
     try:
-        with deep_recursion():
+        if is_keras_archive(Path(path)):
+            check_archived_weights(Path(path))
+        with deep_recursion(), _variables_fit(Path(path)), _connections_end():
             model = keras.models.load_model(path)
+    except ModelReadError:
+        raise
     except Exception as error:
         # Keras has no errors of its own for a file that it cannot read.
         writer = _writer(Path(path))
@@ -64,6 +73,57 @@ def load_model(path: str | Path) -> keras.Model:
     if network is not None and not hasattr(model, "slim_network"):
         _keep_network(model, network)
     return model
+
+
+@contextlib.contextmanager
+def _variables_fit(path: Path) -> Iterator[None]:
+    """As ``size_claims.variables_fit``, of variables of Keras 3, whatever the backend."""
+    # Keras has files elsewhere too, of which nothing is known here.
+    if not path.exists():
+        yield
+        return
+    room = Room(path)
+    # What layers make is the backend's; the public class adds nothing to it.
+    made_by_layers = keras.Variable.__bases__[0]
+    make = made_by_layers.__init__
+
+    def counted(self: Any, initializer: Any, shape: Any = None, dtype: Any = None, *others: Any, **named: Any) -> None:
+        if shape is not None:
+            room.take(named.get("name"), shape, keras.backend.standardize_dtype(dtype))
+        make(self, initializer, shape, dtype, *others, **named)
+
+    with Overrides() as overrides:
+        overrides.set(made_by_layers, "__init__", counted)
+        yield
+
+
+@contextlib.contextmanager
+def _connections_end() -> Iterator[None]:
+    """Within it functional models are made or refused, see ``outputs.connections``, also by Keras before 3.15."""
+    made_of = vars(keras.Model)["from_config"].__func__
+
+    def from_config(cls: type[keras.Model], config: Any, custom_objects: Any = None) -> Any:
+        if "input_layers" in config and isinstance(config.get("layers"), list):
+            config = {**config, "layers": _Turns(config["layers"])}
+        return made_of(cls, config, custom_objects)
+
+    with Overrides() as overrides:
+        overrides.set(keras.Model, "from_config", classmethod(from_config))
+        yield
+
+
+class _Turns(list[Any]):
+    """Layers of a configuration: Keras goes through them to make them, and then until all are called, one at least."""
+
+    def __init__(self, layers: list[Any]) -> None:
+        super().__init__(layers)
+        self._left = 1 + sum(len(layer["inbound_nodes"]) for layer in layers)
+
+    def __iter__(self) -> Iterator[Any]:
+        if not self._left:
+            raise ValueError("its layers wait for outputs that there will not be")
+        self._left -= 1
+        return super().__iter__()
 
 
 def load_checkpoint(

@@ -31,8 +31,11 @@ class Overrides(contextlib.ExitStack):
 
     def set(self, owner: Any, name: str, value: Any) -> None:
         """Set an attribute; one that only the class of ``owner`` has, or none has, is deleted at the end."""
-        if name in vars(owner) or inspect.isdatadescriptor(inspect.getattr_static(type(owner), name, None)):
+        if inspect.isdatadescriptor(inspect.getattr_static(type(owner), name, None)):
             self.callback(setattr, owner, name, getattr(owner, name))
+        elif name in vars(owner):
+            # Not by getattr: of a class method it gives one that is bound.
+            self.callback(setattr, owner, name, vars(owner)[name])
         else:
             self.callback(_delete, owner, name)
         setattr(owner, name, value)

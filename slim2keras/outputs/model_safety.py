@@ -70,6 +70,17 @@ def check_weights_file(path: Path) -> None:
     _refuse(path, _weights_findings(path))
 
 
+def check_archived_weights(path: Path) -> None:
+    """Refuse a ``.keras``, of Keras 3 too, whose weights lie in other files, or are not as many as it says.
+
+    Raises:
+        ValueError: With the place.
+    """
+    with zipfile.ZipFile(path) as archive:
+        for finding in _archived_weights_findings(path, archive):
+            raise ValueError(finding)
+
+
 def check_report(path: Path, report: Mapping[str, Any]) -> None:
     """Refuse a report that names what could run code, before layers are made of its graph.
 
@@ -141,12 +152,16 @@ def _zip_findings(path: Path, *, with_optimizer: bool) -> Iterator[str]:
         yield from _code_findings(compiled)
         if with_optimizer and isinstance(compiled, dict):
             yield from _config_findings(compiled.get("optimizer"), "optimizer")
-        for member in archive.infolist():
-            if member.filename.endswith(".h5"):
-                with path.open("rb") as file:
-                    weights = opened_member(archive, member, file)
-                    check_heaps(weights)
-                    yield from _other_files_in(weights)
+        yield from _archived_weights_findings(path, archive)
+
+
+def _archived_weights_findings(path: Path, archive: zipfile.ZipFile) -> Iterator[str]:
+    for member in archive.infolist():
+        if member.filename.endswith(".h5"):
+            with path.open("rb") as file:
+                weights = opened_member(archive, member, file)
+                check_heaps(weights)
+                yield from _other_files_in(weights)
 
 
 def _refuse_keras3(path: Path, archive: zipfile.ZipFile) -> None:

@@ -73,10 +73,9 @@ class Room:
         if not is_keras_archive(self._path):
             return 0
         with zipfile.ZipFile(self._path) as archive:
-            member = archive.getinfo(WEIGHTS)
-            if member.compress_type == zipfile.ZIP_STORED:
+            if WEIGHTS not in archive.namelist() or archive.getinfo(WEIGHTS).compress_type == zipfile.ZIP_STORED:
                 return 0
-            with archive.open(member) as weights:
+            with archive.open(WEIGHTS) as weights:
                 return sum(map(len, iter(functools.partial(weights.read, AT_ONCE), b"")))
 
 

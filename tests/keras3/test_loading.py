@@ -14,7 +14,10 @@ import slim2keras
 from slim2keras import keras3
 from slim2keras.checkpoints.reading import open_checkpoint
 from slim2keras.errors import CheckpointMismatchError, ModelReadError, UnrecognisedNetError, UnsupportedArgumentError
+from slim2keras.keras3.loading import _Turns
 from tests.keras3.networks import model_of
+from tests.outputs.test_model_safety import edit_config
+from tests.outputs.test_size_claims import in_weights, rezipped
 from tests.own_network import CLASSES, SHAPE, own_network
 from tests.reference import images, labels
 
@@ -158,3 +161,65 @@ def test_a_damaged_report_is_told(model: Any, tmp_path: Path) -> None:
     (tmp_path / "model.keras.json").write_text('{"net": 3}')
     with pytest.raises(ModelReadError, match="is not a report of slim2keras"):
         keras3.load_model(tmp_path / "model.keras")
+
+
+def claim_units(config: dict[str, Any]) -> None:
+    layer = config["config"]["layers"][1]
+    layer["config"]["units"] = 2**40
+
+
+def claim_confusion(config: dict[str, Any]) -> None:
+    metric = {"module": "keras.metrics", "class_name": "MeanIoU", "config": {"num_classes": 2**20}}
+    config["compile_config"]["metrics"] = [metric]
+
+
+@pytest.mark.parametrize("claim", [claim_units, claim_confusion])
+def test_a_small_file_of_large_variables_is_refused(tmp_path: Path, claim: Any) -> None:
+    """Before memory is taken, whatever makes them; and afterwards variables are made as ever."""
+    path = compiled_file(tmp_path)
+    keras3.load_model(path)
+    edit_config(path, claim)
+    with pytest.raises(ModelReadError, match=r"model\.keras is damaged: by its configuration .* bytes cannot hold"):
+        keras3.load_model(path)
+    assert keras.Variable(np.zeros(3), name="as_ever").shape == (3,)
+
+
+def test_weights_that_are_not_there_are_refused(tmp_path: Path) -> None:
+    """A dataset that says it has 2**40 numbers, of which none was written."""
+    path = compiled_file(tmp_path)
+    rezipped(path, in_weights)
+    with pytest.raises(ModelReadError, match=r"model\.keras cannot be loaded by Keras.*its values are not there"):
+        keras3.load_model(path)
+
+
+def test_layers_that_wait_are_refused(tmp_path: Path) -> None:
+    """Keras before 3.15 would look for them for ever; afterwards its models are made as ever."""
+    x = keras.Input((4,))
+    keras.Model(x, keras.layers.Dense(4)(keras.layers.Dense(4, name="first")(x))).save(tmp_path / "model.keras")
+
+    def wait_for_itself(config: dict[str, Any]) -> None:
+        [tensor] = config["config"]["layers"][1]["inbound_nodes"][0]["args"]
+        tensor["config"]["keras_history"] = ["first", 0, 0]
+
+    keras3.load_model(tmp_path / "model.keras")
+    before = vars(keras.Model)["from_config"]
+    with pytest.raises(ModelReadError, match="cannot be loaded by Keras"):
+        keras3.load_model(edit_config(tmp_path / "model.keras", wait_for_itself))
+    assert vars(keras.Model)["from_config"] is before
+
+
+def test_layers_are_gone_through_as_often_as_they_are_called() -> None:
+    """Once more, to make them; each time with a layer left to call."""
+    layers = _Turns([{"inbound_nodes": [1]}, {"inbound_nodes": [1, 2]}])
+    for _ in range(4):
+        assert len([*layers]) == 2
+    with pytest.raises(ValueError, match="wait for outputs"):
+        iter(layers)
+
+
+def compiled_file(directory: Path) -> Path:
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3), keras.layers.Dropout(0.5)])
+    model.compile("adam", "mse")
+    model.optimizer.build(model.trainable_variables)
+    model.save(directory / "model.keras")
+    return directory / "model.keras"

@@ -158,3 +158,19 @@ def test_the_calls_of_a_layer_of_keras_nest() -> None:
     assert len(batches) == 1
     assert "call" not in vars(layer)
     np.testing.assert_array_equal(layer(images, training=True).numpy(), stock)
+
+
+def test_a_class_method_stays_one_of_subclasses() -> None:
+    """What is put back is no method bound to the class that it was taken from."""
+
+    class Base:
+        @classmethod
+        def name(cls) -> str:
+            return cls.__name__
+
+    class Child(Base):
+        pass
+
+    with Overrides() as overrides:
+        overrides.set(Base, "name", "other")
+    assert Child.name() == "Child"
