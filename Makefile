@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 PARALLEL := -n auto --dist loadfile
 # The last research/slim judges the networks that tf_slim lacks; offline their tests are skipped.
 JUDGED := SLIM_SOURCE=$${SLIM_SOURCE-$$($(BIN)/python -m tests.slim_source .cache/slim)} $(BIN)/python -m pytest
+# Whole trainings against slim's own trainer, whose numbers depend on how many threads add them up.
+TRAININGS := TF_NUM_INTRAOP_THREADS=1 $(BIN)/python -m pytest tests/trainer/test_against_slims_trainer.py
 
 .PHONY: setup demo docs test test-all test-more test-zoo test-matrix test-backends lint bench parity-table training-table \
 	outputs-table faults release-check
@@ -25,17 +27,17 @@ test: setup
 
 test-all: setup
 	$(JUDGED) $(PARALLEL)
+	$(TRAININGS)
 
-# Slow ones that a change must pass too, besides `test`; not the large networks and the long runs. The whole trainings
-# against slim's come alone: on shared cores threads add up gradients in another order, and twenty steps amplify that.
+# Slow ones that a change must pass too, besides `test`; not the large networks and the long runs.
 test-more: setup
 	$(BIN)/python -m pytest $(PARALLEL) -m slow \
 		-k "not large and not 200 and not three_steps and not first_training and not two_pits" \
 		tests/golden tests/doctor tests/trainer tests/docs tests/conversion/test_integrity.py tests/deployment/test_serving.py \
 		tests/keras3/test_batch_norm.py tests/keras3/test_optimizers.py tests/stories/test_class_folders.py tests/stories/test_distribution.py \
 		tests/stories/test_examples.py tests/stories/test_out_of_the_pits.py tests/stories/test_lost_workers.py tests/stories/test_release.py \
-		tests/stories/test_sharing.py --ignore tests/trainer/test_against_slims_trainer.py
-	$(BIN)/python -m pytest -m slow tests/trainer/test_against_slims_trainer.py
+		tests/stories/test_sharing.py
+	$(TRAININGS)
 
 # Every network against slim and against the golden values, and what else only research/slim can judge.
 test-zoo: setup
