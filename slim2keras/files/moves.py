@@ -76,6 +76,7 @@ def list_moves(drafts: Path, names: Sequence[str]) -> None:
         _check_kinds(drafts / name, drafts.with_name(name))
     found = {name: (drafts / name).stat().st_ino for name in ordered}
     (drafts / _LIST).write_text(json.dumps(found), encoding="utf-8")
+    to_disk(drafts / _LIST)
 
 
 def to_disk(path: Path) -> None:

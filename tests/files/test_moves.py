@@ -158,6 +158,41 @@ def test_processes_that_write_one_target_at_once_mix_nothing(tmp_path: Path, ove
     assert (result.returncode, result.stdout.strip()) == (0, statuses), result.stderr
 
 
+APPENDING = """
+import os, sys
+from pathlib import Path
+os.fsync = lambda opened: None
+from slim2keras.files.output_files import whole_or_not_at_all
+
+target = Path(sys.argv[1]) / "lines"
+target.touch()
+children = []
+for process in range(4):
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            for number in range(25):
+                add = lambda draft: draft.write_text(f"{target.read_text()}{process} {number}\\n")
+                with whole_or_not_at_all(target, at_last=add) as (draft,):
+                    draft.touch()
+            status = 0
+        finally:
+            os._exit(status)
+    children.append(child)
+assert not any(os.waitpid(child, 0)[1] for child in children)
+found = sorted(target.read_text().splitlines())
+assert found == sorted(f"{process} {number}" for process in range(4) for number in range(25)), found
+"""
+
+
+def test_what_is_made_of_what_is_there_loses_nothing(tmp_path: Path) -> None:
+    """Of several processes that each add a line to a file all lines are there."""
+    command = [sys.executable, "-c", APPENDING, str(tmp_path)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+
+
 def test_where_names_cannot_be_exchanged_a_directory_is_replaced_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
