@@ -16,7 +16,6 @@ from typing import Any, ClassVar, TypeAlias
 import tensorflow as tf
 import tf_keras
 
-from slim2keras.errors import UnsupportedArgumentError
 from slim2keras.update_rules import MOMENTUM_SLOTS, check_rule, rmsprop_slots
 
 LearningRate: TypeAlias = Any
@@ -242,10 +241,6 @@ class Adagrad(SlimOptimizer):
         **kwargs: Any,
     ) -> None:
         super().__init__(learning_rate, name, {"initial_accumulator_value": initial_accumulator_value}, **kwargs)
-        if initial_accumulator_value == 0.0:
-            raise UnsupportedArgumentError(
-                "initial_accumulator_value of Adagrad must be greater than 0, by whose root it divides. Received: 0"
-            )
 
     def initial_slots(self) -> Mapping[str, float]:
         """The accumulator."""

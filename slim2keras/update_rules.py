@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from numbers import Real
 from typing import Any, TypeAlias
 
+import numpy as np
+
 from slim2keras.errors import UnsupportedArgumentError
 
 MOMENTUM_SLOTS: Mapping[str, float] = {"Momentum": 0.0}
@@ -14,11 +16,14 @@ MOMENTUM_SLOTS: Mapping[str, float] = {"Momentum": 0.0}
 
 _Bounds: TypeAlias = tuple[str, Callable[[float], bool]]
 _AMOUNT: _Bounds = "0 or greater", lambda value: value >= 0.0
+_DIVISOR: _Bounds = "greater than 0", lambda value: value > 0.0
 _FRACTION: _Bounds = "from 0 to 1", lambda value: 0.0 <= value <= 1.0
 _BOUNDS: Mapping[str, _Bounds] = {
     **dict.fromkeys(("momentum", "decay", "rho", "beta2"), _FRACTION),
     # Adam divides by 1 - beta1.
     "beta1": ("from 0 to less than 1", lambda value: 0.0 <= value < 1.0),
+    # Nothing else is left to divide by where a gradient is 0, or so small that its square is.
+    **dict.fromkeys(("epsilon", "initial_accumulator_value"), _DIVISOR),
     "learning_rate_power": ("0 or less", lambda value: value <= 0.0),
 }
 _FLAGS = ("use_nesterov", "centered")
@@ -41,18 +46,37 @@ def check_rule(learning_rate: Any, hyperparameters: Mapping[str, Any]) -> None:
     """
     rate = {} if _is_no_number(learning_rate) else {"learning_rate": learning_rate}
     for name, value in {**rate, **hyperparameters}.items():
-        if name in _FLAGS:
-            _refuse(name, value, "True or False", is_right=isinstance(value, bool))
-            continue
+        check_constant(name, value)
+
+
+def check_constant(name: str, value: Any, option: str | None = None) -> None:
+    """Refuse a constant that cannot be, rounded to float32 as the kernels take it.
+
+    Args:
+        name: TensorFlow's.
+        value: To be checked.
+        option: What it is called where it was given, if that is another name.
+
+    Raises:
+        UnsupportedArgumentError: With that name.
+    """
+    if name in _FLAGS:
+        wanted, is_right = "True or False", isinstance(value, bool)
+    else:
         bounds, are_kept = _BOUNDS.get(name, _AMOUNT)
-        is_right = isinstance(value, Real) and math.isfinite(value) and are_kept(float(value))
-        _refuse(name, value, f"a number, {bounds}", is_right=is_right)
+        wanted, is_right = f"a number, {bounds}", _is_number(value) and are_kept(_rounded(value))
+    if not is_right:
+        raise UnsupportedArgumentError(f"{option or name} must be {wanted}. Received: {option or name}={value!r}")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(_rounded(value))
+
+
+def _rounded(value: Real) -> float:
+    with np.errstate(over="ignore"):
+        return float(np.float32(value))
 
 
 def _is_no_number(learning_rate: Any) -> bool:
     return not isinstance(learning_rate, (Real, str)) and learning_rate is not None
-
-
-def _refuse(name: str, value: Any, wanted: str, *, is_right: bool) -> None:
-    if not is_right:
-        raise UnsupportedArgumentError(f"{name} must be {wanted}. Received: {name}={value!r}")

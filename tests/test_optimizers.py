@@ -191,7 +191,9 @@ def test_decay_steps_are_counted_as_slims_trainer_counts_them() -> None:
         (lambda module: module.Momentum(0.1, 0.9, use_nesterov="no"), "use_nesterov must be True or False"),
         (lambda module: module.Momentum(-0.1, 0.9), "learning_rate must be a number, 0 or greater"),
         (lambda module: module.RMSProp(0.1, decay=-0.9), "decay must be a number, from 0 to 1"),
-        (lambda module: module.RMSProp(0.1, epsilon=float("nan")), "epsilon must be a number, 0 or greater"),
+        (lambda module: module.RMSProp(0.1, epsilon=float("nan")), "epsilon must be a number, greater than 0"),
+        (lambda module: module.RMSProp(0.1, epsilon=1e39), "epsilon must be a number"),
+        (lambda module: module.Momentum(0.1, True), "momentum must be a number"),
         (lambda module: module.RMSProp("fast"), "learning_rate must be a number"),
     ],
 )
@@ -207,8 +209,11 @@ def test_constants_that_cannot_be_are_refused(name: str, make: Any, message: str
     ("make", "message"),
     [
         (lambda: Ftrl(0.1, learning_rate_power=0.5), "learning_rate_power must be a number, 0 or less"),
-        (lambda: Adagrad(0.1, initial_accumulator_value=0.0), "initial_accumulator_value of Adagrad must be greater"),
+        (lambda: Adagrad(0.1, initial_accumulator_value=0.0), "initial_accumulator_value must be a number, greater"),
+        (lambda: Ftrl(0.1, initial_accumulator_value=0.0), "initial_accumulator_value must be a number, greater"),
         (lambda: Adam(0.1, beta1=1.0), "beta1 must be a number, from 0 to less than 1"),
+        (lambda: Adam(0.1, beta1=1.0 - 1e-9), "beta1 must be a number, from 0 to less than 1"),
+        (lambda: Adam(0.1, epsilon=0.0), "epsilon must be a number, greater than 0"),
     ],
 )
 def test_what_a_rule_divides_by_is_not_zero(make: Any, message: str) -> None:

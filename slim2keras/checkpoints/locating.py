@@ -11,6 +11,7 @@ from pathlib import Path
 
 from slim2keras.checkpoints.tables import FOOTER_SIZE, MAGIC
 from slim2keras.errors import CheckpointReadError, did_you_mean
+from slim2keras.files.moves import check_no_mixture
 from slim2keras.files.output_files import RUNTIMES
 
 _SHARD = re.compile(r"^(?P<prefix>.+)\.data-(?P<index>\d{5})-of-(?P<count>\d{5})$")
@@ -73,6 +74,7 @@ def _locate_by_name(path: Path) -> CheckpointFiles:
     prefix = _v2_prefix(path)
     if prefix is not None:
         return v2_files(prefix)
+    check_no_mixture(path, CheckpointReadError)
     if path.is_file():
         _check_table(path)
         return CheckpointFiles(path, "V1", (path,))
@@ -186,9 +188,10 @@ def v2_files(prefix: Path) -> CheckpointFiles:
     """The files of a V2 checkpoint.
 
     Raises:
-        CheckpointReadError: If one of them is missing.
+        CheckpointReadError: If one of them is missing, or they were replaced half way.
     """
     index = Path(f"{prefix}.index")
+    check_no_mixture(index, CheckpointReadError)
     if not index.is_file():
         raise CheckpointReadError(
             f"{prefix} is incomplete: {index.name} is missing. A V2 checkpoint is an .index and its .data files; "

@@ -79,8 +79,13 @@ def _advancing(prefix: Path) -> Iterator[None]:
     if advanced is None:
         yield
         return
-    with whole_or_not_at_all(state) as (draft,):
-        draft.write_text(advanced, encoding="utf-8")
+
+    def advance(draft: Path) -> None:
+        # What is somebody's own by now stays.
+        draft.write_bytes(_advanced_state(state, prefix) or state.read_bytes())
+
+    with whole_or_not_at_all(state, at_last=advance) as (draft,):
+        draft.write_bytes(advanced)  # there is room for it, before the checkpoint is there
         yield
 
 
@@ -128,7 +133,7 @@ def _check_written(prefix: Path, values: Mapping[str, NDArray[Any]]) -> None:
         )
 
 
-def _advanced_state(state: Path, prefix: Path) -> str | None:
+def _advanced_state(state: Path, prefix: Path) -> bytes | None:
     """A directory's ``checkpoint`` file with a checkpoint more, the latest, as slim's ``Saver`` writes it.
 
     Returns:
@@ -145,4 +150,4 @@ def _advanced_state(state: Path, prefix: Path) -> str | None:
         except (OSError, ValueError, text_format.ParseError):
             return None
     others = [path for path in found.all_model_checkpoint_paths if state.parent / path != prefix]
-    return str(make_state([*others, prefix.name]))
+    return str(make_state([*others, prefix.name])).encode()

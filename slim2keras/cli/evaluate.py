@@ -201,7 +201,7 @@ class _Outputs:
         from slim2keras.evaluation.tables import write_csv
 
         if self.csv is not None:
-            write_csv(evaluation, self.csv)
+            write_csv(evaluation, self.csv, overwrite=self.overwrite)
         if self.plot is not None:
             plot_confusion(evaluation, self.plot, overwrite=self.overwrite)
         if self.worst_plot is not None:

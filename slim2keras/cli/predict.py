@@ -112,7 +112,7 @@ def predict(
         counted = image_progress(progress, "predicting", len(files))
         predictions = predicting.predict_files(opened, files, options, top, counted)
     if csv is not None:
-        write_csv(predictions, csv)
+        write_csv(predictions, csv, overwrite=overwrite)
     if json_output:
         print_json(predictions.to_json())
         return

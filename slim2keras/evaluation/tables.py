@@ -9,28 +9,31 @@ from pathlib import Path
 from slim2keras.evaluation.predictions import Predictions
 from slim2keras.evaluation.report import Evaluation
 from slim2keras.evaluation.scores import Scores
-from slim2keras.files.output_files import whole_or_not_at_all
+from slim2keras.files.output_files import check_free, whole_or_not_at_all
 
 _SAID = ("predicted", "predicted_name", "probability")
 
 
-def write_csv(report: Evaluation | Predictions, path: Path) -> None:
+def write_csv(report: Evaluation | Predictions, path: Path, *, overwrite: bool = False) -> None:
     """Write a line an image: name, label if there is one, what is predicted, and the likeliest classes with theirs.
 
     The likeliest classes are numbers, likeliest first, with a space between, and so are their probabilities.
 
     Args:
         report: Of ``evaluate`` or ``predict``.
-        path: To write, whole or not at all; what is there is replaced.
+        path: To write, whole or not at all.
+        overwrite: Replace an existing file.
 
     Raises:
-        OutputError: If it cannot be written.
+        OutputError: If it exists or cannot be written.
     """
+    target = path.absolute()
+    check_free(target, overwrite=overwrite)
     scores, names = report.scores, report.class_names
     labelled = scores.labels is not None
     top = scores.classes.shape[1]
     header = ["name", *(["label", "label_name"] if labelled else []), *_SAID, f"top_{top}", f"top_{top}_probabilities"]
-    with whole_or_not_at_all(path.absolute()) as (draft,):
+    with whole_or_not_at_all(target, overwrite=overwrite) as (draft,):
         _write_rows(draft, [header, *_rows(scores, names, report.names)])
 
 

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from slim2keras.errors import OutputError
+from slim2keras.errors import OutputError, Slim2KerasError
 from slim2keras.files.locks import directory_locked
 
 DRAFT_BYTES = 6
@@ -41,7 +41,7 @@ def drafts_directory(target: Path) -> Path:
 
 def moving_directory(target: Path) -> Path:
     """Where the drafts of a target and its companions lie while they get their names."""
-    return target.with_name(f".{target.name}.moving")
+    return target.parent / f".{target.name}.moving"
 
 
 def to_the_end(work: Callable[[], object]) -> None:
@@ -76,6 +76,7 @@ def list_moves(drafts: Path, names: Sequence[str]) -> None:
         _check_kinds(drafts / name, drafts.with_name(name))
     found = {name: (drafts / name).stat().st_ino for name in ordered}
     (drafts / _LIST).write_text(json.dumps(found), encoding="utf-8")
+    to_disk(drafts / _LIST)
 
 
 def to_disk(path: Path) -> None:
@@ -123,8 +124,7 @@ def take_turn(drafts: Path, target: Path) -> None:
 
 def move_all(moving: Path) -> None:
     """Give the drafts their names; what has been moved already stays."""
-    inodes = json.loads((moving / _LIST).read_text(encoding="utf-8"))
-    for name, inode in inodes.items():
+    for name, inode in _listed(moving).items():
         draft, target = moving / name, moving.with_name(name)
         if not _is(target, inode):
             _move(draft, target)
@@ -140,10 +140,69 @@ def finish_moves_of_the_dead(target: Path) -> None:
             give_up_turn(moving, drafts_directory(target))
 
 
+def check_no_mixture(target: Path, refusal: type[Slim2KerasError]) -> None:
+    """Before a file is read: finish what a process had begun to move that was killed, and wait for one that lives.
+
+    So what is read is of one writing, and so is what belongs to it, such as its report.
+
+    Args:
+        target: To be read.
+        refusal: Raised where that cannot be.
+    """
+    target = Path(os.path.abspath(target))
+    moving, deadline = moving_directory(target), time.monotonic() + _PATIENCE
+    mixture = f"{target} and what belongs to it are a mixture of old and new files"
+    while _is_half_moved(moving):
+        with contextlib.suppress(FileNotFoundError), directory_locked(moving) as is_free:
+            if is_free:
+                try:
+                    move_all(moving)
+                except OSError as error:
+                    raise refusal(
+                        f"{mixture}: the process that replaced them was killed half way, and to move the rest is not "
+                        f"possible here: {error.strerror}. Read it once where that is possible: it lies in {moving}. "
+                        f"Or write {target.name} anew."
+                    ) from error
+                give_up_turn(moving, drafts_directory(target))
+        if time.monotonic() > deadline:
+            raise refusal(
+                f"{mixture}: another process is replacing them, which has stopped half way. Let it go on, or end it; "
+                f"if there is none, remove {moving} and write {target.name} anew."
+            )
+        time.sleep(_PAUSE)
+
+
 def give_up_turn(moving: Path, drafts: Path) -> None:
     """Let go of the one name, and only then remove what lies there, which takes longer."""
     moving.rename(drafts)
     remove_all(drafts)
+
+
+def _listed(moving: Path) -> dict[str, int]:
+    """What ``list_moves`` wrote; nobody else's list is taken for one.
+
+    Raises:
+        OSError, ValueError: If there is none.
+    """
+    found = json.loads((moving / _LIST).read_text(encoding="utf-8"))
+    if not isinstance(found, dict):
+        raise ValueError(f"{moving / _LIST} is no list of moves")  # noqa: TRY004  as json's
+    return found
+
+
+def _is_half_moved(moving: Path) -> bool:
+    """Whether some of what is listed has its name and some has not, or an old one is taken away for what has not."""
+    try:
+        listed = _listed(moving)
+        to_come = [name for name, inode in listed.items() if not _is(moving.with_name(name), inode)]
+    except (OSError, ValueError):
+        return False
+    return 0 < len(to_come) < len(listed) or any(_replaced(moving / name).exists() for name in to_come)
+
+
+def _replaced(draft: Path) -> Path:
+    """Where a directory goes whose place a draft takes, if that is two steps."""
+    return draft.with_name(f"{draft.name}.replaced")
 
 
 def _check_kinds(draft: Path, target: Path) -> None:
@@ -167,7 +226,7 @@ def _move(draft: Path, target: Path) -> None:
     if draft.is_dir() and target.is_dir():
         if _exchange(draft, target):
             return
-        replaced = draft.with_name(f"{target.name}.replaced")
+        replaced = _replaced(draft)
         target.replace(replaced)
         try:
             draft.replace(target)

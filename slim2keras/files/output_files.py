@@ -11,7 +11,7 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -136,7 +136,9 @@ def check_space(target: Path, num_bytes: int) -> None:
 
 
 @contextlib.contextmanager
-def whole_or_not_at_all(*targets: Path, overwrite: bool = True) -> Iterator[list[Path]]:
+def whole_or_not_at_all(
+    *targets: Path, overwrite: bool = True, at_last: Callable[[Path], object] | None = None
+) -> Iterator[list[Path]]:
     """Give drafts to write to, and move them to their targets when the block has ended well.
 
     The drafts lie in a hidden directory beside the first target, so that a move is one step of the file system; killed
@@ -150,6 +152,8 @@ def whole_or_not_at_all(*targets: Path, overwrite: bool = True) -> Iterator[list
     Args:
         targets: To write, all in one directory.
         overwrite: Replace the first target, should another process have written it meanwhile.
+        at_last: Called with the draft of the first target when no other process can write that any more, to make it of
+            what is there by then.
 
     Raises:
         OutputError: If the drafts cannot be written.
@@ -175,12 +179,15 @@ def whole_or_not_at_all(*targets: Path, overwrite: bool = True) -> Iterator[list
                 stack.enter_context(_made_and_locked(place))
                 inode = place.stat().st_ino
                 yield drafts
-                list_moves(place, names)
                 for path in place.rglob("*"):
                     to_disk(path)
                 take_turn(place, targets[0])
                 if not overwrite:
                     _check_still_free(targets[0])
+                if at_last is not None:
+                    at_last(moving / targets[0].name)
+                    to_disk(moving / targets[0].name)
+                list_moves(moving, names)
                 to_the_end(lambda: _move_and_tell(moving, targets[0]))
             finally:
                 to_the_end(remove)

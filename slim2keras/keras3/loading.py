@@ -14,6 +14,7 @@ import keras
 from slim2keras.checkpoints.load_plan import LoadPlan
 from slim2keras.errors import ModelReadError, UnrecognisedNetError
 from slim2keras.files.json_values import no_report, read_json
+from slim2keras.files.moves import check_no_mixture
 from slim2keras.files.output_files import report_path
 from slim2keras.graphs.graph import Variable
 from slim2keras.graphs.network import Network
@@ -45,12 +46,14 @@ def load_model(path: str | Path) -> keras.Model:
     in the file: Keras' safe mode is what protects you.
 
     Raises:
-        ModelReadError: If Keras cannot load the file, or it says that it has more than it does, or the report is none.
+        ModelReadError: If Keras cannot load the file, it says that it has more than it does, it was replaced half way,
+            or the report is none.
 
     Examples:
         >>> report = slim2keras.deploy("run/", "flowers3.keras", keras=3)
         >>> model = slim2keras.keras3.load_model("flowers3.keras")
     """
+    check_no_mixture(Path(path), ModelReadError)
     try:
         if is_keras_archive(Path(path)):
             check_archived_weights(Path(path))

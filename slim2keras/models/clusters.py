@@ -36,10 +36,10 @@ class Cluster:
 
     def silent_peers(self) -> list[str]:
         """Other workers at whose address nobody listens, ``worker 1 (host:port)``."""
-        return [self._describe(number) for number in self._peers() if not _is_listening(self.addresses[number])]
+        return [self._describe(number) for number in self._silent(self._peers())]
 
     def wait_for_peers(self, seconds: float) -> list[str]:
-        """Listen at one's own address until somebody listens at each of the others.
+        """Listen at one's own address until somebody listens at all of the others, who came first still among them.
 
         TensorFlow itself waits for an hour, and holds the interpreter while it does.
 
@@ -55,7 +55,7 @@ class Cluster:
         end = time.monotonic() + seconds
         with self._listening():
             missing = self._peers()
-            while missing := [number for number in missing if not _is_listening(self.addresses[number])]:
+            while missing := self._silent(missing) or self._silent(self._peers()):
                 if time.monotonic() > end:
                     break
                 time.sleep(_PAUSE_SECONDS)
@@ -63,6 +63,9 @@ class Cluster:
 
     def _peers(self) -> list[int]:
         return [number for number in range(len(self.addresses)) if number != self.worker]
+
+    def _silent(self, peers: Sequence[int]) -> list[int]:
+        return [number for number in peers if not _is_listening(self.addresses[number])]
 
     def _describe(self, number: int) -> str:
         return f"worker {number} ({self.addresses[number]})"
@@ -149,12 +152,21 @@ def _check_addresses(addresses: Sequence[Any]) -> None:
     if not addresses:
         raise _refused("its cluster is empty")
     for address in addresses:
-        host, _, port = address.rpartition(":") if isinstance(address, str) else ("", "", "")
-        if not host or not port.isdigit() or not 0 < int(port) < 2**16:
-            raise _refused(f"{address!r} is no host:port")
+        if not isinstance(address, str) or not _is_address(address):
+            raise _refused(f"{address!r} is no host:port, nor [host]:port of IPv6")
     twice = sorted({address for address in addresses if addresses.count(address) > 1})
     if twice:
         raise _refused(f"two workers have the address {twice[0]}")
+
+
+def _is_address(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    try:
+        host.encode("idna")
+    except UnicodeError:  # a label that is empty, or too long
+        return False
+    is_host = bool(host) and (":" not in host or (host[0], host[-1]) == ("[", "]"))
+    return is_host and port.isascii() and port.isdigit() and 0 < int(port) < 2**16
 
 
 def _check_task(task: Mapping[str, Any], groups: Mapping[str, Sequence[str]]) -> None:

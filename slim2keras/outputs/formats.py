@@ -7,6 +7,7 @@ from enum import Enum
 from pathlib import Path
 
 from slim2keras.errors import ModelReadError, OutputError
+from slim2keras.files.moves import check_no_mixture
 from slim2keras.files.output_files import RUNTIMES, check_free, check_no_format, report_path
 from slim2keras.importing.graph_files import is_saved_model_of_objects
 
@@ -55,8 +56,9 @@ def check_model_path(path: Path) -> None:
     """Refuse a path where no model is, before anything else is done.
 
     Raises:
-        ModelReadError: If there is no such file or directory.
+        ModelReadError: If there is no such file or directory, or it was replaced half way.
     """
+    check_no_mixture(path, ModelReadError)
     if not path.exists():
         raise ModelReadError(f"There is no model {path}. `slim2keras convert CHECKPOINT -o model.keras` writes one.")
 

@@ -16,8 +16,24 @@ from slim2keras.batch_norm.modes import BatchNormMode, ModeArgument
 from slim2keras.conversion.request import CheckpointRequest
 from slim2keras.errors import UnsupportedArgumentError, did_you_mean
 from slim2keras.trainer.checks import check_choice, check_count, check_fraction, check_number, scope_list
+from slim2keras.update_rules import check_constant
 
-OPTIMIZERS = ("adadelta", "adagrad", "adam", "ftrl", "momentum", "sgd", "rmsprop")
+CONSTANTS: Mapping[str, Mapping[str, str]] = {
+    "adadelta": {"adadelta_rho": "rho", "opt_epsilon": "epsilon"},
+    "adagrad": {"adagrad_initial_accumulator_value": "initial_accumulator_value"},
+    "adam": {"adam_beta1": "beta1", "adam_beta2": "beta2", "opt_epsilon": "epsilon"},
+    "ftrl": {
+        "ftrl_learning_rate_power": "learning_rate_power",
+        "ftrl_initial_accumulator_value": "initial_accumulator_value",
+        "ftrl_l1": "l1_regularization_strength",
+        "ftrl_l2": "l2_regularization_strength",
+    },
+    "momentum": {"momentum": "momentum"},
+    "sgd": {},
+    "rmsprop": {"rmsprop_decay": "decay", "rmsprop_momentum": "momentum", "opt_epsilon": "epsilon"},
+}
+"""Of each optimizer: its options, and what its class in ``slim2keras.optimizers`` calls them."""
+OPTIMIZERS = tuple(CONSTANTS)
 DECAY_TYPES = ("fixed", "exponential", "polynomial", "cosine")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 BALANCED = "balanced"
@@ -193,12 +209,9 @@ class OptimizerOptions:
 
     def __post_init__(self) -> None:
         check_choice("optimizer", self.optimizer, OPTIMIZERS)
-        for name in ("adadelta_rho", "adam_beta1", "adam_beta2", "momentum", "rmsprop_momentum", "rmsprop_decay"):
-            check_number(name, getattr(self, name), most=1.0)
-        for name in ("opt_epsilon", "adagrad_initial_accumulator_value", "ftrl_initial_accumulator_value"):
-            check_number(name, getattr(self, name), above=0.0)
-        for name in ("ftrl_l1", "ftrl_l2"):
-            check_number(name, getattr(self, name))
+        for constants in CONSTANTS.values():
+            for option, name in constants.items():
+                check_constant(name, getattr(self, option), option)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from slim2keras.files.reports import plural
-from slim2keras.trainer.request import OptimizerOptions, ScheduleOptions, TrainingRequest
+from slim2keras.trainer.request import CONSTANTS, OptimizerOptions, ScheduleOptions, TrainingRequest
 
 
 @dataclass(frozen=True)
@@ -99,39 +99,20 @@ def make_optimizer(options: OptimizerOptions, learning_rate: Any) -> Any:
     """The optimizer of slim, with slim's constants."""
     from slim2keras import optimizers
 
-    makers: dict[str, Callable[[], Any]] = {
-        "adadelta": lambda: optimizers.Adadelta(learning_rate, options.adadelta_rho, options.opt_epsilon),
-        "adagrad": lambda: optimizers.Adagrad(learning_rate, options.adagrad_initial_accumulator_value),
-        "adam": lambda: optimizers.Adam(learning_rate, options.adam_beta1, options.adam_beta2, options.opt_epsilon),
-        "ftrl": lambda: optimizers.Ftrl(
-            learning_rate,
-            options.ftrl_learning_rate_power,
-            options.ftrl_initial_accumulator_value,
-            options.ftrl_l1,
-            options.ftrl_l2,
-        ),
-        "momentum": lambda: optimizers.Momentum(learning_rate, options.momentum),
-        "sgd": lambda: optimizers.GradientDescent(learning_rate),
-        "rmsprop": lambda: optimizers.RMSProp(
-            learning_rate, options.rmsprop_decay, options.rmsprop_momentum, options.opt_epsilon
-        ),
+    kinds: dict[str, Callable[..., Any]] = {
+        "adadelta": optimizers.Adadelta,
+        "adagrad": optimizers.Adagrad,
+        "adam": optimizers.Adam,
+        "ftrl": optimizers.Ftrl,
+        "momentum": optimizers.Momentum,
+        "sgd": optimizers.GradientDescent,
+        "rmsprop": optimizers.RMSProp,
     }
-    return makers[options.optimizer]()
-
-
-_CONSTANTS = {
-    "adadelta": ("adadelta_rho", "opt_epsilon"),
-    "adagrad": ("adagrad_initial_accumulator_value",),
-    "adam": ("adam_beta1", "adam_beta2", "opt_epsilon"),
-    "ftrl": ("ftrl_learning_rate_power", "ftrl_initial_accumulator_value", "ftrl_l1", "ftrl_l2"),
-    "momentum": ("momentum",),
-    "sgd": (),
-    "rmsprop": ("rmsprop_decay", "rmsprop_momentum", "opt_epsilon"),
-}
-"""Options of each optimizer."""
+    constants = {name: getattr(options, option) for option, name in CONSTANTS[options.optimizer].items()}
+    return kinds[options.optimizer](learning_rate, **constants)
 
 
 def describe_optimizer(options: OptimizerOptions) -> str:
     """The optimizer in words."""
-    constants = [f"{name} {getattr(options, name):g}" for name in _CONSTANTS[options.optimizer]]
+    constants = [f"{name} {getattr(options, name):g}" for name in CONSTANTS[options.optimizer]]
     return ", ".join([options.optimizer, *constants])

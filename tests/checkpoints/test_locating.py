@@ -12,6 +12,7 @@ from slim2keras.checkpoints.locating import locate_checkpoint
 from slim2keras.checkpoints.reading import open_checkpoint
 from slim2keras.cli.console import check_checkpoint
 from slim2keras.errors import CheckpointReadError
+from tests.files.half_moved import half_move
 from tests.reference import TRAINED_VALUES, write_checkpoint
 
 
@@ -33,6 +34,21 @@ def test_v2_is_read_by_prefix_and_by_each_of_its_files(v2: Path, suffix: str) ->
 def test_v1_is_one_file(v1: Path) -> None:
     """The format of the 2016 files is read."""
     assert_reads(v1, "V1")
+
+
+@pytest.mark.parametrize("has_old", [False, True])
+@pytest.mark.parametrize("version", ["V1", "V2"])
+def test_what_was_replaced_half_way_is_whole_before_it_is_read(
+    v1: Path, v2: Path, tmp_path: Path, version: str, has_old: bool
+) -> None:
+    """The one who wrote it was killed before the last of its files had its name."""
+    target = {"V1": v1, "V2": Path(f"{v2}.index")}[version]
+    beside = {"V1": v1.with_name(f"{v1.name}.json"), "V2": Path(f"{v2}.data-00000-of-00001")}[version]
+    beside.touch()
+    half_move(target, beside)
+    if has_old:
+        target.write_bytes(b"old")
+    assert_reads({"V1": v1, "V2": v2}[version], version)
 
 
 def test_a_v2_prefix_may_end_in_ckpt(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from slim2keras.checkpoints import writing
 from slim2keras.checkpoints.locating import CheckpointVersion
 from slim2keras.checkpoints.writing import write_checkpoint as write_slim_checkpoint
 from slim2keras.errors import NoSpaceError, OutputError
@@ -49,6 +50,23 @@ def test_what_slims_saver_named_stays_named(tmp_path: Path) -> None:
         str(tmp_path / "model.ckpt-2"),
         str(tmp_path / "model.ckpt-1"),
     ]
+
+
+def test_what_another_process_names_meanwhile_stays_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A large checkpoint is long in being written; what is somebody's own by then is left, too."""
+    save, theirs = writing._save, iter([lambda: write_ours(tmp_path / "b"), lambda: state.write_text("my own notes")])
+    state = tmp_path / "checkpoint"
+
+    def saving(*arguments: Any) -> None:
+        save(*arguments)
+        if arguments[0].name in ("a", "c"):
+            next(theirs)()
+
+    monkeypatch.setattr(writing, "_save", saving)
+    write_ours(tmp_path / "a")
+    assert named(tmp_path) == (str(tmp_path / "a"), [str(tmp_path / "b"), str(tmp_path / "a")])
+    write_ours(tmp_path / "c")
+    assert state.read_text() == "my own notes"
 
 
 @pytest.mark.parametrize("content", [b"my own notes\n", bytes(range(256))])

@@ -75,6 +75,7 @@ def test_predictions_are_printed_a_line_an_image(tmp_path: Path, classifier_file
     assert len(found["images"][0]["classes"]) == 3
     assert len(table.read_text().splitlines()) == 7
     fails(ExitStatus.USAGE, "exists already", "predict", classifier_file, *images, "--csv", table)
+    ok("predict", classifier_file, *images, "--csv", table, "--overwrite")
 
 
 def test_what_cannot_be_evaluated_is_said(tmp_path: Path, classifier_file: Path, classes_folder: Path) -> None:

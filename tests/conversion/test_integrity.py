@@ -10,8 +10,9 @@ import pytest
 
 import slim2keras
 from slim2keras.errors import ExitStatus, ModelReadError, ParityError
-from slim2keras.files.output_files import sha256_of_files
+from slim2keras.files.output_files import sha256, sha256_of_files
 from tests.cli.running import Result, ok
+from tests.files.half_moved import half_move
 from tests.reference import SHALLOW_NET, convert_small, first_quick
 
 pytestmark = pytest.mark.usefixtures("shallow_resnets")
@@ -35,6 +36,17 @@ def test_a_flipped_bit_is_told(tmp_path: Path, shallow_checkpoint: Path, name: s
         assert f"{SHALLOW_NET}/conv1/weights" in " ".join(found.out.split())
         with pytest.raises(ParityError, match="1 differ"):
             slim2keras.verify_file(path).raise_if_failed()
+
+
+def test_a_file_that_was_replaced_half_way_is_whole_before_it_is_read(tmp_path: Path) -> None:
+    """The one who replaced it was killed when its new report was there."""
+    path, beside = tmp_path / "out.tflite", tmp_path / "out.tflite.json"
+    path.write_bytes(b"new")
+    beside.write_text(json.dumps({"output": {"sha256": sha256(path)}}))
+    half_move(path, beside)
+    path.write_bytes(b"old")
+    slim2keras.verify_file(path).raise_if_failed()
+    assert path.read_bytes() == b"new"
 
 
 def test_what_says_nothing_is_told(tmp_path: Path, shallow_checkpoint: Path) -> None:

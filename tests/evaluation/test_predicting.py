@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 import slim2keras
-from slim2keras.errors import DataReadError
+from slim2keras.errors import DataReadError, OutputError
+from slim2keras.evaluation import tables
 from slim2keras.evaluation.predicting import image_files
 from slim2keras.evaluation.tables import write_csv
 from tests.data.files import write_image
@@ -66,8 +67,29 @@ def test_csv_has_a_line_an_image(tmp_path: Path, classifier: Any, classes_folder
     assert rows[0]["label_name"] == "blue"
     assert rows[0]["top_3"].split()[0] == rows[0]["predicted"]
     assert float(rows[0]["probability"]) == pytest.approx(float(evaluation.scores.probabilities[0, 0]), rel=1e-5)
-    write_csv(slim2keras.predict(classifier, classes_folder, top=1), path)
+    with pytest.raises(OutputError, match="exists already"):
+        write_csv(evaluation, path)
+    write_csv(slim2keras.predict(classifier, classes_folder, top=1), path, overwrite=True)
     assert path.read_text().startswith("name,predicted,predicted_name,probability,top_1,top_1_probabilities\n")
+
+
+def test_a_table_that_another_process_wrote_meanwhile_stays(
+    tmp_path: Path, classifier: Any, classes_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As any other output; unless it is to be replaced."""
+    found, path = slim2keras.predict(classifier, classes_folder), tmp_path / "images.csv"
+    write_rows = tables._write_rows
+
+    def while_another_writes(draft: Path, rows: Any) -> None:
+        write_rows(draft, rows)
+        path.write_text("theirs")
+
+    monkeypatch.setattr(tables, "_write_rows", while_another_writes)
+    with pytest.raises(OutputError, match="was written by another process meanwhile"):
+        write_csv(found, path)
+    assert path.read_text() == "theirs"
+    write_csv(found, path, overwrite=True)
+    assert path.read_text().startswith("name,predicted,")
 
 
 def test_hidden_files_are_passed_over(tmp_path: Path) -> None:

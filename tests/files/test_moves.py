@@ -8,14 +8,18 @@ import itertools
 import os
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from slim2keras.errors import NoSpaceError, OutputError
+from slim2keras.errors import ModelReadError, NoSpaceError, OutputError
 from slim2keras.files import moves
 from slim2keras.files.locks import directory_locked
+from slim2keras.files.moves import check_no_mixture
 from slim2keras.files.output_files import check_free, whole_or_not_at_all
+from tests.files.half_moved import half_move
 
 pytest.importorskip("fcntl", reason="without it there are no locks")
 
@@ -24,9 +28,11 @@ import os, shutil, signal, sys
 from pathlib import Path
 os.fsync = lambda opened: None  # which takes its time
 from slim2keras.files import output_files
+from slim2keras.errors import OutputError
+from slim2keras.files.moves import check_no_mixture
 from slim2keras.files.output_files import check_free, whole_or_not_at_all
 
-folder, is_directory, has_old, kills = Path(sys.argv[1]), *map(int, sys.argv[2:])
+folder, is_directory, has_old, kills, reads = Path(sys.argv[1]), *map(int, sys.argv[2:])
 target, beside = folder / "out" / "model", folder / "out" / "model.json"
 
 def put(path, text):
@@ -88,7 +94,10 @@ while True:
     if kills:
         assert found in [(old, old), (old, "new"), ("new", "new")], (number, found)
         (folder / "out").mkdir(exist_ok=True)
-        check_free(target, overwrite=True)
+        if reads:
+            check_no_mixture(target, OutputError)
+        else:
+            check_free(target, overwrite=True)
         found = (text_of(target), text_of(beside))
     assert found in [(old, old), ("new", "new")], (number, found)
     if not kills:
@@ -104,17 +113,19 @@ print(number)
 """
 
 
-QUICK = {(0, 0, 1), (1, 1, 0), (1, 1, 1)}
-CASES = [*itertools.product((0, 1), repeat=3)]
+QUICK = {(0, 0, 1, 0), (1, 1, 0, 0), (1, 1, 1, 0), (0, 1, 1, 1)}
+CASES = [case for case in itertools.product((0, 1), repeat=4) if case[2] or not case[3]]
 
 
 @pytest.mark.parametrize(
-    ("is_directory", "has_old", "kills"),
+    ("is_directory", "has_old", "kills", "reads"),
     [case if case in QUICK else pytest.param(*case, marks=pytest.mark.slow) for case in CASES],
 )
-def test_stopped_at_any_line_there_is_no_mixture(tmp_path: Path, is_directory: int, has_old: int, kills: int) -> None:
-    """SIGKILL or Ctrl-C before every line: what was begun to be moved is moved, by itself or by the next."""
-    arguments = [str(tmp_path), str(is_directory), str(has_old), str(kills)]
+def test_stopped_at_any_line_there_is_no_mixture(
+    tmp_path: Path, is_directory: int, has_old: int, kills: int, reads: int
+) -> None:
+    """SIGKILL or Ctrl-C before every line: what was begun is moved, by itself or by who writes or reads next."""
+    arguments = [str(tmp_path), str(is_directory), str(has_old), str(kills), str(reads)]
     result = subprocess.run([sys.executable, "-c", STOPPED, *arguments], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert int(result.stdout) > 50
@@ -156,6 +167,41 @@ def test_processes_that_write_one_target_at_once_mix_nothing(tmp_path: Path, ove
     command = [sys.executable, "-c", TOGETHER, str(tmp_path), str(overwrite)]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (result.returncode, result.stdout.strip()) == (0, statuses), result.stderr
+
+
+APPENDING = """
+import os, sys
+from pathlib import Path
+os.fsync = lambda opened: None
+from slim2keras.files.output_files import whole_or_not_at_all
+
+target = Path(sys.argv[1]) / "lines"
+target.touch()
+children = []
+for process in range(4):
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            for number in range(25):
+                add = lambda draft: draft.write_text(f"{target.read_text()}{process} {number}\\n")
+                with whole_or_not_at_all(target, at_last=add) as (draft,):
+                    draft.touch()
+            status = 0
+        finally:
+            os._exit(status)
+    children.append(child)
+assert not any(os.waitpid(child, 0)[1] for child in children)
+found = sorted(target.read_text().splitlines())
+assert found == sorted(f"{process} {number}" for process in range(4) for number in range(25)), found
+"""
+
+
+def test_what_is_made_of_what_is_there_loses_nothing(tmp_path: Path) -> None:
+    """Of several processes that each add a line to a file all lines are there."""
+    command = [sys.executable, "-c", APPENDING, str(tmp_path)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
 
 
 def test_where_names_cannot_be_exchanged_a_directory_is_replaced_all_the_same(
@@ -266,3 +312,59 @@ def test_a_process_that_stopped_half_way_is_told(tmp_path: Path, monkeypatch: py
     with directory_locked(moving), refused, whole_or_not_at_all(target) as (draft,):
         draft.touch()
     assert [path.name for path in tmp_path.iterdir()] == [moving.name]
+
+
+@pytest.fixture
+def mixture(tmp_path: Path) -> Path:
+    """An old file beside which the new report lies already."""
+    target, beside = tmp_path / "model", tmp_path / "model.json"
+    for path in (target, beside):
+        path.write_text("new")
+    half_move(target, beside)
+    target.write_text("old")
+    return target
+
+
+def test_who_reads_waits_for_a_process_that_moves(mixture: Path) -> None:
+    """Which takes a moment, and is not done by both."""
+    moving = moves.moving_directory(mixture)
+    with ThreadPoolExecutor(1) as threads:
+        with directory_locked(moving):
+            reading = threads.submit(check_no_mixture, mixture, ModelReadError)
+            time.sleep(0.1)
+            assert not reading.done()
+            assert mixture.read_text() == "old"
+            moves.move_all(moving)
+        reading.result(10)
+    assert mixture.read_text() == "new"
+
+
+def test_a_mixture_that_cannot_be_mended_is_not_read(mixture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the process has only stopped, and where nobody may move anything; it is still there for who may."""
+    monkeypatch.setattr(moves, "_PATIENCE", 0.1)
+    moving = moves.moving_directory(mixture)
+    with directory_locked(moving), pytest.raises(ModelReadError, match="which has stopped half way"):
+        check_no_mixture(mixture, ModelReadError)
+
+    def refused(*_: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    with monkeypatch.context() as read_only:
+        read_only.setattr(moves, "_move", refused)
+        with pytest.raises(ModelReadError, match=rf"killed half way.*Read-only file system.* it lies in {moving}"):
+            check_no_mixture(mixture, ModelReadError)
+    assert mixture.read_text() == "old"
+    check_no_mixture(mixture, ModelReadError)
+    assert mixture.read_text() == "new"
+    assert {path.name for path in mixture.parent.iterdir()} == {"model", "model.json"}
+
+
+@pytest.mark.parametrize("text", ["", "[]", "3", "{", '{"": 1, "a/b": 2}'])
+def test_a_list_of_something_else_is_none(tmp_path: Path, text: str) -> None:
+    """Nothing is moved by it, nor does it keep anybody from reading."""
+    target = tmp_path / "model"
+    moves.moving_directory(target).mkdir()
+    (moves.moving_directory(target) / ".moves.json").write_text(text)
+    check_no_mixture(target, ModelReadError)
+    check_free(target, overwrite=False)
+    assert not [*tmp_path.iterdir()]

@@ -15,6 +15,7 @@ from slim2keras import keras3
 from slim2keras.checkpoints.reading import open_checkpoint
 from slim2keras.errors import CheckpointMismatchError, ModelReadError, UnrecognisedNetError, UnsupportedArgumentError
 from slim2keras.keras3.loading import _Turns
+from tests.files.half_moved import half_move
 from tests.keras3.networks import model_of
 from tests.outputs.test_model_safety import edit_config
 from tests.outputs.test_size_claims import in_weights, rezipped
@@ -101,6 +102,16 @@ def test_a_file_without_report_has_no_end_points(model: Any, tmp_path: Path) -> 
     model.save(tmp_path / "model.keras")
     with pytest.raises(UnrecognisedNetError, match=r"keras3\.load_model"):
         keras3.end_points(keras3.load_model(tmp_path / "model.keras"))
+
+
+def test_a_file_that_was_replaced_half_way_is_whole_before_it_is_read(model: Any, tmp_path: Path) -> None:
+    """The one who replaced it was killed when its new report was there."""
+    path, beside = tmp_path / "model.keras", tmp_path / "model.keras.json"
+    model.save(path)
+    beside.write_text(json.dumps(own_network().to_config()))
+    half_move(path, beside)
+    path.write_bytes(b"old")
+    assert keras3.load_model(path).name == model.name
 
 
 def test_tf_keras_is_not_given_a_file_of_keras_3(model: Any, tmp_path: Path) -> None:

@@ -50,6 +50,9 @@ def test_workers_are_numbered_from_the_chief_on(monkeypatch: pytest.MonkeyPatch)
         (config({"worker": "a:1"}), "must be a list"),
         (config({"worker": ["a"]}), "'a' is no host:port"),
         (config({"worker": ["a:70000"]}), "is no host:port"),
+        (config({"worker": ["a:²"]}), "is no host:port"),
+        (config({"worker": ["a..b:1"]}), "is no host:port"),
+        (config({"worker": ["::1:1000"]}), r"is no host:port, nor [host]:port of IPv6"),
         (config({"worker": ["a:1", "a:1"]}), "two workers have the address a:1"),
         (config({"chief": ["a:1", "b:1"]}, kind="chief"), "2 chiefs"),
     ],
@@ -106,6 +109,35 @@ def test_workers_who_come_late_find_each_other() -> None:
     everybody = threading.Barrier(3)
     with ThreadPoolExecutor(3) as threads:
         assert list(threads.map(come, range(3))) == [[], [], []]
+
+
+def test_a_worker_that_came_and_went_is_missed() -> None:
+    """Also when the last one has come meanwhile."""
+    addresses = tuple(f"127.0.0.1:{port}" for port in free_ports(3))
+    first, last = (("127.0.0.1", int(address.rpartition(":")[2])) for address in addresses[1:])
+    with ThreadPoolExecutor(1) as threads:
+        with socket.create_server(first) as there:
+            waiting = threads.submit(Cluster(addresses, 0).wait_for_peers, 2.0)
+            there.accept()[0].close()
+        with socket.create_server(last):
+            assert waiting.result() == [f"worker 1 ({addresses[1]})"]
+
+
+def test_a_worker_alone_waits_for_nobody() -> None:
+    """Nor is it missed by itself."""
+    assert Cluster((f"127.0.0.1:{free_ports(1)[0]}",), 0).wait_for_peers(0.0) == []
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="there is no IPv6")
+def test_workers_find_each_other_by_ipv6() -> None:
+    """Whose addresses are in brackets."""
+    own, other = free_ports(2)
+    try:
+        listening = socket.create_server(("::1", other), family=socket.AF_INET6)
+    except OSError:
+        pytest.skip("this machine has no address of IPv6")
+    with listening:
+        assert Cluster((f"[::1]:{own}", f"[::1]:{other}"), 0).wait_for_peers(5.0) == []
 
 
 def test_a_strategy_that_there_is_not_is_refused() -> None:

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from slim2keras.errors import UnsupportedArgumentError
 from slim2keras.optimizers import WarmUp, cosine_decay, exponential_decay
-from slim2keras.trainer.request import OPTIMIZERS, OptimizerOptions, ScheduleOptions, training_request
+from slim2keras.trainer.request import CONSTANTS, OPTIMIZERS, OptimizerOptions, ScheduleOptions, training_request
 from slim2keras.trainer.steps import (
     Steps,
     describe_optimizer,
@@ -102,6 +103,18 @@ def test_optimizers_have_their_options(name: str) -> None:
     given = {round(value, 6) for value in made.hyperparameters.values() if not isinstance(value, bool)}
     assert told == given
     assert float(made.learning_rate) == np.float32(0.01)
+
+
+@pytest.mark.parametrize("value", [-0.5, 0.0, 1.0 - 1e-9, 1.0, 1.5, 1e39])
+def test_what_is_no_constant_is_refused_before_the_optimizer_is_made(value: float) -> None:
+    """A request that can be made is one that can be trained, whichever constant is at the end of its range."""
+    for optimizer, constants in CONSTANTS.items():
+        for option in constants:
+            try:
+                options = OptimizerOptions(optimizer, **{option: value})
+            except UnsupportedArgumentError:
+                continue
+            make_optimizer(options, 0.1)
 
 
 def test_a_schedule_is_told_in_words() -> None:
