@@ -39,7 +39,7 @@ class SlimOptimizer(tf_keras.optimizers.Optimizer):  # type: ignore[misc]
         Raises:
             UnsupportedArgumentError: If one cannot be.
         """
-        check_rule(learning_rate, hyperparameters)
+        check_rule(type(self).__name__, learning_rate, hyperparameters)
         # Keras' default of 0 for the decay of weights would still read and write each of them in every step.
         super().__init__(name=name, **{"jit_compile": False, "weight_decay": None, **kwargs})
         self._learning_rate = self._build_learning_rate(learning_rate)

@@ -22,8 +22,8 @@ _BOUNDS: Mapping[str, _Bounds] = {
     **dict.fromkeys(("momentum", "decay", "rho", "beta2"), _FRACTION),
     # Adam divides by 1 - beta1.
     "beta1": ("from 0 to less than 1", lambda value: 0.0 <= value < 1.0),
-    # Nothing else is left to divide by where a gradient is 0, or so small that its square is.
-    **dict.fromkeys(("epsilon", "initial_accumulator_value"), _DIVISOR),
+    # Nothing else is left to divide by where gradients are 0, or so small that their squares are.
+    **dict.fromkeys(("epsilon", "adagrad.initial_accumulator_value"), _DIVISOR),
     "learning_rate_power": ("0 or less", lambda value: value <= 0.0),
 }
 _FLAGS = ("use_nesterov", "centered")
@@ -34,10 +34,11 @@ def rmsprop_slots(*, centered: bool) -> Mapping[str, float]:
     return {"RMSProp": 1.0, "RMSProp_1": 0.0, **({"RMSProp_2": 0.0} if centered else {})}
 
 
-def check_rule(learning_rate: Any, hyperparameters: Mapping[str, Any]) -> None:
+def check_rule(rule: str, learning_rate: Any, hyperparameters: Mapping[str, Any]) -> None:
     """Refuse constants with which a rule makes NaN, or none of the numbers of TensorFlow 1.
 
     Args:
+        rule: Name of the optimizer, in any case.
         learning_rate: Anything but a number, such as a schedule, passes.
         hyperparameters: By TensorFlow's names.
 
@@ -46,13 +47,14 @@ def check_rule(learning_rate: Any, hyperparameters: Mapping[str, Any]) -> None:
     """
     rate = {} if _is_no_number(learning_rate) else {"learning_rate": learning_rate}
     for name, value in {**rate, **hyperparameters}.items():
-        check_constant(name, value)
+        check_constant(rule, name, value)
 
 
-def check_constant(name: str, value: Any, option: str | None = None) -> None:
+def check_constant(rule: str, name: str, value: Any, option: str | None = None) -> None:
     """Refuse a constant that cannot be, rounded to float32 as the kernels take it.
 
     Args:
+        rule: Name of the optimizer, in any case.
         name: TensorFlow's.
         value: To be checked.
         option: What it is called where it was given, if that is another name.
@@ -63,7 +65,7 @@ def check_constant(name: str, value: Any, option: str | None = None) -> None:
     if name in _FLAGS:
         wanted, is_right = "True or False", isinstance(value, bool)
     else:
-        bounds, are_kept = _BOUNDS.get(name, _AMOUNT)
+        bounds, are_kept = _BOUNDS.get(f"{rule.lower()}.{name}", _BOUNDS.get(name, _AMOUNT))
         wanted, is_right = f"a number, {bounds}", _is_number(value) and are_kept(_rounded(value))
     if not is_right:
         raise UnsupportedArgumentError(f"{option or name} must be {wanted}. Received: {option or name}={value!r}")

@@ -58,6 +58,10 @@ PAIRS: dict[str, tuple[Any, Any]] = {
         lambda rate: Ftrl(rate, l1_regularization_strength=0.01, l2_regularization_strength=0.1),
         lambda v1, rate: v1.train.FtrlOptimizer(rate, l1_regularization_strength=0.01, l2_regularization_strength=0.1),
     ),
+    "Ftrl from an accumulator of 0": (
+        lambda rate: Ftrl(rate, initial_accumulator_value=0.0),
+        lambda v1, rate: v1.train.FtrlOptimizer(rate, initial_accumulator_value=0.0),
+    ),
 }
 """Ours and theirs, each from a learning rate."""
 
@@ -210,7 +214,6 @@ def test_constants_that_cannot_be_are_refused(name: str, make: Any, message: str
     [
         (lambda: Ftrl(0.1, learning_rate_power=0.5), "learning_rate_power must be a number, 0 or less"),
         (lambda: Adagrad(0.1, initial_accumulator_value=0.0), "initial_accumulator_value must be a number, greater"),
-        (lambda: Ftrl(0.1, initial_accumulator_value=0.0), "initial_accumulator_value must be a number, greater"),
         (lambda: Adam(0.1, beta1=1.0), "beta1 must be a number, from 0 to less than 1"),
         (lambda: Adam(0.1, beta1=1.0 - 1e-9), "beta1 must be a number, from 0 to less than 1"),
         (lambda: Adam(0.1, epsilon=0.0), "epsilon must be a number, greater than 0"),

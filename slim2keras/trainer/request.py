@@ -209,9 +209,9 @@ class OptimizerOptions:
 
     def __post_init__(self) -> None:
         check_choice("optimizer", self.optimizer, OPTIMIZERS)
-        for constants in CONSTANTS.values():
+        for rule, constants in CONSTANTS.items():
             for option, name in constants.items():
-                check_constant(name, getattr(self, option), option)
+                check_constant(rule, name, getattr(self, option), option)
 
 
 @dataclass(frozen=True)
