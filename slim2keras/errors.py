@@ -155,6 +155,8 @@ _NO_MEMORY = (
     "can't allocate",
     "can't create doubling table",
     "null after H5MM_realloc",
+    # Protobuf, of a message that is nested too deeply too, which none here is.
+    "Failed to serialize proto",
     # TensorFlow has one class for memory, disks and open files; and it reads into memory that it was not given.
     "OOM when allocating",
     "failed to allocate memory",

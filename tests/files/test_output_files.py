@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import tensorflow as tf
+from google.protobuf.message import EncodeError
 
 from slim2keras.conversion.converting import convert_to_file
 from slim2keras.errors import NoSpaceError, OutOfMemoryError, OutputError
@@ -112,6 +113,7 @@ def failing(error: Exception) -> Any:
         ),
         (ValueError("Unable to create dataset (can't create doubling table block size table)"), OutOfMemoryError),
         (OSError("Unable to synchronously open file (image null after H5MM_realloc())"), OutOfMemoryError),
+        (EncodeError("Failed to serialize proto"), OutOfMemoryError),
         (while_handling(MemoryError(), OSError("Can't decrement id ref count")), OutOfMemoryError),
         (while_handling(ValueError("something"), PermissionError(errno.EACCES, "denied")), OutputError),
         (PermissionError(errno.EACCES, "Permission denied"), OutputError),
