@@ -150,6 +150,9 @@ _NO_MEMORY = (
     "annot allocate memory",
     "nable to allocate",
     "failed to map segment",
+    # Python, of native code that does not say it.
+    "without setting an exception",
+    "error return without exception set",
     # HDF5, wherever its own allocation fails.
     "memory allocation failed",
     "can't allocate",
