@@ -81,16 +81,14 @@ training-table: setup
 	$(BIN)/python -m benchmarks.training_table
 
 # Damaged files, SIGKILL, Ctrl-C, SIGTERM, full disks, two processes at one target, little memory, and one process that
-# works for long (hours on two cores).
+# works for long (hours on two cores; SHORT=1 does a little of each).
 faults: setup
-	$(BIN)/python -m tests.faults.fuzz
-	$(BIN)/python -m tests.faults.kills
-	$(BIN)/python -m tests.faults.kills --signal INT
-	$(BIN)/python -m tests.faults.kills --signal TERM
-	$(BIN)/python -m tests.faults.disks
-	$(BIN)/python -m tests.faults.pairs
-	$(BIN)/python -m tests.faults.memory
-	$(BIN)/python -m tests.faults.soak
+	$(BIN)/python -m tests.faults.fuzz $(if $(SHORT),--inputs 51)
+	$(BIN)/python -m tests.faults.kills $(if $(SHORT),--kills 11)
+	$(BIN)/python -m tests.faults.disks $(if $(SHORT),--parts 0.5)
+	$(BIN)/python -m tests.faults.pairs $(if $(SHORT),--pairs 2)
+	$(BIN)/python -m tests.faults.memory $(if $(SHORT),--mebibytes 5 1600)
+	$(BIN)/python -m tests.faults.soak $(if $(SHORT),--conversions 80 --steps 200)
 
 outputs-table: setup
 	$(BIN)/python -m benchmarks.outputs_table

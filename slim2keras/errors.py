@@ -149,8 +149,17 @@ _NO_MEMORY = (
     "std::bad_alloc",
     "annot allocate memory",
     "nable to allocate",
-    "memory allocation failed",
     "failed to map segment",
+    # Python, of native code that does not say it.
+    "without setting an exception",
+    "error return without exception set",
+    # HDF5, wherever its own allocation fails.
+    "memory allocation failed",
+    "can't allocate",
+    "can't create doubling table",
+    "null after H5MM_realloc",
+    # Protobuf, of a message that is nested too deeply too, which none here is.
+    "Failed to serialize proto",
     # TensorFlow has one class for memory, disks and open files; and it reads into memory that it was not given.
     "OOM when allocating",
     "failed to allocate memory",
@@ -160,7 +169,14 @@ _NO_MEMORY = (
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out: one of Python, of TensorFlow or of the system."""
+    """Whether an error says that memory ran out, or came of one that does: of Python, of a library or of the system."""
+    # What closes a file of HDF5 that could not be written fails of something else.
+    while not _says_out_of_memory(error) and error.__context__ is not None:
+        error = error.__context__
+    return _says_out_of_memory(error)
+
+
+def _says_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or any(text in str(error) for text in _NO_MEMORY)
 
 

@@ -168,7 +168,7 @@ def _describe_error(error: Exception) -> str:
 def _print_error(text: str) -> None:
     try:
         stderr.print(text, markup=False, highlight=False, soft_wrap=True, style="red")
-    except MemoryError:  # which may be what it is to say
+    except (MemoryError, SystemError):  # which may be what it is to say
         sys.stderr.write(f"{text}\n")
 
 

@@ -150,7 +150,7 @@ def diagnose_as_asked(
     check_asks_nothing(Path(checkpoint), request)
     with open_variables(checkpoint, request.of_graph) as opened:
         if isinstance(opened, ModelVariables):
-            refuse_folded(find_network(opened.model), "examined")
+            refuse_folded(find_network(opened.model), "examined", checkpoint)
         request = _with_graph_beside(opened, with_found_graph(opened, request))
         layers = [Statistics.read(opened, norm) for norm in batch_norms(opened, request.known_network)]
         candidate = recognised(opened, request)

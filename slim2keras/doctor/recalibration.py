@@ -47,6 +47,8 @@ if TYPE_CHECKING:
     import tf_keras
     from numpy.typing import NDArray
 
+_RECALIBRATED = "recalibrated"
+
 
 @dataclass(frozen=True, repr=False)
 class Recalibration(Report):
@@ -132,7 +134,7 @@ def recalibrate(
         accuracy ...% with moving statistics, ...% with those of the batch, on 12 images
     """
     check_decay(decay)
-    refuse_folded(find_network(model), "recalibrated")
+    refuse_folded(find_network(model), _RECALIBRATED)
     if sequential and decay is not None:
         raise UnsupportedArgumentError("sequential is about exact statistics; leave it or decay out.")
     team = Team.of(model)
@@ -285,6 +287,7 @@ def recalibrate_file(
     check_asks_nothing(Path(checkpoint), request)
     with open_variables(checkpoint, request.of_graph) as opened:
         model, plan = model_and_plan(opened, request, data, preprocessing_name)
+        refuse_folded(find_network(model), _RECALIBRATED, checkpoint)
         how: dict[str, Any] = {"split": split, "labels": labels, "labels_offset": labels_offset}
         how |= {"skip_broken": skip_broken, "workers": workers}
         images = open_images(data, network_of(model), batch_size, **how)

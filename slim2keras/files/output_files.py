@@ -6,6 +6,7 @@ import contextlib
 import difflib
 import errno
 import hashlib
+import mmap
 import os
 import re
 import secrets
@@ -42,6 +43,8 @@ _UNNAMED_BYTES = 12
 _UNNAMED = re.compile(rf"\.[0-9a-f]{{{2 * _UNNAMED_BYTES}}}")
 _LONG_AGO = 3600
 """Seconds: no living process takes them between making a directory and giving it its name."""
+_RESERVE = 2**22
+"""Bytes, which nobody touches until drafts have to be removed by a process that has no memory left."""
 _LISTENERS: list[list[Path]] = []
 _FULL_DISK = {
     errno.ENOSPC: "no space is left on the device",
@@ -166,9 +169,10 @@ def whole_or_not_at_all(
         names = [target.name for target in targets]
         drafts = [place / name for name in names]
         is_made = not directory.exists()
-        inode = None
+        inode, reserve = None, mmap.mmap(-1, _RESERVE)
 
         def remove() -> None:
+            reserve.close()
             _remove(place, moving, inode, directory if is_made else None)
 
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -84,19 +85,20 @@ def plan_folding(network: Network) -> Folding:
     return folding
 
 
-def refuse_folded(network: Network | None, what: str) -> None:
+def refuse_folded(network: Network | None, what: str, path: str | Path | None = None) -> None:
     """Refuse a folded network where BatchNorm is needed.
 
     Args:
         what: That cannot be done, for the message: ``"trained"``.
+        path: Of the file that it was read from, if any.
 
     Raises:
         UnsupportedArgumentError: If it is folded.
     """
     if network is not None and network.is_folded:
         raise UnsupportedArgumentError(
-            f"{network.name} is folded: its BatchNorm lies in the weights of other layers, for inference only, so it "
-            f"cannot be {what}. Take the model, or the checkpoint, that it was folded from."
+            f"{path or network.name} is folded: its BatchNorm lies in the weights of other layers, for inference only, "
+            f"so it cannot be {what}. Take the model, or the checkpoint, that it was folded from."
         )
 
 

@@ -70,7 +70,7 @@ def open_source(request: TrainingRequest) -> Iterator[Source]:
     with open_variables(path, asked.of_graph) as checkpoint:
         if isinstance(checkpoint, ModelVariables):
             network = network_of(checkpoint.model)
-            refuse_folded(network, "trained")
+            refuse_folded(network, "trained", path)
             asked = replace(asked, network=network)
         yield Source(checkpoint, plan_conversion(checkpoint, asked, exclude_by=_EXCLUDE_BY), asked.load)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -100,7 +102,8 @@ def prepare_resumed(request: TrainingRequest, layout: RunLayout, team: Team) -> 
         model, state = read_state(layout)
         assert model.slim_network is not None, "a RUN trains a network of slim2keras"
         _check_network(layout, model, plan)
-        images = list_images(request, len(plan.classes))
+        with _told_of_request(layout.request):
+            images = list_images(request, len(plan.classes))
         _check_same_images(request, plan, images)
         steps = Steps.of(request, len(images.training))
         saved = [variable.numpy() for variable in model.optimizer.variables]
@@ -119,6 +122,18 @@ def _stored_plan(layout: RunLayout) -> TrainingPlan:
         return TrainingPlan.from_json(read_json(layout.request)["plan"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise _unreadable(layout.request, error) from error
+
+
+@contextlib.contextmanager
+def _told_of_request(path: Path) -> Iterator[None]:
+    """Have an error of the images that are asked for name the file that asks for them."""
+    try:
+        yield
+    except (DataReadError, UnsupportedArgumentError) as error:
+        raise type(error)(
+            f"{error}\nThe run goes on as {path} says, on the images that it names, unless others are given: data= "
+            "(command line: --data)."
+        ) from error
 
 
 def _check_network(layout: RunLayout, model: FineTunedModel, plan: TrainingPlan) -> None:

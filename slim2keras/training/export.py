@@ -19,6 +19,8 @@ from slim2keras.version import __version__
 if TYPE_CHECKING:
     import tf_keras
 
+_WRITTEN = "written as a slim checkpoint"
+
 
 def export_checkpoint(
     model: tf_keras.Model,
@@ -52,7 +54,7 @@ def export_checkpoint(
         >>> tuned.compile(slim2keras.optimizers.Momentum(0.01, 0.9), slim2keras.losses.SoftmaxCrossEntropy())
         >>> files = slim2keras.export_checkpoint(tuned, "out/model.ckpt-6000")
     """
-    refuse_folded(find_network(model), "written as a slim checkpoint")
+    refuse_folded(find_network(model), _WRITTEN)
     shapes = stored_shapes(model)
     values = {name: shapes.stored(name, variable) for name, variable in state_variables(model).items()}
     return write_checkpoint(
@@ -89,7 +91,9 @@ def export_file(
         ModelReadError: If the model file cannot be read.
         OutputError: If the checkpoint exists already or cannot be written; nothing is left behind.
     """
-    written = export_checkpoint(load_model(path, with_optimizer=True), prefix, version=version, overwrite=overwrite)
+    model = load_model(path, with_optimizer=True)
+    refuse_folded(find_network(model), _WRITTEN, path)
+    written = export_checkpoint(model, prefix, version=version, overwrite=overwrite)
     with open_checkpoint(written.prefix) as checkpoint:
         kinds = Counter(kind.value for kind in checkpoint.kinds.values())
         return {

@@ -102,7 +102,15 @@ def test_an_unexpected_error_is_one_line_and_exit_code_1(
     assert isinstance(result.exception, ZeroDivisionError)
 
 
-@pytest.mark.parametrize("error", [MemoryError("surprise"), ImportError("lib.so: failed to map segment")])
+OUT_OF_MEMORY = [
+    MemoryError("surprise"),
+    ImportError("lib.so: failed to map segment"),
+    SystemError("<function __getattr__ at 0x7f08bc4d5d00> returned NULL without setting an exception"),
+    SystemError("error return without exception set"),
+]
+
+
+@pytest.mark.parametrize("error", OUT_OF_MEMORY)
 def test_little_memory_is_no_defect(small_checkpoint: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     """It is said what ran out, and what to do."""
 
@@ -111,6 +119,21 @@ def test_little_memory_is_no_defect(small_checkpoint: Path, monkeypatch: pytest.
 
     monkeypatch.setattr("slim2keras.recognition.from_variables.recognise", full)
     fails(ExitStatus.UNEXPECTED, "^Error: Memory ran out", "inspect", small_checkpoint)
+
+
+@pytest.mark.parametrize("error", [MemoryError(), SystemError("error return without exception set")])
+def test_what_is_said_needs_no_memory_for_colours(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: Exception
+) -> None:
+    """The message is written plainly where Rich has none left."""
+    from slim2keras.cli import app as module
+
+    def full(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(module.stderr, "print", full)
+    module._print_error("Error: Memory ran out")
+    assert capsys.readouterr().err == "Error: Memory ran out\n"
 
 
 INTERRUPTED = """

@@ -113,6 +113,8 @@ def test_the_command_folds(tmp_path: Path) -> None:
     assert "1 BatchNorm layer folded, 0 stay" in text
     assert "tiny, its BatchNorm folded" in " ".join(ok("inspect", output).split())
     refused = "is folded.*Take the model, or the checkpoint"
-    fails(ExitStatus.USAGE, refused, "export", output, "-o", tmp_path / "back.ckpt")
+    fails(ExitStatus.USAGE, f"{output} {refused}", "export", output, "-o", tmp_path / "back.ckpt")
+    repaired = ("recalibrate", output, "--data", tmp_path, "-o", tmp_path / "b.keras")
+    fails(ExitStatus.USAGE, f"{output} {refused}", *repaired)
     fails(ExitStatus.USAGE, "is folded already", "convert", output, "-o", tmp_path / "a.keras", "--fold-batch-norm")
     fails(ExitStatus.USAGE, refused, "convert", output, "-o", tmp_path / "b.keras", "--image-size", "64")

@@ -18,6 +18,9 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 from tests.faults import samples
 from tests.faults.samples import SHAPE
 
+SECONDS = 600
+"""That a command may take on a busy machine."""
+
 
 @dataclass(frozen=True)
 class Command:
@@ -199,8 +202,13 @@ class Process:
             os._exit(status)
 
     def end(self) -> Ended:
-        """Wait for it."""
-        status = os.waitstatus_to_exitcode(os.waitpid(self.id, 0)[1])
+        """Wait for it; one that does not end is killed."""
+        deadline = time.monotonic() + SECONDS
+        while not (found := os.waitpid(self.id, os.WNOHANG))[0]:
+            if time.monotonic() > deadline:
+                os.kill(self.id, signal.SIGKILL)
+            time.sleep(0.001)
+        status = os.waitstatus_to_exitcode(found[1])
         with os.fdopen(self._says, errors="replace") as says:
             return Ended(status, says.read())
 

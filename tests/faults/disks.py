@@ -20,9 +20,11 @@ from pathlib import Path
 from slim2keras.errors import ExitStatus
 from slim2keras.files.output_files import sha256_of_files
 from tests.faults.commands import COMMANDS, Command, Ended, Process, goes_well, hidden_in, import_all, is_there
+from tests.faults.tables import print_table
 
 PARTS = (0.1, 0.5, 0.9)
 """Of the room that a target takes."""
+READ_ONLY = "disk that is read only"
 _PAGE = 4096
 _ALL = 2**28
 """Bytes, more than any of the targets."""
@@ -151,7 +153,7 @@ def of_command(name: str, folder: Path, parts: Sequence[float] = PARTS) -> Itera
             yield f"quota of {part:.0%}{beside}", found
             _empty(disk)
     if can_mount:
-        yield "disk that is read only", _read_only(command, folder, old)
+        yield READ_ONLY, _read_only(command, folder, old)
 
 
 def _read_only(command: Command, folder: Path, old: Path) -> Found:
@@ -182,16 +184,19 @@ def main() -> int:
     parser.add_argument("names", nargs="*", default=[*COMMANDS])
     asked = parser.parse_args()
     import_all()
-    print("| command | disk | exit code | fault |\n|---|---|---|---|", flush=True)
-    faults = 0
-    for name in asked.names:
-        with tempfile.TemporaryDirectory() as folder:
-            work = Path(folder) / "work"
-            work.mkdir()
-            for disk, found in of_command(name, work, asked.parts):
-                print(f"| {name} | {disk} | {found.status} | {found.fault} |", flush=True)
-                faults += bool(found.fault)
-    return int(bool(faults))
+    columns = ("command", "disks and quotas", "exit code 1", "read only, exit code 2", "faults")
+    return print_table(columns, (_row(name, asked.parts) for name in asked.names))
+
+
+def _row(name: str, parts: Sequence[float]) -> tuple[Sequence[object], Sequence[str]]:
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder) / "work"
+        work.mkdir()
+        found = dict(of_command(name, work, parts))
+    faults = [f"{name}, {disk}: {item.fault}" for disk, item in found.items() if item.fault]
+    statuses = [item.status for disk, item in found.items() if disk != READ_ONLY]
+    is_refused = READ_ONLY in found and found[READ_ONLY].status == ExitStatus.USAGE
+    return (name, len(statuses), statuses.count(ExitStatus.UNEXPECTED), int(is_refused), len(faults)), faults
 
 
 if __name__ == "__main__":

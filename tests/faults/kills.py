@@ -23,8 +23,10 @@ import numpy as np
 from slim2keras.errors import ExitStatus
 from slim2keras.files.output_files import report_path, sha256, sha256_of_files
 from tests.faults.commands import COMMANDS, Command, Process, goes_well, hidden_in, import_all, is_there, seconds_of
+from tests.faults.tables import print_table
 
 KILLS = 200
+SIGNALS = {"KILL": signal.SIGKILL, "INT": signal.SIGINT, "TERM": signal.SIGTERM}
 _ROUND = 4
 """Kills before a run to the end."""
 
@@ -35,8 +37,6 @@ class Tally:
 
     kills: int = 0
     killed: int = 0
-    absent: int = 0
-    whole: int = 0
     left: int = 0
     faults: list[str] = field(default_factory=list)
 
@@ -121,11 +121,7 @@ class _Killing:
         if ended.status not in wanted or "Traceback" in ended.says:
             self._fault(f"it ended with {ended.status}: {ended.says[-2000:]}")
         is_found, left = is_there(self.target), hidden_in(self.work)
-        tally.whole, tally.absent, tally.left = (
-            tally.whole + is_found,
-            tally.absent + (not is_found),
-            tally.left + bool(left),
-        )
+        tally.left += bool(left)
         if left and not is_hard:
             self._fault(f"left: {left}")
         if had_one and not is_found:
@@ -172,23 +168,32 @@ def _check_same_runs(run: Path, unbroken: Path) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--signal", choices=["KILL", "INT", "TERM"], default="KILL")
-    parser.add_argument("--kills", type=int, default=KILLS)
+    parser.add_argument("--signal", choices=[*SIGNALS], action="append", help="several times for several; else all")
+    parser.add_argument("--kills", type=int, default=KILLS, help="by each signal, shared alike by the commands")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("names", nargs="*", default=[*COMMANDS])
     asked = parser.parse_args()
     import_all()
-    number = signal.Signals[f"SIG{asked.signal}"]
-    columns = ("command", "signal", "sent", "while it ran", "target absent", "whole", "something hidden left", "faults")
-    print(f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|", flush=True)
-    faults: list[str] = []
-    for name in asked.names:
-        tally = kill(name, -(-asked.kills // len(asked.names)), asked.seed, number)
-        faults += [f"{name}: {fault}" for fault in tally.faults]
-        row = (name, number.name, tally.kills, tally.killed, tally.absent, tally.whole, tally.left, len(tally.faults))
-        print(f"| {' | '.join(map(str, row))} |", flush=True)
-    print("\n".join(["", *faults]))
-    return int(bool(faults))
+    each = -(-asked.kills // len(asked.names))
+    columns = (
+        "command",
+        "SIGKILL",
+        "while it ran",
+        "drafts left, cleared by the next run",
+        "Ctrl-C",
+        "SIGTERM",
+        "faults",
+    )
+    return print_table(columns, (_row(name, each, asked.seed, asked.signal or [*SIGNALS]) for name in asked.names))
+
+
+def _row(name: str, kills: int, seed: int, signals: Sequence[str]) -> tuple[Sequence[object], Sequence[str]]:
+    tallies = {key: kill(name, kills, seed, SIGNALS[key]) for key in signals}
+    faults = [f"{name}: {fault}" for tally in tallies.values() for fault in tally.faults]
+    hard = tallies.get("KILL")
+    of_hard = (hard.kills, hard.killed, hard.left) if hard else ("-", "-", "-")
+    others = (tallies[key].kills if key in tallies else "-" for key in ("INT", "TERM"))
+    return (name, *of_hard, *others, len(faults)), faults
 
 
 if __name__ == "__main__":

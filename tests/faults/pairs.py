@@ -10,11 +10,12 @@ import shutil
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from slim2keras.errors import ExitStatus
 from tests.faults.commands import Process, goes_well, hidden_in, import_all, is_a_checkpoint, is_a_model, is_there
+from tests.faults.tables import print_table
 
 PAIRS = 20
 TARGETS: Mapping[str, Callable[[Path], object]] = {
@@ -82,17 +83,25 @@ def main() -> int:
     parser.add_argument("targets", nargs="*", default=[*TARGETS])
     asked = parser.parse_args()
     import_all()
-    print("| target | | pairs | exit codes | faults |\n|---|---|---|---|---|", flush=True)
+    columns = (
+        "target",
+        "pairs without a file before",
+        "exit codes",
+        "pairs with `--overwrite`",
+        "exit codes",
+        "faults",
+    )
+    return print_table(columns, (_row(target, -(-asked.pairs // 2)) for target in asked.targets))
+
+
+def _row(target: str, pairs: int) -> tuple[Sequence[object], Sequence[str]]:
+    cells: list[object] = [f"`{target}`"]
     faults: list[str] = []
-    for target in asked.targets:
-        for overwrite in (False, True):
-            statuses, found = race(target, -(-asked.pairs // 2), overwrite=overwrite)
-            said = ", ".join(f"{codes} {count} times" for codes, count in statuses.items())
-            option = "--overwrite" if overwrite else "no file before"
-            print(f"| {target} | {option} | {sum(statuses.values())} | {said} | {len(found)} |", flush=True)
-            faults += [f"{target}: {fault}" for fault in found]
-    print("\n".join(["", *faults]))
-    return int(bool(faults))
+    for overwrite in (False, True):
+        statuses, found = race(target, pairs, overwrite=overwrite)
+        cells += [statuses.total(), ", ".join(f"{codes} {count} times" for codes, count in statuses.items())]
+        faults += [f"{target}: {fault}" for fault in found]
+    return (*cells, len(faults)), faults
 
 
 def _remove(folder: Path, target: str) -> None:

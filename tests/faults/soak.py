@@ -12,11 +12,12 @@ import gc
 import os
 import sys
 import tempfile
-import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.faults.tables import print_table
 
 CONVERSIONS, STEPS = 2_000, 2_000
 WARM_UP = 0.1
@@ -175,20 +176,14 @@ def main() -> int:
     parser.add_argument("names", nargs="*", default=[*WORKS])
     asked = parser.parse_args()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    print("| work | count | memory after a tenth | at the end | growth | objects | minutes |")
-    print("|---|---|---|---|---|---|---|", flush=True)
-    faults: list[str] = []
-    for name in asked.names:
-        began = time.perf_counter()
-        gauge = soak(name, asked.conversions if name.startswith("conversions") else asked.steps)
-        faults += faults_of(name, gauge)
-        print(
-            f"| {name} | {gauge.done:,} | {gauge.start / 2**20:.1f} MiB | {gauge.end / 2**20:.1f} MiB | "
-            f"{gauge.growth:+.2%} | {gauge.objects:+,} | {(time.perf_counter() - began) / 60:.0f} |",
-            flush=True,
-        )
-    print("\n".join(["", *faults]))
-    return int(bool(faults))
+    columns = ("work", "count", "after a tenth", "at the end", "growth")
+    counts = {name: asked.conversions if name.startswith("conversions") else asked.steps for name in asked.names}
+    return print_table(columns, (_row(name, soak(name, count)) for name, count in counts.items()))
+
+
+def _row(name: str, gauge: Gauge) -> tuple[Sequence[object], Sequence[str]]:
+    memories = (f"{number / 2**20:.1f} MiB" for number in (gauge.start, gauge.end))
+    return (name, f"{gauge.done:,}", *memories, f"{gauge.growth:.1%}"), faults_of(name, gauge)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from tests.faults.fuzz import Worker, faults_of
 from tests.faults.samples import ALL
 
 WELL: dict[str, Any] = {
+    "kind": "V1 checkpoint",
     "status": 3,
     "says": "Error: net.ckpt is corrupt: it ends too early.",
     "names_file": True,
@@ -44,9 +45,14 @@ def test_each_fault_is_told(fault: str) -> None:
     assert faults_of({**WELL, **WRONG[fault]}) == [fault]
 
 
-@pytest.mark.parametrize("status", [-6, -11, -14, 130])
+def test_what_differs_is_told_by_verify_alone() -> None:
+    """Which is what its exit code is for."""
+    assert not faults_of({**WELL, "status": ExitStatus.PARITY, "kind": "report values, verified"})
+
+
+@pytest.mark.parametrize("status", [-6, -11, -14, 5, 130])
 def test_a_process_that_ended_is_a_fault(status: int) -> None:
-    """By a signal, or because it took too long."""
+    """By a signal, because it took too long, or with an exit code that the command does not have."""
     assert faults_of({**WELL, "status": status}) == ["exit code"]
 
 

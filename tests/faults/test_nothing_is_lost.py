@@ -11,8 +11,8 @@ import pytest
 pytest.importorskip("fcntl", reason="processes are forked")
 
 SAMPLES = (
-    ("kills", "--kills", "4", "convert to .keras"),
-    ("kills", "--kills", "2", "finetune"),
+    ("kills", "--signal", "KILL", "--kills", "4", "convert to .keras"),
+    ("kills", "--signal", "KILL", "--kills", "2", "finetune"),
     ("kills", "--signal", "TERM", "--kills", "4", "export"),
     ("disks", "export", "--parts", "0.5"),
     ("pairs", "--pairs", "2", "out.keras"),

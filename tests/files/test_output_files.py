@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import tensorflow as tf
+from google.protobuf.message import EncodeError
 
 from slim2keras.conversion.converting import convert_to_file
 from slim2keras.errors import NoSpaceError, OutOfMemoryError, OutputError
@@ -78,6 +79,12 @@ def of_tensorflow(message: str) -> Exception:
     return error
 
 
+def while_handling(first: Exception, error: Exception) -> Exception:
+    """As Python has it of an error that comes where another one is being handled."""
+    error.__context__ = first
+    return error
+
+
 def failing(error: Exception) -> Any:
     def write(model: Any, *arguments: Any) -> None:
         Path(arguments[0] if isinstance(arguments[0], Path) else arguments[1]).write_text("half")
@@ -100,6 +107,15 @@ def failing(error: Exception) -> Any:
         (of_tensorflow("OOM when allocating tensor"), OutOfMemoryError),
         (MemoryError(), OutOfMemoryError),
         (OSError("Can't synchronously write data (memory allocation failed for chunk)"), OutOfMemoryError),
+        (
+            OSError("Unable to synchronously create file (can't allocate space for symbol table entry)"),
+            OutOfMemoryError,
+        ),
+        (ValueError("Unable to create dataset (can't create doubling table block size table)"), OutOfMemoryError),
+        (OSError("Unable to synchronously open file (image null after H5MM_realloc())"), OutOfMemoryError),
+        (EncodeError("Failed to serialize proto"), OutOfMemoryError),
+        (while_handling(MemoryError(), OSError("Can't decrement id ref count")), OutOfMemoryError),
+        (while_handling(ValueError("something"), PermissionError(errno.EACCES, "denied")), OutputError),
         (PermissionError(errno.EACCES, "Permission denied"), OutputError),
         (RuntimeError("something else"), RuntimeError),
         (KeyboardInterrupt(), KeyboardInterrupt),
@@ -138,6 +154,39 @@ def test_a_real_limit_on_file_size_is_told_as_no_space(tmp_path: Path, small_che
     result = subprocess.run(command, capture_output=True, text=True, check=True)
     assert result.stdout.split() == ["1", "1", "1"], result.stderr
     assert result.stderr.count("no space is left") == 3
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="what a process has is what Linux says of it")
+def test_a_process_without_any_memory_left_removes_its_drafts(tmp_path: Path) -> None:
+    """What took the memory is still there then: the error holds it."""
+    code = (
+        "import resource, sys\n"
+        "from pathlib import Path\n"
+        "from slim2keras.errors import OutOfMemoryError\n"
+        "from slim2keras.files.output_files import whole_or_not_at_all\n"
+        "def take_all():\n"
+        "    kept = []\n"
+        "    for size in (2**20, 2**14, 2**9, 64):\n"
+        "        try:\n"
+        "            while True:\n"
+        "                kept.append(bytearray(b'x' * size))\n"
+        "        except MemoryError:\n"
+        "            pass\n"
+        "    while True:\n"
+        "        kept.append(object())\n"
+        "used = int(Path('/proc/self/statm').read_text().split()[0]) * resource.getpagesize()\n"
+        "try:\n"
+        "    with whole_or_not_at_all(Path(sys.argv[1])) as (draft,):\n"
+        "        draft.write_text('half')\n"
+        "        resource.setrlimit(resource.RLIMIT_AS, (used + 2**25, resource.RLIM_INFINITY))\n"
+        "        take_all()\n"
+        "except OutOfMemoryError:\n"
+        "    print('told')"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "model.keras")]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.stdout == "told\n", result.stderr
     assert not list(tmp_path.iterdir())
 
 

@@ -319,6 +319,27 @@ def test_a_state_of_another_network_is_refused(whole: tuple[Any, Told], tmp_path
         train(resumed_request(run))
 
 
+@pytest.mark.parametrize(
+    ("was", "now", "message"),
+    [
+        ('"split": "train"', '"split": "trai"', "no split 'trai'"),
+        ('"labels_offset": 0', '"labels_offset": -1', "labels_offset=-1"),
+    ],
+)
+def test_a_request_that_asks_for_other_images_is_named(
+    whole: tuple[Any, Told], tmp_path: Path, was: str, now: str, message: str
+) -> None:
+    """Nobody who goes on has given the folder or the option that the error speaks of."""
+    run = shutil.copytree(whole[0].run, tmp_path / "run")
+    asked = (run / "request.json").read_text()
+    assert was in asked
+    (run / "request.json").write_text(asked.replace(was, now))
+    with pytest.raises(
+        (DataReadError, UnsupportedArgumentError), match=rf"(?s){message}.* as .*run.request\.json says.*--data"
+    ):
+        train(resumed_request(run))
+
+
 def test_a_loss_that_is_not_finite_leaves_the_last_state(folder: Path) -> None:
     """The error says where it begins."""
     with pytest.raises(NonFiniteLossError):
