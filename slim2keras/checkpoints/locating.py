@@ -12,6 +12,7 @@ from pathlib import Path
 from slim2keras.checkpoints.tables import FOOTER_SIZE, MAGIC
 from slim2keras.errors import CheckpointReadError, did_you_mean
 from slim2keras.files.output_files import RUNTIMES
+from slim2keras.files.run_layout import model_of_run_told
 
 _SHARD = re.compile(r"^(?P<prefix>.+)\.data-(?P<index>\d{5})-of-(?P<count>\d{5})$")
 
@@ -119,7 +120,7 @@ def _locate_only(found: set[Path], place: Path) -> CheckpointFiles:
     if not found:
         raise CheckpointReadError(
             f"There is no checkpoint in {place}: neither a `checkpoint` file, nor *.index, nor a V1 file. "
-            "Give the directory that slim trained in, or a checkpoint's path."
+            + (model_of_run_told(place) or "Give the directory that slim trained in, or a checkpoint's path.")
         )
     if len(found) > 1:
         names = ", ".join(sorted(path.name for path in found))

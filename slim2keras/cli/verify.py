@@ -67,7 +67,7 @@ def verify(
             "--slim-source",
             metavar="PATH",
             help="research/slim, to judge by its own code: all of its 40 networks, where tf_slim has 16. A directory, "
-            "or the archive that pip fetches: see the README, or the error where it is needed and not given.",
+            "or the archive that `pip download --no-deps tf-models-research-object-detection==2.8.0.post1` fetches.",
             show_default=False,
         ),
     ] = None,
@@ -79,7 +79,9 @@ def verify(
     An imported network is compared with the graph that it came from. Given a model file alone it is compared with the
     checksums in the report beside it, which tells damage.
 
-    Exits with 5 if a difference exceeds its bar. Example: slim2keras verify model.ckpt-5000 model.keras
+    Exits with 5 if a difference exceeds its bar.
+
+    Example: slim2keras verify model.ckpt-5000 model.keras
     """
     if model is None and _is_model(checkpoint):
         _verify_file(checkpoint, json_output=json_output)
