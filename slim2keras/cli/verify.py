@@ -86,6 +86,10 @@ def verify(
     if model is None and _is_model(checkpoint):
         _verify_file(checkpoint, json_output=json_output)
         return
+    if model is not None and _is_model(checkpoint) and not _is_model(model):
+        raise UnsupportedArgumentError(
+            f"{checkpoint} is a model file, and the checkpoint comes first: slim2keras verify {model} {checkpoint}"
+        )
     check_checkpoint(checkpoint)
     if slim_source is not None and not slim_source.exists():
         raise UnsupportedArgumentError(f"There is no {slim_source}, by which --slim-source is to judge.")
