@@ -74,6 +74,8 @@ def _locate_by_name(path: Path) -> CheckpointFiles:
     prefix = _v2_prefix(path)
     if prefix is not None:
         return v2_files(prefix)
+    if path.suffix == ".meta" and path.with_suffix("").is_file():
+        return _locate_by_name(path.with_suffix(""))
     if path.is_file():
         _check_table(path)
         return CheckpointFiles(path, "V1", (path,))
@@ -238,6 +240,7 @@ def _check_table(path: Path) -> None:
 
 _OF_SUFFIX = {
     ".keras": "it is a Keras model file; `slim2keras export` makes a checkpoint of it",
+    ".meta": "it is the graph of one, without its values, which are not beside it; copy the other files of that name",
     **{
         suffix: f"it is a file for {runtime}, of which no model can be made again; give what it was made of"
         for suffix, runtime in RUNTIMES.items()
