@@ -32,9 +32,9 @@ def _commands() -> Iterator[Any]:
 
 
 def _command_lines(command: Any) -> Iterator[str]:
-    arguments = " ".join(map(_argument, _of_kind(command, "argument")))
+    words = ["slim2keras", command.name, *map(_argument, _of_kind(command, "argument")), "[OPTIONS]"]
     yield f"## slim2keras {command.name}\n"
-    yield f"`slim2keras {command.name} {arguments} [OPTIONS]`\n"
+    yield f"`{' '.join(words)}`\n"
     yield f"{inspect.cleandoc(command.help)}\n"
     for parameter in _of_kind(command, "argument"):
         yield f"- **{_argument(parameter)}** {_cell(parameter.help)}"

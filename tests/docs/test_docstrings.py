@@ -34,7 +34,7 @@ WITHOUT_EXAMPLE = {
     *("DeploymentReport", "CheckpointRequest"),
 }
 QUICK = {
-    *("network_of", "list_examples", "import_tf_slim"),
+    *("network_of", "list_examples", "import_tf_slim", "find_function"),
     *("build", "list_nets", "end_points", "training_request", "DeploymentOptions", "TensorFlowOp", "Overrides"),
     *("preprocess", "PreprocessingOptions", "open_dataset", "SoftmaxCrossEntropy", "SigmoidCrossEntropy"),
     *("GradientDescent", "Momentum", "RMSProp", "Adam", "Adagrad", "Adadelta", "Ftrl", "WarmUp"),
