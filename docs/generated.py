@@ -32,9 +32,9 @@ def _commands() -> Iterator[Any]:
 
 
 def _command_lines(command: Any) -> Iterator[str]:
-    arguments = " ".join(map(_argument, _of_kind(command, "argument")))
+    words = ["slim2keras", command.name, *map(_argument, _of_kind(command, "argument")), "[OPTIONS]"]
     yield f"## slim2keras {command.name}\n"
-    yield f"`slim2keras {command.name} {arguments} [OPTIONS]`\n"
+    yield f"`{' '.join(words)}`\n"
     yield f"{inspect.cleandoc(command.help)}\n"
     for parameter in _of_kind(command, "argument"):
         yield f"- **{_argument(parameter)}** {_cell(parameter.help)}"
@@ -45,7 +45,7 @@ def _command_lines(command: Any) -> Iterator[str]:
 
 
 def _argument(parameter: Any) -> str:
-    name = str(parameter.metavar or parameter.name.upper())
+    name = str(parameter.metavar or parameter.name.upper()) + ("..." if parameter.nargs != 1 else "")
     return name if parameter.required else f"[{name}]"
 
 
@@ -66,11 +66,11 @@ def _cell(text: str | None) -> str:
 
 def trainer_flags() -> str:
     """Flags of slim, of training and evaluation, and what became of each."""
-    from slim2keras.cli.slim_flags import FLAGS_OF_COMMAND, Refused, Renamed
+    from slim2keras.cli.slim_flags import EVALUATION_FLAGS, TRAINING_FLAGS, Refused, Renamed
 
     rows = ["| slim's flag | here |", "|---|---|"]
     flags: dict[str, str] = {}
-    for flag, meaning in ((name, item) for table in FLAGS_OF_COMMAND.values() for name, item in table.items()):
+    for flag, meaning in ((name, item) for table in (TRAINING_FLAGS, EVALUATION_FLAGS) for name, item in table.items()):
         if isinstance(meaning, Renamed):
             flags[flag] = f"`{meaning.option}`" if meaning.option else "the argument CHECKPOINT"
         elif isinstance(meaning, Refused):

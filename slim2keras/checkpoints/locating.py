@@ -13,6 +13,7 @@ from slim2keras.checkpoints.tables import FOOTER_SIZE, MAGIC
 from slim2keras.errors import CheckpointReadError, did_you_mean
 from slim2keras.files.moves import check_no_mixture
 from slim2keras.files.output_files import RUNTIMES
+from slim2keras.files.run_layout import model_of_run_told
 
 _SHARD = re.compile(r"^(?P<prefix>.+)\.data-(?P<index>\d{5})-of-(?P<count>\d{5})$")
 
@@ -74,6 +75,8 @@ def _locate_by_name(path: Path) -> CheckpointFiles:
     prefix = _v2_prefix(path)
     if prefix is not None:
         return v2_files(prefix)
+    if path.suffix == ".meta" and path.with_suffix("").is_file():
+        return _locate_by_name(path.with_suffix(""))
     check_no_mixture(path, CheckpointReadError)
     if path.is_file():
         _check_table(path)
@@ -121,7 +124,7 @@ def _locate_only(found: set[Path], place: Path) -> CheckpointFiles:
     if not found:
         raise CheckpointReadError(
             f"There is no checkpoint in {place}: neither a `checkpoint` file, nor *.index, nor a V1 file. "
-            "Give the directory that slim trained in, or a checkpoint's path."
+            + (model_of_run_told(place) or "Give the directory that slim trained in, or a checkpoint's path.")
         )
     if len(found) > 1:
         names = ", ".join(sorted(path.name for path in found))
@@ -240,6 +243,7 @@ def _check_table(path: Path) -> None:
 
 _OF_SUFFIX = {
     ".keras": "it is a Keras model file; `slim2keras export` makes a checkpoint of it",
+    ".meta": "it is the graph of one, without its values, which are not beside it; copy the other files of that name",
     **{
         suffix: f"it is a file for {runtime}, of which no model can be made again; give what it was made of"
         for suffix, runtime in RUNTIMES.items()

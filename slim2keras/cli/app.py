@@ -45,13 +45,27 @@ _EPILOG = (
 
 
 class _PlainHelp:
-    """The help option takes no value, and its help names no type, as ``console.flag`` has it."""
+    """Help in which what takes no value names no type, as ``options.flag`` has it, and no name is cut off."""
 
-    def get_help_option(self, ctx: Any) -> Any:
-        option = super().get_help_option(ctx)  # type: ignore[misc]
-        if option is not None:
-            option.metavar = ""
-        return option
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        from typer import rich_utils
+
+        def folding(text: Any) -> Text:
+            highlighted = highlighter(text)
+            highlighted.overflow = "fold"
+            return highlighted
+
+        highlighter = rich_utils.highlighter
+        with Overrides() as overrides:
+            overrides.set(rich_utils, "highlighter", folding)
+            super().format_help(ctx, formatter)  # type: ignore[misc]
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        found: list[Any] = super().get_params(ctx)  # type: ignore[misc]
+        for option in found:
+            if getattr(option, "is_flag", False):
+                option.metavar = ""
+        return found
 
 
 class _Command(SlimSpelling, _PlainHelp, TyperCommand):
@@ -184,8 +198,16 @@ _COMMANDS = (
     evaluate.evaluate,
     predict.predict,
 )
+
+
+def _help_of(command: Callable[..., None]) -> str:
+    """Its docstring, each paragraph in one line: typer would keep the ends of lines that the source has."""
+    paragraphs = (command.__doc__ or "").split("\n\n")
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+
+
 for _command in _COMMANDS:
-    app.command(epilog=_EPILOG, cls=_Command)(_report_errors(_command))
+    app.command(help=_help_of(_command), epilog=_EPILOG, cls=_Command)(_report_errors(_command))
 
 
 def main() -> None:

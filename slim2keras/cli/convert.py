@@ -124,6 +124,7 @@ def convert(
     """Convert a slim checkpoint, or the model of a RUN, into a file of tf_keras or of another runtime, with a report.
 
     A file of tf_keras is read back and every tensor compared; one of another runtime is run by it, and its outputs are.
+
     Examples: slim2keras convert model.ckpt-5000 -o model.keras; slim2keras convert run/ -o model.tflite
     """
     from slim2keras.checkpoints.load_plan import LoadOptions

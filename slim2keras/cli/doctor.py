@@ -86,6 +86,7 @@ def doctor(
 
     The decay is --decay, else that of --net, what fine-tuning recorded, that of the .meta, or, assumed, of the network
     recognised.
+
     Example: slim2keras doctor train_dir/ --data images/ --plot drift.png
     """
     check_variables(checkpoint)

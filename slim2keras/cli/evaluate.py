@@ -117,6 +117,7 @@ def evaluate(
     """Measure a network on labelled images, each image once: accuracy, top 5, class by class, what is taken for what.
 
     Of data with splits it takes test, or else validation, unless --split says another.
+
     Example: slim2keras evaluate run/ --data flowers/ --plot confusion.png --worst 20 --worst-plot worst.png
     """
     check_classifier(subject)

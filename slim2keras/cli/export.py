@@ -40,7 +40,9 @@ def export(
     """Write a model back as a slim checkpoint, which slim restores with a plain Saver.
 
     Of a compiled .keras file with optimizer slots, global_step and EMA shadows, so that slim goes on training; of any
-    other the weights and moving statistics. Example: slim2keras export tuned.keras -o out/model.ckpt-6000
+    other the weights and moving statistics.
+
+    Example: slim2keras export tuned.keras -o out/model.ckpt-6000
     """
     from slim2keras.checkpoints.writing import check_checkpoint_target
     from slim2keras.outputs.formats import check_is_read_again

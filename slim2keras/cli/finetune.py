@@ -105,6 +105,7 @@ def finetune(
     """Train a network on images, from a checkpoint, as slim's trainer does.
 
     Flags of slim's train_image_classifier.py are taken as they are. BatchNorm's mode has no default: --batch-norm.
+
     Example: slim2keras finetune resnet_v1_50.ckpt --data flowers/ -o run/ --batch-norm update --decay auto
     """
     given = given_options(training)

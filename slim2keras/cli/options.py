@@ -25,8 +25,8 @@ CheckpointArgument = Annotated[
     Path,
     typer.Argument(
         metavar="CHECKPOINT",
-        help="V1 file, V2 prefix (or its .index or .data file), training directory, .tar.gz or .tgz; or a frozen "
-        "graph (.pb, .pbtxt) or a SavedModel of TensorFlow 1.",
+        help="V1 file, V2 prefix (or its .index or .data file), training directory, .tar.gz or .tgz; a model file of "
+        "Keras; or a frozen graph (.pb, .pbtxt) or a SavedModel of TensorFlow 1.",
         show_default=False,
     ),
 ]

@@ -48,7 +48,7 @@ from slim2keras.cli.options import (
 
 ImagesArgument = Annotated[
     list[Path],
-    typer.Argument(metavar="IMAGE...", help="Image files, folders of them, or patterns.", show_default=False),
+    typer.Argument(metavar="IMAGE", help="Image files, folders of them, or patterns.", show_default=False),
 ]
 TopOption = Annotated[int, option("--top", "Classes of an image, the likeliest.", RESULT, min=1)]
 PredictionBatchSizeOption = Annotated[int, option("--batch-size", "Images a batch; no result depends on it.", min=1)]

@@ -87,6 +87,7 @@ def recalibrate(
     """Estimate the moving statistics of BatchNorm anew from images; no weight is touched.
 
     A checkpoint gets everything else bit for bit, optimizer slots included.
+
     Example: slim2keras recalibrate train_dir/ --data images/ -o repaired/model.ckpt-5000
     """
     check_variables(checkpoint)

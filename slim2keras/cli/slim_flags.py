@@ -201,7 +201,8 @@ class Spelling:
             yield spelled
 
 
-FLAGS_OF_COMMAND: Mapping[str, Flags] = {"finetune": TRAINING_FLAGS, "evaluate": EVALUATION_FLAGS}
+_OF_FINETUNE: Flags = {**TRAINING_FLAGS, "schedule": Renamed("--learning-rate-decay-type")}
+FLAGS_OF_COMMAND: Mapping[str, Flags] = {"finetune": _OF_FINETUNE, "evaluate": EVALUATION_FLAGS}
 
 
 class SlimSpelling:

@@ -177,6 +177,12 @@ def describe_epoch(number: str, row: Mapping[str, float]) -> str:
     """The line of an epoch, below ``HEADER``."""
     minutes, seconds = divmod(round(row["seconds"]), 60)
     return (
-        f"{number:<8}{row['loss']:>8.4f}{row['accuracy']:>10.1%}{row['val_loss']:>11.4f}{row['val_accuracy']:>15.1%}"
+        f"{number:<8}{_short(row['loss']):>8}{row['accuracy']:>10.1%}{_short(row['val_loss']):>11}"
+        f"{row['val_accuracy']:>15.1%}"
         f"{row['images_per_second']:>10,.0f}{f'{minutes}:{seconds:02d}':>8}"
     )
+
+
+def _short(loss: float) -> str:
+    """One that statistics in a pit make millions would run into the column before it."""
+    return f"{loss:.4f}" if loss < 1000.0 else f"{loss:.3g}"

@@ -80,7 +80,12 @@ ROWS = (
     Row("accumulate", LOSS, "Batches whose mean gradient makes one step."),
     Row("precision", LOSS, "float32, mixed_bfloat16 or mixed_float16.", "POLICY"),
     Row("learning_rate", RATE, "At the start."),
-    Row("learning_rate_decay_type", RATE, "fixed, exponential, polynomial or cosine; also --schedule.", "TYPE"),
+    Row(
+        "learning_rate_decay_type",
+        RATE,
+        "fixed, exponential, polynomial or cosine; for short --schedule.",
+        "TYPE",
+    ),
     Row("learning_rate_decay_factor", RATE, "Of exponential."),
     Row("num_epochs_per_decay", RATE, "Of exponential; polynomial ends after them."),
     Row("end_learning_rate", RATE, "Of polynomial and cosine."),
@@ -107,8 +112,6 @@ ROWS = (
     Row("export_slim", LOOP, "Write a slim checkpoint of the last state too, RUN/slim."),
 )
 """In the order of the help."""
-
-_OTHER_NAMES: Mapping[str, list[str]] = {"learning_rate_decay_type": ["--schedule"]}
 
 
 @dataclass(frozen=True)
@@ -150,15 +153,13 @@ def _parameter(row: Row, its: _Field) -> inspect.Parameter:
     """``None`` stands for an option that is not given: a run that goes on keeps to its own."""
     name = row.name.replace("_", "-")
     kind = _kind_of(row.name, its.kind)
-    names = [f"--{name}", *_OTHER_NAMES.get(row.name, [])]
-    if kind is bool and its.default:
-        names = [f"--{name}/--no-{name}"]
+    names = f"--{name}/--no-{name}" if kind is bool and its.default else f"--{name}"
     declared: dict[str, Any] = {
         "help": row.text + _told_default(its.default),
         "metavar": "" if kind is bool else row.metavar,
         "rich_help_panel": row.panel,
     }
-    annotation: Any = Annotated[kind | None, typer.Option(*names, **declared)]
+    annotation: Any = Annotated[kind | None, typer.Option(names, **declared)]
     return inspect.Parameter(row.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 
 

@@ -67,7 +67,7 @@ def verify(
             "--slim-source",
             metavar="PATH",
             help="research/slim, to judge by its own code: all of its 40 networks, where tf_slim has 16. A directory, "
-            "or the archive that pip fetches: see the README, or the error where it is needed and not given.",
+            "or the archive that `pip download --no-deps tf-models-research-object-detection==2.8.0.post1` fetches.",
             show_default=False,
         ),
     ] = None,
@@ -79,11 +79,17 @@ def verify(
     An imported network is compared with the graph that it came from. Given a model file alone it is compared with the
     checksums in the report beside it, which tells damage.
 
-    Exits with 5 if a difference exceeds its bar. Example: slim2keras verify model.ckpt-5000 model.keras
+    Exits with 5 if a difference exceeds its bar.
+
+    Example: slim2keras verify model.ckpt-5000 model.keras
     """
     if model is None and _is_model(checkpoint):
         _verify_file(checkpoint, json_output=json_output)
         return
+    if model is not None and _is_model(checkpoint) and not _is_model(model):
+        raise UnsupportedArgumentError(
+            f"{checkpoint} is a model file, and the checkpoint comes first: slim2keras verify {model} {checkpoint}"
+        )
     check_checkpoint(checkpoint)
     if slim_source is not None and not slim_source.exists():
         raise UnsupportedArgumentError(f"There is no {slim_source}, by which --slim-source is to judge.")

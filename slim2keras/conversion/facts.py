@@ -30,6 +30,13 @@ class FactSource(Enum):
     DEFAULT = "default"
 
 
+UNKNOWN_SIZE = (
+    "the checkpoint does not tell the size that it was trained on. If it was another, give input_shape=(H, W, C) "
+    "(command line: --input-shape H,W,C)."
+)
+"""What is to be known where a size is ``FactSource.DEFAULT``."""
+
+
 def with_known_size(
     checkpoint: Checkpoint, spec: NetSpec, published: PublishedCheckpoint | None
 ) -> tuple[NetSpec, FactSource]:

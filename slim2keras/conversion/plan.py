@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from slim2keras.checkpoints.load_plan import EXCLUDE_ANYWHERE, LoadPlan, check_plan, plan_load
 from slim2keras.checkpoints.reading import Checkpoint
-from slim2keras.conversion.facts import FactSource, describe_input, with_known_decay, with_known_size
+from slim2keras.conversion.facts import UNKNOWN_SIZE, FactSource, describe_input, with_known_decay, with_known_size
 from slim2keras.conversion.graph_sources import find_graph, find_graph_beside, meta_path
 from slim2keras.conversion.request import CheckpointRequest
 from slim2keras.errors import CheckpointMismatchError, PreprocessingWarning, Slim2KerasError
@@ -197,8 +197,7 @@ def warn_of_default_size(plan: ConversionPlan, data: Any) -> None:
     if plan.input_shape_source is FactSource.DEFAULT and isinstance(data, str | Path) and Path(data).is_dir():
         size = describe_input(plan.network.input_shape, plan.input_shape_source.value)
         warnings.warn(
-            f"The images are taken at {size}: the checkpoint does not tell the size that it was trained on. If it was "
-            "another, give input_shape=(H, W, C) (command line: --input-shape H,W,C).",
+            f"The images are taken at {size}: {UNKNOWN_SIZE}",
             PreprocessingWarning,
             stacklevel=2,
         )

@@ -33,7 +33,7 @@ def load_model(
     """Load a model file that ``convert``, ``model.save`` or ``save_weights`` wrote, with what its report says of it.
 
     A ``.keras`` is read straight from HDF5, which takes a fraction of the time of ``tf_keras.models.load_model``. The
-    model is not compiled; nothing in a file can run code, see ``model_safety``.
+    model is not compiled; nothing in a file can run code (SECURITY.md).
 
     Args:
         path: ``.keras``, ``.h5``, SavedModel, or ``.weights.h5`` with its report beside it.

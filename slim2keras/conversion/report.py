@@ -14,7 +14,7 @@ from rich.text import Text
 
 from slim2keras.checkpoints.load_plan import LoadOptions, load_options_of, remarks
 from slim2keras.checkpoints.reading import Checkpoint
-from slim2keras.conversion.facts import describe_input
+from slim2keras.conversion.facts import UNKNOWN_SIZE, FactSource, describe_input
 from slim2keras.conversion.plan import ConversionPlan, left_out_by_reason
 from slim2keras.files.reports import Report, plural
 from slim2keras.graphs.network import Network
@@ -119,8 +119,10 @@ def format_network(network: Network) -> str:
 
 def heading(network: Network, source: str) -> Iterator[Text]:
     """A network, the arguments that are not slim's defaults, and the size of its images."""
-    yield Text.assemble((network.name, "bold"), f" {format_arguments(network.changed_arguments())}")
+    yield Text.assemble((network.name, "bold"), format_network(network).removeprefix(network.name))
     yield Text(f"input {describe_input(network.input_shape, source)}")
+    if source == FactSource.DEFAULT.value:
+        yield Text(f"remark: {UNKNOWN_SIZE}", "yellow")
 
 
 def import_page(imported: Mapping[str, Any]) -> Iterator[Text]:

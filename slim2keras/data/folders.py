@@ -188,8 +188,9 @@ def _images_in(folder: Folder) -> Sequence[str]:
 
 
 def _no_images(folder: Folder) -> DataReadError:
-    others = ", ".join(sorted([*folder.folders, *folder.others])[:SHOWN]) or "nothing"
-    hint = ""
+    others = ", ".join(sorted([*folder.folders, *folder.others])[:SHOWN])
+    hint = "Images are a folder of files for each class, or files alone where no labels are wanted."
     if folder.folders:
-        hint = f" If {folder.path.name} is one of several splits, give it by itself: {folder.path}."
-    return DataReadError(f"{folder.path} has no images (.jpg, .png, .bmp, .gif, .webp), but {others}.{hint}")
+        hint = f"If {folder.path.name} is one of several splits, give it by itself: {folder.path}."
+    there = f", but {others}" if others else ": it is empty"
+    return DataReadError(f"{folder.path} has no images (.jpg, .png, .bmp, .gif, .webp){there}. {hint}")

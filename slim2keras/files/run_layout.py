@@ -84,6 +84,11 @@ def is_run(path: Path) -> bool:
     return RunLayout(path).request.is_file()
 
 
+def model_of_run_told(path: Path) -> str:
+    """Which file to give where a RUN is given and only its model can be taken; empty of anything else."""
+    return f"It is a RUN of finetune: give its model, {RunLayout(path).model}." if is_run(path) else ""
+
+
 def check_is_not_of_run(path: Path) -> None:
     """Refuse to write what a RUN is made of, by which it is judged and goes on.
 

@@ -24,6 +24,12 @@ def network_of(model: tf_keras.Model) -> Network:
 
     Raises:
         UnrecognisedNetError: If it is not a network of slim2keras.
+
+    Examples:
+        >>> from slim2keras.models.networks import network_of
+        >>> network = network_of(slim2keras.build("mobilenet_v1_025"))
+        >>> network.name, network.usual_shape, network.preprocessing, network.labels_offset
+        ('mobilenet_v1_025', (224, 224, 3), 'inception', 0)
     """
     network: Network | None = getattr(model, "slim_network", None)
     if network is None:

@@ -9,7 +9,8 @@ from pathlib import Path
 from slim2keras.errors import ModelReadError, OutputError
 from slim2keras.files.moves import check_no_mixture
 from slim2keras.files.output_files import RUNTIMES, check_free, check_no_format, report_path
-from slim2keras.importing.graph_files import is_saved_model_of_objects
+from slim2keras.files.run_layout import model_of_run_told
+from slim2keras.importing.graph_files import is_saved_model_of_objects, saved_model_file
 
 
 class OutputFormat(Enum):
@@ -56,11 +57,16 @@ def check_model_path(path: Path) -> None:
     """Refuse a path where no model is, before anything else is done.
 
     Raises:
-        ModelReadError: If there is no such file or directory, or it was replaced half way.
+        ModelReadError: If there is no such file, a directory is no SavedModel, or it was replaced half way.
     """
     check_no_mixture(path, ModelReadError)
     if not path.exists():
         raise ModelReadError(f"There is no model {path}. `slim2keras convert CHECKPOINT -o model.keras` writes one.")
+    if path.is_dir() and saved_model_file(path) is None:
+        hint = model_of_run_told(path) or f"Of a checkpoint `slim2keras convert {path} -o model.keras` makes a model."
+        raise ModelReadError(
+            f"{path} is no model: a directory is one as a SavedModel, and has a saved_model.pb. {hint}"
+        )
 
 
 def check_is_read_again(path: Path) -> None:

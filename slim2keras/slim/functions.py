@@ -39,6 +39,11 @@ def find_function(reference: str) -> SlimFunction:
     Raises:
         UnsupportedArgumentError: If it is no such reference, or there is no such file, module or function; or with
             what fails in the file, and where.
+
+    Examples:
+        >>> from slim2keras.slim.functions import find_function
+        >>> find_function("tf_slim.nets.alexnet:alexnet_v2").__name__
+        'alexnet_v2'
     """
     place, _, name = reference.rpartition(":")
     if not place or not name:

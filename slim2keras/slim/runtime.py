@@ -49,6 +49,12 @@ def import_tf_slim() -> ModuleType:
     Raises:
         MissingExtraError: If ``tf_slim`` is not installed.
         Slim2KerasError: If it cannot be repaired with this TensorFlow.
+
+    Examples:
+        >>> from slim2keras.slim.runtime import import_tf_slim
+        >>> slim = import_tf_slim()
+        >>> slim.l2_regularizer(4e-5)
+        <function l2_regularizer...
     """
     require("verify", "What runs slim's own code", "tf_slim")
     try:

@@ -188,7 +188,7 @@ class OptimizerOptions:
     """slim's optimizer, and the constants of each; ``slim2keras.optimizers`` has them.
 
     Attributes:
-        optimizer: One of ``OPTIMIZERS``.
+        optimizer: adadelta, adagrad, adam, ftrl, momentum, sgd or rmsprop.
         opt_epsilon: Of adadelta, adam and rmsprop.
         momentum: Of momentum.
     """

@@ -75,8 +75,9 @@ class TrainingResult(Report):
             yield Text("remark: no pictures were drawn. Install what draws: pip install 'slim2keras[plots]'", "yellow")
         lost = self.judgement.accuracy_lost
         if lost is not None:
+            when = " after the last epoch" if lost == self.judgement.lost_at_end else ""
             yield Text(
-                f"remark: the moving statistics cost {100.0 * lost:.1f} points of accuracy. Recalibrate them: "
+                f"remark: the moving statistics cost {100.0 * lost:.1f} points of accuracy{when}. Recalibrate them: "
                 f"resumed_request(run, recalibrate=True) (command line: slim2keras finetune --resume {self.run} "
                 "--recalibrate).",
                 "yellow",

@@ -36,7 +36,8 @@ def resumed_request(run: str | Path, data: str | Path | None = None, **changes: 
     Args:
         run: The RUN.
         data: Where its images lie now, if elsewhere; they must be the same.
-        changes: Options by name, see ``CHANGEABLE``; others must be as they were.
+        changes: Options by name: ``epochs``, ``max_number_of_steps``, ``patience``, ``save_steps``, ``workers``,
+            ``validation``, ``export_slim``, ``recalibrate``. Others must be as they were.
 
     Raises:
         CheckpointReadError: If it is no RUN.

@@ -51,6 +51,16 @@ def test_what_was_replaced_half_way_is_whole_before_it_is_read(
     assert_reads({"V1": v1, "V2": v2}[version], version)
 
 
+def test_a_graph_without_its_checkpoint_is_told_from_a_broken_file(tmp_path: Path, v1: Path) -> None:
+    """The values lie in other files: beside it, whatever their format, or nowhere."""
+    beside, alone = Path(f"{v1}.meta"), tmp_path / "model.ckpt-7.meta"
+    for path in (beside, alone):
+        path.write_bytes(b"\x0a\x05graph")
+    assert_reads(beside, "V1")
+    with pytest.raises(CheckpointReadError, match=r"model\.ckpt-7\.meta is not a checkpoint: it is the graph of one"):
+        locate_checkpoint(alone)
+
+
 def test_a_v2_prefix_may_end_in_ckpt(tmp_path: Path) -> None:
     """The suffix of the old format does not decide about the format."""
     assert_reads(write_checkpoint(tmp_path / "inception.ckpt", TRAINED_VALUES), "V2")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +33,20 @@ def test_help_describes_every_command_and_the_exit_codes() -> None:
         assert command in text
         assert "Exit codes: 0 ok" in " ".join(ok(command, "--help").split())
     assert ok("--version").startswith("slim2keras ")
+
+
+@pytest.mark.parametrize("columns", ["80", "120"])
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_help_is_whole_at_any_width(command: str, columns: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No name is cut off, a paragraph fills its lines, and no type is shown of what takes no value."""
+    monkeypatch.setenv("COLUMNS", columns)
+    text = ok(*filter(None, [command]), "--help")
+    assert "…" not in text
+    assert "<bool>" not in text
+    said = text.partition("╭")[0].partition("Usage")[2].split("\n")
+    for line, following in pairwise(line.strip() for line in said):
+        word = following.partition(" ")[0]
+        assert not line or not word or len(f" {line} {word}") >= int(columns) - 1, (line, following)
 
 
 def test_usage_errors_exit_with_2(tmp_path: Path, small_checkpoint: Path) -> None:
@@ -66,7 +82,28 @@ def test_unreadable_files_exit_with_3(tmp_path: Path, small_checkpoint: Path) ->
         fails(ExitStatus.UNREADABLE, "There is no checkpoint", command, tmp_path / "nothing", *rest)
         fails(ExitStatus.UNREADABLE, "it is text", command, text, *rest)
     fails(ExitStatus.UNREADABLE, "cannot be loaded by tf_keras", "verify", small_checkpoint, text)
+    for arguments in (
+        ("export", small_checkpoint.parent, "-o", tmp_path / "out"),
+        ("verify", small_checkpoint, tmp_path),
+    ):
+        fails(ExitStatus.UNREADABLE, "is no model: .* `slim2keras convert .* makes a model", *arguments)
     assert [path.name for path in tmp_path.iterdir()] == ["notes.ckpt"]
+
+
+@pytest.mark.parametrize("command", ["inspect", "doctor", "export"])
+def test_a_run_where_only_its_model_can_be_taken_is_told(tmp_path: Path, command: str) -> None:
+    """Who has just fine-tuned gives the RUN; the message has what to give instead."""
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "request.json").touch()
+    rest = ("-o", tmp_path / "out") if command == "export" else ()
+    fails(
+        ExitStatus.UNREADABLE,
+        re.escape(f"It is a RUN of finetune: give its model, {run}/model.keras."),
+        command,
+        run,
+        *rest,
+    )
 
 
 def test_what_does_not_fit_exits_with_4(tmp_path: Path, small_checkpoint: Path) -> None:

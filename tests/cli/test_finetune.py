@@ -165,6 +165,14 @@ def test_lines_fit_where_nobody_looks() -> None:
     assert max(map(len, lines)) <= 80
 
 
+def test_losses_of_a_network_in_a_pit_stay_in_their_column() -> None:
+    """Moving statistics that are wrong make millions of a loss."""
+    row = {"seconds": 61.0, "images_per_second": 12.0, "accuracy": 0.5, "val_accuracy": 0.5}
+    line = training_display.describe_epoch("1/2", {**row, "loss": 123456.0, "val_loss": 1782889.9504})
+    assert line.split() == ["1/2", "1.23e+05", "50.0%", "1.78e+06", "50.0%", "12", "1:01"]
+    assert len(line) == len(HEADER)
+
+
 def test_bars_count_epoch_and_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a terminal of 80 columns, and what is waited for before and after; lines stay above the bars."""
     out = io.StringIO()

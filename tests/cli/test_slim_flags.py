@@ -9,7 +9,16 @@ import typer
 from typer.testing import CliRunner
 
 from slim2keras.cli.app import app
-from slim2keras.cli.slim_flags import EVALUATION_FLAGS, TRAINING_FLAGS, Flags, Refused, Renamed, Spelling, Switch
+from slim2keras.cli.slim_flags import (
+    EVALUATION_FLAGS,
+    FLAGS_OF_COMMAND,
+    TRAINING_FLAGS,
+    Flags,
+    Refused,
+    Renamed,
+    Spelling,
+    Switch,
+)
 from tests.cli.running import Result
 
 TRAINING = """
@@ -101,6 +110,12 @@ SPELLING = Spelling(
 def test_absls_spellings_are_ours_too(typed: str, meant: str) -> None:
     """Underscores, single dashes, ``=False`` and ``--no``; what is unknown is left to click."""
     assert SPELLING.rewritten(typed.split()) == meant.split()
+
+
+def test_the_schedule_has_a_short_name() -> None:
+    """Ours, which slim does not have."""
+    spelling = Spelling(frozenset({"learning-rate-decay-type"}), {}, FLAGS_OF_COMMAND["finetune"])
+    assert spelling.rewritten(["--schedule=cosine"]) == ["--learning-rate-decay-type=cosine"]
 
 
 def test_a_misspelled_option_is_told_the_right_one() -> None:

@@ -76,6 +76,13 @@ def test_verify_passes_for_a_converted_model(tmp_path: Path, shallow_checkpoint:
     }
 
 
+def test_the_checkpoint_comes_first(tmp_path: Path, shallow_checkpoint: Path) -> None:
+    """Who exchanges the two is told the command."""
+    (tmp_path / "model.keras").touch()
+    arguments = (tmp_path / "model.keras", shallow_checkpoint)
+    fails(ExitStatus.USAGE, f"comes first: slim2keras verify {shallow_checkpoint} {arguments[0]}", "verify", *arguments)
+
+
 def test_verify_converts_by_itself_without_a_model(shallow_checkpoint: Path) -> None:
     """A checkpoint alone is enough."""
     assert "block1/unit_1" in ok("verify", shallow_checkpoint, "--input-shape", SHAPE, "--all")
@@ -90,9 +97,11 @@ def test_the_users_own_slim_judges_what_tf_slim_lacks(tmp_path: Path) -> None:
     fails(ExitStatus.USAGE, "no nets/nets_factory.py", "verify", checkpoint, "--slim-source", tmp_path)
 
 
-def test_the_guide_and_the_error_fetch_slim_by_the_same_command() -> None:
+def test_guide_help_and_error_fetch_slim_by_the_same_command(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever reads either can judge a MobileNet."""
     assert DOWNLOAD_SLIM in (DOCS / "start.md").read_text(encoding="utf-8")
+    monkeypatch.setenv("COLUMNS", "300")
+    assert DOWNLOAD_SLIM in ok("verify", "--help")
 
 
 @pytest.mark.usefixtures("compared_once")

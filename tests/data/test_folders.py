@@ -43,7 +43,7 @@ def test_an_empty_class_folder_is_named(tmp_path: Path) -> None:
     """A class of which nothing can be learnt is no class of the data."""
     write_classes(tmp_path, "ab", 1)
     (tmp_path / "c").mkdir()
-    with pytest.raises(DataReadError, match=r"/c has no images .*, but nothing"):
+    with pytest.raises(DataReadError, match=r"/c has no images .*: it is empty\. Images are a folder"):
         list_examples(tmp_path)
 
 

@@ -6,6 +6,7 @@ import ast
 import doctest
 import inspect
 import pkgutil
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,8 @@ import pytest
 
 import slim2keras
 from slim2keras.nets.spec import NetSpec
+from slim2keras.trainer.request import OPTIMIZERS, OptimizerOptions
+from slim2keras.trainer.resuming import CHANGEABLE, resumed_request
 from tests.docs.test_site import ENTRIES
 from tests.reference import SMALL_SHAPE, images, labels, small_spec, values_of, write_checkpoint, write_meta
 from tests.trainer import runs
@@ -25,8 +28,13 @@ WITHOUT_EXAMPLE = {
     *("DataOptions", "NetworkOptions", "StepOptions", "OptimizerOptions", "ScheduleOptions", "LoopOptions"),
     # Made by imports, and named by the files that need them.
     *("Network", "GraphNetwork"),
+    # Come back from functions that have one.
+    *("LoadPlan", "CheckpointFiles", "ParityReport", "Comparison", "IntegrityReport", "TrainingPlan", "TrainingResult"),
+    *("Evaluation", "ClassScore", "Predictions", "Diagnosis", "LayerDiagnosis", "Recalibration", "Gap"),
+    *("DeploymentReport", "CheckpointRequest"),
 }
 QUICK = {
+    *("network_of", "list_examples", "import_tf_slim", "find_function"),
     *("build", "list_nets", "end_points", "training_request", "DeploymentOptions", "TensorFlowOp", "Overrides"),
     *("preprocess", "PreprocessingOptions", "open_dataset", "SoftmaxCrossEntropy", "SigmoidCrossEntropy"),
     *("GradientDescent", "Momentum", "RMSProp", "Adam", "Adagrad", "Adadelta", "Ftrl", "WarmUp"),
@@ -92,6 +100,13 @@ def test_every_public_name_has_an_example(entry: str) -> None:
         assert names or entry == "slim2keras.errors"
     else:
         assert f"{item.__module__}.{item.__qualname__}" in EXAMPLES
+
+
+def test_names_that_a_docstring_lists_are_all_there_are() -> None:
+    """A reader cannot look into the constant."""
+    assert {*re.findall(r"``(\w+)``", resumed_request.__doc__.partition("changes:")[2])} == CHANGEABLE
+    listed = OptimizerOptions.__doc__.partition("optimizer: ")[2].partition(".")[0]
+    assert {*listed.replace(" or ", ", ").split(", ")} == {*OPTIMIZERS}
 
 
 @pytest.mark.filterwarnings("ignore::slim2keras.errors.MovingStatisticsWarning")

@@ -1,15 +1,17 @@
-"""``docs/start.md`` and ``docs/migrating/questions.md``, done as they say."""
+"""``docs/start.md``, ``docs/migrating/questions.md`` and ``docs/zh/two-pits.md``, done as they say."""
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.docs.console import commands_of, is_shown, printed
-from tests.docs.pages import blocks_of
-from tests.docs.practice import make
+from tests.docs.pages import DOCS, blocks_of
 
 pytestmark = [
     pytest.mark.slow,
@@ -19,8 +21,10 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Made by the command on the page, in another directory."""
     directory = tmp_path_factory.mktemp("start")
-    make(directory)
+    (module,) = re.findall(r"^python -m (\S+) play/$", (DOCS / "start.md").read_text(encoding="utf-8"), re.MULTILINE)
+    subprocess.run([sys.executable, "-m", module, str(directory)], cwd=DOCS.parent, check=True)
     return directory
 
 
@@ -37,10 +41,11 @@ def test_the_first_five_minutes(folder: Path, monkeypatch: pytest.MonkeyPatch) -
             assert is_shown(shown, lines), "\n".join([" ".join(arguments), *lines])
 
 
-def test_the_answers_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The answers to the questions asked most, with the RUN that the first five minutes left."""
+@pytest.mark.parametrize("page", ["migrating/questions.md", "zh/two-pits.md"])
+def test_the_answers_run(page: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answers to the questions asked most, with the RUN that the first five minutes left; slim's own code aside."""
     monkeypatch.chdir(folder)
     names: dict[str, Any] = {}
-    for block in blocks_of("migrating/questions.md"):
-        if block.language == "python":
+    for block in blocks_of(page):
+        if block.language == "python" and block.title != "slim":
             exec(block.code, names)

@@ -364,6 +364,12 @@ class TestPitOne:
         assert f"--resume {blind.run} --recalibrate" in str(blind).replace("\n", " ")
         assert json.loads((blind.run / "report.json").read_text())["old_statistics_left"] == 1.0
 
+    def test_a_gap_of_another_epoch_is_told_as_that(self, blind: Any) -> None:
+        """The line above has that of the best one."""
+        judgement = replace(blind.judgement, lost_at_end=0.99)
+        said = " ".join(str(replace(blind, judgement=judgement)).split())
+        assert "the moving statistics cost 99.0 points of accuracy after the last epoch." in said
+
     def test_of_frozen_statistics_there_is_nothing_to_repair(self, folder: Path) -> None:
         """Who asks for it is told so."""
         result = train(request(folder, "frozen", batch_norm="frozen", decay=None, recalibrate=True, epochs=1))
