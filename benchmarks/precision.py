@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-NET, SIZE, BATCH, EPOCHS, CLASSES = "resnet_v1_50", 96, 32, 3, 10
+NET, SIZE, BATCH, EPOCHS, CLASSES = "resnet_v1_50", 96, 32, 4, 10
 POLICIES = ("float32", "mixed_bfloat16")
 COLOURS = ("0.6", "tab:blue")
 PICTURE = Path(__file__).parents[1] / "docs" / "images" / "precision.png"
@@ -44,10 +44,12 @@ def train(start: Path, images: Path, run: Path, policy: str) -> list[dict[str, f
         "--image-size": SIZE,
         "--batch-size": BATCH,
         "--epochs": EPOCHS,
-        "--learning-rate": 0.001,
+        "--optimizer": "momentum",
+        "--learning-rate": 0.01,
         "--precision": policy,
     }
-    subprocess.run([*command, str(start), *(str(part) for pair in told.items() for part in pair)], check=True)
+    options = [str(part) for pair in told.items() for part in pair]
+    subprocess.run([*command, str(start), *options, "--no-augment"], check=True)
     with (run / "history.csv").open(encoding="utf-8") as file:
         return [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)]
 
@@ -65,6 +67,7 @@ def draw(histories: dict[str, list[dict[str, float]]]) -> None:
     accuracy.set(xlabel="epoch", ylabel="accuracy, validation", ylim=(0, 1))
     accuracy.yaxis.set_major_formatter("{x:.0%}")
     for axes in (loss, accuracy):
+        axes.set_xticks(epochs)
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False)
     figure.savefig(PICTURE, dpi=150)
