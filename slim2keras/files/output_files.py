@@ -39,6 +39,7 @@ _FORMATS = (
 """Suffixes of files that somebody who gives such a name expects."""
 RUNTIMES = {".tflite": "LiteRT", ".onnx": "ONNX Runtime"}
 """What runs a file of which no model is read again, by its suffix."""
+_RANDOM = re.compile(rf"[0-9a-f]{{{2 * DRAFT_BYTES}}}")
 _UNNAMED_BYTES = 12
 _UNNAMED = re.compile(rf"\.[0-9a-f]{{{2 * _UNNAMED_BYTES}}}")
 _LONG_AGO = 3600
@@ -254,10 +255,10 @@ def _made_and_locked(directory: Path) -> Iterator[None]:
 
 def clear_dead_drafts(target: Path) -> None:
     """Remove drafts of a target that belong to no living process; where there are no locks none is known to be dead."""
-    own = re.compile(rf"\.{re.escape(target.name)}\.[0-9a-f]{{{2 * DRAFT_BYTES}}}")
+    own = f".{target.name}."
     for path in [path for path in target.parent.iterdir() if path.name.startswith(".")]:
         with contextlib.suppress(OSError):  # another process removed it
-            if own.fullmatch(path.name) and path.is_dir():
+            if path.name.startswith(own) and _RANDOM.fullmatch(path.name, len(own)) and path.is_dir():
                 with directory_locked(path) as is_free:
                     if is_free:
                         remove_all(path)

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from slim2keras.files.output_files import whole_or_not_at_all
 from slim2keras.trainer.state import Row
 
@@ -47,8 +49,9 @@ class EventFiles:
         plugin = tf.compat.v1.SummaryMetadata.PluginData(plugin_name="scalars")
         metadata = tf.compat.v1.SummaryMetadata(plugin_data=plugin, data_class=_SCALAR)
         self._writer = self._writer or tf.summary.create_file_writer(str(self._directory))
+        # NumPy's numbers: TensorFlow keeps a tensor of each of Python's that it has ever seen.
         with self._writer.as_default():
             for name, value in row.items():
                 if name != "epoch":
-                    tf.summary.write(name, tf.constant(value, tf.float32), int(row["epoch"]), metadata)
+                    tf.summary.write(name, tf.constant(np.float32(value)), np.int64(row["epoch"]), metadata)
         self._writer.flush()

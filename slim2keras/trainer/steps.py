@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from slim2keras.files.reports import plural
 from slim2keras.trainer.request import CONSTANTS, OptimizerOptions, ScheduleOptions, TrainingRequest
 
@@ -78,7 +80,8 @@ def _decay_steps(options: ScheduleOptions, steps: Steps) -> int:
 def learning_rate_at(options: ScheduleOptions, steps: Steps, step: int) -> float:
     """Of a step, counted from 0."""
     schedule = make_schedule(options, steps)
-    return float(schedule(step) if callable(schedule) else schedule)
+    # NumPy's number: TensorFlow keeps a tensor of each of Python's that it has ever seen.
+    return float(schedule(np.int64(step)) if callable(schedule) else schedule)
 
 
 def describe_schedule(options: ScheduleOptions, steps: Steps) -> str:
