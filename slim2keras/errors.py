@@ -150,6 +150,7 @@ _NO_MEMORY = (
     "annot allocate memory",
     "nable to allocate",
     "failed to map segment",
+    "can't start new thread",
     # Python, of native code that does not say it.
     "without setting an exception",
     "error return without exception set",
@@ -162,7 +163,7 @@ _NO_MEMORY = (
     "Failed to serialize proto",
     # TensorFlow has one class for memory, disks and open files; and it reads into memory that it was not given.
     "OOM when allocating",
-    "failed to allocate memory",
+    "ailed to allocate memory",
     "Bad address",
 )
 """How libraries say that memory ran out, that have no class for it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import mmap
 import os
 import sys
 import warnings
@@ -84,6 +85,10 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+
+
+_RESERVE = mmap.mmap(-1, 2**20)
+"""Memory with which to say that there is none left, and to end."""
 
 
 class _State:
@@ -180,6 +185,7 @@ def _describe_error(error: Exception) -> str:
 
 
 def _print_error(text: str) -> None:
+    _RESERVE.close()
     try:
         stderr.print(text, markup=False, highlight=False, soft_wrap=True, style="red")
     except (MemoryError, SystemError):  # which may be what it is to say

@@ -144,6 +144,8 @@ OUT_OF_MEMORY = [
     ImportError("lib.so: failed to map segment"),
     SystemError("<function __getattr__ at 0x7f08bc4d5d00> returned NULL without setting an exception"),
     SystemError("error return without exception set"),
+    RuntimeError("can't start new thread"),
+    RuntimeError("Failed to allocate memory to serialize message of type 'tensorflow.GraphDef' and size 93658"),
 ]
 
 
@@ -156,6 +158,24 @@ def test_little_memory_is_no_defect(small_checkpoint: Path, monkeypatch: pytest.
 
     monkeypatch.setattr("slim2keras.recognition.from_variables.recognise", full)
     fails(ExitStatus.UNEXPECTED, "^Error: Memory ran out", "inspect", small_checkpoint)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="what a process has is what Linux says of it")
+def test_a_process_without_any_memory_left_says_so(small_checkpoint: Path) -> None:
+    """And ends with its exit code."""
+    code = (
+        "from slim2keras.cli import main\n"
+        "from slim2keras.recognition import from_variables\n"
+        "from tests.little_memory import take_all\n"
+        "from_variables.recognise = take_all\n"
+        "main()"
+    )
+    command = [sys.executable, "-c", code, "inspect", str(small_checkpoint)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == ExitStatus.UNEXPECTED
+    # Python has its own words before it, of objects whose end takes memory.
+    assert "Error: Memory ran out (MemoryError: ). Nothing is half written." in result.stderr
+    assert "Traceback" not in result.stderr
 
 
 @pytest.mark.parametrize("error", [MemoryError(), SystemError("error return without exception set")])
