@@ -96,14 +96,11 @@ def test_a_run_where_only_its_model_can_be_taken_is_told(tmp_path: Path, command
     run = tmp_path / "run"
     run.mkdir()
     (run / "request.json").touch()
-    rest = ("-o", tmp_path / "out") if command == "export" else ()
-    fails(
-        ExitStatus.UNREADABLE,
-        re.escape(f"It is a RUN of finetune: give its model, {run}/model.keras."),
-        command,
-        run,
-        *rest,
-    )
+    arguments = (command, run, *(("-o", tmp_path / "out") if command == "export" else ()))
+    fails(ExitStatus.UNREADABLE, f"has no model.keras: .*`slim2keras finetune --resume {run}`", *arguments)
+    (run / "model.keras").touch()
+    told = re.escape(f"It is a RUN of finetune: give its model, {run}/model.keras.")
+    fails(ExitStatus.UNREADABLE, told, *arguments)
 
 
 def test_what_does_not_fit_exits_with_4(tmp_path: Path, small_checkpoint: Path) -> None:
