@@ -27,9 +27,11 @@ class SlimOptimizer(tf_keras.optimizers.Optimizer):  # type: ignore[misc]
 
     Attributes:
         slots: Slim's slot name to initial value, in the order in which TensorFlow 1 makes them.
+        rule: slim's name, where a constant has bounds that it has not in others.
     """
 
     slots: ClassVar[Mapping[str, float]] = {}
+    rule: ClassVar[str] = ""
 
     def __init__(
         self, learning_rate: LearningRate, name: str, hyperparameters: Mapping[str, Any], **kwargs: Any
@@ -39,7 +41,7 @@ class SlimOptimizer(tf_keras.optimizers.Optimizer):  # type: ignore[misc]
         Raises:
             UnsupportedArgumentError: If one cannot be.
         """
-        check_rule(type(self).__name__, learning_rate, hyperparameters)
+        check_rule(learning_rate, hyperparameters, self.rule)
         # Keras' default of 0 for the decay of weights would still read and write each of them in every step.
         super().__init__(name=name, **{"jit_compile": False, "weight_decay": None, **kwargs})
         self._learning_rate = self._build_learning_rate(learning_rate)
@@ -232,6 +234,8 @@ class Adagrad(SlimOptimizer):
     Examples:
         >>> optimizer = slim2keras.optimizers.Adagrad(0.01, initial_accumulator_value=0.1)
     """
+
+    rule: ClassVar[str] = "adagrad"
 
     def __init__(
         self,

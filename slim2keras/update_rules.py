@@ -34,13 +34,13 @@ def rmsprop_slots(*, centered: bool) -> Mapping[str, float]:
     return {"RMSProp": 1.0, "RMSProp_1": 0.0, **({"RMSProp_2": 0.0} if centered else {})}
 
 
-def check_rule(rule: str, learning_rate: Any, hyperparameters: Mapping[str, Any]) -> None:
+def check_rule(learning_rate: Any, hyperparameters: Mapping[str, Any], rule: str = "") -> None:
     """Refuse constants with which a rule makes NaN, or none of the numbers of TensorFlow 1.
 
     Args:
-        rule: Name of the optimizer, in any case.
         learning_rate: Anything but a number, such as a schedule, passes.
         hyperparameters: By TensorFlow's names.
+        rule: slim's name of the optimizer, where one of its constants has bounds of its own.
 
     Raises:
         UnsupportedArgumentError: With the name of the first that cannot be.
@@ -54,7 +54,7 @@ def check_constant(rule: str, name: str, value: Any, option: str | None = None) 
     """Refuse a constant that cannot be, rounded to float32 as the kernels take it.
 
     Args:
-        rule: Name of the optimizer, in any case.
+        rule: slim's name of the optimizer.
         name: TensorFlow's.
         value: To be checked.
         option: What it is called where it was given, if that is another name.
@@ -65,7 +65,7 @@ def check_constant(rule: str, name: str, value: Any, option: str | None = None) 
     if name in _FLAGS:
         wanted, is_right = "True or False", isinstance(value, bool)
     else:
-        bounds, are_kept = _BOUNDS.get(f"{rule.lower()}.{name}", _BOUNDS.get(name, _AMOUNT))
+        bounds, are_kept = _BOUNDS.get(f"{rule}.{name}", _BOUNDS.get(name, _AMOUNT))
         wanted, is_right = f"a number, {bounds}", _is_number(value) and are_kept(_rounded(value))
     if not is_right:
         raise UnsupportedArgumentError(f"{option or name} must be {wanted}. Received: {option or name}={value!r}")
@@ -76,8 +76,11 @@ def _is_number(value: Any) -> bool:
 
 
 def _rounded(value: Real) -> float:
-    with np.errstate(over="ignore"):
-        return float(np.float32(value))
+    try:
+        with np.errstate(over="ignore"):
+            return float(np.float32(value))
+    except OverflowError:  # an integer that no float is near
+        return math.inf
 
 
 def _is_no_number(learning_rate: Any) -> bool:

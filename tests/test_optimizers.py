@@ -198,6 +198,7 @@ def test_decay_steps_are_counted_as_slims_trainer_counts_them() -> None:
         (lambda module: module.RMSProp(0.1, epsilon=float("nan")), "epsilon must be a number, greater than 0"),
         (lambda module: module.RMSProp(0.1, epsilon=1e39), "epsilon must be a number"),
         (lambda module: module.Momentum(0.1, True), "momentum must be a number"),
+        (lambda module: module.Momentum(10**400, 0.9), "learning_rate must be a number"),
         (lambda module: module.RMSProp("fast"), "learning_rate must be a number"),
     ],
 )
@@ -214,6 +215,7 @@ def test_constants_that_cannot_be_are_refused(name: str, make: Any, message: str
     [
         (lambda: Ftrl(0.1, learning_rate_power=0.5), "learning_rate_power must be a number, 0 or less"),
         (lambda: Adagrad(0.1, initial_accumulator_value=0.0), "initial_accumulator_value must be a number, greater"),
+        (lambda: type("Theirs", (Adagrad,), {})(0.1, 0.0), "initial_accumulator_value must be a number, greater"),
         (lambda: Adam(0.1, beta1=1.0), "beta1 must be a number, from 0 to less than 1"),
         (lambda: Adam(0.1, beta1=1.0 - 1e-9), "beta1 must be a number, from 0 to less than 1"),
         (lambda: Adam(0.1, epsilon=0.0), "epsilon must be a number, greater than 0"),

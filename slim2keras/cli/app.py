@@ -173,15 +173,17 @@ def _report_interruption(text: str) -> NoReturn:
 def _describe_error(error: Exception) -> str:
     if isinstance(error, Slim2KerasError):
         return f"Error: {error}"
+    where = "`slim2keras --traceback ...` shows where."
     if is_out_of_memory(error):
+        # Native code that does not say what it fails of may fail of something else.
+        unsure = (
+            f" If there was enough, native code failed of something else; {where}" if type(error) is SystemError else ""
+        )
         return (
             f"Error: Memory ran out ({type(error).__name__}: {str(error)[:200]}). Nothing is half written. Give the "
-            "process more; where images are read, ask for fewer at a time: --batch-size, --workers."
+            f"process more; where images are read, ask for fewer at a time: --batch-size, --workers.{unsure}"
         )
-    return (
-        f"Unexpected error: {type(error).__name__}: {error}\n"
-        "This is a defect of slim2keras; `slim2keras --traceback ...` shows where."
-    )
+    return f"Unexpected error: {type(error).__name__}: {error}\nThis is a defect of slim2keras; {where}"
 
 
 def _print_error(text: str) -> None:

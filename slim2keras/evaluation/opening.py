@@ -15,7 +15,7 @@ from slim2keras.conversion.request import CheckpointRequest, check_asks_nothing
 from slim2keras.data.batches import Reading
 from slim2keras.errors import GraphWarning, ModelReadError
 from slim2keras.files.json_values import read_json
-from slim2keras.files.run_layout import RunLayout, is_run
+from slim2keras.files.run_layout import RunLayout, is_run, lack_of_model_told
 from slim2keras.graphs.network import Network
 from slim2keras.models.networks import find_network
 from slim2keras.models.resizing import resized_model
@@ -88,10 +88,7 @@ def classifier_of(model: tf_keras.Model, source: str = "") -> Classifier:
 
 def _open_run(run: RunLayout, request: CheckpointRequest, image_size: tuple[int, int] | None) -> Classifier:
     if not run.model.is_file():
-        raise ModelReadError(
-            f"{run.directory} has no {run.model.name}: it stopped before its first validation. Go on with it: "
-            f"`slim2keras finetune --resume {run.directory}`."
-        )
+        raise ModelReadError(lack_of_model_told(run))
     found = classifier_of(_loaded(run.model, request, image_size), str(run.directory))
     labels_file = run.labels if run.labels.is_file() else None
     return replace(found, labels_file=labels_file, **_recorded(run))

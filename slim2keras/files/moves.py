@@ -164,6 +164,7 @@ def check_no_mixture(target: Path, refusal: type[Slim2KerasError]) -> None:
                         f"Or write {target.name} anew."
                     ) from error
                 give_up_turn(moving, drafts_directory(target))
+                return
         if time.monotonic() > deadline:
             raise refusal(
                 f"{mixture}: another process is replacing them, which has stopped half way. Let it go on, or end it; "

@@ -86,7 +86,18 @@ def is_run(path: Path) -> bool:
 
 def model_of_run_told(path: Path) -> str:
     """Which file to give where a RUN is given and only its model can be taken; empty of anything else."""
-    return f"It is a RUN of finetune: give its model, {RunLayout(path).model}." if is_run(path) else ""
+    if not is_run(path):
+        return ""
+    run = RunLayout(path)
+    return f"It is a RUN of finetune: give its model, {run.model}." if run.model.is_file() else lack_of_model_told(run)
+
+
+def lack_of_model_told(run: RunLayout) -> str:
+    """What is said of a RUN without a model, and what makes one."""
+    return (
+        f"{run.directory} has no {run.model.name}: it stopped before its first validation. Go on with it: "
+        f"`slim2keras finetune --resume {run.directory}`."
+    )
 
 
 def check_is_not_of_run(path: Path) -> None:

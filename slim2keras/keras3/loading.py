@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import threading
 import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -21,7 +22,7 @@ from slim2keras.graphs.network import Network
 from slim2keras.keras3.building import Building
 from slim2keras.keras3.naming import to_keras3_name, to_slim_name
 from slim2keras.models.functional import deep_recursion
-from slim2keras.models.overrides import Overrides
+from slim2keras.models.overrides import process_overrides
 from slim2keras.models.variables import (
     all_layers,
     keep_stored_variables,
@@ -88,14 +89,15 @@ def _variables_fit(path: Path) -> Iterator[None]:
     room = Room(path)
     # What layers make is the backend's; the public class adds nothing to it.
     made_by_layers = keras.Variable.__bases__[0]
-    make = made_by_layers.__init__
+    loading = threading.get_ident()
 
     def counted(self: Any, initializer: Any, shape: Any = None, dtype: Any = None, *others: Any, **named: Any) -> None:
-        if shape is not None:
+        if shape is not None and threading.get_ident() == loading:
             room.take(named.get("name"), shape, keras.backend.standardize_dtype(dtype))
         make(self, initializer, shape, dtype, *others, **named)
 
-    with Overrides() as overrides:
+    with process_overrides() as overrides:
+        make = made_by_layers.__init__
         overrides.set(made_by_layers, "__init__", counted)
         yield
 
@@ -103,14 +105,14 @@ def _variables_fit(path: Path) -> Iterator[None]:
 @contextlib.contextmanager
 def _connections_end() -> Iterator[None]:
     """Within it functional models are made or refused, see ``outputs.connections``, also by Keras before 3.15."""
-    made_of = vars(keras.Model)["from_config"].__func__
 
     def from_config(cls: type[keras.Model], config: Any, custom_objects: Any = None) -> Any:
         if "input_layers" in config and isinstance(config.get("layers"), list):
             config = {**config, "layers": _Turns(config["layers"])}
         return made_of(cls, config, custom_objects)
 
-    with Overrides() as overrides:
+    with process_overrides() as overrides:
+        made_of = vars(keras.Model)["from_config"].__func__
         overrides.set(keras.Model, "from_config", classmethod(from_config))
         yield
 

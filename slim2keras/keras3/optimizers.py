@@ -39,7 +39,7 @@ class SlimOptimizer(keras.optimizers.Optimizer):  # type: ignore[misc]
     slots: ClassVar[Mapping[str, float]] = {}
 
     def __init__(self, learning_rate: Any, hyperparameters: Mapping[str, Any], **kwargs: Any) -> None:
-        check_rule(type(self).__name__, learning_rate, hyperparameters)
+        check_rule(learning_rate, hyperparameters)
         super().__init__(learning_rate=learning_rate, **kwargs)
         self.hyperparameters = dict(hyperparameters)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import time
 from collections.abc import Mapping, Sequence
@@ -165,7 +166,7 @@ def _is_address(address: str) -> bool:
         host.encode("idna")
     except UnicodeError:  # a label that is empty, or too long
         return False
-    is_host = bool(host) and (":" not in host or (host[0], host[-1]) == ("[", "]"))
+    is_host = re.fullmatch(r"[^\[\]:]+|\[[^\[\]]+\]", host) is not None
     return is_host and port.isascii() and port.isdigit() and 0 < int(port) < 2**16
 
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from slim2keras.models.overrides import Overrides
+from slim2keras.models.overrides import process_overrides
 
 if TYPE_CHECKING:
     import tf_keras
@@ -27,7 +27,7 @@ def functional_model(inputs: Any, outputs: Any, name: str | None = None) -> tf_k
 @contextlib.contextmanager
 def deep_recursion() -> Iterator[None]:
     """Within it a recursion may be as deep as networks are."""
-    with Overrides() as overrides:
+    with process_overrides() as overrides:
         overrides.callback(sys.setrecursionlimit, sys.getrecursionlimit())
         sys.setrecursionlimit(max(_DEEPEST, sys.getrecursionlimit()))
         yield

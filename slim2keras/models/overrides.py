@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import threading
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,8 @@ from slim2keras.models.variables import all_layers
 if TYPE_CHECKING:
     import tensorflow as tf
     import tf_keras
+
+_OF_PROCESS = threading.RLock()
 
 
 class Overrides(contextlib.ExitStack):
@@ -50,6 +53,13 @@ def _delete(owner: Any, name: str) -> None:
     # Where setting it failed there is nothing to delete.
     if name in vars(owner):
         delattr(owner, name)
+
+
+@contextlib.contextmanager
+def process_overrides() -> Iterator[Overrides]:
+    """Overrides of what all threads share, by one of them at a time: two would put back what the other had set."""
+    with _OF_PROCESS, Overrides() as overrides:
+        yield overrides
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from slim2keras.models.overrides import Overrides
+from slim2keras.models.overrides import process_overrides
 from slim2keras.slim.runtime import functional_module
 
 
@@ -26,7 +26,6 @@ def connections_end() -> Iterator[None]:
     Source: ``reconstruct_from_config`` in tf_keras/src/engine/functional.py.
     """
     module = functional_module()
-    reconstruct_from_config = module.reconstruct_from_config
 
     def reconstruct(config: Any, custom_objects: Any = None, created_layers: Any = None) -> Any:
         made = _Made(created_layers or {})
@@ -34,7 +33,8 @@ def connections_end() -> Iterator[None]:
             config = {**config, "layers": _Layers(config["layers"], made)}
         return reconstruct_from_config(config, custom_objects, made)
 
-    with Overrides() as overrides:
+    with process_overrides() as overrides:
+        reconstruct_from_config = module.reconstruct_from_config
         overrides.set(module, "reconstruct_from_config", reconstruct)
         yield
 

@@ -132,7 +132,7 @@ def _told_of_request(path: Path) -> Iterator[None]:
         yield
     except (DataReadError, UnsupportedArgumentError) as error:
         raise type(error)(
-            f"{error}\nThe run goes on as {path} says, on the images that it names, unless others are given: data= "
+            f"{error}\nThe run goes on as {path} says; where its images lie now, if elsewhere, is given by data= "
             "(command line: --data)."
         ) from error
 

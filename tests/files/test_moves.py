@@ -354,6 +354,7 @@ def test_a_mixture_that_cannot_be_mended_is_not_read(mixture: Path, monkeypatch:
         with pytest.raises(ModelReadError, match=rf"killed half way.*Read-only file system.* it lies in {moving}"):
             check_no_mixture(mixture, ModelReadError)
     assert mixture.read_text() == "old"
+    monkeypatch.setattr(moves, "_PATIENCE", -1.0)  # what is mended is not waited for
     check_no_mixture(mixture, ModelReadError)
     assert mixture.read_text() == "new"
     assert {path.name for path in mixture.parent.iterdir()} == {"model", "model.json"}

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import json
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import keras
@@ -14,7 +16,7 @@ import slim2keras
 from slim2keras import keras3
 from slim2keras.checkpoints.reading import open_checkpoint
 from slim2keras.errors import CheckpointMismatchError, ModelReadError, UnrecognisedNetError, UnsupportedArgumentError
-from slim2keras.keras3.loading import _Turns
+from slim2keras.keras3.loading import _Turns, _variables_fit
 from tests.files.half_moved import half_move
 from tests.keras3.networks import model_of
 from tests.outputs.test_model_safety import edit_config
@@ -193,6 +195,38 @@ def test_a_small_file_of_large_variables_is_refused(tmp_path: Path, claim: Any) 
     with pytest.raises(ModelReadError, match=r"model\.keras is damaged: by its configuration .* bytes cannot hold"):
         keras3.load_model(path)
     assert keras.Variable(np.zeros(3), name="as_ever").shape == (3,)
+
+
+def test_threads_that_load_leave_keras_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two at once would leave what the first had set: every later variable would count as one of its file."""
+    path, load, first_loads, second_loads = compiled_file(tmp_path), keras.models.load_model, Event(), Event()
+    made_by_layers = keras.Variable.__bases__[0]
+    before = made_by_layers.__init__, vars(keras.Model)["from_config"]
+
+    def loading(path: Path) -> Any:
+        if first_loads.is_set():
+            second_loads.set()
+            first.result(10)
+        else:
+            first_loads.set()
+            second_loads.wait(0.2)
+        return load(path)
+
+    monkeypatch.setattr(keras.models, "load_model", loading)
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(keras3.load_model, path)
+        first_loads.wait(10)
+        assert threads.submit(keras3.load_model, path).result().name == first.result().name
+    assert (made_by_layers.__init__, vars(keras.Model)["from_config"]) == before
+
+
+def test_variables_of_another_thread_are_not_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who makes a network while a file is loaded may make a large one."""
+    monkeypatch.setattr("slim2keras.outputs.size_claims.ALWAYS_ALLOWED", 0)
+    with ThreadPoolExecutor(1) as threads, _variables_fit(compiled_file(tmp_path)):
+        threads.submit(keras.Variable, "zeros", (2**20,)).result()
+        with pytest.raises(ModelReadError, match="cannot hold"):
+            keras.Variable("zeros", (2**20,))
 
 
 def test_weights_that_are_not_there_are_refused(tmp_path: Path) -> None:

@@ -52,6 +52,8 @@ def test_workers_are_numbered_from_the_chief_on(monkeypatch: pytest.MonkeyPatch)
         (config({"worker": ["a:70000"]}), "is no host:port"),
         (config({"worker": ["a:²"]}), "is no host:port"),
         (config({"worker": ["a..b:1"]}), "is no host:port"),
+        (config({"worker": ["[]:1"]}), "is no host:port"),
+        (config({"worker": ["[::1:1"]}), "is no host:port"),
         (config({"worker": ["::1:1000"]}), r"is no host:port, nor [host]:port of IPv6"),
         (config({"worker": ["a:1", "a:1"]}), "two workers have the address a:1"),
         (config({"chief": ["a:1", "b:1"]}, kind="chief"), "2 chiefs"),

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from slim2keras.models.overrides import Overrides
+from slim2keras.models.overrides import Overrides, process_overrides
 
 
 class Layer:
@@ -174,3 +176,21 @@ def test_a_class_method_stays_one_of_subclasses() -> None:
     with Overrides() as overrides:
         overrides.set(Base, "name", "other")
     assert Child.name() == "Child"
+
+
+def test_what_threads_share_is_overridden_by_one_at_a_time() -> None:
+    """The second would put back what the first had set; one thread may do so within itself."""
+    shared, second_is_within = SimpleNamespace(value="stock"), threading.Event()
+
+    def second() -> None:
+        with process_overrides() as overrides:
+            second_is_within.set()
+            overrides.set(shared, "value", "second")
+
+    with ThreadPoolExecutor(1) as threads:
+        with process_overrides() as overrides, process_overrides():
+            overrides.set(shared, "value", "first")
+            waiting = threads.submit(second)
+            assert not second_is_within.wait(0.1)
+        waiting.result(10)
+    assert shared.value == "stock"

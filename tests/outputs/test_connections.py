@@ -7,6 +7,7 @@ import json
 import operator
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -111,6 +112,15 @@ def test_tf_keras_is_as_it_was_afterwards() -> None:
     before = functional_module().reconstruct_from_config
     with pytest.raises(KeyError), connections_end():
         tf_keras.Model.from_config({"name": "a", "layers": [{}], "input_layers": [], "output_layers": []})
+    assert functional_module().reconstruct_from_config is before
+
+
+def test_threads_that_load_leave_tf_keras_as_it_was(tmp_path: Path) -> None:
+    """One would put back what another had set, and leave it there for good."""
+    small_model().save(tmp_path / "model.keras")
+    before = functional_module().reconstruct_from_config
+    with ThreadPoolExecutor(4) as threads:
+        assert len([*threads.map(load_model, [tmp_path / "model.keras"] * 16)]) == 16
     assert functional_module().reconstruct_from_config is before
 
 

@@ -80,6 +80,7 @@ def test_batch_norm_has_no_default(tmp_path):
         ({"learning_rate": 1e39}, "at most 3.4e"),
         ({"momentum": 1.5}, "momentum must be a number, from 0 to 1. Received: momentum=1.5"),
         ({"momentum": True}, "momentum must be a number"),
+        ({"ftrl_l1": 10**400}, "ftrl_l1 must be a number"),
         ({"adam_beta1": 1.0}, "adam_beta1 must be a number, from 0 to less than 1. Received: adam_beta1=1.0"),
         ({"opt_epsilon": 0.0}, "opt_epsilon must be a number, greater than 0"),
         ({"adagrad_initial_accumulator_value": 0.0}, "adagrad_initial_accumulator_value must be a number, greater"),
