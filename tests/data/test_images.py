@@ -138,7 +138,7 @@ def test_an_npz_with_a_flipped_byte(tmp_path: Path) -> None:
 
 def test_folders_without_images(tmp_path: Path) -> None:
     """What the folder has instead is named."""
-    with pytest.raises(DataReadError, match="but nothing"):
+    with pytest.raises(DataReadError, match="it is empty"):
         opened(tmp_path)
     (tmp_path / "notes.txt").write_text("not an image")
     with pytest.raises(DataReadError, match=r"but notes\.txt"):
