@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import os
 import sys
@@ -173,6 +174,8 @@ def _describe_error(error: Exception) -> str:
             f"Error: Memory ran out ({type(error).__name__}: {str(error)[:200]}). Nothing is half written. Give the "
             "process more; where images are read, ask for fewer at a time: --batch-size, --workers."
         )
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"Error: The disk is full, or a quota, where output goes that is no file of ours: {error}."
     return (
         f"Unexpected error: {type(error).__name__}: {error}\n"
         "This is a defect of slim2keras; `slim2keras --traceback ...` shows where."
