@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import mmap
 import os
@@ -183,6 +184,8 @@ def _describe_error(error: Exception) -> str:
             f"Error: Memory ran out ({type(error).__name__}: {str(error)[:200]}). Nothing is half written. Give the "
             f"process more; where images are read, ask for fewer at a time: --batch-size, --workers.{unsure}"
         )
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"Error: The disk is full, or a quota, where output goes that is no file of ours: {error}."
     return f"Unexpected error: {type(error).__name__}: {error}\nThis is a defect of slim2keras; {where}"
 
 

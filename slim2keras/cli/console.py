@@ -19,7 +19,7 @@ import typer
 from rich.console import Console, RenderableType
 
 from slim2keras.errors import CheckpointReadError, UnsupportedArgumentError
-from slim2keras.files.native_output import stderr_captured
+from slim2keras.files.native_output import open_what_is_closed, stderr_captured
 from slim2keras.files.reports import print_page
 from slim2keras.nets import find_net
 from slim2keras.progress import ImageProgress, StepProgress
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from slim2keras.importing.request import GraphRequest
     from slim2keras.models.strategies import Team
 
+open_what_is_closed()
 # A file or a pipe takes whole lines.
 stdout = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 160)
 stderr = Console(stderr=True)

@@ -18,7 +18,13 @@ from slim2keras.conversion.report import ConversionReport, describe_plan, descri
 from slim2keras.conversion.request import CheckpointRequest, SlimFunction
 from slim2keras.data.labels import class_names
 from slim2keras.errors import GraphWarning, OutputError
-from slim2keras.files.output_files import check_space, describe_files, report_path, whole_or_not_at_all
+from slim2keras.files.output_files import (
+    check_space,
+    describe_contents,
+    describe_files,
+    report_path,
+    whole_or_not_at_all,
+)
 from slim2keras.graphs.graph import Shape
 from slim2keras.graphs.network import Network
 from slim2keras.importing.request import GraphRequest
@@ -172,7 +178,7 @@ def convert_to_file(
             difference = write_and_read_back(outline, values, draft, its_format)
             report = ConversionReport(
                 source=describe_source(opened, _hashes_of_what_was_read(opened, hashes)),
-                output={"path": str(target), "format": its_format.name.lower()},
+                output={"path": str(target), "format": its_format.name.lower(), **describe_contents(draft)},
                 largest_difference=difference,
                 tensors=checksums(values),
                 images=describe_images(plan.network, _class_names(labels, plan.network)),

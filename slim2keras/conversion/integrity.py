@@ -73,8 +73,8 @@ def verify_file(path: str | Path) -> IntegrityReport:
     """Compare a file with the checksums in the report beside it, without the checkpoint that it came from.
 
     Args:
-        path: A model file of tf_keras, whose tensors are compared; or one of another runtime, the file as a whole; or a
-            SavedModel for serving, each of its files.
+        path: A file, compared as a whole, or a SavedModel, each of its files. Of one of tf_keras that is another the
+            tensors are compared, so that those that differ are named; so they are if the report is of release 0.1.0.
 
     Raises:
         ModelReadError: If the file is missing or cannot be read, or the report is not beside it or has no checksums.
@@ -85,18 +85,27 @@ def verify_file(path: str | Path) -> IntegrityReport:
     path = Path(path)
     check_model_path(path)
     report = _read_report(path)
-    tensors, output = report.get("tensors"), _output(report)
+    found = _compared_by_bytes(path, _output(report))
+    tensors = report.get("tensors")
+    if (found is None or not found.passed) and is_model_file(path) and isinstance(tensors, Mapping):
+        values = checksums((name, item.numpy()) for name, item in slim_variables(load_model(path)).items())
+        by_tensors = IntegrityReport(str(path), plural(len(tensors), "tensor"), _differing(tensors, values))
+        found = by_tensors if found is None or by_tensors.differing else found
+    if found is None:
+        raise ModelReadError(
+            f"{report_path(path)} has no checksums: it is of an older version, or of another file. {_way_on(path)}"
+        )
+    return found
+
+
+def _compared_by_bytes(path: Path, output: Mapping[str, Any]) -> IntegrityReport | None:
+    """``None`` if the report has no hash of a file, or of files, of this kind."""
     whole, files = output.get("sha256"), output.get("files")
-    if is_model_file(path) and isinstance(tensors, Mapping):
-        found = checksums((name, item.numpy()) for name, item in slim_variables(load_model(path)).items())
-        return IntegrityReport(str(path), plural(len(tensors), "tensor"), _differing(tensors, found))
     if isinstance(whole, str) and path.is_file():
         return IntegrityReport(str(path), "its SHA-256", [] if sha256(path) == whole else [path.name])
     if isinstance(files, Mapping) and path.is_dir():
         return IntegrityReport(str(path), plural(len(files), "file"), _differing(files, sha256_of_files(path)))
-    raise ModelReadError(
-        f"{report_path(path)} has no checksums: it is of an older version, or of another file. {_way_on(path)}"
-    )
+    return None
 
 
 def _way_on(path: Path) -> str:

@@ -13,7 +13,7 @@ from slim2keras.deployment.options import DeploymentOptions
 from slim2keras.deployment.report import DeploymentReport
 from slim2keras.deployment.subject import open_subject
 from slim2keras.deployment.ways import way_out
-from slim2keras.files.output_files import report_path, sha256, sha256_of_files, whole_or_not_at_all
+from slim2keras.files.output_files import describe_contents, report_path, whole_or_not_at_all
 from slim2keras.outputs.formats import check_target
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def deploy(
         report = DeploymentReport(
             source=subject.origin.source,
             network={**describe_model(subject.model), **subject.origin.load},
-            output={"path": str(target), "format": its_format.name.lower(), **_contents(draft)},
+            output={"path": str(target), "format": its_format.name.lower(), **describe_contents(draft)},
             proof=written.proof,
             images=subject.describe_images(),
             options={name: _plain(value) for name, value in asdict(options).items()},
@@ -72,13 +72,6 @@ def deploy(
         )
         draft_report.write_text(json.dumps(report.to_json(), indent=2) + "\n", encoding="utf-8")
     return report
-
-
-def _contents(path: Path) -> dict[str, Any]:
-    if path.is_dir():
-        size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
-        return {"bytes": size, "files": sha256_of_files(path)}
-    return {"bytes": path.stat().st_size, "sha256": sha256(path)}
 
 
 def _plain(value: Any) -> Any:

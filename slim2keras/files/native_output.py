@@ -1,4 +1,4 @@
-"""What native code writes to stderr, past Python."""
+"""Standard streams, and what native code writes to stderr, past Python."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import IO
 
 
@@ -23,3 +24,14 @@ def stderr_captured() -> Iterator[IO[bytes]]:
             sys.stderr.flush()
             os.dup2(kept, 2)
             os.close(kept)
+
+
+def open_what_is_closed() -> None:
+    """Give a standard stream that was closed before the process began to nobody.
+
+    Python has ``None`` in its place, and the next file that is opened would be it, for native code too.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            # The system gives the lowest number that is free, which is this one.
+            setattr(sys, name, Path(os.devnull).open("w" if number else "r"))  # noqa: SIM115  as long as the process

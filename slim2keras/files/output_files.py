@@ -74,6 +74,14 @@ def sha256_of_files(directory: Path) -> dict[str, str]:
     return {path.relative_to(directory).as_posix(): sha256(path) for path in files}
 
 
+def describe_contents(path: Path) -> dict[str, Any]:
+    """What a report says of what was written: bytes and SHA-256, of a directory that of every file."""
+    if path.is_dir():
+        size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+        return {"bytes": size, "files": sha256_of_files(path)}
+    return {"bytes": path.stat().st_size, "sha256": sha256(path)}
+
+
 def describe_files(paths: Iterable[Path]) -> list[dict[str, Any]]:
     """What a report says of files: path, bytes and SHA-256 of each."""
     return [{"path": str(path), "bytes": path.stat().st_size, "sha256": sha256(path)} for path in paths]
@@ -107,8 +115,8 @@ def check_free(*paths: Path, overwrite: bool) -> None:
     What a process had begun to give the first its name that was killed is finished before.
 
     Raises:
-        OutputError: If the directory above that is missing, one is a part of a RUN, or one exists and ``overwrite`` is
-            false.
+        OutputError: If the directory above that is missing, one is a part of a RUN, or no file, or one exists and
+            ``overwrite`` is false.
     """
     directory = paths[0].parent
     if not directory.is_dir() and not directory.parent.is_dir():
@@ -118,6 +126,8 @@ def check_free(*paths: Path, overwrite: bool) -> None:
     finish_moves_of_the_dead(paths[0])
     for path in paths:
         check_is_not_of_run(path)
+        if path.exists() and not (path.is_file() or path.is_dir() or path.is_symlink()):
+            raise OutputError(f"{path} is a device, a pipe or a socket, and stays. Choose another name.")
         if path.exists() and not overwrite:
             raise OutputError(
                 f"{path} exists already and is left as it is. Choose another name, or replace it with overwrite=True "

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from slim2keras.errors import UnsupportedGraphError
+from slim2keras.graphs.graph import Tensor
 from slim2keras.importing.batch_norms import rounded
 from slim2keras.importing.dropouts import Dropped
 from slim2keras.importing.node import Node
@@ -52,11 +53,30 @@ def activation(translation: Translation, node: Node) -> Value | None:
     if x is None:
         return None
     if node.op == "LeakyRelu":
-        written = rounded(node.attr["alpha"].f) if "alpha" in node.attr else _LEAK
-        alpha = written if node.facts is None else node.facts
-        return translation.add(node, "LeakyReLU", {"alpha": alpha}, [x], x.shape)
+        return _leaky(translation, node, x)
     kind, config = _LAYERS.get(node.op) or ("Activation", {"activation": _ACTIVATIONS[node.op]})
     return translation.add(node, kind, config, [x], x.shape)
+
+
+def _leaky(translation: Translation, node: Node, x: Activation) -> Activation:
+    """``LeakyReLU``; of a sum the larger of two, by which the numbers are the same.
+
+    With oneDNN TensorFlow makes a convolution, its biases, a sum and a leaky ReLU one kernel in a ``tf.function``, and
+    its alpha is 0.2, whatever that of the op was (TensorFlow 2.21).
+    """
+    written = rounded(node.attr["alpha"].f) if "alpha" in node.attr else _LEAK
+    alpha = written if node.facts is None else node.facts
+    if not _is_sum(x.tensor) or np.float32(alpha) == np.float32(_LEAK):
+        return translation.add(node, "LeakyReLU", {"alpha": alpha}, [x], x.shape)
+    name = f"{node.name}/Rescaling"
+    scaled = translation.add(node, "Rescaling", {"scale": alpha}, [x], x.shape, name=name)
+    return translation.add(node, "Maximum" if alpha <= 1.0 else "Minimum", {}, [x, scaled], x.shape)
+
+
+def _is_sum(x: Tensor) -> bool:
+    """Whether it is one for inference."""
+    layer = x.graph.layers[x.layer_name]
+    return layer.kind == "Add" or (layer.kind == "Dropout" and _is_sum(layer.inputs[0]))
 
 
 @translates("MaxPool", "AvgPool", "MaxPool3D", "AvgPool3D")

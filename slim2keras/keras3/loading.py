@@ -20,7 +20,7 @@ from slim2keras.files.output_files import report_path
 from slim2keras.graphs.graph import Variable
 from slim2keras.graphs.network import Network
 from slim2keras.keras3.building import Building
-from slim2keras.keras3.naming import to_keras3_name, to_slim_name
+from slim2keras.keras3.naming import to_slim_name
 from slim2keras.models.functional import deep_recursion
 from slim2keras.models.overrides import process_overrides
 from slim2keras.models.variables import (
@@ -228,9 +228,9 @@ def _writer(path: Path) -> str:
 
 
 def _keep_network(model: keras.Model, network: Network) -> None:
-    made = {layer.name: layer for layer in model.layers}
+    made = {to_slim_name(layer.name): layer for layer in model.layers}
     for layer in network.graph.layers.values():
-        if layer.variables and (found := made.get(to_keras3_name(layer.name))) is not None:
+        if layer.variables and (found := made.get(layer.name)) is not None:
             keep_stored_variables(found, variables_as_in(found, layer))
     model.slim_network = network
 

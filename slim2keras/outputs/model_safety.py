@@ -21,6 +21,7 @@ from slim2keras.files.json_values import read_json
 from slim2keras.files.output_files import report_path
 from slim2keras.graphs.pure_ops import PURE_OPS
 from slim2keras.outputs import allowed_names as allowed
+from slim2keras.outputs.hdf5_walk import check_walk
 from slim2keras.outputs.keras_archive import CONFIG, METADATA, is_keras_archive, opened_member
 from slim2keras.outputs.size_claims import check_dataset, check_heaps
 
@@ -161,6 +162,7 @@ def _archived_weights_findings(path: Path, archive: zipfile.ZipFile) -> Iterator
             with path.open("rb") as file:
                 weights = opened_member(archive, member, file)
                 check_heaps(weights)
+                check_walk(path, member.filename)
                 yield from _other_files_in(weights)
 
 
@@ -178,6 +180,7 @@ def _refuse_keras3(path: Path, archive: zipfile.ZipFile) -> None:
 def _weights_findings(path: Path) -> Iterator[str]:
     with path.open("rb") as file:
         check_heaps(file)
+    check_walk(path)
     yield from _other_files_in(path)
 
 

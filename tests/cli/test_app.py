@@ -49,6 +49,34 @@ def test_help_is_whole_at_any_width(command: str, columns: str, monkeypatch: pyt
         assert not line or not word or len(f" {line} {word}") >= int(columns) - 1, (line, following)
 
 
+@pytest.mark.parametrize(
+    ("redirected", "arguments", "status"),
+    [
+        (">&-", ("nets",), ExitStatus.OK),
+        (">&- 2>&- <&-", ("inspect", "nowhere"), ExitStatus.UNREADABLE),
+    ],
+)
+def test_a_stream_may_be_closed(redirected: str, arguments: tuple[str, ...], status: ExitStatus) -> None:
+    """Whoever does not listen is told by the exit code."""
+    code = "from slim2keras.cli import main; main()"
+    command = ["sh", "-c", f'exec "$0" "$@" {redirected}', sys.executable, "-c", code, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (status, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+def test_a_full_disk_behind_stdout_is_no_defect() -> None:
+    """It is said what is full."""
+    code = "from slim2keras.cli import main; main()"
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", code, "nets"], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert done.returncode == ExitStatus.UNEXPECTED
+    assert "The disk is full" in done.stderr
+    assert "defect" not in done.stderr
+
+
 def test_usage_errors_exit_with_2(tmp_path: Path, small_checkpoint: Path) -> None:
     """What the user asked for wrongly is said in words, and nothing is written."""
     existing = tmp_path / "model.keras"

@@ -20,7 +20,7 @@ from google.protobuf.message import EncodeError
 from slim2keras.conversion.converting import convert_to_file
 from slim2keras.errors import NoSpaceError, OutOfMemoryError, OutputError
 from slim2keras.files import output_files
-from slim2keras.files.output_files import targets_told, whole_or_not_at_all
+from slim2keras.files.output_files import check_free, targets_told, whole_or_not_at_all
 from slim2keras.nets.spec import NetSpec
 from slim2keras.outputs import writing
 from tests.reference import convert_small, values_of, write_checkpoint
@@ -62,6 +62,14 @@ def test_a_full_disk_is_told_before_anything_is_written(
     with pytest.raises(NoSpaceError, match="3 MiB are needed and 1 MiB are free"):
         convert_small(small_checkpoint, tmp_path / "model.keras")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_pipe_is_not_replaced(tmp_path: Path) -> None:
+    """Somebody reads there; ``/dev/null`` is every process'."""
+    pipe = tmp_path / "model.keras"
+    os.mkfifo(pipe)
+    with pytest.raises(OutputError, match=r"model\.keras is a device, a pipe or a socket"):
+        check_free(pipe, overwrite=True)
 
 
 def test_a_target_that_cannot_be_is_refused_before_any_work(tmp_path: Path) -> None:

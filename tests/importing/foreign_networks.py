@@ -344,6 +344,18 @@ def activations(images, is_training):
     return slim.conv2d(net, 3, [1, 1], activation_fn=tf.nn.softsign, scope="softsign")
 
 
+@foreign((16, 16, 3))
+def leaky_sums(images, is_training):
+    """Leaky sums of a convolution with biases, as an op below and above 1 and as a maximum."""
+    net = slim.conv2d(images, 8, [3, 3], scope="stem")
+    for place, leaky in enumerate(
+        [lambda x: tf.nn.leaky_relu(x, 0.05), lambda x: tf.nn.leaky_relu(x, 1.2), lambda x: tf.maximum(0.6 * x, x)]
+    ):
+        branch = slim.conv2d(net, 8, [3, 3], activation_fn=None, scope=f"unit_{place}/conv")
+        net = leaky(tf.add(net, branch, name=f"unit_{place}/sum"))
+    return slim.conv2d(net, 3, [1, 1], activation_fn=tf.nn.softsign, scope="softsign")
+
+
 @foreign((1, 1, 1))
 def one_grey_pixel(images, is_training):
     """The smallest image."""

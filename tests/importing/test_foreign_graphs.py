@@ -32,7 +32,14 @@ from tests.importing.writing_graphs import (
     write_graph,
 )
 
-BARS = {"inference": 1e-6, "training": 1e-5, "moving statistics": 1e-6, "regularization loss": 1e-6, "steps": 1e-4}
+BARS = {
+    "inference": 1e-6,
+    "function": 1e-5,
+    "training": 1e-5,
+    "moving statistics": 1e-6,
+    "regularization loss": 1e-6,
+    "steps": 1e-4,
+}
 """Largest difference, relative to the largest magnitude of the tensor; of slots, to that of all slots."""
 
 MOVED_IN_ANY_ORDER = {"two_towers": 0.05}
@@ -138,6 +145,15 @@ def test_inference_has_the_same_numbers(imported: Any, name: str, mode: str) -> 
     ours = outputs_of(case.model, case.images, training=False)
     for output, theirs in zip(ours, case.expected.inference, strict=True):
         assert relative(output, theirs) <= BARS["inference"]
+
+
+@pytest.mark.parametrize(("name", "mode"), cases({"training": ("leaky_sums",)}, ("training",)))
+def test_a_function_has_the_same_numbers(imported: Any, name: str, mode: str) -> None:
+    """TensorFlow rewrites what ``predict`` runs: several layers become one kernel."""
+    case = imported(name, mode)
+    ours = tf.nest.flatten(tf.function(case.model)(case.images, training=False))
+    for output, theirs in zip(ours, case.expected.inference, strict=True):
+        assert relative(output.numpy(), theirs) <= BARS["function"]
 
 
 @pytest.mark.parametrize(("name", "mode"), cases(TRAINING_WITH_NORMS, TRAINING_MODES))
