@@ -102,10 +102,10 @@ def check_no_format(path: Path, wanted: str) -> None:
     suffix = path.suffix.lower()
     if not suffix[1:2].isalpha() or suffix.startswith(".ckpt"):
         return
-    near = difflib.get_close_matches(suffix, _FORMATS, n=1, cutoff=0.7)
-    if near:
-        is_meant = path.suffix != near[0] and near[0] in wanted
-        meant = f" Did you mean {path.with_suffix(near[0]).name}?" if is_meant else ""
+    if difflib.get_close_matches(suffix, _FORMATS, n=1, cutoff=0.7):
+        offered = [name for name in _FORMATS if re.search(rf"{re.escape(name)}\b", wanted) and name != path.suffix]
+        near = difflib.get_close_matches(suffix, offered, n=1, cutoff=0.7)
+        meant = f" Did you mean {path.with_suffix(near[0]).name}?" if near else ""
         raise OutputError(f"{path} has an unknown format: {path.suffix}.{meant} Give {wanted}.")
 
 

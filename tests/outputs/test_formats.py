@@ -37,6 +37,8 @@ def test_a_format_that_is_nearly_meant_is_offered_if_it_can_be_written(tmp_path:
     """Capitals are a slip too; nobody is sent to a format that is refused next."""
     with pytest.raises(OutputError, match=r"unknown format: \.TFLITE\. Did you mean m\.tflite\? Give a name"):
         output_format(tmp_path / "m.TFLITE")
+    with pytest.raises(OutputError, match=r"unknown format: \.tfl\. Did you mean m\.tflite\? Give a name"):
+        output_format(tmp_path / "m.tfl")
     with pytest.raises(OutputError, match=r"unknown format: \.tflit\. Did you mean m\.tflite\? Give a name"):
         output_format(tmp_path / "m.tflit")
     with pytest.raises(OutputError, match=r"unknown format: \.PTH\. Give a name"):
