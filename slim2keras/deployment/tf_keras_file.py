@@ -10,7 +10,7 @@ import numpy as np
 
 from slim2keras.deployment.options import DeploymentOptions
 from slim2keras.deployment.proof import Images, prove
-from slim2keras.deployment.subject import Subject
+from slim2keras.deployment.subject import Subject, outputs_of
 from slim2keras.deployment.ways import Written
 from slim2keras.models.variables import slim_variables
 from slim2keras.outputs.checksums import checksums
@@ -31,7 +31,9 @@ def write(subject: Subject, draft: Path, options: DeploymentOptions) -> Written:
     model, its_format = subject.model, output_format(draft)
     values = [(name, variable.numpy()) for name, variable in slim_variables(model).items()]
     write_and_read_back(outline_of_model(model), values, draft, its_format)
-    runs = partial(_predictions, _read(model, draft, its_format))
+    # The same layers have the same bits op by op; other ones are run as users do.
+    computed = outputs_of if subject.unfolded is None else _predictions
+    runs = partial(computed, _read(model, draft, its_format))
     images, of = subject.images()
     proof = prove(
         subject.outputs, runs, images, runtime=f"tf_keras {tf_keras.__version__}", of=of, shaken=subject.shaken
@@ -40,7 +42,7 @@ def write(subject: Subject, draft: Path, options: DeploymentOptions) -> Written:
 
 
 def _predictions(model: tf_keras.Model, images: Images) -> list[NDArray[Any]]:
-    """Every output as users get it: of one function, which TensorFlow rewrites before it runs."""
+    """Every output, of one function, which TensorFlow rewrites before it runs."""
     import tensorflow as tf
 
     return [np.asarray(output) for output in tf.nest.flatten(model.predict_on_batch(images))]
