@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import functools
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -60,6 +61,11 @@ def _part(x: Any, axis: int, part: slice) -> Any:
     return x[(*(slice(None),) * axis, part)]
 
 
+def _flip(x: Any, axes: Iterable[int]) -> Any:
+    """One axis after the other: Keras 3.12 takes one alone on TensorFlow."""
+    return functools.reduce(ops.flip, axes, x)
+
+
 @computes("Pack")
 def _stack(attributes: Attributes, *tensors: Any) -> Any:
     return ops.stack(tensors, axis=attributes.get("axis", 0))
@@ -82,7 +88,7 @@ def _reshape(_: Attributes, x: Any, shape: Any) -> Any:
 
 @computes("ReverseV2")
 def _reverse(_: Attributes, x: Any, axes: Any) -> Any:
-    return ops.flip(x, tuple(numbers(axes)))
+    return _flip(x, numbers(axes))
 
 
 @computes("Roll")
@@ -136,7 +142,7 @@ def _strided_slice(attributes: Attributes, x: Any, begin: Any, end: Any, strides
     refuse_unless(not backwards or not {None, Ellipsis} & {*map(_kind, index)}, "it goes backwards and adds an axis")
     flipped = tuple(axis for axis, item in enumerate(index) if isinstance(item, slice) and item in backwards)
     forwards = tuple(slice(None) if axis in flipped else item for axis, item in enumerate(index))
-    return (ops.flip(x, flipped) if flipped else x)[forwards]
+    return _flip(x, flipped)[forwards]
 
 
 def _kind(item: Any) -> Any:
