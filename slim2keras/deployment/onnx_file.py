@@ -7,6 +7,8 @@ and its graph looked through, so that the error names the op and its layer.
 from __future__ import annotations
 
 import contextlib
+import functools
+import gc
 import json
 import logging
 import re
@@ -93,7 +95,7 @@ def _converted(subject: Subject, opset: int | None) -> onnx.ModelProto:
         return dict(zip(names, tf.nest.flatten(subject.model(images, training=False)), strict=True))
 
     message: onnx.ModelProto
-    with _told_by_tf2onnx() as said, constants_folded_first():
+    with _told_by_tf2onnx() as said, constants_folded_first(), copies_let_go():
         try:
             message, _ = tf2onnx.convert.from_function(tf.function(infer, signature), signature, opset=opset)
         except Exception as error:
@@ -131,6 +133,26 @@ def constants_folded_first() -> Iterator[None]:
     with Overrides() as overrides:
         if name in known:
             overrides.set(optimizer, "_optimizers", {name: known[name], **known})
+        yield
+
+
+@contextlib.contextmanager
+def copies_let_go() -> Iterator[None]:
+    """Within it the copies of the graph that tf2onnx makes, one for each of its optimizers, are let go one by one.
+
+    They are circles of few objects, so that Python would look for them late: of a VGG it held fifty, 24 GB.
+    """
+    from tf2onnx import optimizer
+
+    def collecting(factory: Any) -> Any:
+        gc.collect()
+        return factory()
+
+    known = getattr(optimizer, "_optimizers", {})
+    with Overrides() as overrides:
+        overrides.set(
+            optimizer, "_optimizers", {name: functools.partial(collecting, make) for name, make in known.items()}
+        )
         yield
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -157,3 +159,29 @@ def test_every_opset_that_is_offered_is_right(tmp_path: Path, opset: int) -> Non
     """Of a net with BatchNorm, depthwise convolutions and a pool."""
     report = slim2keras.deploy(small_model(), tmp_path / "m.onnx", DeploymentOptions(opset=opset))
     assert report.facts["onnx"]["opset"] == opset
+
+
+def test_no_more_copies_of_a_graph_are_held_than_are_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    """tf2onnx makes one for each optimizer, of half a gigabyte where the network is a VGG."""
+    import onnx
+    from tf2onnx import graph, optimizer
+
+    node = onnx.helper.make_node("Identity", ["x"], ["y"], name="y")
+    copies: weakref.WeakSet[Any] = weakref.WeakSet()
+    held = []
+
+    class Counting:
+        def optimize(self, current: Any, iteration: int) -> Any:
+            copies.add(current)
+            held.append(len(copies))
+            return current
+
+    monkeypatch.setattr(optimizer, "_optimizers", {f"{number}": Counting for number in range(20)})
+    gc.disable()
+    try:
+        with onnx_file.copies_let_go():
+            optimizer.optimize_graph(graph.Graph([node], {"y": [1]}, {"y": 1}, opset=13, output_names=["y"]))
+    finally:
+        gc.enable()
+    assert len(held) >= 20
+    assert max(held) <= 3
