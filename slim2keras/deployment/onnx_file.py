@@ -95,7 +95,7 @@ def _converted(subject: Subject, opset: int | None) -> onnx.ModelProto:
         return dict(zip(names, tf.nest.flatten(subject.model(images, training=False)), strict=True))
 
     message: onnx.ModelProto
-    with _told_by_tf2onnx() as said, constants_folded_first(), copies_let_go():
+    with _told_by_tf2onnx() as said, optimizers_kept_small():
         try:
             message, _ = tf2onnx.convert.from_function(tf.function(infer, signature), signature, opset=opset)
         except Exception as error:
@@ -121,26 +121,13 @@ def _told_by_tf2onnx() -> Iterator[list[str]]:
 
 
 @contextlib.contextmanager
-def constants_folded_first() -> Iterator[None]:
-    """Within it tf2onnx folds constants before it moves transposes, and not long after.
+def optimizers_kept_small() -> Iterator[None]:
+    """Within it tf2onnx's optimizers take neither the time nor the memory that they take by themselves.
 
-    It would sort the whole graph anew for the weights of every depthwise convolution, which it reshapes: of a NASNet
-    that takes as long as all else.
-    """
-    from tf2onnx import optimizer
-
-    known, name = getattr(optimizer, "_optimizers", {}), "fold_constants"
-    with Overrides() as overrides:
-        if name in known:
-            overrides.set(optimizer, "_optimizers", {name: known[name], **known})
-        yield
-
-
-@contextlib.contextmanager
-def copies_let_go() -> Iterator[None]:
-    """Within it the copies of the graph that tf2onnx makes, one for each of its optimizers, are let go one by one.
-
-    They are circles of few objects, so that Python would look for them late: of a VGG it held fifty, 24 GB.
+    They fold constants first, before they move transposes: the whole graph would be sorted anew for the weights of
+    every depthwise convolution, which of a NASNet takes as long as all else. And the copies of the graph, one for each
+    optimizer, are let go one by one: they are circles of few objects, for which Python looks late; of a VGG it held
+    fifty, 24 GB.
     """
     from tf2onnx import optimizer
 
@@ -148,11 +135,15 @@ def copies_let_go() -> Iterator[None]:
         gc.collect()
         return factory()
 
-    known = getattr(optimizer, "_optimizers", {})
+    known, first = getattr(optimizer, "_optimizers", {}), "fold_constants"
+    ordered = {first: known[first], **known} if first in known else known
     with Overrides() as overrides:
         overrides.set(
-            optimizer, "_optimizers", {name: functools.partial(collecting, make) for name, make in known.items()}
+            optimizer, "_optimizers", {name: functools.partial(collecting, make) for name, make in ordered.items()}
         )
+        # What was there before is not looked through each time, which takes ten times as long as the copies.
+        gc.freeze()
+        overrides.callback(gc.unfreeze)
         yield
 
 

@@ -179,7 +179,7 @@ def test_no_more_copies_of_a_graph_are_held_than_are_in_use(monkeypatch: pytest.
     monkeypatch.setattr(optimizer, "_optimizers", {f"{number}": Counting for number in range(20)})
     gc.disable()
     try:
-        with onnx_file.copies_let_go():
+        with onnx_file.optimizers_kept_small():
             optimizer.optimize_graph(graph.Graph([node], {"y": [1]}, {"y": 1}, opset=13, output_names=["y"]))
     finally:
         gc.enable()
